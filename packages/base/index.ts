@@ -1,0 +1,15 @@
+/** What every layer speaks: errors, trace stages, log lines, time. Imports nothing of berth. */
+
+export { type Clock, FakeClock, systemClock } from "./clock.ts";
+export { BerthError, codeOfErrno, type ErrorCode, type ErrorFacts, isCode } from "./errors.ts";
+export { configureLog, isLogLevel, type LogFields, type LogLevel, log } from "./log.ts";
+export {
+  recordStage,
+  STAGE_CHANNEL,
+  type Stage,
+  type StageEvent,
+  type StageFacts,
+  stage,
+  stageSync,
+  subscribeStages,
+} from "./trace.ts";
