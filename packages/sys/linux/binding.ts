@@ -1,0 +1,113 @@
+/**
+ * The seam to the addon: typed access to raw system calls and posix_spawn.
+ *
+ * The addon lies beside the executables ("berth-sys.node", found through BERTH_LIB or the program's own folder)
+ * or in the build folder of a checkout. It is opened by its absolute path: a Bun executable that embeds it would
+ * unpack it into /tmp at every start.
+ */
+import { existsSync, readlinkSync } from "node:fs";
+import { BerthError, codeOfErrno } from "@berth/base";
+import { type SyscallName, syscallNumber } from "./abi.ts";
+
+/** What can be handed to the kernel: numbers, NUL-terminated text, memory, or nothing (0). */
+export type SyscallArg =
+  | number
+  | bigint
+  | string
+  | Uint8Array
+  | BigUint64Array
+  | BigInt64Array
+  | Int32Array
+  | null;
+
+interface Addon {
+  syscall(number: number, ...args: SyscallArg[]): number;
+  syscallAsync(number: number, ...args: SyscallArg[]): Promise<number>;
+  address(memory: Uint8Array): bigint;
+  spawn(
+    path: string,
+    argv: readonly string[],
+    env: readonly string[],
+    fds: readonly number[],
+    setsid: boolean,
+  ): number;
+}
+
+/** Folder of the addon and of berth-init: BERTH_LIB, else ../lib/berth beside the program, else the checkout's build. */
+export function libraryFolder(): string {
+  const program = readlinkSync("/proc/self/exe").replace(/\/[^/]*$/, "");
+  for (const folder of [process.env.BERTH_LIB, `${program}/../lib/berth`, program]) {
+    if (folder && existsSync(`${folder}/berth-sys.node`)) return folder;
+  }
+  const checkout = `${import.meta.dirname}/../../../build`;
+  if (existsSync(`${checkout}/berth-sys.node`)) return checkout;
+  throw new BerthError("failed_precondition", "berth-sys.node was not found in the program's lib/berth", {
+    stage: "load",
+    hint: "build it with `make build`, or point BERTH_LIB at the folder that holds it",
+  });
+}
+
+let loaded: Addon | undefined;
+
+/** The addon, loaded at first use. */
+export function addon(): Addon {
+  if (loaded === undefined) {
+    const module: { exports: Partial<Addon> } = { exports: {} };
+    process.dlopen(module, `${libraryFolder()}/berth-sys.node`);
+    loaded = module.exports as Addon;
+  }
+  return loaded;
+}
+
+let names: Map<number, string> | undefined;
+
+/** Symbolic name of an errno value, for instance "ENOENT" for 2. */
+export function errnoName(value: number): string {
+  if (names === undefined) {
+    names = new Map();
+    // Loaded late: most commands meet no error.
+    const { errno } = process.getBuiltinModule("node:os").constants;
+    for (const [name, n] of Object.entries(errno)) if (!names.has(n)) names.set(n, name);
+  }
+  return names.get(value) ?? `errno ${value}`;
+}
+
+/** The error for a failed system call. */
+export function syscallError(syscall: string, errno: number, path?: string): BerthError {
+  const name = errnoName(errno);
+  const facts = path === undefined ? { syscall, errno: name } : { syscall, errno: name, path };
+  return new BerthError(
+    codeOfErrno(name),
+    `${syscall}${path === undefined ? "" : ` ${path}`}: ${name}`,
+    facts,
+  );
+}
+
+/** Makes a system call; the result, or the negated errno. `-4` (EINTR) is retried. */
+export function rawSyscall(name: SyscallName, ...args: SyscallArg[]): number {
+  for (;;) {
+    const result = addon().syscall(syscallNumber(name), ...args);
+    if (result !== -4 || name === "close") return result;
+  }
+}
+
+/** Makes a system call and throws a BerthError that names the call, the errno and `path` when it fails. */
+export function syscall(name: SyscallName, path: string | undefined, ...args: SyscallArg[]): number {
+  const result = rawSyscall(name, ...args);
+  if (result < 0) throw syscallError(name, -result, path);
+  return result;
+}
+
+/** Same as {@link syscall} on a thread of the pool, for calls that may block. */
+export async function syscallAsync(
+  name: SyscallName,
+  path: string | undefined,
+  ...args: SyscallArg[]
+): Promise<number> {
+  for (;;) {
+    const result = await addon().syscallAsync(syscallNumber(name), ...args);
+    if (result === -4) continue;
+    if (result < 0) throw syscallError(name, -result, path);
+    return result;
+  }
+}

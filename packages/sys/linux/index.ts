@@ -1,0 +1,6 @@
+/** Linux as berth sees it: thin, typed wrappers of system calls, by topic. */
+export * from "./abi.ts";
+export { errnoName, libraryFolder, rawSyscall, syscall, syscallAsync, syscallError } from "./binding.ts";
+export * from "./files.ts";
+export * from "./mounts.ts";
+export * from "./processes.ts";

@@ -1,0 +1,59 @@
+/** Processes: spawn without fork's cost, wait, signals by pidfd, descriptors to hand over. */
+import type { SpawnOptions } from "../sys.ts";
+import { addon, rawSyscall, syscall, syscallError } from "./binding.ts";
+
+/** posix_spawn(3): the child's pid. Signals are reset to their defaults and unblocked. */
+export function spawn(options: SpawnOptions): number {
+  const pid = addon().spawn(options.path, options.argv, options.env, options.fds, options.setsid ?? false);
+  if (pid < 0) throw syscallError("posix_spawn", -pid, options.path);
+  return pid;
+}
+
+/** How a process ended: its exit code, or 128 + the signal that killed it. */
+export function exitCodeOf(waitStatus: number): number {
+  const signal = waitStatus & 0x7f;
+  return signal === 0 ? (waitStatus >> 8) & 0xff : 128 + signal;
+}
+
+/** wait4(2) with WNOHANG: the exit code, or undefined while the process runs (or is no child of ours). */
+export function reap(pid: number): number | undefined {
+  const status = new Int32Array(1);
+  const result = rawSyscall("wait4", pid, status, 1, null);
+  return result === pid ? exitCodeOf(status[0]!) : undefined;
+}
+
+/** kill(2); false when there is no such process. */
+export function kill(pid: number, signal: number): boolean {
+  const result = rawSyscall("kill", pid, signal);
+  if (result === -3) return false;
+  if (result < 0) throw syscallError("kill", -result);
+  return true;
+}
+
+/** pidfd_open(2); undefined when there is no such process. */
+export function pidfdOpen(pid: number): number | undefined {
+  const fd = rawSyscall("pidfd_open", pid, 0);
+  if (fd === -3 || fd === -22) return undefined;
+  if (fd < 0) throw syscallError("pidfd_open", -fd);
+  return fd;
+}
+
+/** pidfd_send_signal(2); false when the process is gone. */
+export function pidfdSignal(pidfd: number, signal: number): boolean {
+  const result = rawSyscall("pidfd_send_signal", pidfd, signal, null, 0);
+  if (result === -3) return false;
+  if (result < 0) throw syscallError("pidfd_send_signal", -result);
+  return true;
+}
+
+/** pipe2(2), close-on-exec: [read end, write end]. */
+export function pipe(): [number, number] {
+  const fds = new Int32Array(2);
+  syscall("pipe2", undefined, fds, 0o2000000);
+  return [fds[0]!, fds[1]!];
+}
+
+/** prctl(PR_SET_CHILD_SUBREAPER): orphans of this process's children become its own. */
+export function becomeSubreaper(): void {
+  syscall("prctl", undefined, 36, 1, 0, 0, 0);
+}
