@@ -1,0 +1,41 @@
+// The keeper: parent of one container process. It holds the process's streams, writes its log and records its
+// exit, so that neither is lost while berthd is down. It ends with its process.
+#ifndef BERTH_KEEPER_H
+#define BERTH_KEEPER_H
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "operations.h"
+
+// One stream that is formatted into the log: the read end of the process's pipe, and a FIFO that gets a copy.
+struct source {
+  int pipe, copy;
+  const char *name;     // "stdout" or "stderr"
+  uint32_t used;        // bytes of an unfinished line in `line`
+  bool cut;             // the line so far was written as a partial one
+  char *line;
+};
+
+struct keeper {
+  int folder;           // where the exit record goes
+  char exit_name[256];
+  int listener;         // keeper.sock
+  int stdin_hold;       // writing end of the client's stdin FIFO: no end of file until CLOSE_STDIN
+  int holds[2];         // reading ends of output FIFOs: a client that vanishes kills nobody with SIGPIPE
+  int log;
+  char log_path[4096];
+  struct source sources[2];
+  int master, relay_in, relay_out;
+  bool foreground;      // the relay runs between the caller's own terminal and the container's
+};
+
+// Waits for st->child, relaying and logging; returns its exit code. `k` may have no streams at all.
+int keeper_run(struct state *st, struct keeper *k, bool record);
+struct keeper *keeper_new(void);
+// Writes what has come on one stream as CRI log lines; false at its end. log.c
+bool log_pump(struct keeper *k, struct source *source);
+// Flushes an unfinished line at the end of the stream.
+void log_finish(struct keeper *k, struct source *source);
+// Formats bytes that came over a terminal.
+void log_bytes(struct keeper *k, struct source *source, const char *bytes, uint32_t size);
+#endif

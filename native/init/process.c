@@ -1,0 +1,282 @@
+// Operations on the process itself: namespaces, identity, limits, seccomp, and the last step, exec.
+#include <errno.h>
+#include <fcntl.h>
+#include <grp.h>
+#include <linux/bpf.h>
+#include <linux/capability.h>
+#include <linux/filter.h>
+#include <linux/keyctl.h>
+#include <linux/seccomp.h>
+#include <net/if.h>
+#include <poll.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/personality.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+#include "files.h"
+#include "operations.h"
+#include "report.h"
+
+#define UNUSED (void)st, (void)args, (void)argc
+#define CHECK(call) ((call) < 0 ? -errno : 0)
+
+// setns(slot, type)
+int op_setns(struct state *st, const struct arg *args, int argc) {
+  UNUSED;
+  int fd = slot_get(st, NUM(0));
+  return fd < 0 ? fd : CHECK(setns(fd, (int)NUM(1)));
+}
+
+// The operations that are one call and no more.
+#define SIMPLE(name, call) \
+  int name(struct state *st, const struct arg *args, int argc) { \
+    UNUSED; \
+    return CHECK(call); \
+  }
+
+SIMPLE(op_unshare, unshare((int)NUM(0)))
+SIMPLE(op_setsid, setsid())
+SIMPLE(op_hostname, sethostname(STR(0), args[0].length))
+SIMPLE(op_domainname, syscall(SYS_setdomainname, STR(0), args[0].length))
+SIMPLE(op_umask, (int)umask((mode_t)NUM(0)) * 0)
+SIMPLE(op_setgid, setresgid((gid_t)NUM(0), (gid_t)NUM(0), (gid_t)NUM(0)))
+SIMPLE(op_setuid, setresuid((uid_t)NUM(0), (uid_t)NUM(0), (uid_t)NUM(0)))
+SIMPLE(op_keepcaps, prctl(PR_SET_KEEPCAPS, NUM(0), 0, 0, 0))
+SIMPLE(op_no_new_privs, prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
+SIMPLE(op_personality, personality((unsigned long)NUM(0)))
+// A session keyring of its own, so that the host's keys are out of reach.
+SIMPLE(op_keyring, syscall(SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, STR(0)))
+// Everything from the first on is closed by exec (CLOSE_RANGE_CLOEXEC).
+SIMPLE(op_close_range, syscall(SYS_close_range, (unsigned)NUM(0), ~0u, 4u))
+
+// loopback(): brings up "lo" in a new network namespace.
+int op_loopback(struct state *st, const struct arg *args, int argc) {
+  UNUSED;
+  int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+  if (fd < 0) return -errno;
+  struct ifreq request = {.ifr_name = "lo", .ifr_flags = IFF_UP | IFF_RUNNING};
+  int result = CHECK(ioctl(fd, SIOCSIFFLAGS, &request));
+  close(fd);
+  return result;
+}
+
+// rlimit(resource, soft, hard): limits are unsigned, -1 is infinity.
+int op_rlimit(struct state *st, const struct arg *args, int argc) {
+  UNUSED;
+  struct rlimit limit = {(rlim_t)NUM(1), (rlim_t)NUM(2)};
+  return CHECK(setrlimit((int)NUM(0), &limit));
+}
+
+// chdir(path): and it must be reachable from the root, which a leaked descriptor's folder is not.
+int op_chdir(struct state *st, const struct arg *args, int argc) {
+  UNUSED;
+  char cwd[4096];
+  if (chdir(STR(0)) < 0) return -errno;
+  // "(unreachable)/…" means the folder lies outside the root (CVE-2024-21626).
+  if (syscall(SYS_getcwd, cwd, sizeof cwd) < 0) return -errno;
+  return cwd[0] == '/' ? 0 : -EXDEV;
+}
+
+int op_groups(struct state *st, const struct arg *args, int argc) {
+  UNUSED;
+  static gid_t groups[MAX_OP_ARGS];
+  for (int i = 0; i < argc; i++) groups[i] = (gid_t)NUM(i);
+  return CHECK(syscall(SYS_setgroups, (size_t)argc, groups));
+}
+
+// bounding(mask): drops every capability that is not in the mask from the bounding set.
+int op_bounding(struct state *st, const struct arg *args, int argc) {
+  UNUSED;
+  for (int cap = 0; cap < 64; cap++) {
+    if ((uint64_t)NUM(0) >> cap & 1) continue;
+    if (prctl(PR_CAPBSET_DROP, cap, 0, 0, 0) < 0) return errno == EINVAL && cap > 0 ? 0 : -errno;  // past the last
+  }
+  return 0;
+}
+
+// capset(effective, permitted, inheritable)
+int op_capset(struct state *st, const struct arg *args, int argc) {
+  UNUSED;
+  struct __user_cap_header_struct head = {_LINUX_CAPABILITY_VERSION_3, 0};
+  struct __user_cap_data_struct data[2];
+  for (int i = 0; i < 2; i++)
+    data[i] = (struct __user_cap_data_struct){(uint32_t)((uint64_t)NUM(0) >> (32 * i)), (uint32_t)((uint64_t)NUM(1) >> (32 * i)), (uint32_t)((uint64_t)NUM(2) >> (32 * i))};
+  return CHECK(syscall(SYS_capset, &head, data));
+}
+
+// ambient(mask): the ambient set becomes the mask, as far as it is permitted and inheritable; -EPERM when not whole.
+int op_ambient(struct state *st, const struct arg *args, int argc) {
+  UNUSED;
+  if (prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) < 0) return -errno;
+  int result = 0;
+  for (unsigned long cap = 0; cap < 64; cap++)
+    if ((uint64_t)NUM(0) >> cap & 1 && prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, cap, 0, 0) < 0) result = -errno;
+  return result;
+}
+
+// seccomp(flags, program): struct sock_filter after struct sock_filter.
+int op_seccomp(struct state *st, const struct arg *args, int argc) {
+  UNUSED;
+  size_t count = args[1].length / sizeof(struct sock_filter);
+  if (count == 0 || count > BPF_MAXINSNS || args[1].length % sizeof(struct sock_filter)) return -EINVAL;
+  struct sock_fprog program = {(unsigned short)count, (struct sock_filter *)(uintptr_t)args[1].bytes};
+  return CHECK(syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, (unsigned)NUM(0), &program));
+}
+
+// bpf_device(cgroup slot, program): loads and attaches a device program to a version 2 cgroup.
+int op_bpf_device(struct state *st, const struct arg *args, int argc) {
+  (void)argc;
+  int cgroup = slot_get(st, NUM(0));
+  if (cgroup < 0) return cgroup;
+  union bpf_attr load;
+  memset(&load, 0, sizeof load);
+  load.prog_type = BPF_PROG_TYPE_CGROUP_DEVICE;
+  load.insns = (uint64_t)(uintptr_t)args[1].bytes;
+  load.insn_cnt = args[1].length / sizeof(struct bpf_insn);
+  load.license = (uint64_t)(uintptr_t) "Apache-2.0";
+  int program = (int)syscall(SYS_bpf, BPF_PROG_LOAD, &load, sizeof load);
+  if (program < 0) return -errno;
+  union bpf_attr attach;
+  memset(&attach, 0, sizeof attach);
+  attach.target_fd = (uint32_t)cgroup;
+  attach.attach_bpf_fd = (uint32_t)program;
+  attach.attach_type = BPF_CGROUP_DEVICE;
+  attach.attach_flags = BPF_F_ALLOW_MULTI;
+  int result = CHECK(syscall(SYS_bpf, BPF_PROG_ATTACH, &attach, sizeof attach));
+  close(program);
+  return result;
+}
+
+// Moves what berth-init itself has at this number out of the way.
+static void vacate(struct state *st, int number) {
+  int *users[MAX_SLOTS + 2] = {&st->report, &st->sync};
+  for (int i = 0; i < MAX_SLOTS; i++) users[2 + i] = &st->slots[i];
+  for (int i = 0; i < MAX_SLOTS + 2; i++)
+    if (*users[i] == number) *users[i] = fcntl(number, F_DUPFD_CLOEXEC, 64);
+}
+
+// dup(slot, number): a slot becomes descriptor `number`, open across exec.
+int op_dup(struct state *st, const struct arg *args, int argc) {
+  UNUSED;
+  int fd = slot_get(st, NUM(0));
+  if (fd < 0) return fd;
+  if (fd != NUM(1) && NUM(1) > 2) vacate(st, (int)NUM(1));
+  return fd == NUM(1) ? CHECK(fcntl(fd, F_SETFD, 0)) : CHECK(dup2(fd, (int)NUM(1)));
+}
+
+static int check_executable(struct state *st, const char *path) {
+  struct stat info;
+  if (stat(path, &info) < 0) return -errno;
+  if (S_ISDIR(info.st_mode)) return -EISDIR;
+  // The old call: all ids are equal by now, and a seccomp profile that is older than faccessat2 answers that with EPERM.
+  if (!S_ISREG(info.st_mode) || (syscall(SYS_faccessat, AT_FDCWD, path, X_OK) < 0 && errno == EACCES)) return -EACCES;
+  if (strlen(path) >= sizeof st->executable) return -ENAMETOOLONG;
+  strcpy(st->executable, path);
+  return 0;
+}
+
+// lookup(name, PATH): finds the program as execvp would, so that create can already say what is wrong.
+int op_lookup(struct state *st, const struct arg *args, int argc) {
+  (void)argc;
+  const char *name = STR(0);
+  if (strchr(name, '/')) return check_executable(st, name);
+  int found = -ENOENT;
+  for (const char *dir = STR(1); dir; dir = strchr(dir, ':') ? strchr(dir, ':') + 1 : NULL) {
+    char path[4096];
+    int length = (int)strcspn(dir, ":");
+    if (snprintf(path, sizeof path, "%.*s/%s", length ? length : 1, length ? dir : ".", name) >= (int)sizeof path) continue;
+    int result = check_executable(st, path);
+    if (result == 0) return 0;
+    if (result != -ENOENT && result != -ENOTDIR) found = result;
+  }
+  return found;
+}
+
+// home(uid): the user's home folder by the container's /etc/passwd; "/" when it is not listed.
+int op_home(struct state *st, const struct arg *args, int argc) {
+  UNUSED;
+  char line[4096];
+  strcpy(st->home, "HOME=/");
+  FILE *file = fopen("/etc/passwd", "re");
+  while (file && fgets(line, sizeof line, file)) {
+    char *field[7], *rest = line;
+    int n = 0;
+    while (n < 7 && (field[n] = strsep(&rest, ":\n"))) n++;
+    if (n < 6 || *field[2] < '0' || *field[2] > '9' || strtoll(field[2], NULL, 10) != NUM(0) || *field[5] != '/') continue;
+    snprintf(st->home, sizeof st->home, "HOME=%.4000s", field[5]);
+    break;
+  }
+  if (file) fclose(file);
+  return 0;
+}
+
+// report_to(slot): from here on failures go to a file, which `start` reads.
+int op_report_to(struct state *st, const struct arg *args, int argc) {
+  (void)argc;
+  return (st->report = slot_get(st, NUM(0))) < 0 ? -EBADF : 0;
+}
+
+// mark(number): a stage begins; berth trace shows how long each took.
+SIMPLE(op_mark, (report(st->report, RECORD_MARK, (int)NUM(0), 0, NULL, 0), 0))
+// ready(): tells the runtime that all is set up.
+SIMPLE(op_ready, (report(st->report, RECORD_READY, 0, 0, NULL, 0), 0))
+
+// wait_fifo(slot): waits for the byte that `start` writes. The slot is open for reading and, by the kernel's
+// rule for FIFOs, sees end of file before anybody has opened the other end: poll first.
+int op_wait_fifo(struct state *st, const struct arg *args, int argc) {
+  UNUSED;
+  char byte;
+  int fd = slot_get(st, NUM(0));
+  if (fd < 0) return fd;
+  for (;;) {
+    struct pollfd wait = {fd, POLLIN, 0};
+    if (poll(&wait, 1, -1) < 0 && errno != EINTR) return -errno;
+    if (!(wait.revents & POLLIN)) {
+      // A writer that left without a byte hangs the FIFO up until the next one comes.
+      if (wait.revents & POLLHUP) usleep(10000);
+      continue;
+    }
+    if (read(fd, &byte, 1) == 1) return 0;
+  }
+}
+
+// exec(argc, argv..., env...): never returns when it succeeds.
+int op_exec(struct state *st, const struct arg *args, int argc) {
+  int count = (int)NUM(0);
+  if (count < 1 || count > argc - 1) return -EINVAL;
+  char **vector = calloc((size_t)argc + 3, sizeof *vector);
+  if (!vector) return -ENOMEM;
+  for (int i = 0; i < count; i++) vector[i] = (char *)(uintptr_t)STR(1 + i);
+  char **env = vector + count + 1;
+  for (int i = 1 + count; i < argc; i++) env[i - 1 - count] = (char *)(uintptr_t)STR(i);
+  if (st->home[0]) env[argc - 1 - count] = st->home;
+  signal(SIGPIPE, SIG_DFL);
+  execve(st->executable, vector, env);
+  int error = errno;
+  // The head of the file tells the runtime why: another machine's ELF, a missing interpreter, a script's CRLF.
+  int fd = open(st->executable, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+  ssize_t n = fd < 0 ? 0 : read(fd, st->detail, sizeof st->detail);
+  st->detail_size = n > 0 ? (uint32_t)n : 0;
+  return -error;
+}
+
+static void leave(int number) { _exit(number == SIGTERM ? 0 : 1); }
+
+// pause(): holds a pod's namespaces; orphans are reaped by the kernel (SIG_IGN), SIGTERM ends it.
+int op_pause(struct state *st, const struct arg *args, int argc) {
+  UNUSED;
+  signal(SIGTERM, leave);
+  signal(SIGINT, leave);
+  signal(SIGCHLD, SIG_IGN);
+  syscall(SYS_close_range, 3u, ~0u, 0u);  // nothing but the namespaces is held
+  for (;;) pause();
+}
