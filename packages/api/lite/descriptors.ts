@@ -1,0 +1,397 @@
+/**
+ * Descriptors of messages and services, read from the same embedded files that protobuf-es uses, but only when one
+ * is used: a command that makes three calls must not parse the whole API first.
+ */
+import { Reader } from "./wire.ts";
+
+/** Scalar types by their numbers in descriptor.proto. */
+export const TYPE = {
+  double: 1,
+  int64: 3,
+  uint64: 4,
+  int32: 5,
+  bool: 8,
+  string: 9,
+  message: 11,
+  bytes: 12,
+  uint32: 13,
+  enum: 14,
+} as const;
+const REPEATED = 3;
+
+/** A field of a message. */
+export interface Field {
+  readonly number: number;
+  /** Name of the property. */
+  readonly localName: string;
+  readonly type: number;
+  readonly repeated: boolean;
+  /** Has a presence of its own: absent and zero are different. */
+  readonly optional: boolean;
+  /** Key and value of a map; undefined for others. */
+  readonly map: { key: Field; value: Field } | undefined;
+  /** Descriptor of a message's field. */
+  readonly message: LiteMessage | undefined;
+}
+
+interface RawField {
+  name: string;
+  number: number;
+  label: number;
+  type: number;
+  typeName: string;
+  optional: boolean;
+}
+interface RawMessage {
+  name: string;
+  fields: RawField[];
+  nested: RawMessage[];
+  isMap: boolean;
+}
+interface RawEnum {
+  name: string;
+  values: { name: string; number: number }[];
+}
+interface RawMethod {
+  name: string;
+  input: string;
+  output: string;
+  clientStreaming: boolean;
+  serverStreaming: boolean;
+}
+interface RawService {
+  name: string;
+  methods: RawMethod[];
+}
+
+/** One .proto file. */
+export class LiteFile {
+  readonly #encoded: string;
+  readonly #imports: readonly LiteFile[];
+  #parsed: { package: string; messages: RawMessage[]; enums: RawEnum[]; services: RawService[] } | undefined;
+  readonly #byName = new Map<string, LiteMessage>();
+  #named = false;
+
+  constructor(encoded: string, imports: readonly LiteFile[] = []) {
+    this.#encoded = encoded;
+    this.#imports = imports;
+  }
+
+  get raw() {
+    this.#parsed ??= parseFile(Buffer.from(this.#encoded, "base64"));
+    return this.#parsed;
+  }
+
+  /** All top-level messages. */
+  get messages(): LiteMessage[] {
+    return this.raw.messages.map((raw) => this.#make(raw, ""));
+  }
+
+  #make(raw: RawMessage, outer: string): LiteMessage {
+    const prefix = outer === "" ? this.raw.package : outer;
+    const typeName = prefix === "" ? raw.name : `${prefix}.${raw.name}`;
+    let made = this.#byName.get(typeName);
+    if (!made) {
+      made = new LiteMessage(this, typeName, raw);
+      this.#byName.set(typeName, made);
+    }
+    return made;
+  }
+
+  /** A message by its place: among the file's, then among those inside that one (maps' entries not counted). */
+  at(path: readonly number[]): LiteMessage {
+    const [first = 0, ...rest] = path;
+    let raw = this.raw.messages[first]!;
+    let made = this.#make(raw, "");
+    for (const index of rest) {
+      const outer = made.typeName;
+      raw = raw.nested.filter((inner) => !inner.isMap)[index]!;
+      made = this.#make(raw, outer);
+    }
+    return made;
+  }
+
+  /** A message of this file or of those it imports. */
+  find(typeName: string): LiteMessage | undefined {
+    if (!this.#named) {
+      this.#named = true;
+      const walk = (raw: RawMessage, outer: string) => {
+        const made = this.#make(raw, outer);
+        for (const inner of raw.nested) walk(inner, made.typeName);
+      };
+      for (const raw of this.raw.messages) walk(raw, "");
+    }
+    const own = this.#byName.get(typeName);
+    if (own) return own;
+    for (const file of this.#imports) {
+      const found = file.find(typeName);
+      if (found) return found;
+    }
+    return undefined;
+  }
+
+  /** As {@link find}, for a name that must be there. */
+  resolve(typeName: string): LiteMessage {
+    const found = this.find(typeName.replace(/^\./, ""));
+    if (!found) throw new Error(`unknown message type ${typeName}`);
+    return found;
+  }
+}
+
+/** Descriptor of a message. */
+export class LiteMessage {
+  readonly kind = "message";
+  readonly file: LiteFile;
+  readonly typeName: string;
+  readonly #raw: RawMessage;
+  #fields: Field[] | undefined;
+  #byNumber: Map<number, Field> | undefined;
+
+  constructor(file: LiteFile, typeName: string, raw: RawMessage) {
+    this.file = file;
+    this.typeName = typeName;
+    this.#raw = raw;
+  }
+  get name(): string {
+    return this.#raw.name;
+  }
+  get isMap(): boolean {
+    return this.#raw.isMap;
+  }
+  /** In the order of their numbers, which is the order they are written in. */
+  get fields(): readonly Field[] {
+    this.#fields ??= this.#raw.fields
+      .map((raw) => fieldOf(this.file, raw))
+      .sort((a, b) => a.number - b.number);
+    return this.#fields;
+  }
+  get byNumber(): ReadonlyMap<number, Field> {
+    this.#byNumber ??= new Map(this.fields.map((field) => [field.number, field]));
+    return this.#byNumber;
+  }
+}
+
+function fieldOf(file: LiteFile, raw: RawField): Field {
+  const repeated = raw.label === REPEATED;
+  const message = raw.type === TYPE.message ? file.resolve(raw.typeName) : undefined;
+  const entry = repeated && message?.isMap ? message.fields : undefined;
+  return {
+    number: raw.number,
+    localName: safeName(camelCase(raw.name)),
+    type: raw.type,
+    repeated: repeated && !entry,
+    optional: raw.optional || (raw.type === TYPE.message && !repeated),
+    map: entry ? { key: entry[0]!, value: entry[1]! } : undefined,
+    message,
+  };
+}
+
+/** Descriptor of a method. */
+export interface LiteMethod {
+  readonly kind: "rpc";
+  readonly name: string;
+  readonly localName: string;
+  readonly parent: LiteService;
+  readonly methodKind: "unary" | "server_streaming" | "client_streaming" | "bidi_streaming";
+  readonly input: LiteMessage;
+  readonly output: LiteMessage;
+}
+
+/** Descriptor of a service; its methods are read when they are asked for. */
+export class LiteService {
+  readonly kind = "service";
+  readonly #file: LiteFile;
+  readonly #index: number;
+  #methods: LiteMethod[] | undefined;
+
+  constructor(file: LiteFile, index: number) {
+    this.#file = file;
+    this.#index = index;
+  }
+  get #raw(): RawService {
+    return this.#file.raw.services[this.#index]!;
+  }
+  get typeName(): string {
+    return `${this.#file.raw.package}.${this.#raw.name}`;
+  }
+  get methods(): readonly LiteMethod[] {
+    this.#methods ??= this.#raw.methods.map((raw) => this.#method(raw));
+    return this.#methods;
+  }
+  /** Methods by their local names. */
+  get method(): Readonly<Record<string, LiteMethod>> {
+    return Object.fromEntries(this.methods.map((method) => [method.localName, method]));
+  }
+  #method(raw: RawMethod): LiteMethod {
+    const file = this.#file;
+    const streaming = (raw.clientStreaming ? 2 : 0) + (raw.serverStreaming ? 1 : 0);
+    return {
+      kind: "rpc",
+      name: raw.name,
+      localName: safeName(raw.name.charAt(0).toLowerCase() + raw.name.slice(1)),
+      parent: this,
+      methodKind: (["unary", "server_streaming", "client_streaming", "bidi_streaming"] as const)[streaming]!,
+      get input() {
+        return file.resolve(raw.input);
+      },
+      get output() {
+        return file.resolve(raw.output);
+      },
+    };
+  }
+}
+
+/** An enum's values, names to numbers and back, without the enum's own name in front. */
+export function enumObject(raw: RawEnum): Record<string, string | number> {
+  const prefix = `${raw.name.replace(/([a-z0-9])([A-Z])/g, "$1_$2").toUpperCase()}_`;
+  const shared = raw.values.every(
+    ({ name }) => name.startsWith(prefix) && /^[A-Z]/i.test(name.slice(prefix.length)),
+  );
+  const found: Record<string, string | number> = {};
+  for (const { name, number } of raw.values) {
+    const local = shared ? name.slice(prefix.length) : name;
+    found[local] = number;
+    found[number] = local;
+  }
+  return found;
+}
+
+// "all_metadata" -> "allMetadata", as protobuf's JSON names are made.
+function camelCase(name: string): string {
+  return name.replace(/_+(.)?/g, (_all, letter: string | undefined) => letter?.toUpperCase() ?? "");
+}
+
+const RESERVED = new Set(["constructor", "toString", "toJSON", "valueOf"]);
+const safeName = (name: string): string => (RESERVED.has(name) ? `${name}$` : name);
+
+// What is read of descriptor.proto: only these fields matter here.
+type Visit = Readonly<Record<number, (reader: Reader) => void>>;
+function visit(bytes: Uint8Array, fields: Visit): void {
+  const reader = new Reader(bytes);
+  while (!reader.done) {
+    const tag = reader.uint32();
+    const read = fields[tag >>> 3];
+    if (read) read(reader);
+    else reader.skip(tag & 7);
+  }
+}
+
+function parseFile(bytes: Uint8Array) {
+  const file = {
+    package: "",
+    messages: [] as RawMessage[],
+    enums: [] as RawEnum[],
+    services: [] as RawService[],
+  };
+  visit(bytes, {
+    2: (r) => {
+      file.package = r.string();
+    },
+    4: (r) => void file.messages.push(parseMessage(r.bytes())),
+    5: (r) => void file.enums.push(parseEnum(r.bytes())),
+    6: (r) => void file.services.push(parseService(r.bytes())),
+  });
+  return file;
+}
+
+function parseMessage(bytes: Uint8Array): RawMessage {
+  const message: RawMessage = { name: "", fields: [], nested: [], isMap: false };
+  visit(bytes, {
+    1: (r) => {
+      message.name = r.string();
+    },
+    2: (r) => void message.fields.push(parseField(r.bytes())),
+    3: (r) => void message.nested.push(parseMessage(r.bytes())),
+    7: (r) =>
+      visit(r.bytes(), {
+        7: (options) => {
+          message.isMap = options.uint32() !== 0;
+        },
+      }),
+  });
+  return message;
+}
+
+function parseField(bytes: Uint8Array): RawField {
+  const field: RawField = { name: "", number: 0, label: 1, type: 0, typeName: "", optional: false };
+  visit(bytes, {
+    1: (r) => {
+      field.name = r.string();
+    },
+    3: (r) => {
+      field.number = r.uint32();
+    },
+    4: (r) => {
+      field.label = r.uint32();
+    },
+    5: (r) => {
+      field.type = r.uint32();
+    },
+    6: (r) => {
+      field.typeName = r.string();
+    },
+    17: (r) => {
+      field.optional = r.uint32() !== 0;
+    },
+  });
+  return field;
+}
+
+function parseEnum(bytes: Uint8Array): RawEnum {
+  const found: RawEnum = { name: "", values: [] };
+  visit(bytes, {
+    1: (r) => {
+      found.name = r.string();
+    },
+    2: (r) => {
+      const value = { name: "", number: 0 };
+      visit(r.bytes(), {
+        1: (v) => {
+          value.name = v.string();
+        },
+        2: (v) => {
+          value.number = v.uint32() | 0;
+        },
+      });
+      found.values.push(value);
+    },
+  });
+  return found;
+}
+
+function parseService(bytes: Uint8Array): RawService {
+  const service: RawService = { name: "", methods: [] };
+  visit(bytes, {
+    1: (r) => {
+      service.name = r.string();
+    },
+    2: (r) => {
+      const method: RawMethod = {
+        name: "",
+        input: "",
+        output: "",
+        clientStreaming: false,
+        serverStreaming: false,
+      };
+      visit(r.bytes(), {
+        1: (m) => {
+          method.name = m.string();
+        },
+        2: (m) => {
+          method.input = m.string();
+        },
+        3: (m) => {
+          method.output = m.string();
+        },
+        5: (m) => {
+          method.clientStreaming = m.uint32() !== 0;
+        },
+        6: (m) => {
+          method.serverStreaming = m.uint32() !== 0;
+        },
+      });
+      service.methods.push(method);
+    },
+  });
+  return service;
+}

@@ -1,0 +1,61 @@
+/** One call on the server's side: deadline, cancellation, and the status it ends with. */
+import { performance } from "node:perf_hooks";
+import { BerthError } from "@berth/base";
+import type { CallContext, Route } from "./service.ts";
+import { parseTimeout } from "./timeout.ts";
+
+/** The {@link CallContext} a handler sees. The abort controller is made only when somebody asks for the signal. */
+export class Call implements CallContext {
+  readonly method: Route["method"];
+  readonly headers: CallContext["headers"];
+  readonly deadline: number | undefined;
+  #controller: AbortController | undefined;
+  #reason: BerthError | undefined;
+  #timer: NodeJS.Timeout | undefined;
+
+  constructor(method: Route["method"], headers: CallContext["headers"], onExpired: (e: BerthError) => void) {
+    this.method = method;
+    this.headers = headers;
+    const ms = parseTimeout(headers["grpc-timeout"]);
+    this.deadline = ms === undefined ? undefined : performance.now() + ms;
+    if (ms !== undefined)
+      this.#timer = setTimeout(() => {
+        const error = new BerthError("deadline_exceeded", `${method.name} took longer than ${ms} ms`);
+        this.abort(error);
+        onExpired(error);
+      }, ms);
+  }
+
+  get signal(): AbortSignal {
+    if (this.#controller === undefined) {
+      this.#controller = new AbortController();
+      if (this.#reason !== undefined) this.#controller.abort(this.#reason);
+    }
+    return this.#controller.signal;
+  }
+
+  /** Why the call was given up, if it was. */
+  get aborted(): BerthError | undefined {
+    return this.#reason;
+  }
+
+  /** Gives the call up; the first reason counts. */
+  abort(reason: BerthError): void {
+    if (this.#reason !== undefined) return;
+    this.#reason = reason;
+    this.#controller?.abort(reason);
+  }
+
+  /** Lets go of the timer. */
+  end(): void {
+    clearTimeout(this.#timer);
+  }
+}
+
+/** The error for a method that has no implementation. */
+export function refusalOf(route: Route): BerthError {
+  return new BerthError(
+    "unimplemented",
+    route.refusal ?? `method ${route.method.name} of ${route.method.parent.typeName} is not supported`,
+  );
+}

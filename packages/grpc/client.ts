@@ -1,0 +1,408 @@
+/**
+ * A gRPC client over a unix socket, for Node and Bun; the wire is http2/session.ts.
+ *
+ * `connect({ path })` gives a connection that dials at its first call, and dials again for the first call after
+ * the server went away. `connection.client(Service)` gives typed methods. Every failure is a BerthError.
+ */
+import net from "node:net";
+import { BerthError } from "@berth/base";
+import {
+  create,
+  type DescMessage,
+  type DescMethod,
+  type DescMethodBiDiStreaming,
+  type DescMethodClientStreaming,
+  type DescMethodServerStreaming,
+  type DescMethodUnary,
+  type DescService,
+  fromBinary,
+  type Message,
+  type MessageInitShape,
+  type MessageShape,
+  toBinary,
+} from "@bufbuild/protobuf";
+import { DEFAULT_MAX_MESSAGE, type Encoding, encodingOf, FrameReader, frame } from "./frames.ts";
+import type { Headers } from "./http2/hpack.ts";
+import { ClientSession, type ClientStream, type StreamListener } from "./http2/session.ts";
+import { errorOf } from "./status.ts";
+import { formatTimeout } from "./timeout.ts";
+
+/** How to connect. */
+export interface ConnectOptions {
+  /** Path of the unix socket. */
+  path: string;
+  /** Sent with every call, for instance `{"containerd-namespace": "default"}`. */
+  headers?: Readonly<Record<string, string>>;
+  /** Largest message taken, in bytes. Default: 16 MiB. */
+  maxMessageBytes?: number;
+  /** Encoding of requests. Default: identity. */
+  encoding?: Encoding;
+  /** Deadline of unary calls that do not set one, in milliseconds. Default: none. */
+  timeoutMs?: number;
+  /** How long a call waits for a socket that is not there or not answered yet, in milliseconds. Default: 0. */
+  dialTimeoutMs?: number;
+}
+
+/** Options of one call. */
+export interface CallOptions {
+  signal?: AbortSignal;
+  /** Milliseconds until the call ends with "deadline_exceeded". */
+  timeoutMs?: number;
+  headers?: Readonly<Record<string, string>>;
+}
+
+/** A method as the client calls it. */
+export type ClientMethod<M extends DescMethod> =
+  M extends DescMethodUnary<infer I, infer O>
+    ? (request: MessageInitShape<I>, options?: CallOptions) => Promise<MessageShape<O>>
+    : M extends DescMethodServerStreaming<infer I, infer O>
+      ? (request: MessageInitShape<I>, options?: CallOptions) => AsyncIterable<MessageShape<O>>
+      : M extends DescMethodClientStreaming<infer I, infer O>
+        ? (requests: AsyncIterable<MessageInitShape<I>>, options?: CallOptions) => Promise<MessageShape<O>>
+        : M extends DescMethodBiDiStreaming<infer I, infer O>
+          ? (
+              requests: AsyncIterable<MessageInitShape<I>>,
+              options?: CallOptions,
+            ) => AsyncIterable<MessageShape<O>>
+          : never;
+
+/** A service's methods by their local (lowerCamelCase) names. */
+export type Client<D extends DescService> = { [K in keyof D["method"]]: ClientMethod<D["method"][K]> };
+
+/** A connection to one server; calls may be made at any time and in any number. */
+export interface Connection extends AsyncDisposable {
+  client<D extends DescService>(desc: D): Client<D>;
+  /** Ends the connection; calls in flight fail with "canceled". */
+  close(): void;
+}
+
+/** Makes a connection; the socket is opened by the first call. */
+export function connect(options: ConnectOptions): Connection {
+  return new Dialer(options);
+}
+
+class Dialer implements Connection {
+  readonly #options: ConnectOptions;
+  #session: Promise<ClientSession> | undefined;
+  #live: ClientSession | undefined;
+  #closed = false;
+  readonly #clients = new Map<DescService, unknown>();
+
+  constructor(options: ConnectOptions) {
+    this.#options = options;
+  }
+
+  client<D extends DescService>(desc: D): Client<D> {
+    const known = this.#clients.get(desc);
+    if (known) return known as Client<D>;
+    const methods: Record<string, unknown> = {};
+    for (const method of desc.methods) methods[method.localName] = this.#bind(method);
+    this.#clients.set(desc, methods);
+    return methods as Client<D>;
+  }
+
+  close(): void {
+    this.#closed = true;
+    this.#live?.destroy(new BerthError("canceled", "the connection was closed", { stage: "grpc" }));
+    this.#session = undefined;
+    this.#live = undefined;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.close();
+  }
+
+  #bind(method: DescMethod): unknown {
+    const one = (request: unknown) => [toBinary(method.input, create(method.input, request as Message))];
+    const many = async function* (requests: AsyncIterable<unknown>) {
+      for await (const request of requests) yield* one(request);
+    };
+    switch (method.methodKind) {
+      case "unary":
+        return async (request: unknown, options?: CallOptions) =>
+          only(method, await this.#open(method, one(request), options, true));
+      case "client_streaming":
+        return async (requests: AsyncIterable<unknown>, options?: CallOptions) =>
+          only(method, await this.#open(method, many(requests), options, false));
+      case "server_streaming":
+        return (request: unknown, options?: CallOptions) =>
+          lazily(() => this.#open(method, one(request), options, false));
+      default:
+        return (requests: AsyncIterable<unknown>, options?: CallOptions) =>
+          lazily(() => this.#open(method, many(requests), options, false));
+    }
+  }
+
+  async #open(
+    method: DescMethod,
+    requests: Iterable<Uint8Array> | AsyncIterable<Uint8Array>,
+    options: CallOptions = {},
+    unary: boolean,
+  ): Promise<AsyncGenerator<Message>> {
+    options.signal?.throwIfAborted();
+    const timeoutMs = options.timeoutMs ?? (unary ? this.#options.timeoutMs : undefined);
+    const session = this.#live ?? (await this.#connected());
+    const encoding = this.#options.encoding ?? "identity";
+    const headers: Headers = {
+      ":method": "POST",
+      ":scheme": "http",
+      ":path": `/${method.parent.typeName}/${method.name}`,
+      ":authority": "localhost",
+      "content-type": "application/grpc",
+      te: "trailers",
+      ...this.#options.headers,
+      ...options.headers,
+    };
+    if (encoding !== "identity") {
+      headers["grpc-encoding"] = encoding;
+      headers["grpc-accept-encoding"] = "identity,gzip";
+    }
+    if (timeoutMs !== undefined) headers["grpc-timeout"] = formatTimeout(timeoutMs);
+    const call = new ClientCall(method, {
+      path: this.#options.path,
+      max: this.#options.maxMessageBytes ?? DEFAULT_MAX_MESSAGE,
+      signal: options.signal,
+      timeoutMs,
+    });
+    return call.run(session.request(headers, call), requests, encoding);
+  }
+
+  #connected(): Promise<ClientSession> {
+    if (this.#closed) throw new BerthError("canceled", "the connection was closed");
+    this.#session ??= this.#dial().catch((error) => {
+      this.#session = undefined;
+      throw error;
+    });
+    return this.#session;
+  }
+
+  async #dial(): Promise<ClientSession> {
+    const { path, dialTimeoutMs = 0 } = this.#options;
+    const until = performance.now() + dialTimeoutMs;
+    let socket: net.Socket;
+    for (;;) {
+      try {
+        socket = await openSocket(path);
+        break;
+      } catch (error) {
+        const { errno } = error as BerthError;
+        if (performance.now() >= until || (errno !== "ENOENT" && errno !== "ECONNREFUSED")) throw error;
+        await new Promise((resolve) => setTimeout(resolve, 20));
+      }
+    }
+    const session = new ClientSession(socket, () => {
+      if (this.#live !== session) return;
+      this.#live = undefined;
+      this.#session = undefined;
+    });
+    this.#live = session;
+    return session;
+  }
+}
+
+function openSocket(path: string): Promise<net.Socket> {
+  return new Promise((resolve, reject) => {
+    const socket = net.connect(path);
+    socket.once("connect", () => {
+      socket.removeAllListeners("error");
+      resolve(socket);
+    });
+    socket.once("error", (cause) => {
+      const { errno } = BerthError.from(cause);
+      const denied = errno === "EACCES" || errno === "EPERM";
+      const facts = { stage: "connect", syscall: "connect", path, cause, ...(errno ? { errno } : {}) };
+      reject(
+        denied
+          ? new BerthError("permission_denied", `permission denied on ${path}`, {
+              ...facts,
+              hint: "run as root, or join the socket's group",
+            })
+          : new BerthError("unavailable", `cannot connect to ${path}: ${(cause as Error).message}`, {
+              ...facts,
+              hint: "is berthd running, and on this address?",
+            }),
+      );
+    });
+  });
+}
+
+function lost(path: string, cause: unknown): BerthError {
+  return new BerthError("unavailable", `the connection to ${path} was lost`, {
+    stage: "grpc",
+    path,
+    cause,
+    hint: "see the daemon's log; the call may or may not have been carried out",
+  });
+}
+
+async function only(method: DescMethod, messages: AsyncGenerator<Message>): Promise<Message> {
+  let found: Message | undefined;
+  for await (const message of messages) {
+    if (found !== undefined)
+      throw new BerthError("internal", `${method.name} answered twice`, { stage: "grpc" });
+    found = message;
+  }
+  if (found === undefined)
+    throw new BerthError("internal", `${method.name} answered without a message`, { stage: "grpc" });
+  return found;
+}
+
+/** Opens at the first `next()`, and closes when the consumer stops early. */
+async function* lazily(open: () => Promise<AsyncGenerator<Message>>): AsyncGenerator<Message> {
+  yield* await open();
+}
+
+interface ClientCallOptions {
+  path: string;
+  max: number;
+  signal: AbortSignal | undefined;
+  timeoutMs: number | undefined;
+}
+
+/** One call: sends in the background, yields answers, ends with the status. */
+class ClientCall implements StreamListener {
+  readonly #method: DescMethod & { output: DescMessage };
+  readonly #options: ClientCallOptions;
+  #stream: ClientStream | undefined;
+  #frames: FrameReader | undefined;
+  #headers: Headers | undefined;
+  #trailers: Headers | undefined;
+  #ended = false;
+  #failed: BerthError | undefined;
+  #wake: (() => void) | undefined;
+  /** Bytes that came while nobody waited for them. */
+  #held = 0;
+
+  constructor(method: DescMethod, options: ClientCallOptions) {
+    this.#method = method;
+    this.#options = options;
+  }
+
+  headers(headers: Headers, last: boolean): void {
+    if (this.#headers === undefined) this.#headers = headers;
+    else this.#trailers = headers;
+    if (last && this.#trailers === undefined) this.#trailers = headers;
+    try {
+      this.#frames ??= new FrameReader(this.#options.max, encodingOf(headers["grpc-encoding"]));
+    } catch (error) {
+      this.#give(BerthError.from(error));
+    }
+    this.#notify();
+  }
+  data(chunk: Uint8Array): void {
+    // Without headers before it this is no answer: what follows will say so.
+    this.#frames?.push(chunk);
+    // Whoever waits takes all that comes, as one message may be larger than a window.
+    if (this.#wake) this.#stream?.consumed(chunk.length);
+    else this.#held += chunk.length;
+    this.#notify();
+  }
+  end(): void {
+    this.#ended = true;
+    this.#notify();
+  }
+  fail(cause: unknown): void {
+    if (!this.#ended)
+      this.#failed ??=
+        cause instanceof BerthError && cause.code === "canceled" ? cause : lost(this.#options.path, cause);
+    this.#notify();
+  }
+
+  #notify(): void {
+    const wake = this.#wake;
+    this.#wake = undefined;
+    wake?.();
+  }
+
+  // Ends the call from this side.
+  #give(error: BerthError): void {
+    this.#failed ??= error;
+    this.#stream?.cancel();
+    this.#notify();
+  }
+
+  /** The status, once the stream has ended: undefined for OK. */
+  #status(): BerthError | undefined {
+    const status = this.#trailers ?? this.#headers;
+    if (status?.["grpc-status"] !== undefined) return errorOf(status);
+    const http = Number(this.#headers?.[":status"] ?? 200);
+    if (http !== 200)
+      return new BerthError("internal", `the server answered with HTTP status ${http}`, { stage: "grpc" });
+    return this.#failed ?? lost(this.#options.path, undefined);
+  }
+
+  async *run(
+    stream: ClientStream,
+    requests: Iterable<Uint8Array> | AsyncIterable<Uint8Array>,
+    encoding: Encoding,
+  ): AsyncGenerator<Message> {
+    const { signal, timeoutMs, path } = this.#options;
+    this.#stream = stream;
+    const { name } = this.#method;
+    const onAbort = () =>
+      this.#give(
+        signal?.reason instanceof BerthError
+          ? signal.reason
+          : new BerthError("canceled", `${name} was canceled`, { cause: signal?.reason }),
+      );
+    signal?.addEventListener("abort", onAbort, { once: true });
+    const expire = () =>
+      this.#give(new BerthError("deadline_exceeded", `${name} took longer than ${timeoutMs} ms`, { path }));
+    const timer = timeoutMs === undefined ? undefined : setTimeout(expire, timeoutMs);
+    try {
+      if (Symbol.asyncIterator in requests)
+        this.#sendAll(stream, requests, encoding).catch((error) => this.#give(BerthError.from(error)));
+      else {
+        for (const request of requests) sendMessage(stream, request, encoding);
+        stream.send(NOTHING, true);
+      }
+      for (;;) {
+        const message = this.#frames?.next();
+        if (message !== undefined) yield fromBinary(this.#method.output, message);
+        else if (this.#ended) break;
+        else if (this.#failed !== undefined) throw this.#failed;
+        else await this.#more(stream);
+      }
+      const status = this.#status();
+      if (status !== undefined) throw this.#failed ?? status;
+      this.#frames?.end();
+    } finally {
+      clearTimeout(timer);
+      signal?.removeEventListener("abort", onAbort);
+      stream.cancel();
+    }
+  }
+
+  #more(stream: ClientStream): Promise<void> {
+    return new Promise((resolve) => {
+      this.#wake = resolve;
+      stream.consumed(this.#held);
+      this.#held = 0;
+    });
+  }
+
+  async #sendAll(
+    stream: ClientStream,
+    requests: AsyncIterable<Uint8Array>,
+    encoding: Encoding,
+  ): Promise<void> {
+    for await (const request of requests) {
+      // The server may answer before it has read everything; what is left is no longer wanted.
+      if (stream.closed || this.#ended) return;
+      await sendMessage(stream, request, encoding);
+    }
+    stream.send(NOTHING, true);
+  }
+}
+
+const NOTHING = new Uint8Array(0);
+
+function sendMessage(
+  stream: ClientStream,
+  message: Uint8Array,
+  encoding: Encoding,
+): Promise<void> | undefined {
+  let waiting: Promise<void> | undefined;
+  for (const part of frame(message, encoding)) waiting = stream.send(part, false) ?? waiting;
+  return waiting;
+}

@@ -1,0 +1,357 @@
+/**
+ * A gRPC server on a unix socket, on node:http2.
+ *
+ * The same socket takes HTTP/1.1 POSTs with JSON bodies (json.ts): the first bytes of a connection tell which.
+ */
+import { chmodSync, chownSync, statSync, unlinkSync } from "node:fs";
+import type http from "node:http";
+import http2 from "node:http2";
+import net from "node:net";
+import { BerthError, log } from "@berth/base";
+import { create, createRegistry, fromBinary, toBinary } from "@bufbuild/protobuf";
+import { Call, refusalOf } from "./call.ts";
+import { DEFAULT_MAX_MESSAGE, type Encoding, encodingOf } from "./frames.ts";
+import { answerJson } from "./json.ts";
+import type { CallContext, Route, Service } from "./service.ts";
+import { statusOf } from "./status.ts";
+import { MessageReader, writeMessage } from "./stream.ts";
+
+/** How to serve. */
+export interface ServeOptions {
+  /** Path of the unix socket. */
+  path: string;
+  services: readonly Service[];
+  /** Owner of the socket; default: who runs the server. */
+  uid?: number;
+  gid?: number;
+  /** Largest message taken, in bytes. Default: 16 MiB. */
+  maxMessageBytes?: number;
+  /** Most connections at a time. Default: 1024. */
+  maxConnections?: number;
+  /** Most calls at a time on one connection. Default: 4096. */
+  maxCallsPerConnection?: number;
+  /** Runs around each unary call, for tracing; must return what `run` returns. */
+  around?: <T>(call: CallContext, run: () => Promise<T>) => Promise<T>;
+}
+
+/** A server that listens. */
+export interface RunningServer {
+  readonly path: string;
+  /**
+   * Stops listening, tells clients to go elsewhere, and after `graceMs` (default 1000) cuts off calls that are still
+   * in flight.
+   */
+  close(graceMs?: number): Promise<void>;
+}
+
+/** The longest path that fits into `sockaddr_un`, in bytes. */
+const MAX_SOCKET_PATH = 107;
+/** How long a connection may take to say whether it speaks HTTP/1.1 or HTTP/2. */
+const PREFACE_MS = 10_000;
+const STREAM_WINDOW = 1 << 20;
+const SESSION_WINDOW = 8 << 20;
+
+/** Listens on `options.path`; "failed_precondition" when another process already does. */
+export async function serve(options: ServeOptions): Promise<RunningServer> {
+  const routes = new Map<string, Route>();
+  for (const { desc, routes: methods } of options.services)
+    for (const route of methods) routes.set(`/${desc.typeName}/${route.method.name}`, route);
+  const max = options.maxMessageBytes ?? DEFAULT_MAX_MESSAGE;
+  const around = options.around ?? ((_call, run) => run());
+
+  const h2 = http2.createServer({
+    settings: {
+      initialWindowSize: STREAM_WINDOW,
+      maxConcurrentStreams: options.maxCallsPerConnection ?? 4096,
+      maxFrameSize: 1 << 18,
+      maxHeaderListSize: 64 << 10,
+    },
+    // Cancelling is part of normal use (a client that stops waiting): the default ends the session after 1,000.
+    streamResetBurst: 100_000,
+    streamResetRate: 100_000,
+    maxSessionMemory: 256,
+  });
+  const sessions = new Set<http2.ServerHttp2Session>();
+  h2.on("session", (session) => {
+    sessions.add(session);
+    session.setLocalWindowSize(SESSION_WINDOW);
+    session.on("close", () => sessions.delete(session));
+  });
+  h2.on("sessionError", (error) => log.debug("connection failed", { error: error.message }));
+  h2.on("stream", (stream: http2.ServerHttp2Stream, headers: http2.IncomingHttpHeaders) => {
+    // Errors of a stream reach whoever reads or writes it; without a listener they would end the process.
+    stream.on("error", () => {});
+    answer(stream, headers, routes, max, around).catch((error) => {
+      log.error("call failed outside its handler", { error: String(error) });
+      stream.close(http2.constants.NGHTTP2_INTERNAL_ERROR);
+    });
+  });
+
+  let h1: http.Server | undefined;
+  const plain = () => {
+    // Importing node:http as a module would load all that hangs on it (fetch, WebSocket): 13 ms of every start.
+    if (h1 !== undefined) return h1;
+    const registry = createRegistry(...options.services.map((s) => s.desc.file));
+    h1 = process.getBuiltinModule("node:http").createServer((request, response) => {
+      void answerJson(request, response, { routes, max, around, registry });
+    });
+    return h1;
+  };
+
+  const sockets = new Set<net.Socket>();
+  const listener = net.createServer((socket) => {
+    sockets.add(socket);
+    socket.on("close", () => sockets.delete(socket));
+    socket.on("error", () => {});
+    const timer = setTimeout(() => socket.destroy(), PREFACE_MS);
+    socket.once("data", (chunk: Buffer) => {
+      clearTimeout(timer);
+      socket.pause();
+      socket.unshift(chunk);
+      (chunk[0] === 0x50 && chunk[1] === 0x52 ? h2 : plain()).emit("connection", socket); // "PR" of "PRI *"
+      if (chunk[0] !== 0x50 || chunk[1] !== 0x52) socket.resume();
+    });
+    socket.once("close", () => clearTimeout(timer));
+  });
+  listener.maxConnections = options.maxConnections ?? 1024;
+  await listen(listener, options);
+
+  return {
+    path: options.path,
+    close: async (graceMs = 1000) => {
+      const closed = new Promise<void>((resolve) => listener.close(() => resolve()));
+      for (const session of sessions) session.close();
+      h1?.closeIdleConnections();
+      const timer = setTimeout(() => {
+        for (const session of sessions) session.destroy();
+        for (const socket of sockets) socket.destroy();
+      }, graceMs);
+      await closed;
+      clearTimeout(timer);
+    },
+  };
+}
+
+async function listen(listener: net.Server, options: ServeOptions): Promise<void> {
+  const { path } = options;
+  if (Buffer.byteLength(path) > MAX_SOCKET_PATH)
+    throw new BerthError(
+      "invalid_argument",
+      `socket path is ${Buffer.byteLength(path)} bytes long, at most ${MAX_SOCKET_PATH} are possible: ${path}`,
+      { path, hint: "choose a shorter path" },
+    );
+  await removeStale(path);
+  // The mask makes the socket 0660 from its first moment on; the process has no other thread that makes files now.
+  const mask = process.umask(0o117);
+  try {
+    await new Promise<void>((resolve, reject) => {
+      listener.once("error", reject);
+      listener.listen({ path, backlog: 1024 }, resolve);
+    });
+  } catch (cause) {
+    throw new BerthError(
+      BerthError.from(cause).code,
+      `cannot listen on ${path}: ${(cause as Error).message}`,
+      {
+        stage: "listen",
+        path,
+        cause,
+      },
+    );
+  } finally {
+    process.umask(mask);
+  }
+  chmodSync(path, 0o660);
+  if (options.uid !== undefined || options.gid !== undefined)
+    chownSync(path, options.uid ?? process.getuid?.() ?? 0, options.gid ?? process.getgid?.() ?? 0);
+}
+
+/** Removes a socket on which nobody listens any more; refuses to take one over that is in use. */
+async function removeStale(path: string): Promise<void> {
+  const found = statSync(path, { throwIfNoEntry: false });
+  if (found === undefined) return;
+  if (!found.isSocket())
+    throw new BerthError("failed_precondition", `${path} exists and is not a socket`, {
+      path,
+      hint: "choose another address or remove the file",
+    });
+  const inUse = await new Promise<boolean>((resolve) => {
+    const probe = net.connect(path, () => {
+      probe.destroy();
+      resolve(true);
+    });
+    probe.on("error", () => resolve(false));
+  });
+  if (inUse)
+    throw new BerthError("failed_precondition", `another process is already listening on ${path}`, {
+      stage: "listen",
+      path,
+      hint: "stop it first, or choose another address",
+    });
+  unlinkSync(path);
+}
+
+async function answer(
+  stream: http2.ServerHttp2Stream,
+  headers: http2.IncomingHttpHeaders,
+  routes: ReadonlyMap<string, Route>,
+  max: number,
+  around: NonNullable<ServeOptions["around"]>,
+): Promise<void> {
+  const type = headers["content-type"];
+  if (
+    headers[":method"] !== "POST" ||
+    type === undefined ||
+    !/^application\/grpc(\+proto)?($|;)/.test(type)
+  ) {
+    stream.respond({ ":status": 415, "accept-post": "application/grpc" }, { endStream: true });
+    stream.close(http2.constants.NGHTTP2_NO_ERROR);
+    return;
+  }
+  const reply = new Reply(stream);
+  const route = routes.get(headers[":path"] ?? "");
+  let call: Call | undefined;
+  try {
+    if (route === undefined)
+      throw new BerthError("unimplemented", `unknown method ${headers[":path"]}`, {
+        hint: "the client may be newer than the daemon",
+      });
+    const encoding = encodingOf(headers["grpc-encoding"]);
+    if (encoding === "gzip" && /\bgzip\b/.test(String(headers["grpc-accept-encoding"] ?? "gzip")))
+      reply.encoding = "gzip";
+    call = new Call(route.method, headers, (expired) => reply.fail(expired));
+    stream.on("close", () => {
+      call?.abort(new BerthError("canceled", "the client canceled the call"));
+      call?.end();
+    });
+    if (route.run === undefined) throw refusalOf(route);
+    await dispatch(route, call, new MessageReader(stream, max, encoding), reply, around);
+    reply.succeed();
+  } catch (error) {
+    reply.fail(call?.aborted ?? error);
+  } finally {
+    call?.end();
+  }
+}
+
+async function dispatch(
+  route: Route,
+  call: Call,
+  reader: MessageReader,
+  reply: Reply,
+  around: NonNullable<ServeOptions["around"]>,
+): Promise<void> {
+  const { method } = route;
+  const run = route.run!;
+  const encode = (message: unknown) =>
+    toBinary(method.output, create(method.output, message as Parameters<typeof create>[1]));
+  const single = async () => {
+    const first = await reader.next();
+    if (first.done)
+      throw new BerthError("internal", `${method.name} was called without a request message`, {
+        stage: "grpc",
+      });
+    return decode(method, first.value);
+  };
+  const many = async function* () {
+    for await (const bytes of reader) yield decode(method, bytes);
+  };
+  switch (method.methodKind) {
+    case "unary": {
+      const request = await single();
+      const message = await around(call, async () => run(request, call));
+      await reply.send(encode(message));
+      return;
+    }
+    case "client_streaming": {
+      const message = await around(call, async () => run(many(), call));
+      await reply.send(encode(message));
+      return;
+    }
+    default: {
+      const input = method.methodKind === "server_streaming" ? await single() : many();
+      const output = run(input, call) as AsyncIterable<unknown>;
+      reply.start();
+      for await (const message of output) {
+        if (call.aborted !== undefined) throw call.aborted;
+        await reply.send(encode(message));
+      }
+    }
+  }
+}
+
+function decode(method: Route["method"], bytes: Uint8Array): unknown {
+  try {
+    return fromBinary(method.input, bytes);
+  } catch (cause) {
+    throw new BerthError("internal", `request is not a valid ${method.input.typeName}`, {
+      stage: "grpc",
+      cause,
+    });
+  }
+}
+
+/** The answer to a call: headers, messages, and exactly one status. */
+class Reply {
+  encoding: Encoding = "identity";
+  readonly #stream: http2.ServerHttp2Stream;
+  #started = false;
+  #done = false;
+  #status: http2.OutgoingHttpHeaders = { "grpc-status": "0" };
+
+  constructor(stream: http2.ServerHttp2Stream) {
+    this.#stream = stream;
+  }
+
+  /** Sends the response headers, unless they have been sent. */
+  start(): void {
+    if (this.#started || this.#stream.destroyed || this.#stream.closed) return;
+    this.#started = true;
+    const headers: http2.OutgoingHttpHeaders = { ":status": 200, "content-type": "application/grpc" };
+    if (this.encoding !== "identity") headers["grpc-encoding"] = this.encoding;
+    this.#stream.once("wantTrailers", () => {
+      if (this.#stream.destroyed) return;
+      this.#stream.sendTrailers(this.#status);
+      this.#hangUp();
+    });
+    this.#stream.respond(headers, { waitForTrailers: true });
+  }
+
+  send(message: Uint8Array): Promise<void> | void {
+    if (this.#done) return;
+    this.start();
+    return writeMessage(this.#stream, message, this.encoding);
+  }
+
+  succeed(): void {
+    this.#end({ "grpc-status": "0" });
+  }
+
+  fail(error: unknown): void {
+    this.#end({ ...statusOf(error) });
+  }
+
+  #end(status: http2.OutgoingHttpHeaders): void {
+    const stream = this.#stream;
+    if (this.#done || stream.destroyed || stream.closed) return;
+    this.#done = true;
+    if (this.#started) {
+      this.#status = status;
+      stream.end();
+    } else {
+      stream.respond({ ":status": 200, "content-type": "application/grpc", ...status }, { endStream: true });
+    }
+    if (!this.#started) stream.once("finish", () => this.#hangUp());
+  }
+
+  // A client that is still sending would wait for room that nobody makes: RFC 9113, 8.1 lets a server that has
+  // answered say so. Only after the status: a stream that is closed sends no trailers any more.
+  #hangUp(): void {
+    const stream = this.#stream;
+    if (stream.readableEnded || stream.destroyed) return;
+    stream.resume();
+    setImmediate(() => {
+      if (!stream.destroyed) stream.close(http2.constants.NGHTTP2_NO_ERROR);
+    });
+  }
+}

@@ -1,0 +1,31 @@
+/** `grpc-timeout`: at most eight digits and a unit. */
+import { BerthError } from "@berth/base";
+
+const UNITS: Readonly<Record<string, number>> = {
+  H: 3_600_000,
+  M: 60_000,
+  S: 1000,
+  m: 1,
+  u: 1e-3,
+  n: 1e-6,
+};
+/** setTimeout's limit; 24 days are as good as no deadline. */
+const MAX_MS = 2 ** 31 - 1;
+
+/** Reads a `grpc-timeout` header: milliseconds, or undefined without one. */
+export function parseTimeout(header: unknown): number | undefined {
+  if (header === undefined) return undefined;
+  const match = /^(\d{1,8})([HMSmun])$/.exec(String(header));
+  if (match === null)
+    throw new BerthError(
+      "invalid_argument",
+      `grpc-timeout is ${JSON.stringify(header)}, expected up to eight digits and one of H M S m u n`,
+    );
+  return Math.min(Number(match[1]) * UNITS[match[2]!]!, MAX_MS);
+}
+
+/** Writes a `grpc-timeout` header for `ms` milliseconds. */
+export function formatTimeout(ms: number): string {
+  const whole = Math.max(0, Math.ceil(ms));
+  return whole < 1e8 ? `${whole}m` : `${Math.min(99_999_999, Math.ceil(whole / 1000))}S`;
+}
