@@ -1,0 +1,77 @@
+/** Which cgroup hierarchies the host has, and where: version 1, version 2, or both (hybrid). */
+import { BerthError } from "@berth/base";
+import type { Sys } from "@berth/sys";
+
+/** One mounted version 1 hierarchy. */
+export interface Hierarchy {
+  /** Controllers it carries ("cpu", "cpuacct"), or "name=systemd" for one without. */
+  readonly controllers: readonly string[];
+  readonly mountpoint: string;
+}
+
+/** The host's cgroup file systems. */
+export interface CgroupLayout {
+  /** v2: one unified hierarchy at /sys/fs/cgroup. v1: none. hybrid: a unified one beside those of version 1. */
+  readonly mode: "v1" | "v2" | "hybrid";
+  readonly v1: readonly Hierarchy[];
+  /** Mount point of the unified hierarchy. */
+  readonly unified: string | undefined;
+}
+
+const NOT_CONTROLLERS = new Set([
+  "rw",
+  "ro",
+  "relatime",
+  "nosuid",
+  "nodev",
+  "noexec",
+  "xattr",
+  "clone_children",
+]);
+
+/** Un-escapes the octal sequences of /proc/self/mountinfo (proc(5)). */
+export function unescapeMountinfo(text: string): string {
+  return text.replace(/\\([0-7]{3})/g, (_, digits: string) =>
+    String.fromCharCode(Number.parseInt(digits, 8)),
+  );
+}
+
+/** Reads the layout from the text of /proc/self/mountinfo. */
+export function parseLayout(mountinfo: string): CgroupLayout {
+  const v1 = new Map<string, Hierarchy>();
+  let unified: string | undefined;
+  for (const line of mountinfo.split("\n")) {
+    const [left, right] = line.split(" - ");
+    if (left === undefined || right === undefined) continue;
+    const mountpoint = unescapeMountinfo(left.split(" ")[4] ?? "");
+    const [type, , options = ""] = right.split(" ");
+    if (type === "cgroup2" && mountpoint.startsWith("/sys/fs/cgroup")) unified ??= mountpoint;
+    if (type !== "cgroup" || !mountpoint.startsWith("/sys/fs/cgroup/")) continue;
+    const controllers = options
+      .split(",")
+      .filter((o) => !NOT_CONTROLLERS.has(o) && !o.startsWith("release_agent="));
+    // The same hierarchy may be mounted twice; the first mount is the one with the usual name.
+    const key = controllers.join(",");
+    if (!v1.has(key)) v1.set(key, { controllers, mountpoint });
+  }
+  const mode = v1.size === 0 ? "v2" : unified === undefined ? "v1" : "hybrid";
+  return { mode, v1: [...v1.values()], unified };
+}
+
+/** The host's layout; "failed_precondition" when no cgroup file system is mounted. */
+export function readLayout(sys: Sys): CgroupLayout {
+  const layout = parseLayout(sys.readText("/proc/self/mountinfo"));
+  if (layout.v1.length === 0 && layout.unified === undefined) {
+    throw new BerthError("failed_precondition", "no cgroup file system is mounted below /sys/fs/cgroup", {
+      stage: "cgroup",
+      path: "/proc/self/mountinfo",
+      hint: "mount cgroup2 on /sys/fs/cgroup, as systemd does at boot",
+    });
+  }
+  return layout;
+}
+
+/** Mount point of a version 1 controller. */
+export function v1Mountpoint(layout: CgroupLayout, controller: string): string | undefined {
+  return layout.v1.find((h) => h.controllers.includes(controller))?.mountpoint;
+}

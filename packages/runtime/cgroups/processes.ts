@@ -1,0 +1,103 @@
+/** Who is in a cgroup, killing all of them, and removing the cgroup itself. */
+import { BerthError, isCode } from "@berth/base";
+import type { Sys } from "@berth/sys";
+import { isFrozen, setFrozen } from "./freezer.ts";
+import { type CgroupPaths, cgroupFolders } from "./paths.ts";
+
+const SIGKILL = 9;
+const REMOVE_LIMIT_MS = 3000;
+
+function membersBelow(sys: Sys, folder: string, out: Set<number>): void {
+  const text = sys.readTextIfAny(`${folder}/cgroup.procs`);
+  if (text === undefined) return;
+  for (const line of text.split("\n")) if (line !== "") out.add(Number(line));
+  for (const name of sys.list(folder) ?? []) {
+    if (!name.includes(".") && sys.stat(`${folder}/${name}`)?.kind === "folder")
+      membersBelow(sys, `${folder}/${name}`, out);
+  }
+}
+
+/** The folder to ask for members: any that exists serves, as a process is in all of them. */
+function anyFolder(sys: Sys, paths: CgroupPaths): string | undefined {
+  const order = [paths.v1.freezer, paths.unified, paths.v1.pids, paths.v1.memory, ...cgroupFolders(paths)];
+  return order.find((f) => f !== undefined && sys.stat(f) !== undefined);
+}
+
+/** Host pids of all processes in a cgroup and below it, in ascending order. */
+export function cgroupPids(sys: Sys, paths: CgroupPaths): number[] {
+  const out = new Set<number>();
+  const folder = anyFolder(sys, paths);
+  if (folder !== undefined) membersBelow(sys, folder, out);
+  return [...out].sort((a, b) => a - b);
+}
+
+/** Sends a signal to every process of a cgroup; frozen meanwhile, so that none escapes by forking. */
+export async function signalAll(sys: Sys, paths: CgroupPaths, signal: number): Promise<void> {
+  if (
+    signal === SIGKILL &&
+    paths.unified !== undefined &&
+    sys.stat(`${paths.unified}/cgroup.kill`) !== undefined
+  ) {
+    sys.writeExisting(`${paths.unified}/cgroup.kill`, "1");
+    // A frozen version 1 cgroup dies only once it is thawed.
+    if (isFrozen(sys, paths)) await setFrozen(sys, paths, false);
+    return;
+  }
+  const wasFrozen = isFrozen(sys, paths);
+  if (!wasFrozen) await setFrozen(sys, paths, true).catch(() => undefined);
+  try {
+    for (const pid of cgroupPids(sys, paths)) sys.kill(pid, signal);
+  } finally {
+    if (!wasFrozen || signal === SIGKILL) await setFrozen(sys, paths, false);
+  }
+}
+
+function removeFolder(sys: Sys, folder: string): boolean {
+  try {
+    sys.rmdir(folder);
+    return true;
+  } catch (error) {
+    if (isCode(error, "not_found")) return true;
+    if (!(error instanceof BerthError) || (error.errno !== "EBUSY" && error.errno !== "ENOTEMPTY"))
+      throw error;
+  }
+  for (const name of sys.list(folder) ?? []) {
+    const child = `${folder}/${name}`;
+    if (sys.lstat(child)?.kind === "folder") removeFolder(sys, child);
+  }
+  return false;
+}
+
+/**
+ * Removes a cgroup from all hierarchies, killing what is left in it. Waits for the kernel to let go, at most three
+ * seconds; then an error names a process that is still there.
+ */
+export async function removeCgroup(sys: Sys, paths: CgroupPaths): Promise<void> {
+  let left = cgroupFolders(paths);
+  let killed = false;
+  for (let waited = 0, step = 0.5; ; waited += step, step = Math.min(2 * step, 50)) {
+    left = left.filter((folder) => !removeFolder(sys, folder));
+    if (left.length === 0) return;
+    // Nested cgroups alone need another turn, not a kill.
+    if (!killed && cgroupPids(sys, paths).length > 0) {
+      killed = true;
+      await signalAll(sys, paths, SIGKILL);
+    }
+    if (waited >= REMOVE_LIMIT_MS) {
+      const pid = cgroupPids(sys, paths)[0];
+      throw new BerthError(
+        "deadline_exceeded",
+        `cgroup ${left[0]} cannot be removed${pid === undefined ? "" : `: process ${pid} is still in it`}`,
+        {
+          stage: "cgroup",
+          path: left[0]!,
+          hint:
+            pid === undefined
+              ? "something holds the cgroup: look for nested cgroups"
+              : `see /proc/${pid}/stack and its state in ps: D is a hang in the kernel`,
+        },
+      );
+    }
+    await sys.sleep(step);
+  }
+}

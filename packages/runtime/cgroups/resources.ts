@@ -1,0 +1,158 @@
+/** Limits of linux.resources as writes to cgroup files, for both versions. Pure. */
+import { BerthError } from "@berth/base";
+import type { BlockIo, CpuLimits, Int64, MemoryLimits, Resources } from "@berth/oci";
+
+/** One write: controller (version 1) or "" (version 2), file, content. */
+export interface CgroupWrite {
+  readonly controller: string;
+  readonly file: string;
+  readonly value: string;
+}
+
+const set = (value: Int64 | undefined): value is Int64 => value !== undefined && BigInt(value) !== 0n;
+
+function memoryV1(m: MemoryLimits, out: CgroupWrite[]): void {
+  const put = (file: string, value: Int64 | undefined) => {
+    if (set(value)) out.push({ controller: "memory", file, value: String(value) });
+  };
+  // An unlimited limit needs an unlimited memsw first; a smaller one must come before memsw shrinks.
+  if (m.limit !== undefined && BigInt(m.limit) === -1n && m.swap === undefined)
+    put("memory.memsw.limit_in_bytes", -1);
+  put("memory.limit_in_bytes", m.limit);
+  put("memory.memsw.limit_in_bytes", m.swap);
+  put("memory.soft_limit_in_bytes", m.reservation);
+  put("memory.kmem.tcp.limit_in_bytes", m.kernelTCP);
+  if (m.swappiness !== undefined)
+    out.push({ controller: "memory", file: "memory.swappiness", value: String(m.swappiness) });
+  if (m.disableOOMKiller) out.push({ controller: "memory", file: "memory.oom_control", value: "1" });
+}
+
+function cpuV1(c: CpuLimits, out: CgroupWrite[]): void {
+  const put = (controller: string, file: string, value: Int64 | string | undefined) => {
+    if (value !== undefined && value !== "" && value !== 0 && value !== 0n)
+      out.push({ controller, file, value: String(value) });
+  };
+  put("cpu", "cpu.shares", c.shares);
+  put("cpu", "cpu.cfs_period_us", c.period);
+  put("cpu", "cpu.cfs_quota_us", c.quota);
+  put("cpu", "cpu.cfs_burst_us", c.burst);
+  put("cpu", "cpu.rt_period_us", c.realtimePeriod);
+  put("cpu", "cpu.rt_runtime_us", c.realtimeRuntime);
+  if (c.idle !== undefined) out.push({ controller: "cpu", file: "cpu.idle", value: String(c.idle) });
+  put("cpuset", "cpuset.cpus", c.cpus);
+  put("cpuset", "cpuset.mems", c.mems);
+}
+
+const throttles = [
+  ["throttleReadBpsDevice", "blkio.throttle.read_bps_device", "rbps"],
+  ["throttleWriteBpsDevice", "blkio.throttle.write_bps_device", "wbps"],
+  ["throttleReadIOPSDevice", "blkio.throttle.read_iops_device", "riops"],
+  ["throttleWriteIOPSDevice", "blkio.throttle.write_iops_device", "wiops"],
+] as const;
+
+function blkioV1(b: BlockIo, out: CgroupWrite[]): void {
+  if (set(b.weight)) out.push({ controller: "blkio", file: "blkio.bfq.weight", value: String(b.weight) });
+  for (const [field, file] of throttles) {
+    for (const d of b[field] ?? [])
+      out.push({ controller: "blkio", file, value: `${d.major}:${d.minor} ${d.rate}` });
+  }
+}
+
+/** The largest pids limit that means one; negative ones and 0 mean none (the specification's -1). */
+function pidsLimit(limit: Int64): string {
+  return BigInt(limit) > 0n ? String(limit) : "max";
+}
+
+/** Writes for the version 1 controllers. */
+export function v1Writes(resources: Resources): CgroupWrite[] {
+  const out: CgroupWrite[] = [];
+  if (resources.memory) memoryV1(resources.memory, out);
+  if (resources.cpu) cpuV1(resources.cpu, out);
+  if (resources.pids?.limit !== undefined)
+    out.push({ controller: "pids", file: "pids.max", value: pidsLimit(resources.pids.limit) });
+  if (resources.blockIO) blkioV1(resources.blockIO, out);
+  for (const h of resources.hugepageLimits ?? []) {
+    out.push({ controller: "hugetlb", file: `hugetlb.${h.pageSize}.limit_in_bytes`, value: String(h.limit) });
+  }
+  if (resources.network?.classID !== undefined) {
+    out.push({ controller: "net_cls", file: "net_cls.classid", value: String(resources.network.classID) });
+  }
+  for (const p of resources.network?.priorities ?? []) {
+    out.push({ controller: "net_prio", file: "net_prio.ifpriomap", value: `${p.name} ${p.priority}` });
+  }
+  return out;
+}
+
+/** cpu.weight of version 2 for cpu.shares of version 1: the kernel's documented conversion, 1024 -> 100 (runc 1.3.2 and later, crun 1.23). */
+export function weightOfShares(shares: Int64): number {
+  const s = Number(shares);
+  if (s === 0) return 0;
+  if (s <= 2) return 1;
+  if (s >= 262144) return 10000;
+  // A quadratic in the logarithm that meets the three fixed points 2 -> 1, 1024 -> 100, 262144 -> 10000.
+  const l = Math.log2(s);
+  return Math.ceil(10 ** ((l * l + 125 * l) / 612 - 7 / 34));
+}
+
+const maxOr = (value: Int64) => (BigInt(value) < 0n ? "max" : String(value));
+
+function memoryV2(m: MemoryLimits, put: (file: string, value: string) => void): void {
+  if (set(m.swap)) {
+    if (BigInt(m.swap) > 0n && !set(m.limit)) {
+      throw new BerthError(
+        "invalid_argument",
+        `linux.resources.memory.swap: found ${m.swap} without a limit, expected both (swap counts memory and swap together)`,
+        { stage: "cgroup" },
+      );
+    }
+    // Version 2 counts swap alone.
+    const alone = BigInt(m.swap) < 0n ? -1n : BigInt(m.swap) - BigInt(m.limit ?? 0);
+    if (alone < -1n) {
+      throw new BerthError(
+        "invalid_argument",
+        `linux.resources.memory.swap: found ${m.swap}, expected at least the limit ${m.limit}`,
+        { stage: "cgroup" },
+      );
+    }
+    put("memory.swap.max", maxOr(alone));
+  }
+  if (set(m.limit)) put("memory.max", maxOr(m.limit));
+  if (set(m.reservation)) put("memory.low", maxOr(m.reservation));
+}
+
+/** Writes for the unified hierarchy; `controller` is the one that owns the file. */
+export function v2Writes(resources: Resources): CgroupWrite[] {
+  const out: CgroupWrite[] = [];
+  const put = (file: string, value: string) => out.push({ controller: file.split(".")[0]!, file, value });
+  if (resources.memory) memoryV2(resources.memory, put);
+  const cpu = resources.cpu;
+  if (cpu) {
+    if (set(cpu.shares)) put("cpu.weight", String(weightOfShares(cpu.shares)));
+    if (set(cpu.quota) || set(cpu.period)) {
+      put("cpu.max", `${set(cpu.quota) ? maxOr(cpu.quota) : "max"} ${set(cpu.period) ? cpu.period : 100000}`);
+    }
+    if (set(cpu.burst)) put("cpu.max.burst", String(cpu.burst));
+    if (cpu.idle !== undefined) put("cpu.idle", String(cpu.idle));
+    if (cpu.cpus) put("cpuset.cpus", cpu.cpus);
+    if (cpu.mems) put("cpuset.mems", cpu.mems);
+  }
+  if (resources.pids?.limit !== undefined) put("pids.max", pidsLimit(resources.pids.limit));
+  const io = resources.blockIO;
+  if (io) {
+    if (set(io.weight)) put("io.bfq.weight", String(io.weight));
+    for (const [field, , key] of throttles)
+      for (const d of io[field] ?? []) put("io.max", `${d.major}:${d.minor} ${key}=${d.rate}`);
+  }
+  for (const h of resources.hugepageLimits ?? []) put(`hugetlb.${h.pageSize}.max`, String(h.limit));
+  for (const [file, value] of Object.entries(resources.unified ?? {})) {
+    if (file.includes("/")) {
+      throw new BerthError(
+        "invalid_argument",
+        `linux.resources.unified: found ${JSON.stringify(file)}, expected a file name without "/"`,
+        { stage: "cgroup" },
+      );
+    }
+    for (const line of value.split("\n").filter(Boolean)) put(file, line);
+  }
+  return out;
+}

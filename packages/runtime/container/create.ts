@@ -1,0 +1,231 @@
+/** create: a bundle becomes a container that waits for start (or, for `run`, one that runs). */
+import { BerthError, isCode, stage, stageSync } from "@berth/base";
+import { type Namespace, type Process, parseSpec, type Spec, stringifyJson } from "@berth/oci";
+import { observeCgroups } from "../cgroups/observe.ts";
+import { cgroupPaths } from "../cgroups/paths.ts";
+import { cgroupPids, removeCgroup } from "../cgroups/processes.ts";
+import { type Launched, launch } from "../launch/launch.ts";
+import { type CompileInput, compileContainer } from "../plan/compile.ts";
+import type { Attachment } from "../plan/launch-plan.ts";
+import type { Operation, Plan } from "../plan/operations.ts";
+import type { RootMount } from "../plan/rootfs.ts";
+import { type ContainerRecord, checkId, containerFiles, processStat, writeRecord } from "../state/record.ts";
+import type { Runtime } from "./context.ts";
+import { seccompFilter } from "./seccomp-filter.ts";
+
+/** How a process is started, beside what the bundle says. */
+export interface LaunchSettings {
+  attachment: Attachment;
+  /** Descriptors of berth-init: its own (and, with "inherit", the process's) 0 to 2. */
+  stdio: readonly [number, number, number];
+  /** Descriptors that become the plan's slots 0, 1, and so on. */
+  inherited: readonly number[];
+  /** Those slots that become the process's descriptors 3, 4, and so on. */
+  preserved: readonly number[];
+  noNewKeyring: boolean;
+}
+
+/** What `create` is asked for. */
+export interface CreateOptions extends LaunchSettings {
+  id: string;
+  /** Absolute path of the bundle. */
+  bundle: string;
+  /** Its config.json, where the caller has read it already ({@link readBundle}). */
+  spec?: Spec;
+  /** Mounts that make up the root file system; none: root.path is complete. */
+  rootMounts: readonly RootMount[];
+  /** Wait for start (create), or execute at once (run). */
+  gate: boolean;
+  /** Follow the process to its end (run in the foreground). */
+  wait: boolean;
+  noPivot: boolean;
+}
+
+/** Reads and checks a bundle's config.json. */
+export function readBundle(runtime: Runtime, bundle: string): Spec {
+  const path = `${bundle}/config.json`;
+  const text = runtime.sys.readTextIfAny(path);
+  if (text === undefined) {
+    // runc's words, which its users' tools look for.
+    throw new BerthError("not_found", `JSON specification file config.json not found: ${path}`, {
+      stage: "config",
+      path,
+      hint: "`berth-runc spec` writes one",
+    });
+  }
+  return stageSync("validate", {}, () => parseSpec(text));
+}
+
+function rootfsOf(runtime: Runtime, spec: Spec, bundle: string): string {
+  if (spec.root === undefined) {
+    throw new BerthError("invalid_argument", "root: found nothing, expected the root file system's path", {
+      stage: "rootfs",
+      hint: 'set it in config.json: "root": {"path": "rootfs"}',
+    });
+  }
+  const { path } = spec.root;
+  const absolute = path.startsWith("/") ? path : `${bundle}/${path}`;
+  const info = runtime.sys.stat(absolute);
+  if (info?.kind !== "folder") {
+    throw new BerthError(
+      "invalid_argument",
+      `root.path: found ${info === undefined ? "nothing" : `a ${info.kind}`} at ${absolute}, expected the folder of the root file system`,
+      { stage: "rootfs", path: absolute, hint: "unpack an image there, or correct root.path" },
+    );
+  }
+  return runtime.sys.realpath(absolute);
+}
+
+/** Compiles a bundle's plan; reads of the host what the plan depends on, and changes nothing. */
+export async function planContainer(
+  runtime: Runtime,
+  spec: Spec,
+  options: CreateOptions,
+): Promise<{ plan: Plan; record: ContainerRecord }> {
+  const { sys } = runtime;
+  const rootfs = rootfsOf(runtime, spec, options.bundle);
+  const process: Process = spec.process ?? { user: { uid: 0, gid: 0 }, cwd: "/" };
+  checkTerminal(process, options.attachment);
+  const layout = runtime.layout();
+  const paths = cgroupPaths(layout, spec.linux?.cgroupsPath, options.id);
+  const files = containerFiles(runtime.root, options.id);
+  const input: CompileInput = {
+    id: options.id,
+    bundle: options.bundle,
+    spec,
+    process,
+    rootfs,
+    rootMounts: options.rootMounts,
+    cgroup: { layout, paths, facts: observeCgroups(sys, layout, paths) },
+    kernelRelease: sys.kernelRelease(),
+    noPivot: options.noPivot,
+    noNewKeyring: options.noNewKeyring,
+    attachment: options.attachment,
+    wait: options.wait,
+    preserved: options.preserved,
+    inherited: options.inherited.length,
+    seccomp: await seccompFilter(runtime, spec.linux?.seccomp),
+    gate: options.gate ? { fifo: files.fifo, report: files.report } : undefined,
+  };
+  const record: ContainerRecord = {
+    version: 1,
+    ociVersion: spec.ociVersion,
+    id: options.id,
+    pid: 0,
+    startTime: 0,
+    bundle: options.bundle,
+    rootfs,
+    created: new Date().toISOString(),
+    owner: sys.uid(),
+    ...(spec.annotations === undefined ? {} : { annotations: spec.annotations }),
+    cgroup: paths,
+    namespaces: namespaceTypes(spec.linux?.namespaces ?? []),
+  };
+  const plan = stageSync("compile", {}, () => compileContainer(input));
+  if (options.gate) record.tail = tailOf(plan);
+  return { plan, record };
+}
+
+/** What runs behind the gate, kept so that `start` can name what failed. Bytes (hooks' input, filters) stay out. */
+function tailOf(plan: Plan): { index: number; operations: Operation[] } {
+  const index = plan.sections.child.findIndex((op) => op.name === "wait_fifo");
+  const operations = plan.sections.child.slice(index).map((op) => ({
+    ...op,
+    args: op.args.filter((a) => typeof a !== "object" && typeof a !== "bigint").slice(0, 2),
+  }));
+  return { index, operations };
+}
+
+function namespaceTypes(namespaces: readonly Namespace[]): string[] {
+  return namespaces.map((n) => n.type);
+}
+
+/** A terminal needs somebody who holds its other end, and somebody who holds one needs a terminal. */
+export function checkTerminal(process: Process, attachment: Attachment): void {
+  const holds = attachment.kind === "console-socket" || attachment.kind === "foreground";
+  if (process.terminal && attachment.kind === "inherit") {
+    throw new BerthError(
+      "invalid_argument",
+      "cannot allocate tty if runc will detach without setting console socket",
+      { stage: "console", hint: "pass --console-socket, or set process.terminal to false" },
+    );
+  }
+  if (!process.terminal && holds && attachment.kind === "console-socket") {
+    throw new BerthError(
+      "invalid_argument",
+      "cannot use console socket if runc will not detach or allocate tty",
+      { stage: "console", hint: "set process.terminal to true, or leave --console-socket out" },
+    );
+  }
+}
+
+/** Takes the id: the folder is the lock, whoever makes it owns the container. */
+function claim(runtime: Runtime, id: string): void {
+  const { sys, root } = runtime;
+  const files = containerFiles(root, id);
+  sys.mkdirAll(root, 0o700);
+  try {
+    sys.mkdir(files.folder, 0o711);
+  } catch (error) {
+    throw isCode(error, "already_exists") ? taken(id, files.folder) : error;
+  }
+}
+
+function taken(id: string, folder: string): BerthError {
+  return new BerthError("already_exists", `container with given ID already exists: ${id}`, {
+    stage: "state",
+    path: folder,
+    hint: `delete it first (berth-runc delete ${id}), or take another id`,
+  });
+}
+
+/** Undoes what a failed create has made; what cannot be undone is told with the failure. */
+async function undo(runtime: Runtime, record: ContainerRecord): Promise<void> {
+  await removeCgroup(runtime.sys, record.cgroup);
+  runtime.sys.removeTree(containerFiles(runtime.root, record.id).folder);
+}
+
+/** Creates the container; after a failure nothing of it is left. */
+export async function create(
+  runtime: Runtime,
+  options: CreateOptions,
+): Promise<Launched & { record: ContainerRecord }> {
+  const { sys, root } = runtime;
+  checkId(options.id);
+  const spec = options.spec ?? readBundle(runtime, options.bundle);
+  const files = containerFiles(root, options.id);
+  // Who has the id is told before the bundle is looked at; claim() decides.
+  if (sys.stat(files.folder) !== undefined) throw taken(options.id, files.folder);
+  const { plan, record } = await planContainer(runtime, spec, options);
+  const [stranger] = cgroupPids(sys, record.cgroup);
+  if (stranger !== undefined) {
+    throw new BerthError(
+      "failed_precondition",
+      `container's cgroup is not empty: ${record.cgroup.path} holds process ${stranger}`,
+      { stage: "cgroup", hint: "set linux.cgroupsPath to a path of the container's own" },
+    );
+  }
+  claim(runtime, options.id);
+  try {
+    // The intent comes before the act: who finds a record without a pid knows what may be there to remove.
+    writeRecord(sys, root, record);
+    sys.writeFile(files.spec, stringifyJson(spec));
+    if (options.gate) sys.mkfifo(files.fifo, 0o622);
+    const launched = await stage("launch", { id: options.id }, () =>
+      launch(sys, { plan, name: options.id, stdio: options.stdio, inherited: options.inherited }),
+    );
+    record.pid = launched.pid;
+    record.startTime = processStat(sys, launched.pid)?.startTime ?? 0;
+    writeRecord(sys, root, record);
+    return { ...launched, record };
+  } catch (error) {
+    await undo(runtime, record).catch((left: unknown) => {
+      throw new BerthError(
+        "internal",
+        `${BerthError.from(error).message}; and undoing it failed: ${BerthError.from(left).message}`,
+        { stage: "create", cause: error },
+      );
+    });
+    throw error;
+  }
+}

@@ -1,0 +1,75 @@
+/** delete: removes a stopped container; with force, one in any state. */
+import { BerthError, isCode, log } from "@berth/base";
+import { removeCgroup, signalAll } from "../cgroups/processes.ts";
+import { checkId, containerFiles, isAlive, readCreatedSpec, readRecord } from "../state/record.ts";
+import { statusOf } from "../state/status.ts";
+import type { Runtime } from "./context.ts";
+import { runHooks } from "./hooks.ts";
+
+const SIGKILL = 9;
+const DEATH_LIMIT_MS = 10_000;
+
+/** Kills the container's processes and waits for the first one's end. */
+async function killNow(runtime: Runtime, id: string): Promise<void> {
+  const { sys, root } = runtime;
+  const record = readRecord(sys, root, id);
+  sys.kill(record.pid, SIGKILL);
+  await signalAll(sys, record.cgroup, SIGKILL);
+  for (let waited = 0, step = 0.5; isAlive(sys, record); waited += step, step = Math.min(step * 2, 100)) {
+    if (waited > DEATH_LIMIT_MS) {
+      throw new BerthError("deadline_exceeded", `process ${record.pid} of container ${id} does not die`, {
+        stage: "kill",
+        hint: `see /proc/${record.pid}/stack and its state in ps: D is a hang in the kernel`,
+      });
+    }
+    await sys.sleep(step);
+  }
+}
+
+/** Deletes the container; "not_found" in runc's words when there is none, which `force` forgives. */
+export async function remove(runtime: Runtime, id: string, force: boolean): Promise<void> {
+  const { sys, root } = runtime;
+  checkId(id);
+  const files = containerFiles(root, id);
+  let record: ReturnType<typeof readRecord>;
+  try {
+    record = readRecord(sys, root, id);
+  } catch (error) {
+    if (!isCode(error, "not_found")) throw error;
+    // A folder without a record is what a crash left of an unfinished create.
+    if (sys.stat(files.folder) !== undefined) sys.removeTree(files.folder);
+    if (force) return;
+    throw error;
+  }
+  const status = statusOf(sys, root, record);
+  if (status === "creating" || (status !== "stopped" && force)) {
+    if (status === "creating" && !force) {
+      throw new BerthError(
+        "failed_precondition",
+        `cannot delete container ${id} that is not stopped: creating`,
+        { stage: "delete", hint: "wait for its creation, or add --force" },
+      );
+    }
+    if (record.pid !== 0) await killNow(runtime, id);
+  } else if (status === "created") {
+    // runc too takes a container that never ran for one that may go.
+    await killNow(runtime, id);
+  } else if (status !== "stopped") {
+    throw new BerthError(
+      "failed_precondition",
+      `cannot delete container ${id} that is not stopped: ${status}`,
+      { stage: "delete", hint: `stop it (berth-runc kill ${id} KILL), or add --force` },
+    );
+  }
+  await removeCgroup(sys, record.cgroup);
+  if (sys.stat(files.spec) !== undefined) {
+    const spec = readCreatedSpec(sys, root, id);
+    if (spec.hooks?.poststop !== undefined) {
+      await runHooks(runtime, "poststop", spec, record, "stopped").catch((error: unknown) => {
+        // The specification: a failing poststop hook is logged, the deletion goes on.
+        log.warn(`poststop hook of ${id}: ${BerthError.from(error).message}`);
+      });
+    }
+  }
+  sys.removeTree(files.folder);
+}

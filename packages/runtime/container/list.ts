@@ -1,0 +1,34 @@
+/** list, state and ps: what containers there are and what is in them. */
+import type { ContainerStatus, State } from "@berth/oci";
+import { cgroupPids } from "../cgroups/processes.ts";
+import { type ContainerRecord, containerFiles, readRecord } from "../state/record.ts";
+import { ociState, statusOf } from "../state/status.ts";
+import type { Runtime } from "./context.ts";
+
+/** A container with what it is doing. */
+export interface ContainerInfo {
+  record: ContainerRecord;
+  status: ContainerStatus;
+  state: State;
+}
+
+/** One container; "not_found" when there is none. */
+export function inspect(runtime: Runtime, id: string): ContainerInfo {
+  const record = readRecord(runtime.sys, runtime.root, id);
+  const status = statusOf(runtime.sys, runtime.root, record);
+  return { record, status, state: ociState(record, status) };
+}
+
+/** All containers below the runtime's root, by id. */
+export function list(runtime: Runtime): ContainerInfo[] {
+  const { sys, root } = runtime;
+  return (sys.list(root) ?? [])
+    .filter((id) => !id.startsWith(".") && sys.stat(containerFiles(root, id).state) !== undefined)
+    .sort()
+    .map((id) => inspect(runtime, id));
+}
+
+/** Host pids of a container's processes. */
+export function pids(runtime: Runtime, id: string): number[] {
+  return cgroupPids(runtime.sys, readRecord(runtime.sys, runtime.root, id).cgroup);
+}

@@ -1,0 +1,49 @@
+/** Compiled seccomp filters, kept below the runtime's root by the hash of their profile. */
+import { BerthError } from "@berth/base";
+import type { Seccomp } from "@berth/oci";
+import type { SeccompFilter } from "../plan/identity.ts";
+import type { Runtime } from "./context.ts";
+
+/** To be raised when the compiler's output changes, so that filters of an older berth are not used. */
+const COMPILER_VERSION = 1;
+const NATIVE: Readonly<Record<string, "SCMP_ARCH_X86_64" | "SCMP_ARCH_AARCH64">> = {
+  x64: "SCMP_ARCH_X86_64",
+  arm64: "SCMP_ARCH_AARCH64",
+};
+
+/** The filter for a profile; undefined when there is none. */
+export async function seccompFilter(
+  runtime: Runtime,
+  profile: Seccomp | undefined,
+): Promise<SeccompFilter | undefined> {
+  if (profile === undefined) return undefined;
+  const { sys, root } = runtime;
+  const native = NATIVE[sys.arch()];
+  if (native === undefined)
+    throw new BerthError("unimplemented", `seccomp on ${sys.arch()} is not supported`, { stage: "security" });
+  const folder = `${root}/.seccomp`;
+  const path = `${folder}/${sys.sha256(`${COMPILER_VERSION} ${native} ${JSON.stringify(profile)}`)}`;
+  const cached = sys.stat(path) === undefined ? undefined : sys.readFile(path);
+  if (cached !== undefined && cached.length > 4 && (cached.length - 4) % 8 === 0) {
+    return {
+      flags: new DataView(cached.buffer, cached.byteOffset).getUint32(0, true),
+      program: cached.subarray(4),
+    };
+  }
+  // The compiler and its tables are loaded only when a profile is new.
+  const { compileSeccomp } = await import("../seccomp/index.ts");
+  const compiled = compileSeccomp(profile, native);
+  if (compiled.notify) {
+    throw new BerthError(
+      "unimplemented",
+      "linux.seccomp: SCMP_ACT_NOTIFY needs a listener, which is not supported",
+      { stage: "security" },
+    );
+  }
+  const content = new Uint8Array(4 + compiled.program.length);
+  new DataView(content.buffer).setUint32(0, compiled.flags, true);
+  content.set(compiled.program, 4);
+  sys.mkdirAll(folder, 0o700);
+  sys.replaceFile(path, content);
+  return { flags: compiled.flags, program: compiled.program };
+}

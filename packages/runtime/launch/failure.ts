@@ -1,0 +1,134 @@
+/** Turns a failed operation into an error in words: stage, system call, errno, path, probable cause, next step. */
+import { BerthError, codeOfErrno } from "@berth/base";
+import { linux } from "@berth/sys";
+import type { Operation, Plan, SectionName } from "../plan/operations.ts";
+import { SECTIONS } from "../plan/operations.ts";
+import { diagnoseExecutable } from "./executable.ts";
+import type { InitRecord } from "./records.ts";
+
+/** The first text argument that looks like a path. */
+function pathOf(op: Operation): string | undefined {
+  return op.args.find((a): a is string => typeof a === "string" && a.startsWith("/"));
+}
+
+function lookupFailure(op: Operation, errno: string): BerthError {
+  const name = String(op.args[0]);
+  const facts = { stage: "exec", syscall: "execve", errno, path: name };
+  // The wording is runc's: docker derives its exit codes 126 and 127 from it.
+  if (errno === "ENOENT") {
+    const text = name.includes("/")
+      ? `exec: "${name}": stat ${name}: no such file or directory`
+      : `exec: "${name}": executable file not found in $PATH`;
+    return new BerthError("not_found", text, {
+      ...facts,
+      hint: `check that the image holds ${name}; PATH was ${String(op.args[1])}`,
+    });
+  }
+  if (errno === "EISDIR") {
+    return new BerthError("invalid_argument", `exec: "${name}": is a directory`, {
+      ...facts,
+      hint: "name a program inside that folder",
+    });
+  }
+  return new BerthError("permission_denied", `exec: "${name}": permission denied`, {
+    ...facts,
+    hint: `make it executable (chmod +x ${name}), and look at its folder's permissions and at a noexec mount`,
+  });
+}
+
+const HINTS: readonly (readonly [op: string, errno: string, hint: string])[] = [
+  [
+    "fsopen",
+    "ENODEV",
+    "the kernel does not know this file system: load its module, or change the mount's type",
+  ],
+  ["open_tree", "ENOENT", "create the source of this mount on the host, or correct its path"],
+  [
+    "target",
+    "ELOOP",
+    "the image has a symbolic link where this mount goes, which could lead elsewhere: fix the image",
+  ],
+  [
+    "rlimit",
+    "EPERM",
+    "raising a hard limit needs CAP_SYS_RESOURCE: lower process.rlimits, or run with that capability",
+  ],
+  [
+    "write_child",
+    "EPERM",
+    "the id mappings go beyond what /etc/subuid, /etc/subgid or the parent's map allow",
+  ],
+  ["write", "EBUSY", "the cgroup is in use in a way that forbids this limit"],
+  ["chdir", "ENOENT", "create process.cwd in the image, or name another folder"],
+  ["chdir", "EXDEV", "process.cwd leads out of the container: refused (CVE-2024-21626)"],
+  ["setns", "EPERM", "joining this namespace needs CAP_SYS_ADMIN in the user namespace that owns it"],
+  [
+    "check_start",
+    "ESRCH",
+    "the container's process has ended and its pid is another's now: delete the container",
+  ],
+  ["check_start", "ENOENT", "the container's process has ended: delete the container"],
+  ["write_in", "EROFS", "the kernel parameter is read-only here"],
+  ["write_in", "ENOENT", "this kernel has no such parameter, or not in this namespace: check its name"],
+  [
+    "console",
+    "EXDEV",
+    "the container's /dev/pts is no devpts of its own: mount one with the option newinstance",
+  ],
+  ["console", "ENOENT", "process.terminal needs a devpts mounted on /dev/pts"],
+  [
+    "mknod",
+    "EPERM",
+    "device nodes cannot be made here: use a user namespace with bound devices, or mount /dev",
+  ],
+];
+
+function detailText(detail: Uint8Array): string {
+  const text = new TextDecoder()
+    .decode(detail)
+    .replace(/\0[\s\S]*$/, "")
+    .trim();
+  return text === "" ? "" : ` (${text})`;
+}
+
+/** Finds an operation by its section and index. */
+export type OperationFinder = (section: SectionName, index: number) => Operation | undefined;
+
+/** Finds operations in a plan. */
+export function inPlan(plan: Plan): OperationFinder {
+  return (section, index) => plan.sections[section][index];
+}
+
+/** The error for a "failed" or "warning" record. */
+export function failureOf(record: InitRecord, find: OperationFinder): BerthError {
+  const errno = linux.errnoName(record.b);
+  const section = SECTIONS[record.a >>> 16];
+  const op = section === undefined ? undefined : find(section, record.a & 0xffff);
+  if (op === undefined) {
+    const step = section === "setup" ? "cloning the container's process" : "starting berth-init";
+    return new BerthError(codeOfErrno(errno), `${step}: ${errno}`, {
+      stage: "launch",
+      syscall: "clone",
+      errno,
+      hint:
+        errno === "ENOSPC"
+          ? "a limit on namespaces is reached: see /proc/sys/user/max_*_namespaces"
+          : "look at limits on processes and memory (ulimit -u, pids.max)",
+    });
+  }
+  if (op.name === "lookup") return lookupFailure(op, errno);
+  if (op.name === "exec") return diagnoseExecutable(op, errno, record.detail);
+  const hint = HINTS.find(([name, code]) => name === op.name && code === errno)?.[2];
+  const path = pathOf(op);
+  return new BerthError(
+    codeOfErrno(errno),
+    `${op.stage}: cannot ${op.words}: ${op.name}: ${errno}${detailText(record.detail)}`,
+    {
+      stage: op.stage,
+      syscall: op.name,
+      errno,
+      ...(path === undefined ? {} : { path }),
+      ...(hint === undefined ? {} : { hint }),
+    },
+  );
+}

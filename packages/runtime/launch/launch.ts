@@ -1,0 +1,162 @@
+/** Starts berth-init with a plan and follows its records until the process is set up. */
+import { BerthError, log, recordStage } from "@berth/base";
+import type { Sys } from "@berth/sys";
+import { encodePlan } from "../plan/encode.ts";
+import { MARKS } from "../plan/launch-plan.ts";
+import type { Plan } from "../plan/operations.ts";
+import { failureOf, inPlan } from "./failure.ts";
+import { type InitRecord, RecordParser } from "./records.ts";
+
+/** How to start berth-init. */
+export interface LaunchOptions {
+  plan: Plan;
+  /** Shown in `ps` behind "berth-init". */
+  name: string;
+  /** Descriptors 0 to 2 of berth-init (and of a process that inherits them). */
+  stdio: readonly [number, number, number];
+  /** Descriptors that become slots 0, 1, and so on. */
+  inherited: readonly number[];
+}
+
+/** What runs after a launch. */
+export interface Launched {
+  /** The container's process; 0 for a plan without one. */
+  pid: number;
+  /** berth-init: the keeper, or a process that has left or soon will. */
+  initPid: number;
+  /** Waits for the process's end (plans with parent "wait" only): its exit code. */
+  exit(): Promise<number>;
+}
+
+let executable: number | undefined;
+
+/**
+ * berth-init as a sealed copy in memory, made once per process: a container that gets hold of /proc/PID/exe can
+ * write to nothing that is used again (CVE-2019-5736).
+ */
+function initExecutable(sys: Sys): string {
+  executable ??= sys.sealedFile("berth-init", sys.readFile(`${sys.libraryFolder()}/berth-init`));
+  return `/proc/self/fd/${executable}`;
+}
+
+/** Gives the stages that berth-init timed to `berth trace`; its clock is CLOCK_MONOTONIC. */
+function recordMarks(sys: Sys, records: readonly InitRecord[], spawnedAt: number): void {
+  const offset = sys.monotonicMs() - performance.now();
+  const pid = records.find((r) => r.kind === "pid");
+  if (pid !== undefined) recordStage("setup", {}, spawnedAt, pid.timeMs - offset);
+  const marks = records.filter((r) => r.kind === "mark" || r.kind === "ready");
+  marks.forEach((mark, i) => {
+    const next = marks[i + 1];
+    if (mark.kind !== "mark" || next === undefined) return;
+    recordStage(MARKS[mark.a] ?? "init", {}, mark.timeMs - offset, next.timeMs - offset);
+  });
+}
+
+async function reap(sys: Sys, pid: number): Promise<void> {
+  // It has sent its last record and is about to exit: a few turns at most.
+  for (let i = 0; i < 200 && sys.reap(pid) === undefined; i++) await sys.sleep(i < 20 ? 0 : 1);
+}
+
+/** Runs the plan up to "ready"; a BerthError names the operation that failed. */
+export async function launch(sys: Sys, options: LaunchOptions): Promise<Launched> {
+  const { plan } = options;
+  const planFd = sys.sealedFile("plan", encodePlan(plan));
+  const [ours, theirs] = sys.socketPair();
+  const spawnedAt = performance.now();
+  let initPid: number;
+  try {
+    initPid = sys.spawn({
+      path: initExecutable(sys),
+      argv: ["berth-init", options.name],
+      env: [],
+      fds: [...options.stdio, planFd, theirs, ...options.inherited],
+    });
+  } catch (error) {
+    sys.close(ours);
+    throw error;
+  } finally {
+    sys.close(planFd);
+    sys.close(theirs);
+  }
+  const parser = new RecordParser();
+  const seen: InitRecord[] = [];
+  let pid = 0;
+  const next = async (): Promise<InitRecord[]> => {
+    const bytes = await sys.read(ours, 8192);
+    return bytes.length === 0 ? [] : parser.push(bytes);
+  };
+  const fail = async (error: BerthError): Promise<never> => {
+    sys.close(ours);
+    await reap(sys, initPid);
+    throw error;
+  };
+  for (;;) {
+    const records = await next();
+    if (records.length === 0) {
+      return fail(
+        new BerthError("internal", "the container's process ended before it was set up", {
+          stage: "launch",
+          hint: "look at `dmesg` for an out-of-memory kill, and at the seccomp profile: it must allow execve and what precedes it",
+        }),
+      );
+    }
+    seen.push(...records);
+    for (const record of records) {
+      if (record.kind === "pid") pid = record.a;
+      if (record.kind === "failed") return fail(failureOf(record, inPlan(plan)));
+      if (record.kind === "warning") log.debug(failureOf(record, inPlan(plan)).message);
+    }
+    if (records.some((r) => r.kind === "ready")) break;
+  }
+  recordMarks(sys, seen, spawnedAt);
+  const pending = seen.slice(seen.findIndex((r) => r.kind === "ready") + 1);
+  if (plan.parent === "wait" || !plan.child || !hasGate(plan)) {
+    return {
+      pid,
+      initPid,
+      exit: () => follow(sys, ours, plan, next, pending, initPid, plan.parent === "wait"),
+    };
+  }
+  sys.close(ours);
+  if (plan.parent === "leave") await reap(sys, initPid);
+  return {
+    pid,
+    initPid,
+    exit: () =>
+      Promise.reject(
+        new BerthError("failed_precondition", "this process has a keeper, or nobody who waits for it"),
+      ),
+  };
+}
+
+/** A plan that waits on a FIFO is done when it is ready; without one, exec comes right behind. */
+function hasGate(plan: Plan): boolean {
+  return plan.sections.child.some((op) => op.name === "wait_fifo");
+}
+
+/** Reads on until the process has executed (end of stream) or ended (an exit record). */
+async function follow(
+  sys: Sys,
+  fd: number,
+  plan: Plan,
+  next: () => Promise<InitRecord[]>,
+  pending: InitRecord[],
+  initPid: number,
+  forExit: boolean,
+): Promise<number> {
+  let code = 0;
+  try {
+    for (let records = pending; ; records = await next()) {
+      for (const record of records) {
+        if (record.kind === "failed") throw failureOf(record, inPlan(plan));
+        if (record.kind === "exit") code = record.a;
+      }
+      if (records !== pending && records.length === 0) return code;
+      if (forExit && records.some((r) => r.kind === "exit")) return code;
+    }
+  } finally {
+    sys.close(fd);
+    // A keeper stays; who waited, or only launched, is done.
+    if (plan.parent !== "keep") await reap(sys, initPid);
+  }
+}

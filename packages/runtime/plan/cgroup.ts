@@ -1,0 +1,111 @@
+/** Operations that make a container's cgroup, set its limits and put processes into it. */
+import { BerthError } from "@berth/base";
+import type { DeviceRule, Resources } from "@berth/oci";
+import { linux } from "@berth/sys";
+import { DEFAULT_DEVICE_RULES, deviceProgram, v1DeviceWrite } from "../cgroups/devices.ts";
+import type { CgroupLayout } from "../cgroups/layout.ts";
+import type { CgroupFacts } from "../cgroups/observe.ts";
+import { type CgroupPaths, cgroupFolders } from "../cgroups/paths.ts";
+import { type CgroupWrite, v1Writes, v2Writes } from "../cgroups/resources.ts";
+import type { PlanBuilder } from "./builder.ts";
+
+const utf8 = new TextEncoder();
+
+/** What the host offers and the container's place in it. */
+export interface CgroupPlan {
+  layout: CgroupLayout;
+  paths: CgroupPaths;
+  facts: CgroupFacts;
+}
+
+function write(b: PlanBuilder, path: string, value: string, optional = false): void {
+  b.add("setup", `write ${JSON.stringify(value)} to ${path}`, "write", [path, utf8.encode(value)], {
+    optional,
+  });
+}
+
+function limitsV1(b: PlanBuilder, paths: CgroupPaths, writes: readonly CgroupWrite[]): void {
+  for (const { controller, file, value } of writes) {
+    const folder = paths.v1[controller];
+    if (folder === undefined) {
+      throw new BerthError(
+        "failed_precondition",
+        `linux.resources: ${file} needs the cgroup controller "${controller}", which this host does not have`,
+        {
+          stage: "cgroup",
+          hint: `boot with the controller enabled, or leave the limit out`,
+        },
+      );
+    }
+    write(b, `${folder}/${file}`, value);
+  }
+}
+
+/** Where rules have no say, the container may do everything: rules apply when the bundle brings any. */
+function deviceRules(resources: Resources): readonly DeviceRule[] {
+  return resources.devices === undefined ? [] : [...resources.devices, ...DEFAULT_DEVICE_RULES];
+}
+
+/** Adds the operations that create the cgroup and set its limits. */
+export function planCgroup(b: PlanBuilder, at: CgroupPlan, resources: Resources): void {
+  b.stage("cgroup");
+  const { layout, paths, facts } = at;
+  for (const { folder, controllers } of facts.delegate) {
+    // One by one: a controller that cannot be switched on (cpu with real-time tasks) must not stop the others.
+    for (const c of controllers) write(b, `${folder}/cgroup.subtree_control`, `+${c}`, true);
+  }
+  for (const folder of cgroupFolders(paths))
+    b.add("setup", `make cgroup ${folder}`, "mkdir", [folder, 0o755]);
+  for (const { folder, cpus, mems } of facts.cpusets) {
+    write(b, `${folder}/cpuset.cpus`, cpus);
+    write(b, `${folder}/cpuset.mems`, mems);
+  }
+  const rules = deviceRules(resources);
+  if (layout.mode === "v2") {
+    for (const { file, value } of v2Writes(resources)) write(b, `${paths.unified}/${file}`, value);
+    if (rules.length > 0) {
+      const slot = b.slot();
+      b.add("setup", `open cgroup ${paths.unified}`, "open", [slot, paths.unified!, linux.O_DIRECTORY, 0]);
+      b.add("setup", `allow devices by ${rules.length} rules`, "bpf_device", [slot, deviceProgram(rules)]);
+    }
+    return;
+  }
+  if (resources.unified !== undefined && Object.keys(resources.unified).length > 0) {
+    throw new BerthError(
+      "failed_precondition",
+      "linux.resources.unified: this host's controllers are on cgroup version 1",
+      {
+        stage: "cgroup",
+        hint: "use the version 1 limits (memory, cpu, pids), or boot with systemd.unified_cgroup_hierarchy=1",
+      },
+    );
+  }
+  limitsV1(b, paths, v1Writes(resources));
+  const devices = paths.v1.devices;
+  if (devices !== undefined) {
+    for (const rule of rules) {
+      const { file, value } = v1DeviceWrite(rule);
+      write(b, `${devices}/${file}`, value);
+    }
+  }
+}
+
+/** Adds the operations that put the new process into an existing cgroup, all its folders. */
+export function planCgroupJoin(b: PlanBuilder, paths: CgroupPaths): void {
+  b.stage("cgroup");
+  if (paths.unified !== undefined) {
+    b.cgroupSlot = b.slot();
+    b.add("setup", `open cgroup ${paths.unified}`, "open", [
+      b.cgroupSlot,
+      paths.unified,
+      linux.O_DIRECTORY,
+      0,
+    ]);
+  }
+  for (const folder of new Set(Object.values(paths.v1))) {
+    // Opened before any namespace is joined, written by the process itself: the host's paths are out of reach then.
+    const slot = b.slot();
+    b.add("setup", `open ${folder}/tasks`, "open", [slot, `${folder}/tasks`, linux.O_WRONLY, 0]);
+    b.add("enter", `enter ${folder}`, "enter_cgroup", [slot]);
+  }
+}

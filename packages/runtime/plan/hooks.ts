@@ -1,0 +1,46 @@
+/** Operations for hooks: the container's state goes to their standard input, its pid filled in by berth-init. */
+import type { Hook, State } from "@berth/oci";
+import type { PlanBuilder } from "./builder.ts";
+import type { SectionName } from "./operations.ts";
+
+const utf8 = new TextEncoder();
+const PID_MARK = 987654321;
+
+/** The state's JSON, cut where the pid goes; whole (and the second part empty) when the pid is known. */
+export function splitState(state: State): [before: string, after: string] {
+  if (state.pid !== undefined) return [JSON.stringify(state), ""];
+  const text = JSON.stringify({
+    ociVersion: state.ociVersion,
+    id: state.id,
+    status: state.status,
+    pid: PID_MARK,
+    bundle: state.bundle,
+    annotations: state.annotations,
+  });
+  const at = text.indexOf(`"pid":${PID_MARK}`) + 6;
+  return [text.slice(0, at), text.slice(at + String(PID_MARK).length)];
+}
+
+/** Adds one list of hooks; a failing hook fails the plan. */
+export function planHooks(
+  b: PlanBuilder,
+  section: SectionName,
+  name: string,
+  hooks: readonly Hook[] | undefined,
+  state: State,
+): void {
+  b.stage(`${name} hook`);
+  const [before, after] = splitState(state);
+  hooks?.forEach((hook, i) => {
+    const argv = hook.args ?? [hook.path];
+    b.add(section, `run ${name} hook ${i}: ${argv.join(" ")}`, "hook", [
+      hook.path,
+      utf8.encode(before),
+      utf8.encode(after),
+      (hook.timeout ?? 0) * 1000,
+      argv.length,
+      ...argv,
+      ...(hook.env ?? []),
+    ]);
+  });
+}

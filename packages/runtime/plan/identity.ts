@@ -1,0 +1,133 @@
+/** Operations that turn the new process into the user, with the rights and limits, that `process` describes. */
+import { BerthError } from "@berth/base";
+import { CAPABILITIES, type Capabilities, type Process, RLIMITS } from "@berth/oci";
+import type { PlanBuilder } from "./builder.ts";
+
+/** A compiled seccomp filter: struct sock_filter after struct sock_filter, and seccomp(2)'s flags. */
+export interface SeccompFilter {
+  program: Uint8Array;
+  flags: number;
+}
+
+const PERSONALITIES: Readonly<Record<string, number>> = { LINUX: 0, LINUX32: 8 };
+const utf8 = new TextEncoder();
+
+/** A set of capability names as a mask; names the kernel does not know are refused by the validator. */
+export function capabilityMask(names: readonly string[] | undefined): bigint {
+  let mask = 0n;
+  for (const name of names ?? []) {
+    const number = CAPABILITIES.indexOf(name);
+    if (number < 0)
+      throw new BerthError(
+        "invalid_argument",
+        `process.capabilities: unknown capability ${JSON.stringify(name)}`,
+        { stage: "security" },
+      );
+    mask |= 1n << BigInt(number);
+  }
+  return mask;
+}
+
+/** Adds rlimit operations. */
+export function planRlimits(b: PlanBuilder, process: Process): void {
+  b.stage("process");
+  for (const limit of process.rlimits ?? []) {
+    b.add("child", `limit ${limit.type} to ${limit.soft}, at most ${limit.hard}`, "rlimit", [
+      RLIMITS.indexOf(limit.type),
+      BigInt(limit.soft),
+      BigInt(limit.hard),
+    ]);
+  }
+}
+
+function planCapabilities(b: PlanBuilder, caps: Capabilities | undefined): void {
+  const effective = capabilityMask(caps?.effective);
+  const permitted = capabilityMask(caps?.permitted);
+  const inheritable = capabilityMask(caps?.inheritable);
+  b.add("child", `hold the capabilities ${caps?.effective?.join(" ") || "none"}`, "capset", [
+    effective,
+    permitted,
+    inheritable,
+  ]);
+  const ambient = capabilityMask(caps?.ambient);
+  // Clearing an empty set needs nothing; kernels and filters that lack the call then do not matter.
+  // `runc spec` itself asks for ambient ones that are not inheritable, which the kernel refuses: a warning, as in runc.
+  if (ambient !== 0n)
+    b.add("child", `pass on the capabilities ${caps?.ambient?.join(" ")}`, "ambient", [ambient], {
+      optional: true,
+    });
+}
+
+/** What the identity depends on besides `process`. */
+export interface IdentityContext {
+  seccomp: SeccompFilter | undefined;
+  /** linux.personality. */
+  personality: { domain: string; flags?: readonly string[] } | undefined;
+  /** A mapping of groups that forbids setgroups(2), as an unprivileged user's. */
+  setgroupsDenied: boolean;
+}
+
+function planSeccomp(b: PlanBuilder, filter: SeccompFilter): void {
+  b.stage("security");
+  b.add("child", `load the seccomp filter (${filter.program.length / 8} instructions)`, "seccomp", [
+    filter.flags,
+    filter.program,
+  ]);
+}
+
+/**
+ * Adds the operations from personality to umask. Without noNewPrivileges the filter is loaded while the process
+ * still has CAP_SYS_ADMIN, as seccomp(2) demands; with it, as the very last thing (see {@link planLateSeccomp}).
+ */
+export function planIdentity(b: PlanBuilder, process: Process, ctx: IdentityContext): void {
+  const { user } = process;
+  if (ctx.personality !== undefined) {
+    if (ctx.personality.flags !== undefined && ctx.personality.flags.length > 0) {
+      throw new BerthError("unimplemented", "linux.personality.flags: not supported", { stage: "process" });
+    }
+    b.stage("process").add("child", `run as ${ctx.personality.domain}`, "personality", [
+      PERSONALITIES[ctx.personality.domain] ?? 0,
+    ]);
+  }
+  b.stage("security");
+  if (process.apparmorProfile) {
+    b.add("child", `enter the AppArmor profile ${process.apparmorProfile} at exec`, "write", [
+      "/proc/thread-self/attr/apparmor/exec",
+      utf8.encode(`exec ${process.apparmorProfile}`),
+    ]);
+  }
+  if (process.selinuxLabel) {
+    b.add("child", `take the SELinux label ${process.selinuxLabel} at exec`, "write", [
+      "/proc/thread-self/attr/exec",
+      utf8.encode(process.selinuxLabel),
+    ]);
+  }
+  if (process.noNewPrivileges) b.add("child", "gain no privileges from now on", "no_new_privs", []);
+  else if (ctx.seccomp !== undefined) planSeccomp(b, ctx.seccomp);
+  b.stage("security");
+  b.add("child", `bound capabilities to ${process.capabilities?.bounding?.length ?? 0}`, "bounding", [
+    capabilityMask(process.capabilities?.bounding),
+  ]);
+  b.add("child", "keep capabilities across the change of user", "keepcaps", [1]);
+  if (!ctx.setgroupsDenied) {
+    const groups = user.additionalGids ?? [];
+    b.add("child", `take the groups ${groups.join(" ") || "none"}`, "setgroups", groups);
+  } else if ((user.additionalGids ?? []).length > 0) {
+    throw new BerthError(
+      "failed_precondition",
+      "process.user.additionalGids: the user namespace forbids setgroups",
+      { stage: "process" },
+    );
+  }
+  b.add("child", `become group ${user.gid}`, "setgid", [user.gid]);
+  b.add("child", `become user ${user.uid}`, "setuid", [user.uid]);
+  b.add("child", "stop keeping capabilities", "keepcaps", [0]);
+  planCapabilities(b, process.capabilities);
+  if (user.umask !== undefined)
+    b.add("child", `mask new files with 0${user.umask.toString(8)}`, "umask", [user.umask]);
+}
+
+/** Adds the filter's operation where noNewPrivileges allows it to come last. */
+export function planLateSeccomp(b: PlanBuilder, process: Process, filter: SeccompFilter | undefined): void {
+  if (process.noNewPrivileges && filter !== undefined) planSeccomp(b, filter);
+}

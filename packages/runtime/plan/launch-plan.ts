@@ -1,0 +1,192 @@
+/** What the plans of a container's first process and of an added one have in common: streams, terminal, the last steps. */
+import { BerthError } from "@berth/base";
+import type { Process } from "@berth/oci";
+import { linux } from "@berth/sys";
+import type { PlanBuilder } from "./builder.ts";
+import {
+  type IdentityContext,
+  planIdentity,
+  planLateSeccomp,
+  planRlimits,
+  type SeccompFilter,
+} from "./identity.ts";
+import { type KeeperPlan, planKeeper, planStdio } from "./streams.ts";
+
+const DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+const utf8 = new TextEncoder();
+
+/** Stages inside berth-init, in order; a `mark` operation's argument is an index into this list. */
+export const MARKS = ["namespaces", "mounts", "root", "process"] as const;
+
+/** Who talks to the process. */
+export type Attachment =
+  /** The caller's own descriptors 0 to 2. */
+  | { kind: "inherit" }
+  /** A keeper's FIFOs, files or log. */
+  | { kind: "keeper"; keeper: KeeperPlan }
+  /** A terminal whose master goes to the socket in this inherited slot. */
+  | { kind: "console-socket"; slot: number }
+  /** A terminal that berth-init relays to the caller's own, in these inherited slots. */
+  | { kind: "foreground"; input: number; output: number };
+
+/** What is common to a container's first process and one that is added. */
+export interface LaunchInput {
+  process: Process;
+  attachment: Attachment;
+  /** Stay until the process ends and report its exit (`run` in the foreground). */
+  wait: boolean;
+  /** Inherited slots that become the process's descriptors 3 and following. */
+  preserved: readonly number[];
+  /** Number of inherited descriptors, all told. */
+  inherited: number;
+  seccomp: SeccompFilter | undefined;
+  /** FIFO to wait on before exec, and the file that takes what fails from there on; none: exec at once. */
+  gate: { fifo: string; report: string } | undefined;
+  noNewKeyring: boolean;
+}
+
+function variable(env: readonly string[], name: string): string | undefined {
+  return env.findLast((v) => v.startsWith(`${name}=`))?.slice(name.length + 1);
+}
+
+/** Sets up who talks to the process; returns the slots of descriptors 0 to 2 (none: inherited, or a terminal). */
+export function planAttachment(b: PlanBuilder, input: LaunchInput): number[] {
+  const { attachment } = input;
+  b.stage("console");
+  if (attachment.kind === "keeper") return planKeeper(b, attachment.keeper, input.process.terminal === true);
+  if (input.wait) b.parent = "wait";
+  if (attachment.kind === "console-socket")
+    b.add("after", "send the terminal to the console socket", "send_console", [attachment.slot]);
+  if (attachment.kind === "foreground")
+    b.add("after", "relay the terminal", "relay", [attachment.input, attachment.output, 1]);
+  return [];
+}
+
+/** The terminal of a process, made in the devpts below `root`. */
+export function planConsole(b: PlanBuilder, process: Process, root: number, onDevConsole: boolean): void {
+  if (!process.terminal) return;
+  b.stage("console");
+  const size = process.consoleSize;
+  b.add("child", "make its terminal", "console", [
+    root,
+    size?.width ?? 0,
+    size?.height ?? 0,
+    process.user.uid,
+    onDevConsole ? 1 : 0,
+  ]);
+}
+
+/**
+ * The process's descriptors: its streams, those it is passed, and no other. Before the seccomp filter, which may be
+ * older than close_range(2).
+ */
+function planDescriptors(b: PlanBuilder, input: LaunchInput, stdio: readonly number[]): void {
+  planStdio(b, stdio);
+  input.preserved.forEach((slot, i) => {
+    b.add("child", `pass on descriptor ${3 + i}`, "dup", [slot, 3 + i]);
+  });
+  b.add("child", "close all other descriptors at exec", "close_range", [3 + input.preserved.length]);
+}
+
+/** The end of every plan: from looking for the program to exec. */
+function planExec(b: PlanBuilder, input: LaunchInput, beforeExec: () => void): void {
+  const { process } = input;
+  const argv = process.args ?? [];
+  if (argv.length === 0) {
+    throw new BerthError(
+      "invalid_argument",
+      "process.args: found no arguments, expected the program to run",
+      { stage: "exec" },
+    );
+  }
+  const env = process.env ?? [];
+  b.stage("exec");
+  if (variable(env, "HOME") === undefined)
+    b.add("child", "find the home folder in /etc/passwd", "home", [process.user.uid]);
+  b.add("child", `find ${argv[0]}`, "lookup", [argv[0]!, variable(env, "PATH") ?? DEFAULT_PATH]);
+  if (input.gate !== undefined) {
+    const fifo = b.slot();
+    const report = b.slot();
+    b.add("setup", `open the exec FIFO ${input.gate.fifo}`, "open", [
+      fifo,
+      input.gate.fifo,
+      linux.O_NONBLOCK,
+      0,
+    ]);
+    b.add("setup", `open ${input.gate.report}`, "open", [
+      report,
+      input.gate.report,
+      linux.O_WRONLY | linux.O_CREAT | linux.O_TRUNC,
+      0o600,
+    ]);
+    b.add("child", "say that all is set up", "ready", []);
+    b.add("child", "report to start from now on", "report_to", [report]);
+    b.add("child", "wait for start", "wait_fifo", [fifo]);
+  } else {
+    b.add("child", "say that all is set up", "ready", []);
+  }
+  beforeExec();
+  b.stage("exec");
+  b.add("child", `execute ${argv.join(" ")}`, "exec", [argv.length, ...argv, ...env]);
+}
+
+function planKeyring(b: PlanBuilder, id: string, wanted: boolean): void {
+  // ENOSYS or EDQUOT: a host without keys has none to leak.
+  if (wanted)
+    b.stage("security").add("child", "leave the host's session keyring", "keyring", [`_ses.${id}`], {
+      optional: true,
+    });
+}
+
+/** Adds the process's badness for the out-of-memory killer. */
+export function planOomScore(b: PlanBuilder, process: Process): void {
+  const adjustment = process.oomScoreAdj;
+  if (adjustment === undefined) return;
+  // Lowering it needs CAP_SYS_RESOURCE, which a restricted host does not give: worth a warning, not a failure.
+  b.stage("process").add(
+    "attach",
+    `set oom_score_adj to ${adjustment}`,
+    "write_child",
+    ["oom_score_adj", utf8.encode(String(adjustment))],
+    { optional: true },
+  );
+}
+
+/** Adds the first steps of the new process: root of its user namespace, leader of a session, without the host's keys. */
+export function planSession(b: PlanBuilder, input: LaunchInput, id: string, userNamespace: boolean): void {
+  b.stage("namespaces");
+  if (userNamespace) {
+    b.add("child", "become root of the user namespace", "setgid", [0]);
+    b.add("child", "become root of the user namespace", "setuid", [0]);
+  }
+  b.add("child", "lead a session of its own", "setsid", []);
+  planKeyring(b, id, !input.noNewKeyring);
+}
+
+/** Adds the terminal of a process that makes no root of its own. */
+export function planConsoleInPlace(b: PlanBuilder, process: Process): void {
+  if (!process.terminal) return;
+  const root = b.slot();
+  b.stage("console").add("child", "open /", "open", [root, "/", linux.O_PATH, 0]);
+  planConsole(b, process, root, false);
+}
+
+/** Adds the last steps, from limits to exec. `hooks` go between being let go and executing. */
+export function planProcess(
+  b: PlanBuilder,
+  input: LaunchInput,
+  stdio: readonly number[],
+  personality: IdentityContext["personality"],
+  hooks: () => void,
+): void {
+  b.stage("process");
+  b.add("child", "continue with the process", "mark", [MARKS.indexOf("process")]);
+  planRlimits(b, input.process);
+  b.add("child", `change to ${input.process.cwd}`, "chdir", [input.process.cwd]);
+  planDescriptors(b, input, stdio);
+  planIdentity(b, input.process, { seccomp: input.seccomp, personality, setgroupsDenied: false });
+  planExec(b, input, () => {
+    hooks();
+    planLateSeccomp(b, input.process, input.seccomp);
+  });
+}

@@ -1,0 +1,131 @@
+/** Mount options of config.json (mount(8)'s words) as attributes, propagation and file system parameters. Pure. */
+import { BerthError } from "@berth/base";
+
+export const MOUNT_ATTR_RDONLY = 0x1;
+const NOSUID = 0x2;
+const NODEV = 0x4;
+const NOEXEC = 0x8;
+const ATIME = 0x70; // mask: relatime is 0
+const NOATIME = 0x10;
+const STRICTATIME = 0x20;
+const NODIRATIME = 0x80;
+const NOSYMFOLLOW = 0x200000;
+
+/** What an option sets and clears among the MOUNT_ATTR_* bits (mount_setattr(2)). */
+const ATTRIBUTES: Readonly<Record<string, readonly [set: number, clear: number]>> = {
+  ro: [MOUNT_ATTR_RDONLY, 0],
+  rw: [0, MOUNT_ATTR_RDONLY],
+  nosuid: [NOSUID, 0],
+  suid: [0, NOSUID],
+  nodev: [NODEV, 0],
+  dev: [0, NODEV],
+  noexec: [NOEXEC, 0],
+  exec: [0, NOEXEC],
+  relatime: [0, ATIME],
+  norelatime: [0, 0],
+  atime: [0, 0],
+  noatime: [NOATIME, ATIME],
+  strictatime: [STRICTATIME, ATIME],
+  nostrictatime: [0, ATIME],
+  nodiratime: [NODIRATIME, 0],
+  diratime: [0, NODIRATIME],
+  nosymfollow: [NOSYMFOLLOW, 0],
+  symfollow: [0, NOSYMFOLLOW],
+};
+
+const PROPAGATIONS: Readonly<Record<string, number>> = {
+  unbindable: 1 << 17,
+  private: 1 << 18,
+  slave: 1 << 19,
+  shared: 1 << 20,
+};
+
+const IGNORED = new Set([
+  "defaults",
+  "async",
+  "nolazytime",
+  "nomand",
+  "silent",
+  "loud",
+  "iversion",
+  "noiversion",
+]);
+
+/** A mount's options, sorted by what they are. */
+export interface MountOptions {
+  readonly bind: "no" | "bind" | "rbind";
+  readonly remount: boolean;
+  readonly set: number;
+  readonly clear: number;
+  /** The same for the mounts below it: "rro", "rnosuid" and so on. */
+  readonly recursiveSet: number;
+  readonly recursiveClear: number;
+  /** MS_PRIVATE and so on; 0: leave it. */
+  readonly propagation: number;
+  readonly recursivePropagation: boolean;
+  /** Parameters of the file system: "size=64m", "gid=5", "newinstance". */
+  readonly parameters: readonly string[];
+}
+
+/** Number of a propagation word, with or without the leading "r"; undefined when it is none. */
+export function propagationFlag(word: string): { flag: number; recursive: boolean } | undefined {
+  const plain = PROPAGATIONS[word];
+  if (plain !== undefined) return { flag: plain, recursive: false };
+  const deep = word.startsWith("r") ? PROPAGATIONS[word.slice(1)] : undefined;
+  return deep === undefined ? undefined : { flag: deep, recursive: true };
+}
+
+/** Sorts options; `where` names the mount in errors. Unknown words are the file system's own. */
+export function parseMountOptions(options: readonly string[], where: string): MountOptions {
+  let bind: MountOptions["bind"] = "no";
+  let remount = false;
+  let [set, clear, recursiveSet, recursiveClear] = [0, 0, 0, 0];
+  let propagation = 0;
+  let recursivePropagation = false;
+  const parameters: string[] = [];
+  for (const option of options) {
+    const attribute = ATTRIBUTES[option];
+    const recursive = option.startsWith("r") ? ATTRIBUTES[option.slice(1)] : undefined;
+    const spread = propagationFlag(option);
+    if (option === "bind" || option === "rbind") {
+      if (bind !== "rbind") bind = option;
+    } else if (option === "remount") {
+      remount = true;
+    } else if (attribute !== undefined) {
+      // The last word of a pair wins, as with mount(8).
+      set = (set & ~attribute[1]) | attribute[0];
+      clear = (clear & ~attribute[0]) | attribute[1];
+    } else if (recursive !== undefined) {
+      recursiveSet = (recursiveSet & ~recursive[1]) | recursive[0];
+      recursiveClear = (recursiveClear & ~recursive[0]) | recursive[1];
+    } else if (spread !== undefined) {
+      propagation = spread.flag;
+      recursivePropagation = spread.recursive;
+    } else if (
+      option === "tmpcopyup" ||
+      option === "idmap" ||
+      option === "ridmap" ||
+      option === "copy-symlink"
+    ) {
+      throw new BerthError("unimplemented", `${where}: the mount option "${option}" is not supported`, {
+        stage: "mount",
+      });
+    } else if (option !== "" && !IGNORED.has(option)) {
+      parameters.push(option);
+    }
+  }
+  // With an atime mode set, the kernel wants the whole field cleared first.
+  if (set & ATIME) clear |= ATIME;
+  if (recursiveSet & ATIME) recursiveClear |= ATIME;
+  return {
+    bind,
+    remount,
+    set,
+    clear,
+    recursiveSet,
+    recursiveClear,
+    propagation,
+    recursivePropagation,
+    parameters,
+  };
+}

@@ -1,0 +1,293 @@
+import assert from "node:assert/strict";
+import { execFileSync } from "node:child_process";
+import { existsSync } from "node:fs";
+import { test } from "node:test";
+import { defaultSpec, type Spec } from "@berth/oci";
+import fc from "fast-check";
+import { parseLayout } from "../cgroups/layout.ts";
+import { cgroupPaths } from "../cgroups/paths.ts";
+import { describePlan } from "../explain.ts";
+import { PlanBuilder } from "./builder.ts";
+import { type CompileInput, compileContainer } from "./compile.ts";
+import { compileExec } from "./compile-exec.ts";
+import { encodePlan } from "./encode.ts";
+import { OPERATIONS, type Operation, type Plan, type SectionName } from "./operations.ts";
+
+const HYBRID = parseLayout(`30 25 0:26 / /sys/fs/cgroup/memory rw - cgroup cgroup rw,memory
+31 25 0:27 / /sys/fs/cgroup/cpu,cpuacct rw - cgroup cgroup rw,cpu,cpuacct
+32 25 0:28 / /sys/fs/cgroup/devices rw - cgroup cgroup rw,devices
+33 25 0:29 / /sys/fs/cgroup/unified rw - cgroup2 cgroup2 rw`);
+const V2 = parseLayout("30 25 0:26 / /sys/fs/cgroup rw - cgroup2 cgroup2 rw");
+
+function input(change: (spec: Spec) => void = () => {}, more: Partial<CompileInput> = {}): CompileInput {
+  const spec = defaultSpec();
+  spec.process!.terminal = false;
+  change(spec);
+  const layout = more.cgroup?.layout ?? HYBRID;
+  return {
+    id: "c",
+    bundle: "/b",
+    spec,
+    process: spec.process!,
+    rootfs: "/b/rootfs",
+    rootMounts: [],
+    cgroup: {
+      layout,
+      paths: cgroupPaths(layout, spec.linux?.cgroupsPath, "c"),
+      facts: { cpusets: [], delegate: [] },
+    },
+    kernelRelease: "6.1.0",
+    noPivot: false,
+    noNewKeyring: false,
+    attachment: { kind: "inherit" },
+    wait: false,
+    preserved: [],
+    inherited: 0,
+    seccomp: undefined,
+    gate: { fifo: "/run/c/exec.fifo", report: "/run/c/exec.report" },
+    ...more,
+  };
+}
+
+const names = (plan: Plan, section: SectionName) => plan.sections[section].map((op) => op.name);
+const find = (plan: Plan, words: RegExp): Operation | undefined =>
+  Object.values(plan.sections)
+    .flat()
+    .find((op) => words.test(op.words));
+
+test("berth-init knows the same operations, in the same order, with the same arguments", (t) => {
+  const program = new URL("../../../build/berth-init", import.meta.url).pathname;
+  if (!existsSync(program)) return t.skip("berth-init is not built");
+  const printed = execFileSync(program, ["--operations"], { encoding: "utf8" }).trimEnd().split("\n");
+  assert.deepEqual(
+    printed,
+    OPERATIONS.map(([name, signature], code) => `${code} ${name} ${signature}`),
+  );
+});
+
+test("every operation of a plan has arguments that fit its signature", () => {
+  const all = compileContainer(
+    input(
+      (s) => (s.linux!.resources = { devices: [{ allow: false, access: "rwm" }], memory: { limit: 1e6 } }),
+    ),
+  );
+  const table = new Map<string, string>(OPERATIONS.map(([name, signature]) => [name, signature]));
+  for (const op of Object.values(all.sections).flat()) {
+    const letters = table.get(op.name)!;
+    const expanded = letters.endsWith("*")
+      ? letters.slice(0, -2) + letters.at(-2)!.repeat(op.args.length - letters.length + 2)
+      : letters;
+    const found = op.args
+      .map((a) => (typeof a === "string" ? "s" : a instanceof Uint8Array ? "b" : "i"))
+      .join("");
+    assert.equal(found.replaceAll("b", "s"), expanded.replaceAll("b", "s"), op.words);
+  }
+});
+
+test("the same input gives the same plan", () => {
+  assert.deepEqual(encodePlan(compileContainer(input())), encodePlan(compileContainer(input())));
+});
+
+test("an encoded plan says its size and counts", () => {
+  const plan = compileContainer(input());
+  const view = new DataView(encodePlan(plan).buffer);
+  assert.equal(view.getUint32(8, true), view.byteLength);
+  assert.equal(view.getUint32(24, true), plan.sections.setup.length);
+});
+
+test("a NUL in any text is refused before anything runs", () => {
+  assert.throws(() => encodePlan(compileContainer(input((s) => (s.hostname = "a\0b")))), /NUL/);
+});
+
+test("mounts come before pivot_root, the user after it, exec last", () => {
+  const order = names(compileContainer(input()), "child");
+  const at = (name: string) => order.lastIndexOf(name as Operation["name"]);
+  assert.ok(at("move_mount") < at("pivot_root"));
+  assert.ok(at("mask") < at("pivot_root"), "masks are clones of mounts that pivot_root takes away");
+  assert.ok(at("pivot_root") < at("setuid"));
+  assert.ok(at("setgroups") < at("setgid") && at("setgid") < at("setuid") && at("setuid") < at("capset"));
+  assert.equal(order.at(-1), "exec");
+});
+
+test("seccomp is loaded before capabilities go, or last of all where no new privileges can come", () => {
+  const seccomp = { program: new Uint8Array(8), flags: 0 };
+  const withNew = names(
+    compileContainer(input((s) => (s.process!.noNewPrivileges = false), { seccomp })),
+    "child",
+  );
+  assert.ok(withNew.indexOf("seccomp") < withNew.indexOf("bounding"));
+  const without = names(
+    compileContainer(input((s) => (s.process!.noNewPrivileges = true), { seccomp })),
+    "child",
+  );
+  assert.deepEqual(without.slice(-2), ["seccomp", "exec"]);
+});
+
+test("namespaces are cloned, but the cgroup one, which waits for the process to be in its cgroup", () => {
+  const plan = compileContainer(input((s) => s.linux!.namespaces!.push({ type: "cgroup" })));
+  assert.equal(plan.cloneFlags & 0x2000000, 0);
+  assert.ok(find(plan, /root of a cgroup namespace/));
+});
+
+test("namespaces by path are opened by the parent and joined by a go-between, the user's last", () => {
+  const plan = compileContainer(
+    input((s) => {
+      s.linux!.namespaces = [
+        { type: "user", path: "/proc/1/ns/user" },
+        { type: "network", path: "/run/netns/x" },
+        { type: "mount" },
+      ];
+    }),
+  );
+  assert.deepEqual(
+    plan.sections.join.map((op) => op.words),
+    ["join the network namespace /run/netns/x", "join the user namespace /proc/1/ns/user"],
+  );
+});
+
+test("without a mount namespace there can be no root", () => {
+  assert.throws(
+    () => compileContainer(input((s) => (s.linux!.namespaces = [{ type: "pid" }]))),
+    /linux.namespaces: found no "mount"/,
+  );
+});
+
+test("a user namespace is mapped by the parent, and devices are bound from the host", () => {
+  const plan = compileContainer(
+    input((s) => {
+      s.linux!.namespaces!.push({ type: "user" });
+      s.linux!.uidMappings = [{ containerID: 0, hostID: 100000, size: 65536 }];
+      s.linux!.gidMappings = [{ containerID: 0, hostID: 100000, size: 65536 }];
+    }),
+  );
+  assert.equal(new TextDecoder().decode(find(plan, /map users/)!.args[1] as Uint8Array), "0 100000 65536\n");
+  assert.ok(!names(plan, "child").includes("mknod"));
+});
+
+test("what the runtime does not do is refused by its field", () => {
+  assert.throws(() => compileContainer(input((s) => (s.linux!.intelRdt = {}))), /linux.intelRdt/);
+  assert.throws(
+    () => compileContainer(input((s) => (s.process!.scheduler = { policy: "SCHED_FIFO" }))),
+    /process.scheduler/,
+  );
+  assert.throws(
+    () =>
+      compileContainer(
+        input((s) => s.mounts!.push({ destination: "/x", type: "tmpfs", options: ["tmpcopyup"] })),
+      ),
+    /tmpcopyup/,
+  );
+});
+
+test("device rules: files on version 1, a program on version 2", () => {
+  const rules = (s: Spec) => (s.linux!.resources = { devices: [{ allow: false, access: "rwm" }] });
+  const v1 = compileContainer(input(rules));
+  assert.ok(find(v1, /write "a" to .*devices.deny/));
+  const cgroup = { layout: V2, paths: cgroupPaths(V2, undefined, "c"), facts: { cpusets: [], delegate: [] } };
+  const v2 = compileContainer(input(rules, { cgroup }));
+  assert.ok(names(v2, "setup").includes("bpf_device"));
+  assert.equal(v2.sections.enter.length, 0, "a version 2 cgroup is entered by being born there");
+  assert.ok(v2.cgroupSlot >= 0);
+});
+
+test("a limit whose controller the host lacks is an error that names it", () => {
+  assert.throws(
+    () => compileContainer(input((s) => (s.linux!.resources = { pids: { limit: 5 } }))),
+    /pids.max needs the cgroup controller "pids"/,
+  );
+  assert.throws(
+    () => compileContainer(input((s) => (s.linux!.resources = { unified: { "memory.high": "1" } }))),
+    /unified/,
+  );
+});
+
+test("an overlay root is mounted detached; many lower folders go one by one, or by mount(2) on an old kernel", () => {
+  const lower = Array.from({ length: 20 }, (_, i) => `/var/lib/berth/snapshots/${i}/fs`).join(":");
+  const rootMounts = [
+    { type: "overlay", source: "overlay", options: [`lowerdir=${lower}`, "upperdir=/u", "workdir=/w"] },
+  ];
+  const modern = compileContainer(input(undefined, { rootMounts, kernelRelease: "6.8.1" }));
+  assert.equal(modern.sections.setup.filter((op) => op.args[2] === "lowerdir+").length, 20);
+  const old = compileContainer(input(undefined, { rootMounts, kernelRelease: "6.1.0" }));
+  assert.ok(find(old, /mount overlay on/));
+  assert.ok(!names(old, "setup").includes("fsopen"));
+});
+
+test("an added process joins what differs from the host, and nothing else", () => {
+  const base = input();
+  const plan = compileExec({
+    ...base,
+    gate: undefined,
+    init: { pid: 77, startTime: 5 },
+    namespaces: ["pid", "mount"],
+    cgroup: base.cgroup.paths,
+  });
+  assert.deepEqual(
+    plan.sections.join.map((op) => op.words),
+    ["join its pid namespace", "join its mount namespace"],
+  );
+  assert.deepEqual(find(plan, /still the container's/)!.args, [0, 5]);
+  assert.equal(plan.cloneFlags, 0);
+});
+
+test("explain prints every operation, and no secret bytes", () => {
+  const text = describePlan(compileContainer(input()));
+  assert.match(text, /== clone: new namespaces: mount, uts, ipc, pid, network/);
+  assert.match(text, /execute sh/);
+  assert.match(text, /-- rootfs/);
+});
+
+test("child slots are used again once closed", () => {
+  const b = new PlanBuilder();
+  const first = b.childSlot();
+  b.release(first);
+  assert.equal(b.childSlot(), first);
+});
+
+test("no config makes the compiler break or mount by a host name inside the root", () => {
+  const word = fc.constantFrom(
+    "ro",
+    "rw",
+    "bind",
+    "rbind",
+    "nosuid",
+    "rprivate",
+    "size=1k",
+    "mode=755",
+    "noatime",
+    "rro",
+    "strictatime",
+  );
+  const mount = fc.record({
+    destination: fc.constantFrom("/a", "/proc", "/dev", "/sys/fs/cgroup", "/../../etc", "/a/../b"),
+    type: fc.constantFrom("bind", "tmpfs", "proc", "sysfs", "cgroup", "mqueue", "none", ""),
+    source: fc.constantFrom("/etc", "x", "", "proc"),
+    options: fc.array(word, { maxLength: 5 }),
+  });
+  fc.assert(
+    fc.property(
+      fc.array(mount, { maxLength: 12 }),
+      fc.boolean(),
+      fc.boolean(),
+      (mounts, readonly, noPivot) => {
+        let plan: Plan;
+        try {
+          plan = compileContainer(
+            input((s) => Object.assign(s, { mounts, root: { path: "rootfs", readonly } }), { noPivot }),
+          );
+        } catch (error) {
+          assert.equal((error as { name: string }).name, "BerthError");
+          return;
+        }
+        encodePlan(plan);
+        const targets = plan.sections.child.filter((op) => op.name === "mount");
+        assert.equal(targets.length, 0);
+        for (const op of plan.sections.child) {
+          for (const arg of op.args)
+            if (typeof arg === "number" && op.name !== "rlimit") assert.ok(arg < 2 ** 40);
+        }
+      },
+    ),
+    { numRuns: 200 },
+  );
+});

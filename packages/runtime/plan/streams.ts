@@ -1,0 +1,105 @@
+/** Operations for the process's standard streams, and for the keeper that holds their other ends. */
+import { linux } from "@berth/sys";
+import type { PlanBuilder } from "./builder.ts";
+
+const { O_APPEND, O_CREAT, O_DIRECTORY, O_NONBLOCK, O_RDONLY, O_RDWR, O_WRONLY } = linux;
+
+/** Where one stream leads. */
+export type Stream = { kind: "null" } | { kind: "fifo"; path: string } | { kind: "file"; path: string };
+
+/** All streams of a process. */
+export interface Streams {
+  stdin: Stream;
+  stdout: Stream;
+  stderr: Stream;
+  /** CRI log file that stdout and stderr are written to; the streams above then get copies of the raw bytes. */
+  log?: string;
+}
+
+/** The keeper's own needs. */
+export interface KeeperPlan {
+  /** Folder of the exit record and keeper.sock. */
+  folder: string;
+  /** File name of the exit record. */
+  exitName: string;
+  /** Path of keeper.sock. */
+  socket: string;
+  streams: Streams;
+}
+
+function openStream(b: PlanBuilder, stream: Stream, direction: "in" | "out", name: string): number {
+  const slot = b.slot();
+  if (stream.kind === "fifo") {
+    b.add("setup", `open ${name}, the FIFO ${stream.path}`, direction === "in" ? "fifo_in" : "fifo_out", [
+      slot,
+      stream.path,
+    ]);
+  } else if (stream.kind === "file") {
+    b.add("setup", `open ${name}, the file ${stream.path}`, "open", [
+      slot,
+      stream.path,
+      direction === "in" ? O_RDONLY : O_WRONLY | O_CREAT | O_APPEND,
+      0o640,
+    ]);
+  } else {
+    b.add("setup", `open /dev/null as ${name}`, "open", [slot, "/dev/null", O_RDWR, 0]);
+  }
+  return slot;
+}
+
+/** The other end of a copy or relay, opened so that a client that is gone is noticed. */
+function openCopy(b: PlanBuilder, stream: Stream, direction: "in" | "out", name: string): number {
+  if (stream.kind === "null") return -1;
+  if (stream.kind === "file") return openStream(b, stream, direction, name);
+  // Open for both ends first: opening one end of a FIFO waits for the other.
+  const both = b.slot();
+  b.add("setup", `hold the FIFO ${stream.path}`, "open", [both, stream.path, O_RDWR | O_NONBLOCK, 0]);
+  const slot = b.slot();
+  b.add("setup", `open ${name}, the FIFO ${stream.path}`, "open", [
+    slot,
+    stream.path,
+    direction === "in" ? 0 : 1,
+    0,
+  ]);
+  return slot;
+}
+
+/** Adds the keeper's operations; returns the slots of the process's streams, none when it gets a terminal. */
+export function planKeeper(b: PlanBuilder, keeper: KeeperPlan, terminal: boolean): number[] {
+  b.stage("streams");
+  b.parent = "keep";
+  const folder = b.slot();
+  b.add("setup", `open ${keeper.folder}`, "open", [folder, keeper.folder, O_DIRECTORY, 0]);
+  b.add("setup", `record the exit in ${keeper.exitName}`, "keep", [folder, keeper.exitName]);
+  b.add("setup", `listen on ${keeper.socket}`, "listen", [keeper.socket]);
+  const { streams } = keeper;
+  if (terminal) {
+    const input = openCopy(b, streams.stdin, "in", "stdin");
+    const output = openCopy(b, streams.stdout, "out", "stdout");
+    if (streams.log !== undefined)
+      b.add("setup", `log to ${streams.log}`, "log", [streams.log, -1, -1, -1, -1]);
+    b.add("after", "relay the terminal", "relay", [input, output, 0]);
+    return [];
+  }
+  const stdin = openStream(b, streams.stdin, "in", "stdin");
+  if (streams.log === undefined) {
+    return [
+      stdin,
+      openStream(b, streams.stdout, "out", "stdout"),
+      openStream(b, streams.stderr, "out", "stderr"),
+    ];
+  }
+  const stdout = b.slot();
+  const stderr = b.slot();
+  const copies = [openCopy(b, streams.stdout, "out", "stdout"), openCopy(b, streams.stderr, "out", "stderr")];
+  b.add("setup", `log to ${streams.log}`, "log", [streams.log, stdout, stderr, ...copies]);
+  return [stdin, stdout, stderr];
+}
+
+/** Adds the operations that make slots the process's descriptors 0, 1 and 2. */
+export function planStdio(b: PlanBuilder, slots: readonly number[]): void {
+  b.stage("streams");
+  slots.forEach((slot, i) => {
+    b.add("child", `make it descriptor ${i}`, "dup", [slot, i]);
+  });
+}
