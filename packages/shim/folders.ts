@@ -1,0 +1,76 @@
+/**
+ * Where the shim keeps what must outlive the daemon, below its state folder (on a file system that a reboot empties):
+ *
+ * - `io.containerd.runtime.v2.task/NAMESPACE/ID/`: the bundle, as containerd names it: config.json, rootfs/, and
+ *   `task.json`, `exec-EXECID.json`: what was asked for, written before it is done
+ * - `keepers/TOKEN.sock`, `keepers/TOKEN.exit`: a process's keeper and its exit record; short names, for a socket's
+ *   path may have 107 bytes and ids may have 64 each
+ * - `runc/NAMESPACE/ID/`: the runtime's records
+ */
+import { BerthError } from "@berth/base";
+import type { Sys } from "@berth/sys";
+import type { Stdio } from "./task-shim.ts";
+
+/** A process as its file describes it. */
+export interface ProcessRecord {
+  execId: string;
+  stdio: Stdio;
+  /** Names the keeper's files. */
+  token: string;
+  /** Host pid; 0 until the process has been made. */
+  pid: number;
+  started: boolean;
+  /** process object of an added process, as JSON. */
+  process?: string;
+}
+
+/** Paths below the state folder. */
+export class Folders {
+  readonly #state: string;
+
+  constructor(state: string) {
+    this.#state = state;
+  }
+
+  /** Folder of all bundles. */
+  get tasks(): string {
+    return `${this.#state}/io.containerd.runtime.v2.task`;
+  }
+  get keepers(): string {
+    return `${this.#state}/keepers`;
+  }
+  bundle(namespace: string, id: string): string {
+    return `${this.tasks}/${namespace}/${id}`;
+  }
+  runtimeRoot(namespace: string): string {
+    return `${this.#state}/runc/${namespace}`;
+  }
+  socket(token: string): string {
+    return `${this.keepers}/${token}.sock`;
+  }
+  exitName(token: string): string {
+    return `${token}.exit`;
+  }
+  exit(token: string): string {
+    return `${this.keepers}/${token}.exit`;
+  }
+  record(namespace: string, id: string, execId: string): string {
+    return `${this.bundle(namespace, id)}/${execId === "" ? "task.json" : `exec-${execId}.json`}`;
+  }
+
+  /** Removes a keeper's files. */
+  forget(sys: Sys, token: string): void {
+    sys.unlink(this.socket(token));
+    sys.unlink(this.exit(token));
+  }
+}
+
+/** Refuses names that could not be a folder's: they come from a client. */
+export function checkName(field: string, name: string): void {
+  if (!/^[A-Za-z0-9][A-Za-z0-9_.-]{0,127}$/.test(name)) {
+    throw new BerthError(
+      "invalid_argument",
+      `${field}: found ${JSON.stringify(name)}, expected at most 128 letters, digits and any of _ . - with a letter or digit first`,
+    );
+  }
+}

@@ -1,0 +1,3 @@
+/** The door of `packages/shim`: the Task service over keepers. */
+export { createTaskShim, type ShimOptions } from "./shim.ts";
+export type * from "./task-shim.ts";

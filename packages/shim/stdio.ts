@@ -1,0 +1,68 @@
+/** containerd's stdio URIs as the runtime's streams. */
+import { BerthError } from "@berth/base";
+import type { Stream, Streams } from "@berth/runtime";
+import type { Stdio } from "./task-shim.ts";
+
+function invalid(field: string, uri: string, expected: string): BerthError {
+  return new BerthError("invalid_argument", `${field}: found ${JSON.stringify(uri)}, expected ${expected}`, {
+    stage: "streams",
+  });
+}
+
+function absolutePath(field: string, uri: string, path: string): string {
+  if (!path.startsWith("/")) throw invalid(field, uri, "an absolute path");
+  return path;
+}
+
+function streamOf(field: string, uri: string): Stream {
+  if (uri === "") return { kind: "null" };
+  if (uri.startsWith("/")) return { kind: "fifo", path: uri };
+  const at = uri.indexOf("://");
+  const scheme = at < 0 ? "" : uri.slice(0, at);
+  const path = decodeURI(uri.slice(at + 3).split("?", 1)[0]!);
+  if (scheme === "fifo") return { kind: "fifo", path: absolutePath(field, uri, path) };
+  if (scheme === "file") return { kind: "file", path: absolutePath(field, uri, path) };
+  if (scheme === "binary") {
+    throw new BerthError("unimplemented", `${field}: logging binaries (binary://) are not supported`, {
+      stage: "streams",
+      hint: "use file:///path, or cri-log:///path",
+    });
+  }
+  throw invalid(
+    field,
+    uri,
+    "nothing, an absolute path of a FIFO, or fifo://, file:// or cri-log:// with one",
+  );
+}
+
+const LOG = "cri-log://";
+
+function logOf(field: string, uri: string): { path: string; copy: Stream } {
+  const parsed = new URL(uri);
+  const path = absolutePath(field, uri, decodeURIComponent(parsed.pathname));
+  const attach = parsed.searchParams.get("attach");
+  return {
+    path,
+    copy: attach === null ? { kind: "null" } : { kind: "fifo", path: absolutePath(field, uri, attach) },
+  };
+}
+
+/** Turns a request's stdio into streams; "invalid_argument" names the field that makes no sense. */
+export function streamsOf(stdio: Stdio): Streams {
+  const { stdout, stderr, terminal } = stdio;
+  const stdin = streamOf("stdin", stdio.stdin);
+  if (stdout.startsWith(LOG)) {
+    const out = logOf("stdout", stdout);
+    if (terminal) return { stdin, stdout: out.copy, stderr: { kind: "null" }, log: out.path };
+    const err = stderr.startsWith(LOG) ? logOf("stderr", stderr) : undefined;
+    if (err !== undefined && err.path !== out.path)
+      throw invalid("stderr", stderr, `the log file of stdout, ${out.path}`);
+    return { stdin, stdout: out.copy, stderr: err?.copy ?? { kind: "null" }, log: out.path };
+  }
+  if (stderr.startsWith(LOG)) throw invalid("stderr", stderr, "a cri-log only where stdout has the same one");
+  return {
+    stdin,
+    stdout: streamOf("stdout", stdout),
+    stderr: terminal ? { kind: "null" } : streamOf("stderr", stderr),
+  };
+}

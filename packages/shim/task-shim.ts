@@ -1,0 +1,132 @@
+/**
+ * The Task service of a shim, as the engine (in process) and later ttrpc (out of process) see it.
+ *
+ * Names and meaning are those of containerd's `containerd.task.v3.Task`; a process is named by its container's
+ * namespace and id, plus an exec id for the processes that were added to it ("" names the init process).
+ */
+
+/** A mount that makes up a container's root file system, as the snapshotter returned it. */
+export interface RootfsMount {
+  type: string;
+  source: string;
+  /** Sub-folder of the rootfs; "" or absent for the rootfs itself. */
+  target?: string;
+  options: readonly string[];
+}
+
+/**
+ * Where the standard streams go. Each is one of
+ * - "" : nowhere (/dev/null)
+ * - an absolute path or fifo:// URI: a FIFO that the client made and reads or writes
+ * - file:///path : appended to that file
+ * - cri-log:///path?attach=/fifo : stdout and stderr written as CRI log lines to the file (the same path for
+ *   both); `attach` names a FIFO that also gets the raw bytes
+ * With a terminal, stdin and stdout carry it and stderr is unused.
+ */
+export interface Stdio {
+  stdin: string;
+  stdout: string;
+  stderr: string;
+  terminal: boolean;
+}
+
+/** A process of a container: `execId` "" is its init. */
+export interface ProcessRef {
+  namespace: string;
+  id: string;
+  execId?: string;
+}
+
+export interface CreateTask extends ProcessRef {
+  stdio: Stdio;
+  /** The runtime-spec config, as JSON text; `root.path` is set by the shim when `rootfs` is not empty. */
+  spec: Uint8Array;
+  rootfs: readonly RootfsMount[];
+}
+
+export interface ExecTask extends ProcessRef {
+  execId: string;
+  stdio: Stdio;
+  /** The runtime-spec `process` object, as JSON text. */
+  process: Uint8Array;
+}
+
+/** How a process ended. */
+export interface Exit {
+  /** Exit code, or 128 + signal. */
+  exitStatus: number;
+  /** Nanoseconds since the epoch. */
+  exitedAt: bigint;
+}
+
+export type TaskStatus = "created" | "running" | "stopped" | "paused" | "pausing";
+
+export interface TaskState extends Exit {
+  namespace: string;
+  id: string;
+  execId: string;
+  pid: number;
+  status: TaskStatus;
+  bundle: string;
+  stdio: Stdio;
+}
+
+/** An event as the shim saw it; the engine packs it into containerd's `containerd.events.*` messages. */
+export type TaskEvent =
+  | {
+      topic: "/tasks/create";
+      namespace: string;
+      id: string;
+      pid: number;
+      bundle: string;
+      stdio: Stdio;
+      rootfs: readonly RootfsMount[];
+    }
+  | { topic: "/tasks/start"; namespace: string; id: string; pid: number }
+  | ({ topic: "/tasks/exit"; namespace: string; id: string; execId: string; pid: number } & Exit)
+  | ({ topic: "/tasks/delete"; namespace: string; id: string; execId: string; pid: number } & Exit)
+  | { topic: "/tasks/exec-added"; namespace: string; id: string; execId: string }
+  | { topic: "/tasks/exec-started"; namespace: string; id: string; execId: string; pid: number }
+  | { topic: "/tasks/paused" | "/tasks/resumed" | "/tasks/oom"; namespace: string; id: string };
+
+/** A protobuf message in its envelope, for what differs by cgroup version (metrics). */
+export interface PackedMessage {
+  typeUrl: string;
+  value: Uint8Array;
+}
+
+/** The Task service; every failure is a BerthError. */
+export interface TaskShim {
+  /** Finds the tasks that an earlier daemon left (running or ended) and takes them over. Call once, first. */
+  recover(): Promise<void>;
+  /** Creates the container up to its exec FIFO; "already_exists" when the task exists. */
+  create(request: CreateTask): Promise<{ pid: number }>;
+  /** Starts the init process, or an added one. */
+  start(ref: ProcessRef): Promise<{ pid: number }>;
+  /** Deletes a stopped process; deleting the init ("") deletes the task. "failed_precondition" while it runs. */
+  delete(ref: ProcessRef): Promise<Exit & { pid: number }>;
+  /** Adds a process; it begins to run with `start`. */
+  exec(request: ExecTask): Promise<void>;
+  state(ref: ProcessRef): TaskState;
+  /** Init processes of all tasks of a namespace. */
+  list(namespace: string): TaskState[];
+  /** Sends a signal to one process, or to all of the container. "not_found" when it has ended. */
+  kill(ref: ProcessRef, signal: number, all: boolean): Promise<void>;
+  pause(ref: ProcessRef): Promise<void>;
+  resume(ref: ProcessRef): Promise<void>;
+  resizePty(ref: ProcessRef, width: number, height: number): Promise<void>;
+  /** Closes the shim's hold on stdin, so that the process sees end of file when the client has closed too. */
+  closeIO(ref: ProcessRef): Promise<void>;
+  /** Every process in the container: host pid, and the exec id where it is one that was added. */
+  pids(ref: ProcessRef): Promise<{ pid: number; execId?: string }[]>;
+  /** Resolves when the process has ended, at once if it already has. */
+  wait(ref: ProcessRef, signal?: AbortSignal): Promise<Exit>;
+  /** Changes limits: `resources` is runtime-spec's linux.resources, as JSON text. */
+  update(ref: ProcessRef, resources: Uint8Array): Promise<void>;
+  /** cgroup statistics: io.containerd.cgroups.v1.Metrics or .v2.Metrics. */
+  stats(ref: ProcessRef): Promise<PackedMessage>;
+  /** Calls `listener` for every event from now on; returns how to stop. */
+  onEvent(listener: (event: TaskEvent) => void): () => void;
+  /** Lets go of keepers and sockets; containers keep running. */
+  close(): Promise<void>;
+}
