@@ -1,0 +1,192 @@
+/** The container store: what to run, as records; running is the business of tasks. */
+import { containers, eventTypes } from "@berth/api";
+import { BerthError } from "@berth/base";
+import { create, fromBinary, type MessageInitShape, toBinary } from "@bufbuild/protobuf";
+import { isLabelPath, mergeLabels, notUpdatable } from "../core/mask.ts";
+import { checkIdentifier, checkLabels } from "../core/names.ts";
+import { now, timestamp } from "../core/time.ts";
+import type { EventBus } from "../events/local.ts";
+import { ensureNamespace } from "../namespaces/store.ts";
+import type { Database } from "../store/database.ts";
+
+/** Label of a container's name, as `berth` sets it. */
+const NAME_LABEL = "berth/name";
+
+/** A container as it is kept: the message of the wire. */
+export type ContainerRecord = containers.Container;
+
+/** Containers of all namespaces. */
+export class ContainerStore {
+  readonly #db: Database;
+  readonly #events: EventBus;
+
+  constructor(db: Database, events: EventBus) {
+    this.#db = db;
+    this.#events = events;
+  }
+
+  find(ns: string, id: string): ContainerRecord | undefined {
+    const row = this.#db.get("SELECT record FROM containers WHERE ns = ? AND id = ?", ns, id);
+    return row === undefined ? undefined : fromBinary(containers.ContainerSchema, row.record as Uint8Array);
+  }
+
+  get(ns: string, id: string): ContainerRecord {
+    const found = this.find(ns, id);
+    if (found === undefined)
+      throw new BerthError(
+        "not_found",
+        `container ${JSON.stringify(id)} in namespace ${JSON.stringify(ns)}: not found`,
+      );
+    return found;
+  }
+
+  list(ns: string): ContainerRecord[] {
+    return this.#db
+      .all("SELECT record FROM containers WHERE ns = ? ORDER BY id", ns)
+      .map((row) => fromBinary(containers.ContainerSchema, row.record as Uint8Array));
+  }
+
+  /** Two containers of a namespace never share the name that `berth` gave them, however they race. */
+  #checkName(ns: string, record: ContainerRecord): void {
+    const name = record.labels[NAME_LABEL];
+    if (name === undefined) return;
+    // The bytes of a record that has the label hold the name: few are left to be decoded.
+    const sql =
+      "SELECT record FROM containers WHERE ns = ? AND id <> ? AND instr(record, CAST(? AS BLOB)) > 0";
+    for (const row of this.#db.all(sql, ns, record.id, name)) {
+      const other = fromBinary(containers.ContainerSchema, row.record as Uint8Array);
+      if (other.labels[NAME_LABEL] !== name) continue;
+      throw new BerthError(
+        "already_exists",
+        `the name ${JSON.stringify(name)} is in use by container ${other.id}: already exists`,
+        { hint: "remove that container, or take another name" },
+      );
+    }
+  }
+
+  create(ns: string, wanted: ContainerRecord): ContainerRecord {
+    check(wanted);
+    const at = timestamp(now());
+    const record = create(containers.ContainerSchema, { ...init(wanted), createdAt: at, updatedAt: at });
+    this.#db.transaction(() => {
+      ensureNamespace(this.#db, ns);
+      this.#checkName(ns, record);
+      const sql = "INSERT OR IGNORE INTO containers (ns, id, record) VALUES (?, ?, ?)";
+      if (this.#db.run(sql, ns, record.id, toBinary(containers.ContainerSchema, record)) === 0)
+        throw new BerthError("already_exists", `container ${JSON.stringify(record.id)}: already exists`);
+      this.#db.afterCommit(() =>
+        this.#events.emit(ns, "/containers/create", eventTypes.ContainerCreateSchema, {
+          id: record.id,
+          image: record.image,
+          ...(record.runtime === undefined
+            ? {}
+            : {
+                runtime: {
+                  name: record.runtime.name,
+                  ...(record.runtime.options ? { options: record.runtime.options } : {}),
+                },
+              }),
+        }),
+      );
+    });
+    return record;
+  }
+
+  /** Changes what `paths` names; without paths, everything that may change is replaced. */
+  update(ns: string, wanted: ContainerRecord, paths: readonly string[] | undefined): ContainerRecord {
+    if (wanted.id === "")
+      throw new BerthError("invalid_argument", "must specify a container id: invalid argument");
+    return this.#db.transaction(() => {
+      const next = this.get(ns, wanted.id);
+      const { runtime, snapshotter } = next;
+      for (const path of paths ?? ["labels", "spec", "extensions", "image", "snapshotkey"]) {
+        if (isLabelPath(path)) next.labels = mergeLabels(path, next.labels, wanted.labels);
+        else if (path === "extensions") next.extensions = wanted.extensions;
+        else if (path.startsWith("extensions.")) {
+          const key = path.slice("extensions.".length);
+          const value = wanted.extensions[key];
+          if (value === undefined) delete next.extensions[key];
+          else next.extensions[key] = value;
+        } else if (path === "spec") {
+          if (wanted.spec === undefined) delete next.spec;
+          else next.spec = wanted.spec;
+        } else if (path === "snapshotkey" || path === "snapshot_key" || path === "snapshotKey") {
+          next.snapshotKey = wanted.snapshotKey;
+        } else if (path === "image") next.image = wanted.image;
+        else throw notUpdatable(path, "a container");
+      }
+      if (paths === undefined && wanted.snapshotter !== "" && wanted.snapshotter !== snapshotter)
+        throw new BerthError(
+          "invalid_argument",
+          "container.Snapshotter field is immutable: invalid argument",
+        );
+      if (paths === undefined && wanted.runtime !== undefined && wanted.runtime.name !== runtime?.name)
+        throw new BerthError(
+          "invalid_argument",
+          "container.Runtime.Name field is immutable: invalid argument",
+        );
+      check(next);
+      this.#checkName(ns, next);
+      return this.#save(ns, next, true);
+    });
+  }
+
+  /** Sets labels without an event; an empty value removes one. For what the daemon itself notes down. */
+  note(ns: string, id: string, labels: { [key: string]: string }): void {
+    this.#db.transaction(() => {
+      const found = this.find(ns, id);
+      if (found === undefined) return;
+      for (const [key, value] of Object.entries(labels))
+        if (value === "") delete found.labels[key];
+        else found.labels[key] = value;
+      this.#save(ns, found, false);
+    });
+  }
+
+  #save(ns: string, record: ContainerRecord, announce: boolean): ContainerRecord {
+    record.updatedAt = timestamp(now());
+    const sql = "UPDATE containers SET record = ? WHERE ns = ? AND id = ?";
+    this.#db.run(sql, toBinary(containers.ContainerSchema, record), ns, record.id);
+    if (announce)
+      this.#db.afterCommit(() =>
+        this.#events.emit(ns, "/containers/update", eventTypes.ContainerUpdateSchema, {
+          id: record.id,
+          image: record.image,
+          labels: record.labels,
+          snapshotKey: record.snapshotKey,
+        }),
+      );
+    return record;
+  }
+
+  delete(ns: string, id: string): void {
+    this.#db.transaction(() => {
+      this.get(ns, id);
+      this.#db.run("DELETE FROM containers WHERE ns = ? AND id = ?", ns, id);
+      this.#db.afterCommit(() =>
+        this.#events.emit(ns, "/containers/delete", eventTypes.ContainerDeleteSchema, { id }),
+      );
+    });
+  }
+}
+
+/** The fields of a message without its type tag, so that it can initialise another. */
+function init({
+  $typeName: _,
+  ...fields
+}: ContainerRecord): MessageInitShape<typeof containers.ContainerSchema> {
+  return fields;
+}
+
+function check(record: ContainerRecord): void {
+  const refuse = (why: string) => new BerthError("invalid_argument", `${why}: invalid argument`);
+  checkIdentifier(record.id, "container.ID");
+  checkLabels(record.labels);
+  if (!record.runtime?.name) throw refuse("container.Runtime.Name must be set");
+  if (record.spec === undefined) throw refuse("container.Spec must be set");
+  if (record.snapshotKey !== "" && record.snapshotter === "")
+    throw refuse("container.Snapshotter must be set if container.SnapshotKey is set");
+  for (const [key, value] of Object.entries(record.extensions))
+    if (key === "" || value.typeUrl === "")
+      throw refuse(`extension ${JSON.stringify(key)} must have a name and a type`);
+}

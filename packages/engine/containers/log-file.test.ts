@@ -1,0 +1,29 @@
+import assert from "node:assert/strict";
+import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { test } from "node:test";
+import { LOG_PATH, removeLog } from "./log-file.ts";
+
+test("a log goes with its parts and folder, and nothing outside the logs' folder goes", () => {
+  const root = mkdtempSync(join(tmpdir(), "berth-log-"));
+  const logs = join(root, "logs");
+  try {
+    for (const name of ["a", "b"]) mkdirSync(join(logs, "ns", name), { recursive: true });
+    for (const file of ["a/c.log", "a/c.log.1", "b/c.log", "b/mine"])
+      writeFileSync(join(logs, "ns", file), "");
+    writeFileSync(join(root, "c.log"), "");
+    removeLog(logs, { [LOG_PATH]: join(logs, "ns/a/c.log") });
+    assert.equal(existsSync(join(logs, "ns/a")), false);
+    removeLog(logs, { [LOG_PATH]: join(logs, "ns/b/c.log") });
+    assert.equal(existsSync(join(logs, "ns/b/c.log")), false);
+    assert.equal(existsSync(join(logs, "ns/b/mine")), true);
+    removeLog(logs, { [LOG_PATH]: join(root, "c.log") });
+    removeLog(logs, { [LOG_PATH]: `${logs}/../c.log` });
+    removeLog(logs, { [LOG_PATH]: join(logs, "ns/ghost/c.log") });
+    removeLog(logs, {});
+    assert.equal(existsSync(join(root, "c.log")), true);
+  } finally {
+    rmSync(root, { recursive: true, force: true });
+  }
+});

@@ -1,0 +1,45 @@
+/** What names and labels may look like: containerd's rules, with containerd's words. */
+import { BerthError } from "@berth/base";
+
+const IDENTIFIER = /^[A-Za-z0-9]+(?:[._-](?:[A-Za-z0-9]+))*$/;
+const MAX_IDENTIFIER = 76;
+/** Key and value of a label may have this many bytes together. */
+const MAX_LABEL = 4096;
+
+/** Labels as they are kept and sent. */
+export type Labels = { [key: string]: string };
+
+/** Throws "invalid_argument" unless `text` can name a container, namespace or exec; `field` says where it was found. */
+export function checkIdentifier(text: string, field?: string): void {
+  const refuse = (why: string) =>
+    new BerthError(
+      "invalid_argument",
+      `${field === undefined ? "" : `${field}: `}identifier ${why}: invalid argument`,
+    );
+  if (text === "") throw refuse("must not be empty");
+  if (text.length > MAX_IDENTIFIER)
+    throw refuse(`${JSON.stringify(text)} greater than maximum length (${MAX_IDENTIFIER} characters)`);
+  if (!IDENTIFIER.test(text)) throw refuse(`${JSON.stringify(text)} must match ${IDENTIFIER.source}`);
+}
+
+/** Throws "invalid_argument" when a label is too long. */
+export function checkLabels(labels: Labels): void {
+  for (const [key, value] of Object.entries(labels)) {
+    const size = Buffer.byteLength(key) + Buffer.byteLength(value);
+    if (size <= MAX_LABEL) continue;
+    const shown = key.length > 64 ? `${key.slice(0, 64)}...` : key;
+    throw new BerthError(
+      "invalid_argument",
+      `label key and value greater than maximum size (${MAX_LABEL} bytes), key: ${shown}: invalid argument`,
+    );
+  }
+}
+
+/** Throws "invalid_argument" unless `text` is a sha256 (or sha512) digest. */
+export function checkDigest(text: string): void {
+  if (/^sha256:[a-f0-9]{64}$|^sha512:[a-f0-9]{128}$/.test(text)) return;
+  throw new BerthError(
+    "invalid_argument",
+    `digest ${JSON.stringify(text)} is not valid, expected sha256: and 64 hexadecimal digits: invalid argument`,
+  );
+}

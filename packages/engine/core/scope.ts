@@ -1,0 +1,27 @@
+/** Whose objects a call is about: its namespace, and the lease that new objects go to. */
+import { BerthError } from "@berth/base";
+import type { CallContext } from "@berth/grpc";
+import { checkIdentifier } from "./names.ts";
+
+/** Namespace and lease of a call. */
+export interface Scope {
+  readonly namespace: string;
+  /** Lease that protects what this call makes; undefined for none. */
+  readonly lease: string | undefined;
+}
+
+function header(call: CallContext, name: string): string {
+  const value = call.headers[name];
+  return (Array.isArray(value) ? value[0] : value) ?? "";
+}
+
+/** Reads the `containerd-namespace` and `containerd-lease` headers; the namespace is required. */
+export function scopeOf(call: CallContext): Scope {
+  const namespace = header(call, "containerd-namespace");
+  if (namespace === "")
+    throw new BerthError("failed_precondition", "namespace is required: failed precondition", {
+      hint: "send a containerd-namespace header",
+    });
+  checkIdentifier(namespace);
+  return { namespace, lease: header(call, "containerd-lease") || undefined };
+}

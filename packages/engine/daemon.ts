@@ -1,0 +1,153 @@
+/** The daemon: opens the stores, puts right what a crash left, and serves. */
+import { randomUUID } from "node:crypto";
+import { dirname, join } from "node:path";
+import { log } from "@berth/base";
+import { type RunningServer, serve } from "@berth/grpc";
+import type { TaskShim } from "@berth/shim";
+import type { Config } from "./config/config.ts";
+import { ContainerStore } from "./containers/local.ts";
+import { containersService } from "./containers/service.ts";
+import { ContentStore } from "./content/local.ts";
+import { contentService } from "./content/service.ts";
+import { makeFolder } from "./core/folder.ts";
+import { diffService } from "./diff/service.ts";
+import { EventBus } from "./events/local.ts";
+import { eventsService } from "./events/service.ts";
+import { Collector, type Sweeper } from "./gc/collector.ts";
+import { healthService } from "./health/service.ts";
+import { ImageStore } from "./images/local.ts";
+import { imagesService } from "./images/service.ts";
+import { introspectionService } from "./introspection/service.ts";
+import { LayerPool } from "./layers/pool.ts";
+import { leasesService } from "./leases/service.ts";
+import { namespacesService } from "./namespaces/service.ts";
+import { Recorder } from "./operations/recorder.ts";
+import { operationsService } from "./operations/service.ts";
+import { SnapshotStore } from "./snapshots/local.ts";
+import { NativeDriver } from "./snapshots/native.ts";
+import { OverlayDriver } from "./snapshots/overlayfs.ts";
+import { snapshotsService } from "./snapshots/service.ts";
+import { Database } from "./store/database.ts";
+import { lockDirectory } from "./store/locks.ts";
+import { StreamManager } from "./streaming/local.ts";
+import { streamingService } from "./streaming/service.ts";
+import { TaskManager } from "./tasks/local.ts";
+import { tasksService } from "./tasks/service.ts";
+import { recoverTransfers } from "./transfer/recover.ts";
+import { transferService } from "./transfer/service.ts";
+import { versionService } from "./version/service.ts";
+
+/** A daemon that serves. */
+export interface Daemon {
+  readonly config: Config;
+  /** Stops serving and closes everything; containers keep running. */
+  close(): Promise<void>;
+}
+
+/** What the daemon is given from outside. */
+export interface DaemonParts {
+  /** Makes the Task service over the state directory. */
+  makeShim: (stateDir: string) => TaskShim | Promise<TaskShim>;
+}
+
+/** Starts the daemon; when this resolves, it answers. */
+export async function startDaemon(config: Config, parts: DaemonParts): Promise<Daemon> {
+  const undo: (() => unknown)[] = [];
+  const close = async () => {
+    for (const action of undo.reverse()) await action();
+    undo.length = 0;
+  };
+  try {
+    const server = await open(config, parts, undo);
+    undo.push(() => server.close());
+    return { config, close };
+  } catch (error) {
+    await close();
+    throw error;
+  }
+}
+
+async function open(config: Config, parts: DaemonParts, undo: (() => unknown)[]): Promise<RunningServer> {
+  const { root, state } = config;
+  makeFolder(root, "root directory");
+  makeFolder(state, "state directory");
+  makeFolder(dirname(config.grpc.address), "the socket's directory");
+  undo.push(lockDirectory(root, "root"));
+  if (state !== root) undo.push(lockDirectory(state, "state"));
+
+  const recorder = new Recorder();
+  recorder.start();
+  undo.push(() => recorder.stop());
+
+  const db = new Database(join(root, "metadata.db"));
+  undo.push(() => db.close());
+  const events = new EventBus();
+  const content = new ContentStore(db, events, join(root, "content"));
+  const snapshots = new SnapshotStore(db, events, [
+    new OverlayDriver(join(root, "snapshots/overlayfs")),
+    new NativeDriver(join(root, "snapshots/native")),
+  ]);
+  const images = new ImageStore(db, events);
+  const containers = new ContainerStore(db, events);
+  const pool = new LayerPool(config.limits.unpackers || undefined);
+  undo.push(() => pool.close());
+  const collector = new Collector(db, sweeperOf(content, snapshots));
+  undo.push(() => collector.close());
+  const streams = new StreamManager();
+
+  recoverTransfers(db, snapshots);
+  content.cleanup();
+  snapshots.cleanup();
+  const shim = await parts.makeShim(state);
+  const tasks = new TaskManager(shim, { db, containers, snapshots, events, logs: join(root, "logs") });
+  undo.push(() => tasks.close());
+  await tasks.recover();
+
+  const services = [
+    versionService(),
+    introspectionService(snapshots, root, daemonId(db)),
+    namespacesService(db, events),
+    contentService(content, collector),
+    imagesService(images, collector),
+    snapshotsService(snapshots),
+    diffService(content, pool),
+    containersService(containers, collector),
+    tasksService(tasks),
+    leasesService(db, collector),
+    eventsService(events),
+    streamingService(streams),
+    transferService({ config, db, content, images, snapshots, pool, streams, collector }),
+    operationsService(recorder),
+  ];
+  const server = await serve({
+    path: config.grpc.address,
+    uid: config.grpc.uid,
+    gid: config.grpc.gid,
+    maxMessageBytes: config.grpc.maxMessageBytes,
+    maxConnections: config.grpc.maxConnections,
+    services: [...services, healthService(services.map((s) => s.desc.typeName))],
+  });
+  collector.start();
+  await collector.request(false);
+  log.info("berthd is serving", { address: config.grpc.address, root, state });
+  return server;
+}
+
+/** The daemon's identity, made once for a root directory. */
+function daemonId(db: Database): string {
+  const found = db.get("SELECT value FROM settings WHERE name = 'uuid'");
+  if (found !== undefined) return found.value as string;
+  const uuid = randomUUID();
+  db.transaction(() => db.run("INSERT INTO settings (name, value) VALUES ('uuid', ?)", uuid));
+  return uuid;
+}
+
+function sweeperOf(content: ContentStore, snapshots: SnapshotStore): Sweeper {
+  return {
+    removeContent: (ns, digest) => content.removeRow(ns, digest),
+    removeIngest: (ns, ref) => content.removeIngestRow(ns, ref),
+    removeSnapshot: (ns, snapshotter, name) => snapshots.removeRow({ ns, snapshotter }, name),
+    ingestInUse: (ns, ref, started) => content.ingestInUse(ns, ref, started),
+    settled: () => snapshots.settled(),
+  };
+}

@@ -1,0 +1,100 @@
+/**
+ * berthd: the daemon's command.
+ *
+ *     berthd [--config FILE] [--root DIR] [--state DIR] [--address SOCKET] [--log-level LEVEL] [--version] [--help]
+ */
+import { parseArgs } from "node:util";
+import { BerthError, configureLog, log } from "@berth/base";
+import type { TaskShim } from "@berth/shim";
+import type { ConfigFlags } from "./config/config.ts";
+
+const USAGE = `Usage: berthd [flags]
+
+  --config FILE      settings (TOML); default /etc/berth/config.toml if it exists
+  --root DIR         blobs, snapshots and metadata; default /var/lib/berth
+  --state DIR        sockets and running containers; default /run/berth
+  --address SOCKET   unix socket to serve on; default berth.sock in the state directory
+  --log-level LEVEL  trace, debug, info, warn or error; default info
+  --version          print the version and exit
+  --help             print this and exit
+`;
+const DEFAULT_CONFIG = "/etc/berth/config.toml";
+
+/** Runs the daemon until SIGTERM or SIGINT; the exit code: 0, 1 for failures, 2 for wrong flags. */
+export async function main(argv: readonly string[]): Promise<number> {
+  let values: Record<string, string | boolean | undefined>;
+  try {
+    ({ values } = parseArgs({
+      args: [...argv],
+      options: {
+        config: { type: "string" },
+        root: { type: "string" },
+        state: { type: "string" },
+        address: { type: "string" },
+        "log-level": { type: "string" },
+        version: { type: "boolean" },
+        help: { type: "boolean" },
+      },
+    }));
+  } catch (error) {
+    process.stderr.write(`berthd: ${(error as Error).message}\n\n${USAGE}`);
+    return 2;
+  }
+  if (values.help) {
+    process.stdout.write(USAGE);
+    return 0;
+  }
+  if (values.version) {
+    const { VERSION } = await import("./version/version.ts");
+    process.stdout.write(`berthd ${VERSION.version} ${VERSION.revision}\n`.replace(/ \n$/, "\n"));
+    return 0;
+  }
+  try {
+    await run(values as { [flag: string]: string | undefined });
+    return 0;
+  } catch (thrown) {
+    const error = BerthError.from(thrown);
+    process.stderr.write(`berthd: ${error.message}\n${error.hint === undefined ? "" : `  ${error.hint}\n`}`);
+    if (error.code === "internal" && error.stack !== undefined) log.debug(error.stack);
+    return 1;
+  }
+}
+
+async function run(values: { [flag: string]: string | undefined }): Promise<void> {
+  const [{ loadConfig }, { startDaemon }, { existsSync }] = await Promise.all([
+    import("./config/config.ts"),
+    import("./daemon.ts"),
+    import("node:fs"),
+  ]);
+  const flags: ConfigFlags = {};
+  if (values.root !== undefined) flags.root = values.root;
+  if (values.state !== undefined) flags.state = values.state;
+  if (values.address !== undefined) flags.address = values.address;
+  if (values["log-level"] !== undefined) flags.logLevel = values["log-level"];
+  const config = loadConfig(
+    values.config ?? (existsSync(DEFAULT_CONFIG) ? DEFAULT_CONFIG : undefined),
+    flags,
+  );
+  configureLog(config.log);
+  const daemon = await startDaemon(config, { makeShim });
+  await new Promise<void>((resolve) => {
+    const stop = (signal: string) => {
+      log.info("stopping; containers keep running", { signal });
+      resolve();
+    };
+    process.once("SIGTERM", stop);
+    process.once("SIGINT", stop);
+    // A terminal that goes away must not take the daemon with it.
+    process.on("SIGHUP", () => {});
+    process.on("SIGPIPE", () => {});
+  });
+  await daemon.close();
+}
+
+/** The in-process shim. */
+async function makeShim(stateDir: string): Promise<TaskShim> {
+  const [{ createTaskShim }, { realSys }] = await Promise.all([import("@berth/shim"), import("@berth/sys")]);
+  return createTaskShim({ sys: realSys, stateDir });
+}
+
+if (import.meta.main) process.exitCode = await main(process.argv.slice(2));

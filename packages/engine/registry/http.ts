@@ -1,0 +1,174 @@
+/** HTTP for registries: streaming, redirects that do not leak credentials, and limits on every wait. */
+import type * as http from "node:http";
+import type { Readable } from "node:stream";
+import { BerthError } from "@berth/base";
+
+/** A request. */
+export interface HttpRequest {
+  method: string;
+  url: URL;
+  headers?: Readonly<Record<string, string>>;
+  /** Sent as it is; a stream needs a content-length header. */
+  body?: Buffer | AsyncIterable<Uint8Array>;
+  signal?: AbortSignal | undefined;
+}
+
+/** An answer whose body has not been read yet: read it, or call `body.destroy()`. */
+export interface HttpAnswer {
+  status: number;
+  headers: http.IncomingHttpHeaders;
+  body: Readable;
+  /** Where it came from, after redirects. */
+  url: URL;
+}
+
+/** A peer that is silent for so long is given up. */
+const IDLE_MS = 60_000;
+const CONNECT_MS = 20_000;
+const MAX_REDIRECTS = 10;
+/** Limit of bodies that are read as a whole. */
+const MAX_TEXT = 8 << 20;
+
+// HTTP_PROXY, HTTPS_PROXY and NO_PROXY count, as for every registry client.
+const options = { keepAlive: true, maxSockets: 32, timeout: IDLE_MS, proxyEnv: process.env };
+// Not imported as modules: that would load all that hangs on them (fetch, WebSocket).
+const { Agent: PlainAgent, request: plainRequest } = process.getBuiltinModule("node:http");
+const { Agent: TlsAgent, request: tlsRequest } = process.getBuiltinModule("node:https");
+const plainAgent = new PlainAgent(options);
+const tlsAgent = new TlsAgent(options);
+
+/** Sends a request and follows redirects; Authorization goes only to the origin it was made for. */
+export async function send(request: HttpRequest): Promise<HttpAnswer> {
+  let { url } = request;
+  const headers: Record<string, string> = { "user-agent": "berth/0.1", ...request.headers };
+  for (let hop = 0; hop <= MAX_REDIRECTS; hop++) {
+    const answer = await once({ ...request, url, headers });
+    const { location } = answer.headers;
+    const redirected = [301, 302, 303, 307, 308].includes(answer.status) && location !== undefined;
+    // A body cannot be sent a second time; uploads handle their Location themselves.
+    if (!redirected || (request.method !== "GET" && request.method !== "HEAD")) return answer;
+    answer.body.destroy();
+    const next = new URL(location, url);
+    if (next.origin !== url.origin) delete headers.authorization;
+    if (url.protocol === "https:" && next.protocol === "http:")
+      throw new BerthError("permission_denied", `${url.host} redirects from https to http, to ${next.host}`, {
+        stage: "registry",
+      });
+    url = next;
+  }
+  throw new BerthError("unavailable", `${request.url.host} redirects more than ${MAX_REDIRECTS} times`, {
+    stage: "registry",
+  });
+}
+
+function once(request: HttpRequest): Promise<HttpAnswer> {
+  const { url, method, headers = {}, body, signal } = request;
+  if (url.protocol !== "http:" && url.protocol !== "https:")
+    throw new BerthError("invalid_argument", `cannot speak ${url.protocol} to a registry`, {
+      stage: "registry",
+    });
+  return new Promise((resolve, reject) => {
+    const secure = url.protocol === "https:";
+    const outgoing = (secure ? tlsRequest : plainRequest)(url, {
+      method,
+      headers: { ...headers, ...(Buffer.isBuffer(body) ? { "content-length": String(body.length) } : {}) },
+      agent: secure ? tlsAgent : plainAgent,
+      ...(signal === undefined ? {} : { signal }),
+    });
+    const connecting = setTimeout(
+      () => outgoing.destroy(new Error(`no connection within ${CONNECT_MS / 1000} s`)),
+      CONNECT_MS,
+    );
+    outgoing.on("socket", (socket) => {
+      if (!socket.connecting) clearTimeout(connecting);
+      else socket.once(secure ? "secureConnect" : "connect", () => clearTimeout(connecting));
+    });
+    outgoing.setTimeout(IDLE_MS, () => outgoing.destroy(new Error(`silent for ${IDLE_MS / 1000} s`)));
+    outgoing.on("error", (cause) => {
+      clearTimeout(connecting);
+      reject(signal?.aborted ? canceled(signal, cause) : unreachable(url, cause));
+    });
+    outgoing.on("response", (incoming) => {
+      clearTimeout(connecting);
+      resolve({ status: incoming.statusCode ?? 0, headers: incoming.headers, body: incoming, url });
+    });
+    if (body === undefined || Buffer.isBuffer(body)) outgoing.end(body);
+    else
+      pump(body, outgoing).catch((error) =>
+        outgoing.destroy(error instanceof Error ? error : new Error(String(error))),
+      );
+  });
+}
+
+async function pump(source: AsyncIterable<Uint8Array>, to: http.ClientRequest): Promise<void> {
+  for await (const chunk of source) {
+    if (to.destroyed) return;
+    if (!to.write(chunk))
+      await new Promise<void>((resolve) => {
+        const done = () => {
+          to.off("drain", done);
+          to.off("close", done);
+          resolve();
+        };
+        to.on("drain", done);
+        to.on("close", done);
+      });
+  }
+  to.end();
+}
+
+function canceled(signal: AbortSignal, cause: unknown): BerthError {
+  return signal.reason instanceof BerthError
+    ? signal.reason
+    : new BerthError("canceled", "the transfer was canceled", { cause });
+}
+
+/** The error for a registry that cannot be spoken to. */
+export function unreachable(url: URL, cause: unknown): BerthError {
+  const { code, message } = cause as NodeJS.ErrnoException;
+  const hints: Readonly<Record<string, string>> = {
+    ECONNREFUSED: "is the registry running, and on this port?",
+    ENOTFOUND: "check the registry's name and this machine's DNS",
+    EAI_AGAIN: "check this machine's DNS",
+    EPROTO: "the registry may speak plain HTTP: use --plain-http",
+    ERR_SSL_WRONG_VERSION_NUMBER: "the registry may speak plain HTTP: use --plain-http",
+  };
+  const hint = hints[code ?? ""];
+  // A list of failed addresses has its reasons inside.
+  const why =
+    message || ((cause as AggregateError).errors?.[0] as Error | undefined)?.message || String(code);
+  return new BerthError("unavailable", `cannot reach registry ${url.host}: ${why}`, {
+    stage: "registry",
+    cause,
+    ...(code !== undefined && /^E[A-Z]+$/.test(code) ? { errno: code } : {}),
+    ...(hint === undefined ? {} : { hint }),
+  });
+}
+
+/** Reads a whole body; "resource_exhausted" beyond `limit` bytes. */
+export async function readAll(answer: HttpAnswer, limit = MAX_TEXT): Promise<Buffer> {
+  const chunks: Buffer[] = [];
+  let size = 0;
+  try {
+    for await (const chunk of answer.body) {
+      size += chunk.length;
+      if (size > limit)
+        throw new BerthError(
+          "resource_exhausted",
+          `${answer.url.host} sent more than ${limit} bytes for one document`,
+          {
+            stage: "registry",
+          },
+        );
+      chunks.push(chunk);
+    }
+  } catch (cause) {
+    if (cause instanceof BerthError) throw cause;
+    throw new BerthError("unavailable", `${answer.url.host} ended its answer after ${size} bytes`, {
+      stage: "registry",
+      cause,
+      hint: "try again",
+    });
+  }
+  return Buffer.concat(chunks);
+}

@@ -1,0 +1,136 @@
+/**
+ * The metadata database: SQLite in WAL mode with synchronous=FULL, one transaction per request.
+ *
+ * Everything the daemon must remember is here; blobs and snapshot folders are named by rows, and what has no row
+ * is garbage. Statements are prepared once and kept.
+ */
+import { DatabaseSync, type SQLInputValue, type StatementSync } from "node:sqlite";
+import { BerthError } from "@berth/base";
+import { Reserve } from "./reserve.ts";
+import { SCHEMA, SCHEMA_VERSION } from "./schema.ts";
+
+/** A row as SQLite gives it. */
+export type Row = Record<string, unknown>;
+
+/** Access to the database. */
+export class Database {
+  readonly #db: DatabaseSync;
+  readonly #statements = new Map<string, StatementSync>();
+  readonly #reserve: Reserve | undefined;
+  #depth = 0;
+  #afterCommit: (() => void)[] = [];
+
+  /** Opens or makes the file; ":memory:" for tests. "failed_precondition" for one of a newer berth. */
+  constructor(path: string) {
+    this.#db = new DatabaseSync(path);
+    this.#db.exec(
+      "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON; PRAGMA busy_timeout=2000",
+    );
+    const found = Number(this.get("PRAGMA user_version")?.user_version);
+    if (found > SCHEMA_VERSION)
+      throw new BerthError(
+        "failed_precondition",
+        `${path} was written by a newer berth (schema ${found}, this one knows ${SCHEMA_VERSION})`,
+        { path, hint: "use that version, or another root directory" },
+      );
+    if (path !== ":memory:") this.#reserve = new Reserve(`${path}.reserve`);
+    if (found < SCHEMA_VERSION)
+      this.transaction(() => {
+        this.#db.exec(SCHEMA);
+        this.#db.exec(`PRAGMA user_version=${SCHEMA_VERSION}`);
+      });
+  }
+
+  #prepare(sql: string): StatementSync {
+    let statement = this.#statements.get(sql);
+    if (statement === undefined) {
+      statement = this.#db.prepare(sql);
+      this.#statements.set(sql, statement);
+    }
+    return statement;
+  }
+
+  /** The first row, or undefined. */
+  get(sql: string, ...values: SQLInputValue[]): Row | undefined {
+    return this.#prepare(sql).get(...values) as Row | undefined;
+  }
+
+  /** All rows. */
+  all(sql: string, ...values: SQLInputValue[]): Row[] {
+    return this.#prepare(sql).all(...values) as Row[];
+  }
+
+  /** Runs a change; the number of rows it touched. */
+  run(sql: string, ...values: SQLInputValue[]): number {
+    return Number(this.#prepare(sql).run(...values).changes);
+  }
+
+  /** Runs `work` in a transaction; nested calls join the outer one. Everything or nothing happens. */
+  transaction<T>(work: () => T): T {
+    if (this.#depth > 0) return work();
+    try {
+      return this.#attempt(work);
+    } catch (error) {
+      // Deleting needs room, too: the reserve gives it, so that a full disk can be emptied again.
+      if (!isFull(error)) throw error;
+      if (!this.#reserve?.release()) throw fullDisk(error);
+      try {
+        return this.#attempt(work);
+      } catch (again) {
+        throw isFull(again) ? fullDisk(again) : again;
+      }
+    }
+  }
+
+  #attempt<T>(work: () => T): T {
+    this.#db.exec("BEGIN IMMEDIATE");
+    this.#depth++;
+    let result: T;
+    try {
+      result = work();
+      this.#db.exec("COMMIT");
+    } catch (error) {
+      this.#afterCommit = [];
+      try {
+        this.#db.exec("ROLLBACK");
+      } catch {
+        // SQLite has rolled back by itself (disk full, for instance); the first error is the one that matters.
+      }
+      throw error;
+    } finally {
+      this.#depth--;
+    }
+    const todo = this.#afterCommit;
+    this.#afterCommit = [];
+    for (const action of todo) action();
+    return result;
+  }
+
+  /** Runs `action` once the transaction in flight is on disk (at once without one); events are sent this way. */
+  afterCommit(action: () => void): void {
+    if (this.#depth > 0) this.#afterCommit.push(action);
+    else action();
+  }
+
+  close(): void {
+    this.#reserve?.close();
+    this.#db.close();
+  }
+}
+
+function isFull(error: unknown): error is Error {
+  return error instanceof Error && /database or disk is full|disk I\/O error/.test(error.message);
+}
+
+function fullDisk(error: Error): BerthError {
+  return new BerthError(
+    "resource_exhausted",
+    `the metadata database could not be written: ${error.message}`,
+    {
+      stage: "metadata",
+      errno: "ENOSPC",
+      cause: error,
+      hint: "make room on the file system of the root directory",
+    },
+  );
+}

@@ -1,0 +1,23 @@
+/** One daemon per directory: a lock that the kernel drops when the process ends, however it ends. */
+import * as fs from "node:fs";
+import { join } from "node:path";
+import { BerthError } from "@berth/base";
+import { linux } from "@berth/sys";
+
+/** Locks a directory for this process; "failed_precondition" names the process that holds it. */
+export function lockDirectory(folder: string, what: string): () => void {
+  const path = join(folder, "berthd.lock");
+  const fd = fs.openSync(path, fs.constants.O_RDWR | fs.constants.O_CREAT, 0o600);
+  if (!linux.tryLock(fd)) {
+    const pid = fs.readFileSync(path, "utf8").trim();
+    fs.closeSync(fd);
+    throw new BerthError(
+      "failed_precondition",
+      `another berthd${pid === "" ? "" : ` (pid ${pid})`} is using the ${what} directory ${folder}`,
+      { stage: "lock", path, hint: "stop it first, or choose another directory" },
+    );
+  }
+  fs.ftruncateSync(fd, 0);
+  fs.writeSync(fd, `${process.pid}\n`, 0);
+  return () => fs.closeSync(fd);
+}

@@ -1,0 +1,55 @@
+/** The tables of the metadata database. Times are nanoseconds since the epoch as text; labels are JSON. */
+
+/** Number of the schema below; a database with a lower one is brought up to it. */
+export const SCHEMA_VERSION = 1;
+
+/** Makes the tables. Every object belongs to a namespace; blobs on disk are shared between namespaces. */
+export const SCHEMA = `
+CREATE TABLE namespaces (
+  name TEXT PRIMARY KEY, labels TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE TABLE content (
+  ns TEXT NOT NULL, digest TEXT NOT NULL, size INTEGER NOT NULL, labels TEXT NOT NULL,
+  created TEXT NOT NULL, updated TEXT NOT NULL,
+  PRIMARY KEY (ns, digest)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX content_by_digest ON content (digest);
+-- An ingest's bytes are in the file that its number names.
+CREATE TABLE ingests (
+  number INTEGER PRIMARY KEY AUTOINCREMENT,
+  ns TEXT NOT NULL, ref TEXT NOT NULL, expected TEXT NOT NULL, total INTEGER NOT NULL,
+  started TEXT NOT NULL, leased INTEGER NOT NULL,
+  UNIQUE (ns, ref)
+) STRICT;
+CREATE TABLE images (
+  ns TEXT NOT NULL, name TEXT NOT NULL, target TEXT NOT NULL, labels TEXT NOT NULL,
+  created TEXT NOT NULL, updated TEXT NOT NULL,
+  PRIMARY KEY (ns, name)
+) STRICT, WITHOUT ROWID;
+-- A snapshot's files are in the folder that its number names.
+CREATE TABLE snapshots (
+  number INTEGER PRIMARY KEY AUTOINCREMENT,
+  ns TEXT NOT NULL, snapshotter TEXT NOT NULL, name TEXT NOT NULL, parent TEXT NOT NULL, kind INTEGER NOT NULL,
+  labels TEXT NOT NULL, created TEXT NOT NULL, updated TEXT NOT NULL,
+  size INTEGER, inodes INTEGER,
+  UNIQUE (ns, snapshotter, name)
+) STRICT;
+CREATE INDEX snapshots_by_parent ON snapshots (ns, snapshotter, parent);
+-- record is a containerd.services.containers.v1.Container.
+CREATE TABLE containers (
+  ns TEXT NOT NULL, id TEXT NOT NULL, record BLOB NOT NULL,
+  PRIMARY KEY (ns, id)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE leases (
+  ns TEXT NOT NULL, id TEXT NOT NULL, labels TEXT NOT NULL, created TEXT NOT NULL,
+  PRIMARY KEY (ns, id)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE lease_resources (
+  ns TEXT NOT NULL, lease TEXT NOT NULL, type TEXT NOT NULL, id TEXT NOT NULL,
+  PRIMARY KEY (ns, lease, type, id),
+  FOREIGN KEY (ns, lease) REFERENCES leases (ns, id) ON DELETE CASCADE
+) STRICT, WITHOUT ROWID;
+CREATE TABLE settings (
+  name TEXT PRIMARY KEY, value TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+`;

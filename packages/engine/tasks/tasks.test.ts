@@ -1,0 +1,111 @@
+import assert from "node:assert/strict";
+import test from "node:test";
+import { containers, runc } from "@berth/api";
+import { isCode } from "@berth/base";
+import { create } from "@bufbuild/protobuf";
+import { ContainerStore } from "../containers/local.ts";
+import { pack } from "../core/pack.ts";
+import { EventBus } from "../events/local.ts";
+import { SnapshotStore } from "../snapshots/local.ts";
+import { Database } from "../store/database.ts";
+import { FakeShim } from "./fake-shim.ts";
+import { AUTO_REMOVE, EXIT_CODE, FINISHED_AT, TaskManager } from "./local.ts";
+import { checkRuntime } from "./runtime.ts";
+
+const ref = { namespace: "n", id: "c1" };
+const stdio = { stdin: "", stdout: "", stderr: "", terminal: false };
+
+function world(labels: { [key: string]: string } = {}) {
+  const db = new Database(":memory:");
+  const events = new EventBus();
+  const store = new ContainerStore(db, events);
+  const snapshots = new SnapshotStore(db, events, []);
+  const shim = new FakeShim();
+  const manager = new TaskManager(shim, { db, containers: store, snapshots, events, logs: "/nonexistent" });
+  const topics: string[] = [];
+  events.listen(({ envelope }) => topics.push(envelope.topic));
+  const record = create(containers.ContainerSchema, {
+    id: "c1",
+    labels,
+    runtime: { name: "io.containerd.runc.v2" },
+    spec: { typeUrl: "t", value: Buffer.from("{}") },
+  });
+  store.create("n", record);
+  return { store, shim, manager, topics };
+}
+
+const request = { id: "c1", rootfs: [], stdio, options: undefined };
+
+test("a task's life, and how it ended is kept", async () => {
+  const { store, shim, manager, topics } = world();
+  await manager.create("n", request);
+  await assert.rejects(manager.create("n", request), (e) => isCode(e, "already_exists"));
+  await manager.start(ref);
+  assert.equal(manager.state(ref).status, "running");
+  await assert.rejects(manager.delete(ref), (e) => isCode(e, "failed_precondition"));
+  const exit = manager.wait(ref, new AbortController().signal);
+  shim.exit(ref, 7);
+  assert.equal((await exit).exitStatus, 7);
+  assert.equal((await manager.delete(ref)).exitStatus, 7);
+  assert.equal(store.get("n", "c1").labels[EXIT_CODE], "7");
+  assert.match(store.get("n", "c1").labels[FINISHED_AT]!, /^\d{4}-.*Z$/);
+  assert.deepEqual(topics, [
+    "/containers/create",
+    "/tasks/create",
+    "/tasks/start",
+    "/tasks/exit",
+    "/tasks/delete",
+  ]);
+  await manager.create("n", request);
+  assert.equal(store.get("n", "c1").labels[EXIT_CODE], undefined);
+  await manager.close();
+});
+
+test("who watched a container and was killed is stood in for, after a while", async (t) => {
+  t.mock.timers.enable({ apis: ["setTimeout"] });
+  const { store, shim, manager } = world({ [AUTO_REMOVE]: "attached" });
+  await manager.create("n", request);
+  await manager.start(ref);
+  shim.exit(ref, 0);
+  t.mock.timers.tick(5000);
+  await Promise.resolve();
+  assert.ok(store.find("n", "c1"), "a client that lives has time to ask for the exit code");
+  t.mock.timers.tick(10_000);
+  while (store.find("n", "c1") !== undefined) await Promise.resolve();
+  await manager.close();
+});
+
+test("what a watched run had begun when the daemon was killed is removed", async (t) => {
+  t.mock.timers.enable({ apis: ["setTimeout"] });
+  const { store, manager } = world({ [AUTO_REMOVE]: "attached" });
+  await manager.create("n", request);
+  await manager.recover();
+  t.mock.timers.tick(10_000);
+  for (let i = 0; i < 100 && store.find("n", "c1") !== undefined; i++) await Promise.resolve();
+  assert.equal(store.find("n", "c1"), undefined);
+  await manager.close();
+});
+
+test("what is not there is named as containerd names it", async () => {
+  const { manager } = world();
+  assert.throws(() => manager.state(ref), /^BerthError: task c1 not found: not found$/);
+  assert.throws(
+    () => manager.state({ namespace: "n", id: "x" }),
+    /container "x" in namespace "n": not found/,
+  );
+  await manager.close();
+});
+
+test("runtimes and options that berth does not have are refused by name", () => {
+  checkRuntime("io.containerd.runc.v2", undefined);
+  checkRuntime("io.containerd.runc.v2", pack(runc.OptionsSchema, {}));
+  assert.throws(() => checkRuntime("io.containerd.kata.v2", undefined), /kata/);
+  assert.throws(
+    () => checkRuntime("io.containerd.runc.v2", pack(runc.OptionsSchema, { binaryName: "crun" })),
+    /binary_name/,
+  );
+  assert.throws(
+    () => checkRuntime("io.containerd.runc.v2", pack(runc.CheckpointOptionsSchema, { exit: true })),
+    /CheckpointOptions/,
+  );
+});

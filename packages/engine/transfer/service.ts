@@ -1,0 +1,26 @@
+/** The Transfer service on the wire. */
+import { transfer as api } from "@berth/api";
+import { type Service, service } from "@berth/grpc";
+import { scopeOf } from "../core/scope.ts";
+import type { TransferParts } from "./parts.ts";
+
+/** Serves transfers. What carries them out is loaded by the first one. */
+export function transferService(tools: Omit<TransferParts, "fetcher">): Service {
+  let loading: Promise<{ parts: TransferParts; transfer: typeof import("./local.ts").transfer }> | undefined;
+  const load = async () => {
+    const [{ transfer }, { Fetcher }] = await Promise.all([
+      import("./local.ts"),
+      import("../registry/fetch.ts"),
+    ]);
+    return { transfer, parts: { ...tools, fetcher: new Fetcher(tools.content) } };
+  };
+  return service(api.Transfer, {
+    transfer: async ({ source, destination, options }, call) => {
+      loading ??= load();
+      const { transfer, parts } = await loading;
+      const request = { source, destination, progressStream: options?.progressStream ?? "" };
+      await transfer(parts, scopeOf(call), request, call.signal);
+      return {};
+    },
+  });
+}
