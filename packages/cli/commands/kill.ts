@@ -1,0 +1,29 @@
+/** berth kill: a signal for the container's first process. */
+import { BerthError, isCode } from "@berth/base";
+import { command } from "../command.ts";
+import { forEachContainer, runningTask } from "../container/each.ts";
+import { nameOf } from "../container/find.ts";
+import { text } from "../flags.ts";
+import { parseSignal } from "../signals.ts";
+
+export default command({
+  usage: "CONTAINER [CONTAINER...]",
+  summary: "Send a signal to containers",
+  flags: { signal: text("SIGNAL", 'Name or number (default "KILL")', "s") },
+  args: [1, Number.POSITIVE_INFINITY],
+  async run(context, flags, names) {
+    const signal = parseSignal("--signal", flags.signal ?? "KILL");
+    return forEachContainer(context, names, async (container) => {
+      const task = await runningTask(container);
+      try {
+        await task.kill(signal);
+      } catch (error) {
+        if (!isCode(error, "not_found")) throw error;
+        throw new BerthError("failed_precondition", `container ${nameOf(container)} is not running`, {
+          cause: error,
+        });
+      }
+      return undefined;
+    });
+  },
+});

@@ -1,0 +1,116 @@
+/** berth logs: what a container wrote, and writes. */
+import { existsSync, watch } from "node:fs";
+import { BerthError } from "@berth/base";
+import type { Container, Task } from "@berth/client";
+import { type Context, command } from "../command.ts";
+import { findContainer, nameOf } from "../container/find.ts";
+import { LABEL } from "../container/labels.ts";
+import { waitForEnd } from "../container/stop.ts";
+import { bool, text, wholeNumber } from "../flags.ts";
+import { isSelected, type LogEntry, type LogSelection, parseLogLine, renderEntry } from "../logs/cri.ts";
+import { LineReader, tailPosition } from "../logs/file.ts";
+import { parseMoment } from "../units.ts";
+
+// For file systems that do not tell of changes.
+const POLL_MS = 500;
+
+export default command({
+  usage: "CONTAINER",
+  summary: "Show what a container wrote",
+  flags: {
+    follow: bool("Go on as it writes", "f"),
+    tail: text("NUMBER", 'Only the last lines (default "all")', "n"),
+    since: text("TIME", "Only from then on: a time, or a span before now (10m)"),
+    until: text("TIME", "Only up to then"),
+    timestamps: bool("Show when each line was written", "t"),
+  },
+  args: [1, 1],
+  async run(context, flags, [name]) {
+    const client = await context.client();
+    const container = await findContainer(client, name!);
+    const path = container.labels[LABEL.logPath];
+    if (path === undefined)
+      throw new BerthError("not_found", `container ${nameOf(container)} has no log`, {
+        hint: "Only containers that berth made have one.",
+      });
+    const selection: LogSelection = {
+      ...(flags.since === undefined ? {} : { since: parseMoment("--since", flags.since) }),
+      ...(flags.until === undefined ? {} : { until: parseMoment("--until", flags.until) }),
+    };
+    const tail =
+      flags.tail === undefined || flags.tail === "all" ? undefined : wholeNumber("--tail", flags.tail, 0);
+    if (!existsSync(path)) {
+      if (!flags.follow) return 0;
+      await appears(path, container);
+      if (!existsSync(path)) return 0;
+    }
+    // Asked before anything is shown: from then on the daemon may come and go.
+    const task = flags.follow ? await container.task() : undefined;
+    const reader = new LineReader(path, tail === undefined ? 0 : tailPosition(path, tail));
+    const print = printer(context, selection, flags.timestamps);
+    try {
+      for (const line of reader.read()) print(line);
+      if (flags.follow) await follow(reader, path, task, print);
+    } finally {
+      reader.close();
+    }
+    return 0;
+  },
+});
+
+function printer(context: Context, selection: LogSelection, timestamps: boolean): (line: string) => void {
+  const continued = { stdout: false, stderr: false };
+  return (line) => {
+    const entry: LogEntry | undefined = parseLogLine(line);
+    if (!entry || !isSelected(entry, selection)) return;
+    const shown = renderEntry(entry, timestamps, continued[entry.stream]);
+    continued[entry.stream] = !entry.whole;
+    if (entry.stream === "stderr") context.err(shown);
+    else context.out(shown);
+  };
+}
+
+async function follow(
+  reader: LineReader,
+  path: string,
+  task: Task | undefined,
+  print: (line: string) => void,
+): Promise<void> {
+  let wake = () => {};
+  let ended = task === undefined;
+  const watcher = watch(path, () => wake());
+  watcher.on("error", () => {});
+  if (task)
+    waitForEnd(task)
+      .catch(() => {})
+      .finally(() => {
+        ended = true;
+        wake();
+      });
+  try {
+    for (;;) {
+      // Looked at before reading: what was written before the end is then read for sure.
+      const last = ended;
+      for (const line of reader.read()) print(line);
+      if (last) return;
+      await new Promise<void>((resolve) => {
+        const timer = setTimeout(resolve, POLL_MS);
+        wake = () => {
+          clearTimeout(timer);
+          resolve();
+        };
+      });
+    }
+  } finally {
+    watcher.close();
+  }
+}
+
+// A container that was made but not started yet has no log file.
+async function appears(path: string, container: Container): Promise<void> {
+  while (!existsSync(path)) {
+    const task = await container.task();
+    if ((await task?.state().catch(() => undefined))?.status === "stopped") return;
+    await new Promise((resolve) => setTimeout(resolve, POLL_MS));
+  }
+}

@@ -1,0 +1,43 @@
+/** berth rmi: removes names of images, and what only they kept. */
+import { BerthError } from "@berth/base";
+import { command } from "../command.ts";
+import { nameOf, quote } from "../container/find.ts";
+import { EXIT, printError } from "../errors.ts";
+import { bool } from "../flags.ts";
+import { findImage } from "../image/ensure.ts";
+import { familiar } from "../reference.ts";
+
+export default command({
+  usage: "IMAGE [IMAGE...]",
+  summary: "Remove images",
+  flags: { force: bool("Even if containers were made from it", "f") },
+  args: [1, Number.POSITIVE_INFINITY],
+  async run(context, flags, names) {
+    const client = await context.client();
+    let code = 0;
+    // One after the other: removing two names of one image at the same time would report neither right.
+    for (const text of names)
+      try {
+        const image = await findImage(client, text);
+        const [user] = await client.containers.list([`image==${quote(image.name)}`]);
+        if (user && !flags.force)
+          throw new BerthError(
+            "failed_precondition",
+            `image ${text} is in use by container ${nameOf(user)}`,
+            {
+              hint: `Remove the container first (berth rm ${nameOf(user)}), or the name anyway with --force.`,
+            },
+          );
+        await client.images.remove(image.name, { sync: true });
+        const { repository, tag } = familiar(image.name);
+        context.out(`Untagged: ${repository}:${tag}\n`);
+        const left = await client.images.list([`target.digest==${image.target.digest}`]);
+        if (!left.some((other) => other.target.digest === image.target.digest))
+          context.out(`Deleted: ${image.target.digest}\n`);
+      } catch (error) {
+        printError(error, context.debug, context.err);
+        code = EXIT.failure;
+      }
+    return code;
+  },
+});

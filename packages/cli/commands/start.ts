@@ -1,0 +1,54 @@
+/** berth start: the task of a container that was made or has ended. */
+import type { Container } from "@berth/client";
+import { command } from "../command.ts";
+import { forEachContainer } from "../container/each.ts";
+import { findContainer } from "../container/find.ts";
+import { LABEL } from "../container/labels.ts";
+import { logPathOf, startAttached, startDetached } from "../container/start.ts";
+import { ignoreMissing, removeContainer } from "../container/stop.ts";
+import { bool, text, usageError } from "../flags.ts";
+
+export default command({
+  usage: "CONTAINER [CONTAINER...]",
+  summary: "Start stopped containers",
+  flags: {
+    attach: bool("Watch its output, and take its exit code", "a"),
+    interactive: bool("Connect standard input too", "i"),
+    detachKeys: text("KEYS", 'Keys that leave it running (default "ctrl-p,ctrl-q")'),
+  },
+  args: [1, Number.POSITIVE_INFINITY],
+  async run(context, flags, names) {
+    if (!flags.attach && !flags.interactive)
+      return forEachContainer(context, names, async (container, client) => {
+        if (await clearTask(container)) return undefined;
+        const terminal = container.spec().process?.terminal ?? false;
+        await startDetached(container, await logPathOf(context, client, container), terminal);
+        return undefined;
+      });
+    if (names.length > 1)
+      throw usageError("only one container can be watched: leave out -a and -i, or the others");
+    const client = await context.client();
+    const container = await findContainer(client, names[0]!);
+    if (await clearTask(container))
+      throw usageError(`container ${names[0]} is already running: it cannot be watched from its start`);
+    const code = await startAttached(container, await logPathOf(context, client, container), {
+      stdin: flags.interactive,
+      terminal: container.spec().process?.terminal ?? false,
+      detachKeys: flags.detachKeys,
+    });
+    if (code !== undefined && container.labels[LABEL.autoRemove] === "true")
+      await removeContainer(client, container, true);
+    return code ?? 0;
+  },
+});
+
+/** Removes an ended task, so that a new one can be made; true when the task runs. */
+export async function clearTask(container: Container): Promise<boolean> {
+  const task = await container.task();
+  if (!task) return false;
+  const { status } = await task.state();
+  if (status === "running" || status === "paused") return true;
+  if (status === "created") await task.kill(9).catch(() => {});
+  await ignoreMissing(task.delete());
+  return false;
+}

@@ -1,0 +1,21 @@
+/** berth top: the processes of a container, by their numbers on this machine. */
+import { command } from "../command.ts";
+import { runningTask } from "../container/each.ts";
+import { findContainer } from "../container/find.ts";
+import { tableOf } from "../format/rows.ts";
+import { processRow } from "../terminal/processes.ts";
+
+export default command({
+  usage: "CONTAINER",
+  summary: "List the processes of a container",
+  flags: {},
+  args: [1, 1],
+  async run(context, _flags, [name]) {
+    const client = await context.client();
+    const task = await runningTask(await findContainer(client, name!));
+    const pids = (await task.pids()).sort((a, b) => a - b);
+    const rows = pids.map(processRow).filter((row) => row !== undefined);
+    context.out(tableOf([["UID", "PID", "PPID", "STATE", "STARTED", "TIME", "COMMAND"], ...rows]));
+    return 0;
+  },
+});

@@ -1,0 +1,39 @@
+/** berth version: of this program and of the daemon. */
+import { isCode } from "@berth/base";
+import { command } from "../command.ts";
+import { text } from "../flags.ts";
+import { parseTemplate } from "../format/template.ts";
+import manifest from "../package.json" with { type: "json" };
+
+export default command({
+  usage: "",
+  summary: "Show versions",
+  flags: { format: text("TEMPLATE", '"json" or a Go template', "f") },
+  args: [0, 0],
+  async run(context, flags) {
+    const engine = process.versions.bun ? `bun ${process.versions.bun}` : `node ${process.versions.node}`;
+    let server: { Version: string; Revision: string } | undefined;
+    let missing: string | undefined;
+    try {
+      const found = await (await context.client()).version();
+      server = { Version: found.version, Revision: found.revision };
+    } catch (error) {
+      if (!isCode(error, "unavailable") && !isCode(error, "permission_denied")) throw error;
+      missing = (error as Error).message;
+    }
+    const facts = {
+      Client: { Version: manifest.version, Engine: engine, Arch: process.arch },
+      Server: server ?? { Version: "", Revision: "" },
+    };
+    if (flags.format === "json") context.out(`${JSON.stringify(facts)}\n`);
+    else if (flags.format !== undefined) context.out(`${parseTemplate(flags.format)(facts)}\n`);
+    else {
+      context.out(
+        `Client:\n  Version: ${facts.Client.Version}\n  Engine: ${engine}\n  Arch: ${process.arch}\n`,
+      );
+      if (server) context.out(`Server:\n  Version: ${server.Version}\n  Revision: ${server.Revision}\n`);
+      else context.err(`Server: ${missing}\n`);
+    }
+    return missing === undefined ? 0 : 1;
+  },
+});

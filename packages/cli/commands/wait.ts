@@ -1,0 +1,17 @@
+/** berth wait: until containers have ended; prints their exit codes. */
+import { command } from "../command.ts";
+import { forEachContainer } from "../container/each.ts";
+import { LABEL } from "../container/labels.ts";
+import { waitForEnd } from "../container/stop.ts";
+
+export default command({
+  usage: "CONTAINER [CONTAINER...]",
+  summary: "Wait for containers to end, print their exit codes",
+  flags: {},
+  args: [1, Number.POSITIVE_INFINITY],
+  run: (context, _flags, names) =>
+    forEachContainer(context, names, async (container) => {
+      const task = await container.task();
+      return task ? String((await waitForEnd(task)).code) : (container.labels[LABEL.exitCode] ?? "0");
+    }),
+});

@@ -1,0 +1,141 @@
+import assert from "node:assert/strict";
+import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { test } from "node:test";
+import { BerthError } from "@berth/base";
+import type { Container, ProcessState } from "@berth/client";
+import { rowOf } from "../commands/ps.ts";
+import { startExitCode } from "../errors.ts";
+import { parseFlags } from "../flags.ts";
+import {
+  CREATE_FLAGS,
+  checkCreateFlags,
+  cpusOf,
+  environmentOf,
+  labelsOf,
+  memoryOf,
+  rlimitsOf,
+} from "./create-flags.ts";
+import { containerFilter } from "./filters.ts";
+import { layersOf, readRootfsFile } from "./rootfs.ts";
+import { seenOf, statusText } from "./state.ts";
+import { attachedIO, detachedIO } from "./stdio.ts";
+
+const made = new Date("2026-01-01T00:00:00Z");
+function container(id: string, labels: Record<string, string> = {}): Container {
+  return {
+    id,
+    labels: { "berth/name": `name-${id}`, ...labels },
+    image: "docker.io/library/alpine:3",
+    createdAt: made,
+    spec: () => ({
+      ociVersion: "1.2.0",
+      process: { args: ["sleep", "1000000000000000000"], cwd: "/", user: { uid: 0, gid: 0 } },
+    }),
+  } as unknown as Container;
+}
+function task(status: ProcessState["status"], exitStatus = 0): ProcessState {
+  const io = { stdin: "", stdout: "", stderr: "", terminal: false };
+  return { containerId: "x", pid: 0, status, exitStatus, exitedAt: new Date(made.getTime() + 5000), io };
+}
+
+test("status and rows as docker has them", () => {
+  const now = made.getTime() + 3 * 60_000;
+  assert.equal(statusText(seenOf(container("a"), undefined), now), "Created");
+  assert.equal(statusText(seenOf(container("a"), task("stopped", 3)), now), "Exited (3) 2 minutes ago");
+  assert.equal(statusText(seenOf(container("a"), task("paused")), now), "Up (Paused)");
+  const gone = container("a", { "berth/exit-code": "4", "berth/finished-at": "2026-01-01T00:00:30Z" });
+  assert.equal(statusText(seenOf(gone, undefined), now), "Exited (4) 2 minutes ago");
+  const row = rowOf(seenOf(container("abcdefabcdefabcdef", { team: "x" }), task("running")), false, now);
+  assert.equal(row.ID, "abcdefabcdef");
+  assert.equal(row.Image, "alpine:3");
+  assert.equal(row.Command, '"sleep 1000000000000…"');
+  assert.equal(row.RunningFor, "3 minutes ago");
+  assert.equal(row.Labels, "team=x");
+});
+
+test("filters", () => {
+  const all = [
+    seenOf(container("aaa", { k: "v" }), task("running")),
+    seenOf(container("bbb"), task("stopped", 2)),
+    seenOf(container("ccc"), undefined),
+  ];
+  const ids = (...texts: string[]) => all.filter(containerFilter(texts, all)).map((s) => s.container.id);
+  assert.deepEqual(ids("status=running"), ["aaa"]);
+  assert.deepEqual(ids("status=running", "status=exited"), ["aaa", "bbb"]);
+  assert.deepEqual(ids("exited=2"), ["bbb"]);
+  assert.deepEqual(ids("label=k=v"), ["aaa"]);
+  assert.deepEqual(ids("label=k", "label=z"), []);
+  assert.deepEqual(ids("name=^name-b", "ancestor=alpine:3"), ["bbb"]);
+  assert.deepEqual(ids("id=cc"), ["ccc"]);
+  assert.throws(() => ids("color=red"), /expected KEY=VALUE with a key of id, name/);
+  assert.throws(() => ids("status=happy"), /expected created, running/);
+  assert.throws(() => ids("since=nobody"), /no such container: nobody/);
+});
+
+test("files of a rootfs are found in its layers, and nowhere else", () => {
+  const folder = mkdtempSync(join(tmpdir(), "berth-rootfs-"));
+  try {
+    for (const layer of ["upper", "low1", "low2"]) mkdirSync(join(folder, layer, "etc"), { recursive: true });
+    writeFileSync(join(folder, "low2/etc/passwd"), "old");
+    writeFileSync(join(folder, "low1/etc/passwd"), "new");
+    writeFileSync(join(folder, "secret"), "secret");
+    symlinkSync(join(folder, "secret"), join(folder, "low1/etc/group"));
+    const options = [
+      `lowerdir=${folder}/low1:${folder}/low2`,
+      `upperdir=${folder}/upper`,
+      `workdir=${folder}/w`,
+    ];
+    const layers = layersOf([{ type: "overlay", source: "overlay", target: "", options }]);
+    assert.equal(layers.length, 3);
+    assert.equal(readRootfsFile(layers, "etc/passwd"), "new");
+    assert.equal(readRootfsFile(layers, "etc/group"), "");
+    assert.equal(readRootfsFile(layers, "etc/shadow"), "");
+    const bind = layersOf([{ type: "bind", source: `${folder}/low2`, target: "", options: ["rbind"] }]);
+    assert.equal(readRootfsFile(bind, "etc/passwd"), "old");
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+});
+
+test("flags of run", () => {
+  const parse = (...argv: string[]) => parseFlags(CREATE_FLAGS, argv, true).flags;
+  assert.doesNotThrow(() => checkCreateFlags(parse("--network", "host", "--restart", "no")));
+  assert.throws(() => checkCreateFlags(parse("--network", "bridge")), /--network: found "bridge"/);
+  assert.throws(() => checkCreateFlags(parse("--restart", "always")), /--restart: found "always"/);
+  assert.throws(() => checkCreateFlags(parse("--pull", "maybe")), /--pull/);
+  assert.deepEqual(environmentOf(parse("-e", "A=1", "-e", "HOST", "-e", "UNSET"), { HOST: "h" }), [
+    "A=1",
+    "HOST=h",
+  ]);
+  assert.deepEqual(labelsOf(["a=b=c", "d"]), { a: "b=c", d: "" });
+  assert.throws(() => labelsOf(["berth/name=x"]), /--label/);
+  assert.equal(memoryOf("64m"), 64 * 2 ** 20);
+  assert.throws(() => memoryOf("1k"), /at least 6m/);
+  assert.equal(cpusOf(".5"), 0.5);
+  assert.throws(() => cpusOf("many"), /--cpus/);
+  assert.deepEqual(rlimitsOf(["nofile=1:2"]), [{ type: "RLIMIT_NOFILE", soft: 1, hard: 2 }]);
+});
+
+test("streams as the daemon takes them", () => {
+  assert.deepEqual(detachedIO("/l/c.log", false), {
+    stdin: "",
+    stdout: "cri-log:///l/c.log",
+    stderr: "cri-log:///l/c.log",
+    terminal: false,
+  });
+  const fifos = { stdin: "/f/stdin", stdout: "/f/stdout", stderr: "" } as Parameters<typeof attachedIO>[2];
+  const io = attachedIO("/l/c.log", true, fifos);
+  assert.equal(new URL(io.stdout).searchParams.get("attach"), "/f/stdout");
+  assert.equal(io.stderr, "");
+});
+
+test("exit codes of what could not start", () => {
+  const exec = (errno: string) => new BerthError("internal", "cannot start", { stage: "exec", errno });
+  assert.equal(startExitCode(exec("ENOENT")), 127);
+  assert.equal(startExitCode(exec("EACCES")), 126);
+  assert.equal(startExitCode(exec("ENOEXEC")), 126);
+  assert.equal(startExitCode(new BerthError("unavailable", "no daemon")), 125);
+  assert.equal(startExitCode(new Error('exec: "x": executable file not found in $PATH')), 127);
+});

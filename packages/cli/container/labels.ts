@@ -1,0 +1,25 @@
+/** Labels berth keeps on container records. */
+
+/** Names of labels. */
+export const LABEL = {
+  /** The container's name for people; unique in its namespace. */
+  name: "berth/name",
+  /** Path of the log, in CRI form. */
+  logPath: "berth/log-path",
+  /** "true": the daemon removes the container when its task ends. */
+  autoRemove: "berth/auto-remove",
+  /** Signal that asks the container to end, for instance "SIGQUIT". */
+  stopSignal: "berth/stop-signal",
+  /** "true": standard input is kept open for `start -i`. */
+  openStdin: "berth/open-stdin",
+  /** How the last task ended; by the daemon, for when the task itself is gone (after a reboot). */
+  exitCode: "berth/exit-code",
+  finishedAt: "berth/finished-at",
+} as const;
+
+/** A user's labels, without berth's own. */
+export function userLabels(labels: Readonly<Record<string, string>>): Record<string, string> {
+  return Object.fromEntries(
+    Object.entries(labels).filter(([key]) => !key.startsWith("berth/") && !key.startsWith("containerd.io/")),
+  );
+}

@@ -1,0 +1,17 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { lastStart } from "./last-start.ts";
+
+const op = (name: string, facts = {}) => ({ root: { name: `tasks.${name}`, facts } });
+
+test("the last start, with what a restart did before it, and nothing of execs", () => {
+  const first = [op("Create"), op("Start")];
+  const exec = [op("Exec"), op("Start", { exec: "e" }), op("Delete", { exec: "e" })];
+  const restart = [op("Kill"), op("Delete"), op("Create"), op("Start")];
+  assert.deepEqual(lastStart([...first, op("Exec"), op("Start", { exec: "e" })]), first);
+  assert.deepEqual(
+    lastStart([...first, op("Exec"), op("Start", { exec: "e" }), ...restart, ...exec]),
+    restart,
+  );
+  assert.deepEqual(lastStart([op("Create")]), []);
+});

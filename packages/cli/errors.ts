@@ -1,0 +1,77 @@
+/** How an error looks at the terminal, and which exit code it gives. */
+import { BerthError } from "@berth/base";
+import { UsageError } from "./flags.ts";
+
+/** docker's exit codes for commands that could not be run. */
+export const EXIT = { failure: 1, daemon: 125, cannotExecute: 126, notFound: 127 } as const;
+
+/** An error that a command gives its own exit code. */
+export class CommandError extends BerthError {
+  readonly exitCode: number;
+
+  constructor(error: BerthError, exitCode: number) {
+    const { code, message, stage, syscall, errno, path, hint, cause } = error;
+    super(code, message, {
+      ...(stage === undefined ? {} : { stage }),
+      ...(syscall === undefined ? {} : { syscall }),
+      ...(errno === undefined ? {} : { errno }),
+      ...(path === undefined ? {} : { path }),
+      ...(hint === undefined ? {} : { hint }),
+      ...(cause === undefined ? {} : { cause }),
+    });
+    this.exitCode = exitCode;
+  }
+}
+
+/** Exit code of a command that ended with an error. */
+export function exitCodeOf(error: unknown): number {
+  if (error instanceof CommandError) return error.exitCode;
+  return error instanceof UsageError ? EXIT.daemon : EXIT.failure;
+}
+
+/** docker's exit code for a command that could not be started: 127 not found, 126 not executable, 125 all else. */
+export function startExitCode(thrown: unknown): number {
+  const error = BerthError.from(thrown);
+  const text = error.message.toLowerCase();
+  const exec = error.stage === "exec" || error.syscall === "execve" || /exec|start/.test(text);
+  if (!exec) return EXIT.daemon;
+  if (
+    error.errno === "ENOENT" ||
+    /no such file or directory|not found in|executable file not found/.test(text)
+  )
+    return EXIT.notFound;
+  const cannot = ["EACCES", "EPERM", "ENOEXEC", "EISDIR", "ENOTDIR", "ELIBBAD"];
+  if (cannot.includes(error.errno ?? "")) return EXIT.cannotExecute;
+  return /permission denied|is a directory|exec format/.test(text) ? EXIT.cannotExecute : EXIT.daemon;
+}
+
+/** Writes an error: what failed, why, and what to do next. */
+export function printError(thrown: unknown, debug: boolean, write: (text: string) => void): void {
+  const error = BerthError.from(thrown);
+  const lines = [`berth: ${error.message}`];
+  let told = error.message;
+  for (let cause = error.cause; cause !== undefined; ) {
+    const message = cause instanceof Error ? cause.message : String(cause);
+    if (message !== "" && !told.includes(message)) lines.push(`cause: ${message}`);
+    told += message;
+    cause = cause instanceof Error ? cause.cause : undefined;
+  }
+  if (error.hint) lines.push(`next: ${sentence(error.hint)}`);
+  if (debug) {
+    const facts = {
+      code: error.code,
+      stage: error.stage,
+      syscall: error.syscall,
+      errno: error.errno,
+      path: error.path,
+    };
+    lines.push(`facts: ${JSON.stringify(facts)}`);
+    const origin = thrown instanceof Error ? thrown : error;
+    if (origin.stack) lines.push(origin.stack);
+  }
+  write(`${lines.join("\n")}\n`);
+}
+
+function sentence(hint: string): string {
+  return /[.!?)`"]$/.test(hint) ? hint : `${hint}.`;
+}

@@ -1,0 +1,54 @@
+/** Makes sure that an image is there, fetching it where that is wanted. */
+import { BerthError, isCode } from "@berth/base";
+import type { BerthClient, ResolvedImage } from "@berth/client";
+import type { Context } from "../command.ts";
+import { fullName, isLocalRegistry, parseReference } from "../reference.ts";
+
+/** When to fetch an image. */
+export type PullPolicy = "missing" | "always" | "never";
+
+/** The image a user named, resolved for this machine. */
+export async function ensureImage(
+  context: Context,
+  client: BerthClient,
+  text: string,
+  policy: string,
+): Promise<ResolvedImage> {
+  const reference = parseReference(text);
+  const name = fullName(reference);
+  if (policy !== "always")
+    try {
+      return await client.images.resolve(await client.images.get(name));
+    } catch (error) {
+      if (!isCode(error, "not_found")) throw error;
+      if (policy === "never")
+        throw new BerthError("not_found", `no such image: ${text}`, {
+          hint: `Fetch it (berth pull ${text}), or leave out --pull never.`,
+        });
+    }
+  if (policy === "missing") context.err(`Unable to find image '${text}' locally\n`);
+  const { pullImage } = await import("./pull.ts");
+  await pullImage(context, client, text, { quiet: false, plainHttp: isLocalRegistry(reference.domain) });
+  return client.images.resolve(await client.images.get(name));
+}
+
+/** The image record a user named: by reference, or by the beginning of its digest. */
+export async function findImage(client: BerthClient, text: string) {
+  const hex = /^(?:sha256:)?([0-9a-f]{4,64})$/.exec(text)?.[1];
+  try {
+    return await client.images.get(fullName(parseReference(text)));
+  } catch (error) {
+    if (!isCode(error, "not_found") && !(isCode(error, "invalid_argument") && hex)) throw error;
+  }
+  const all = await client.images.list();
+  // Names made by other tools need not be in full form.
+  const named = all.find((image) => image.name === text);
+  if (named) return named;
+  const fitting = hex ? all.filter((image) => image.target.digest.startsWith(`sha256:${hex}`)) : [];
+  if (new Set(fitting.map((image) => image.target.digest)).size > 1)
+    throw new BerthError("invalid_argument", `several images have an id that begins with ${hex}`);
+  if (fitting[0]) return fitting[0];
+  throw new BerthError("not_found", `no such image: ${text}`, {
+    hint: "`berth images` lists what is there.",
+  });
+}

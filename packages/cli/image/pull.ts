@@ -1,0 +1,28 @@
+/** Pulls with progress on standard error: bars on a terminal, plain lines else. */
+import type { BerthClient, Image } from "@berth/client";
+import type { Context } from "../command.ts";
+import { fullName, parseReference } from "../reference.ts";
+import { ProgressView } from "../terminal/progress.ts";
+
+/** Fetches and unpacks an image. */
+export async function pullImage(
+  context: Context,
+  client: BerthClient,
+  text: string,
+  options: {
+    quiet: boolean;
+    plainHttp: boolean;
+    platform?: { os: string; architecture: string; variant?: string };
+  },
+): Promise<Image> {
+  const view = options.quiet ? undefined : new ProgressView(context.err, process.stderr);
+  try {
+    return await client.images.pull(fullName(parseReference(text)), {
+      plainHttp: options.plainHttp,
+      ...(options.platform ? { platform: options.platform } : {}),
+      onProgress: view ? (step) => view.step(step) : undefined,
+    });
+  } finally {
+    view?.close();
+  }
+}

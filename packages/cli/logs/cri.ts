@@ -1,0 +1,49 @@
+/** Lines of a log in CRI form: "2026-01-31T12:00:00.123456789Z stdout F text". */
+
+/** One entry. */
+export interface LogEntry {
+  /** As it is written, in RFC 3339 with nanoseconds. */
+  time: string;
+  stream: "stdout" | "stderr";
+  /** False when the line goes on in the stream's next entry. */
+  whole: boolean;
+  text: string;
+}
+
+/** Reads one line (without its line feed); undefined for what is not in CRI form. */
+export function parseLogLine(line: string): LogEntry | undefined {
+  const first = line.indexOf(" ");
+  const second = line.indexOf(" ", first + 1);
+  const third = line.indexOf(" ", second + 1);
+  if (first < 0 || second < 0) return undefined;
+  const stream = line.slice(first + 1, second);
+  const tag = third < 0 ? line.slice(second + 1) : line.slice(second + 1, third);
+  if (stream !== "stdout" && stream !== "stderr") return undefined;
+  if (!tag.startsWith("F") && !tag.startsWith("P")) return undefined;
+  return {
+    time: line.slice(0, first),
+    stream,
+    whole: tag.startsWith("F"),
+    text: third < 0 ? "" : line.slice(third + 1),
+  };
+}
+
+/** Which entries to show. */
+export interface LogSelection {
+  since?: Date;
+  until?: Date;
+}
+
+/** Tells whether an entry is within the times asked for; compares milliseconds. */
+export function isSelected(entry: LogEntry, selection: LogSelection): boolean {
+  if (!selection.since && !selection.until) return true;
+  const time = Date.parse(entry.time);
+  if (selection.since && time < selection.since.getTime()) return false;
+  return !(selection.until && time > selection.until.getTime());
+}
+
+/** An entry as text for the terminal. */
+export function renderEntry(entry: LogEntry, timestamps: boolean, continued: boolean): string {
+  const head = timestamps && !continued ? `${entry.time} ` : "";
+  return `${head}${entry.text}${entry.whole ? "\n" : ""}`;
+}

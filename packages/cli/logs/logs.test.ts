@@ -1,0 +1,56 @@
+import assert from "node:assert/strict";
+import { appendFileSync, mkdtempSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { test } from "node:test";
+import { isSelected, parseLogLine, renderEntry } from "./cri.ts";
+import { LineReader, tailPosition } from "./file.ts";
+
+test("lines in CRI form", () => {
+  const time = "2026-01-31T12:00:00.123456789Z";
+  assert.deepEqual(parseLogLine(`${time} stdout F a b`), {
+    time,
+    stream: "stdout",
+    whole: true,
+    text: "a b",
+  });
+  assert.deepEqual(parseLogLine(`${time} stderr P `), { time, stream: "stderr", whole: false, text: "" });
+  assert.equal(parseLogLine(`${time} stdout F`)?.text, "");
+  for (const bad of ["", "x", "a b c", `${time} stdin F x`]) assert.equal(parseLogLine(bad), undefined);
+  const entry = parseLogLine(`${time} stdout F x`)!;
+  assert.equal(renderEntry(entry, true, false), `${time} x\n`);
+  assert.equal(renderEntry({ ...entry, whole: false }, true, true), "x");
+  assert.ok(isSelected(entry, { since: new Date("2026-01-31T11:00:00Z") }));
+  assert.ok(!isSelected(entry, { until: new Date("2026-01-31T11:00:00Z") }));
+});
+
+test("tails, growth and rotation", () => {
+  const folder = mkdtempSync(join(tmpdir(), "berth-logs-"));
+  const path = join(folder, "log");
+  try {
+    const long = "x".repeat(70_000);
+    writeFileSync(path, `1\n${long}\n3\n4\n`);
+    const from = (count: number) => {
+      const reader = new LineReader(path, tailPosition(path, count));
+      const lines = [...reader.read()];
+      reader.close();
+      return lines;
+    };
+    assert.deepEqual(from(2), ["3", "4"]);
+    assert.deepEqual(from(3), [long, "3", "4"]);
+    assert.deepEqual(from(9), ["1", long, "3", "4"]);
+    assert.deepEqual(from(0), []);
+    const reader = new LineReader(path, tailPosition(path, 1));
+    assert.deepEqual([...reader.read()], ["4"]);
+    appendFileSync(path, "5\nhal");
+    assert.deepEqual([...reader.read()], ["5"]);
+    appendFileSync(path, "f\n");
+    assert.deepEqual([...reader.read()], ["half"]);
+    renameSync(path, `${path}.1`);
+    writeFileSync(path, "new\n");
+    assert.deepEqual([...reader.read()], ["new"]);
+    reader.close();
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+});

@@ -1,0 +1,163 @@
+/** Connects this terminal (or pipe) with a process in a container: streams, window size, signals, detach keys. */
+import { spawnSync } from "node:child_process";
+import { BerthError } from "@berth/base";
+import type { Fifos, TaskProcess } from "@berth/client";
+import { waitForEnd, within } from "../container/stop.ts";
+import { FORWARDED, signalNumber } from "../signals.ts";
+import { DETACH_KEYS, DetachScanner, parseDetachKeys } from "./detach.ts";
+
+/** What is connected. */
+export interface AttachOptions {
+  stdin: boolean;
+  terminal: boolean;
+  detachKeys?: string | undefined;
+}
+
+// Output of processes that outlive the container's own may keep a stream open: do not wait for ever.
+const DRAIN_MS = 2000;
+const INSISTENT = 3;
+
+/** See the module comment. Make it before the task, so that no output is missed. */
+export class Attachment {
+  readonly #fifos: Fifos;
+  readonly #options: AttachOptions;
+  readonly #pumps: Promise<unknown>[];
+  readonly #undo: (() => void)[] = [];
+  readonly #detachKeys: readonly number[];
+  // Made at once: the keys may come before the start that let the process write its prompt has returned.
+  readonly #left: Promise<undefined>;
+  #detached: () => void = () => {};
+  #abandoned: (why: BerthError) => void = () => {};
+
+  constructor(fifos: Fifos, options: AttachOptions) {
+    this.#fifos = fifos;
+    this.#options = options;
+    this.#detachKeys = parseDetachKeys(options.detachKeys ?? DETACH_KEYS);
+    this.#left = new Promise((resolve, reject) => {
+      this.#detached = () => resolve(undefined);
+      this.#abandoned = reject;
+    });
+    this.#left.catch(() => {});
+    this.#pumps = [pump(fifos.read(fifos.stdout), process.stdout)];
+    if (fifos.stderr !== "") this.#pumps.push(pump(fifos.read(fifos.stderr), process.stderr));
+    for (const each of this.#pumps) each.catch(() => {});
+  }
+
+  /** Takes terminal and signals, once the daemon has the process. */
+  async connect(target: TaskProcess): Promise<void> {
+    const { stdin, terminal } = this.#options;
+    if (terminal) {
+      await this.#resize(target);
+      const onResize = () => void this.#resize(target);
+      process.on("SIGWINCH", onResize);
+      this.#undo.push(() => process.off("SIGWINCH", onResize));
+    }
+    // With a terminal, keys do that.
+    if (!terminal) this.#forwardSignals(target);
+    if (stdin) this.#pumpStdin(target);
+  }
+
+  /** Waits until the process has ended or the user has left; undefined then. */
+  async wait(target: TaskProcess): Promise<number | undefined> {
+    try {
+      const exit = await Promise.race([waitForEnd(target), this.#left]);
+      if (exit === undefined) return undefined;
+      this.#fifos.release();
+      await within(Promise.allSettled(this.#pumps), DRAIN_MS);
+      return exit.code;
+    } finally {
+      this.close();
+    }
+  }
+
+  /** Gives the terminal back. */
+  close(): void {
+    for (const undo of this.#undo.splice(0).reverse()) undo();
+  }
+
+  async #resize(target: TaskProcess): Promise<void> {
+    const { columns, rows } = process.stdout.isTTY ? process.stdout : { columns: 0, rows: 0 };
+    // A process that ends just now has no window to resize.
+    if (columns > 0 && rows > 0) await target.resize(columns, rows).catch(() => {});
+  }
+
+  #forwardSignals(target: TaskProcess): void {
+    let urgent = 0;
+    for (const name of FORWARDED) {
+      const onSignal = () => {
+        // As in docker: who insists gets away from a container that does not listen.
+        if ((name === "SIGINT" || name === "SIGTERM") && ++urgent >= INSISTENT)
+          this.#abandoned(
+            new BerthError("canceled", `left after ${INSISTENT} signals that the container did not end of`, {
+              hint: `berth kill ${target.containerId.slice(0, 12)} ends it, if it still runs.`,
+            }),
+          );
+        target.kill(signalNumber(name)).catch(() => {});
+      };
+      process.on(name, onSignal);
+      this.#undo.push(() => process.off(name, onSignal));
+    }
+  }
+
+  #pumpStdin(target: TaskProcess): void {
+    const { stdin } = process;
+    const writer = this.#fifos.writer();
+    const scanner = this.#options.terminal ? new DetachScanner(this.#detachKeys) : undefined;
+    let work = Promise.resolve();
+    const raw = this.#options.terminal && stdin.isTTY;
+    const onData = (chunk: Buffer) => {
+      const { pass, detach } = scanner?.feed(chunk) ?? { pass: chunk, detach: false };
+      if (detach) return this.#detached();
+      if (pass.length === 0) return;
+      stdin.pause();
+      work = work
+        .then(() => writer.write(pass))
+        // A process that no longer reads ends by itself; what is typed then is lost, as in a shell.
+        .catch(() => {})
+        .then(() => void stdin.resume());
+    };
+    const onEnd = () => {
+      work = work.then(async () => {
+        writer.end();
+        await target.closeStdin().catch(() => {});
+      });
+    };
+    if (raw) rawTerminal(stdin);
+    stdin.on("data", onData);
+    stdin.once("end", onEnd);
+    this.#undo.push(() => {
+      stdin.off("data", onData);
+      stdin.off("end", onEnd);
+      if (raw) stdin.setRawMode(false);
+      stdin.pause();
+      // Else an open terminal or pipe would keep this program alive.
+      stdin.unref?.();
+      writer.end();
+    });
+  }
+}
+
+/**
+ * Passes keys on as they are, and output too: the engine's raw mode still makes CR LF of every LF, though the container's
+ * own terminal has decided that already, and full-screen programs move the cursor down by LF. No engine has more to call.
+ */
+function rawTerminal(stdin: NodeJS.ReadStream): void {
+  stdin.setRawMode(true);
+  // Waited for: after the terminal was given back, this must not come late.
+  spawnSync("stty", ["-opost"], { stdio: ["inherit", "ignore", "ignore"] });
+}
+
+async function pump(from: AsyncIterable<Uint8Array>, to: NodeJS.WriteStream): Promise<void> {
+  let broken = false;
+  const onError = () => {
+    broken = true;
+  };
+  // A reader that left (`berth run ... | head`) must not stop the container, nor end this program with a stack.
+  to.on("error", onError);
+  for await (const chunk of from) {
+    if (broken) continue;
+    await new Promise<void>((resolve) => {
+      to.write(chunk, () => resolve());
+    });
+  }
+}

@@ -1,0 +1,112 @@
+/**
+ * A client of berthd, or of containerd itself: what containerd's Go client is to Go programs.
+ *
+ * ```ts
+ * await using client = connect({ namespace: "default" });
+ * const image = await client.images.pull("docker.io/library/alpine:latest");
+ * ```
+ */
+import { BerthError } from "@berth/base";
+import { type CallOptions, type Connection, connect as dial } from "@berth/grpc/client";
+import { Containers } from "./containers.ts";
+import { Content } from "./content.ts";
+import { Events } from "./events.ts";
+import { Images } from "./images.ts";
+import { Leases } from "./leases.ts";
+import { Snapshots } from "./snapshots.ts";
+import { Tasks } from "./tasks.ts";
+
+/** Where berthd listens unless told otherwise. */
+export const DEFAULT_ADDRESS = "unix:///run/berth/berth.sock";
+
+/** How to connect. */
+export interface ClientOptions {
+  /** "unix:///path" or a path. Default: {@link DEFAULT_ADDRESS}. */
+  address?: string;
+  /** Default: "default". */
+  namespace?: string;
+  /** Default: "overlayfs". */
+  snapshotter?: string;
+  /** How long the first call waits for a daemon that is just starting, in milliseconds. Default: 0. */
+  dialTimeoutMs?: number;
+}
+
+/** A connection with a namespace; see the module comment. Sockets are opened by the first call. */
+export class BerthClient implements AsyncDisposable {
+  readonly connection: Connection;
+  readonly namespace: string;
+  readonly address: string;
+  readonly snapshotter: string;
+  readonly images: Images;
+  readonly containers: Containers;
+  readonly tasks: Tasks;
+  readonly content: Content;
+  readonly snapshots: Snapshots;
+  readonly leases: Leases;
+  readonly events: Events;
+
+  constructor(options: ClientOptions = {}) {
+    this.namespace = options.namespace ?? "default";
+    this.address = options.address ?? DEFAULT_ADDRESS;
+    this.snapshotter = options.snapshotter ?? "overlayfs";
+    this.connection = dial({
+      path: socketPath(this.address),
+      headers: { "containerd-namespace": this.namespace },
+      ...(options.dialTimeoutMs === undefined ? {} : { dialTimeoutMs: options.dialTimeoutMs }),
+    });
+    this.images = new Images(this.connection, this.snapshotter);
+    this.containers = new Containers(this.connection);
+    this.tasks = new Tasks(this.connection);
+    this.content = new Content(this.connection);
+    this.snapshots = new Snapshots(this.connection, this.snapshotter);
+    this.leases = new Leases(this.connection);
+    this.events = new Events(this.connection);
+  }
+
+  /** The daemon's version. */
+  async version(options?: CallOptions): Promise<{ version: string; revision: string }> {
+    const { Version } = await import("@berth/api/version");
+    const { version, revision } = await this.connection.client(Version).version({}, options);
+    return { version, revision };
+  }
+
+  /** The daemon's identity. */
+  async server(options?: CallOptions): Promise<{ uuid: string; pid: number }> {
+    const { Introspection } = await import("@berth/api/introspection");
+    const { uuid, pid } = await this.connection.client(Introspection).server({}, options);
+    return { uuid, pid: Number(pid) };
+  }
+
+  /** The daemon's plugins, by type and id. */
+  async plugins(
+    options?: CallOptions,
+  ): Promise<{ type: string; id: string; exports: Record<string, string> }[]> {
+    const { Introspection } = await import("@berth/api/introspection");
+    const { plugins } = await this.connection.client(Introspection).plugins({ filters: [] }, options);
+    return plugins.map(({ type, id, exports }) => ({ type, id, exports }));
+  }
+
+  /** Closes the connection; calls in flight fail with "canceled". */
+  close(): void {
+    this.connection.close();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.close();
+  }
+}
+
+/** Makes a client; no call is made yet. */
+export function connect(options: ClientOptions = {}): BerthClient {
+  return new BerthClient(options);
+}
+
+/** The path in an address; "invalid_argument" for what is not a unix socket's. */
+export function socketPath(address: string): string {
+  const path = address.startsWith("unix://") ? address.slice("unix://".length) : address;
+  if (path.startsWith("/")) return path;
+  throw new BerthError(
+    "invalid_argument",
+    `address: found ${JSON.stringify(address)}, expected unix:///absolute/path.sock`,
+  );
+}

@@ -1,0 +1,149 @@
+/** Containers: what is to be run, kept by the daemon; a task is what runs. */
+
+import * as api from "@berth/api/containers";
+import { isCode } from "@berth/base";
+import type { CallOptions, Connection } from "@berth/grpc/client";
+import { parseJson, type Spec, stringifyJson } from "@berth/oci";
+import { packJson, SPEC_TYPE } from "./any.ts";
+import { type Task, type TaskIO, Tasks } from "./tasks.ts";
+import { dateOf } from "./time.ts";
+
+/** Name of berth's runtime in container records. */
+export const RUNTIME = "io.containerd.berth.v1";
+
+/** A container to be made. */
+export interface NewContainer {
+  id: string;
+  spec: Spec;
+  image?: string;
+  labels?: Record<string, string>;
+  snapshotter?: string;
+  snapshotKey?: string;
+  runtime?: string;
+}
+
+/** A container record. */
+export class Container {
+  readonly #connection: Connection;
+  readonly #record: api.Container;
+
+  constructor(connection: Connection, record: api.Container) {
+    this.#connection = connection;
+    this.#record = record;
+  }
+
+  get id(): string {
+    return this.#record.id;
+  }
+  get labels(): Readonly<Record<string, string>> {
+    return this.#record.labels;
+  }
+  /** Name of the image it was made from; "" when there is none. */
+  get image(): string {
+    return this.#record.image;
+  }
+  get snapshotter(): string {
+    return this.#record.snapshotter;
+  }
+  get snapshotKey(): string {
+    return this.#record.snapshotKey;
+  }
+  get runtime(): string {
+    return this.#record.runtime?.name ?? "";
+  }
+  get createdAt(): Date | undefined {
+    return dateOf(this.#record.createdAt);
+  }
+  get updatedAt(): Date | undefined {
+    return dateOf(this.#record.updatedAt);
+  }
+
+  /** The runtime spec it was made with. */
+  spec(): Spec {
+    const text = new TextDecoder().decode(this.#record.spec?.value ?? new Uint8Array());
+    return parseJson(text, `spec of container ${this.id}`) as Spec;
+  }
+
+  /** Makes a task: the container is set up but its process waits for `start`. */
+  async newTask(io: TaskIO, options?: CallOptions): Promise<Task> {
+    return new Tasks(this.#connection).create(this.id, io, options);
+  }
+
+  /** The container's task; undefined when there is none. */
+  async task(options?: CallOptions): Promise<Task | undefined> {
+    try {
+      return await new Tasks(this.#connection).get(this.id, options);
+    } catch (error) {
+      if (isCode(error, "not_found")) return undefined;
+      throw error;
+    }
+  }
+
+  /** Replaces all labels. */
+  async setLabels(labels: Record<string, string>, options?: CallOptions): Promise<void> {
+    await this.#connection
+      .client(api.Containers)
+      .update({ container: { id: this.id, labels }, updateMask: { paths: ["labels"] } }, options);
+  }
+
+  /** Replaces the spec; takes effect with the next task. Gives the container as it is then. */
+  async setSpec(spec: Spec, options?: CallOptions): Promise<Container> {
+    const { container } = await this.#connection.client(api.Containers).update(
+      {
+        container: { id: this.id, spec: packJson(SPEC_TYPE, stringifyJson(spec)) },
+        updateMask: { paths: ["spec"] },
+      },
+      options,
+    );
+    return new Container(this.#connection, container!);
+  }
+
+  /** Deletes the record; its task and snapshot must be gone or are left to their own. */
+  async delete(options?: CallOptions): Promise<void> {
+    await this.#connection.client(api.Containers).delete({ id: this.id }, options);
+  }
+}
+
+/** The Containers service. */
+export class Containers {
+  readonly #connection: Connection;
+
+  constructor(connection: Connection) {
+    this.#connection = connection;
+  }
+
+  /** The service as it is on the wire. */
+  get raw() {
+    return this.#connection.client(api.Containers);
+  }
+
+  /** All containers that any of the filters matches; all without filters. */
+  async list(filters: string[] = [], options?: CallOptions): Promise<Container[]> {
+    const { containers } = await this.raw.list({ filters }, options);
+    return containers.map((record) => new Container(this.#connection, record));
+  }
+
+  /** The container of exactly that id; "not_found" when there is none. */
+  async get(id: string, options?: CallOptions): Promise<Container> {
+    return new Container(this.#connection, (await this.raw.get({ id }, options)).container!);
+  }
+
+  /** Makes a record; "already_exists" when the id is taken. */
+  async create(wanted: NewContainer, options?: CallOptions): Promise<Container> {
+    const { container } = await this.raw.create(
+      {
+        container: {
+          id: wanted.id,
+          labels: wanted.labels ?? {},
+          image: wanted.image ?? "",
+          runtime: { name: wanted.runtime ?? RUNTIME },
+          spec: packJson(SPEC_TYPE, stringifyJson(wanted.spec)),
+          snapshotter: wanted.snapshotter ?? "",
+          snapshotKey: wanted.snapshotKey ?? "",
+        },
+      },
+      options,
+    );
+    return new Container(this.#connection, container!);
+  }
+}

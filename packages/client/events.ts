@@ -1,0 +1,62 @@
+/** Events of the daemon. */
+import * as api from "@berth/api/events";
+import type * as types from "@berth/api/types";
+import type { CallOptions, Connection } from "@berth/grpc/client";
+import { type DescMessage, fromBinary, type Message } from "@bufbuild/protobuf";
+import { typeOf } from "./any.ts";
+import { dateOf } from "./time.ts";
+
+/** One event. */
+export interface DaemonEvent {
+  /** For instance "/tasks/exit". */
+  topic: string;
+  namespace: string;
+  timestamp: Date | undefined;
+  /** Name of the message type, for instance "containerd.events.TaskExit". */
+  type: string;
+  /** The decoded message; undefined for a type this library does not know. */
+  event: Message | undefined;
+}
+
+/** The Events service. */
+export class Events {
+  readonly #connection: Connection;
+
+  constructor(connection: Connection) {
+    this.#connection = connection;
+  }
+
+  /**
+   * Events from now on, of all namespaces unless a filter says otherwise. Filters are containerd's, for
+   * instance `topic=="/tasks/exit"`; an event that any of them matches is sent. Ends when `signal` aborts.
+   */
+  async *subscribe(filters: string[] = [], options: CallOptions = {}): AsyncGenerator<DaemonEvent> {
+    const known = await knownTypes();
+    const service = this.#connection.client(api.Events);
+    for await (const envelope of service.subscribe({ filters }, options)) yield decode(envelope, known);
+  }
+}
+
+function decode(envelope: types.Envelope, known: ReadonlyMap<string, DescMessage>): DaemonEvent {
+  const type = envelope.event === undefined ? "" : typeOf(envelope.event);
+  const desc = known.get(type);
+  return {
+    topic: envelope.topic,
+    namespace: envelope.namespace,
+    timestamp: dateOf(envelope.timestamp),
+    type,
+    event: desc && envelope.event ? fromBinary(desc, envelope.event.value) : undefined,
+  };
+}
+
+// Loaded late: most programs never subscribe.
+async function knownTypes(): Promise<Map<string, DescMessage>> {
+  const [{ file_containerd_events_events: file }, images] = await Promise.all([
+    import("@berth/api/eventTypes"),
+    import("@berth/api/images"),
+  ]);
+  const found = new Map<string, DescMessage>(file.messages.map((desc) => [desc.typeName, desc]));
+  for (const desc of [images.ImageCreateSchema, images.ImageUpdateSchema, images.ImageDeleteSchema])
+    found.set(desc.typeName, desc);
+  return found;
+}

@@ -1,0 +1,8 @@
+/** How a process ended. */
+
+/** Exit of a process. */
+export interface ExitStatus {
+  /** Exit code, or 128 + signal. */
+  code: number;
+  exitedAt: Date | undefined;
+}

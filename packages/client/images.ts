@@ -1,0 +1,353 @@
+/** Images: names for content, and how they come and go. */
+
+import * as api from "@berth/api/images";
+import { BerthError, isCode } from "@berth/base";
+import type { CallOptions, Connection } from "@berth/grpc/client";
+import {
+  type Descriptor,
+  type ImageConfig,
+  type Index,
+  isIndexType,
+  type Manifest,
+  type Platform,
+} from "@berth/oci";
+import { pack } from "./any.ts";
+import { Content } from "./content.ts";
+import { chainId } from "./digest.ts";
+import { nodePlatform } from "./platform.ts";
+import { dateOf } from "./time.ts";
+import type { OnProgress } from "./transfer.ts";
+
+/** An image record. */
+export interface Image {
+  name: string;
+  labels: Record<string, string>;
+  target: Descriptor;
+  createdAt: Date | undefined;
+  updatedAt: Date | undefined;
+}
+
+/** An image for one platform, with its documents. */
+export interface ResolvedImage {
+  image: Image;
+  manifest: Manifest;
+  manifestDigest: string;
+  config: ImageConfig;
+  configDigest: string;
+  /** Name of the snapshot that holds all layers; "" for an image without layers. */
+  chainId: string;
+}
+
+/** How to pull. */
+export interface PullOptions extends CallOptions {
+  /** Speak http instead of https. */
+  plainHttp?: boolean;
+  /** Default: this machine's. */
+  platform?: Platform;
+  /** Where to unpack; "" to only fetch. */
+  snapshotter?: string;
+  onProgress?: OnProgress | undefined;
+}
+
+/** The Images service, and the transfers that concern images. */
+export class Images {
+  readonly #connection: Connection;
+  readonly #content: Content;
+  readonly #snapshotter: string;
+
+  constructor(connection: Connection, snapshotter: string) {
+    this.#connection = connection;
+    this.#content = new Content(connection);
+    this.#snapshotter = snapshotter;
+  }
+
+  /** The service as it is on the wire. */
+  get raw() {
+    return this.#connection.client(api.Images);
+  }
+
+  /** All images that any of the filters matches; all without filters. */
+  async list(filters: string[] = [], options?: CallOptions): Promise<Image[]> {
+    const { images } = await this.raw.list({ filters }, options);
+    return images.map(imageOf);
+  }
+
+  /** The image of exactly that name; "not_found" when there is none. */
+  async get(name: string, options?: CallOptions): Promise<Image> {
+    return imageOf((await this.raw.get({ name }, options)).image!);
+  }
+
+  /** Removes a name; with `sync` what only it kept is collected before this returns. */
+  async remove(name: string, options: CallOptions & { sync?: boolean } = {}): Promise<void> {
+    await this.raw.delete({ name, sync: options.sync ?? false }, options);
+  }
+
+  /** Gives an image a second name, taking the name from another image if need be. */
+  async tag(source: string, target: string, options?: CallOptions): Promise<Image> {
+    const found = (await this.raw.get({ name: source }, options)).image!;
+    const image = { name: target, labels: found.labels, target: found.target! };
+    try {
+      return imageOf((await this.raw.create({ image }, options)).image!);
+    } catch (error) {
+      if (!isCode(error, "already_exists")) throw error;
+    }
+    return imageOf(
+      (await this.raw.update({ image, updateMask: { paths: ["target", "labels"] } }, options)).image!,
+    );
+  }
+
+  /** Fetches an image by its full reference and unpacks it. */
+  async pull(reference: string, options: PullOptions = {}): Promise<Image> {
+    const {
+      plainHttp,
+      platform = nodePlatform(),
+      snapshotter = this.#snapshotter,
+      onProgress,
+      ...call
+    } = options;
+    const [{ transfer }, types] = await Promise.all([
+      import("./transfer.ts"),
+      import("@berth/api/transferTypes"),
+    ]);
+    const wire = wirePlatform(platform);
+    await transfer(
+      this.#connection,
+      pack(types.OCIRegistrySchema, {
+        reference,
+        resolver: { defaultScheme: plainHttp ? "http" : "" },
+      }),
+      pack(types.ImageStoreSchema, {
+        name: reference,
+        platforms: [wire],
+        unpacks: snapshotter === "" ? [] : [{ platform: wire, snapshotter }],
+      }),
+      { ...call, onProgress },
+    );
+    return this.get(reference, call);
+  }
+
+  /** Sends an image to a registry, under `reference`. */
+  async push(
+    name: string,
+    reference: string,
+    options: CallOptions & { plainHttp?: boolean; onProgress?: OnProgress | undefined } = {},
+  ): Promise<void> {
+    const { plainHttp, onProgress, ...call } = options;
+    const [{ transfer }, types] = await Promise.all([
+      import("./transfer.ts"),
+      import("@berth/api/transferTypes"),
+    ]);
+    await transfer(
+      this.#connection,
+      pack(types.ImageStoreSchema, { name, platforms: [wirePlatform(nodePlatform())] }),
+      pack(types.OCIRegistrySchema, { reference, resolver: { defaultScheme: plainHttp ? "http" : "" } }),
+      { ...call, onProgress },
+    );
+  }
+
+  /** Reads an OCI or docker archive and unpacks what it holds; gives the images that came or changed. */
+  async load(
+    archive: AsyncIterable<Uint8Array>,
+    options: CallOptions & { onProgress?: OnProgress | undefined; snapshotter?: string } = {},
+  ): Promise<Image[]> {
+    const { onProgress, snapshotter = this.#snapshotter, ...call } = options;
+    const [{ transfer }, types, streams] = await Promise.all([
+      import("./transfer.ts"),
+      import("@berth/api/transferTypes"),
+      import("./streams.ts"),
+    ]);
+    const before = new Map((await this.list([], call)).map((image) => [image.name, stampOf(image)]));
+    const id = streams.streamId("import");
+    const stream = await streams.openStream(this.#connection, id);
+    const prefix = `import-${new Date().toISOString().slice(0, 10)}`;
+    const platform = wirePlatform(nodePlatform());
+    const saved = new Set<string>();
+    const abort = new AbortController();
+    const signal = call.signal ? AbortSignal.any([call.signal, abort.signal]) : abort.signal;
+    let broken: unknown;
+    const sending = streams.sendData(stream, archive).catch((error) => {
+      broken = error;
+      abort.abort(BerthError.from(error));
+    });
+    try {
+      await transfer(
+        this.#connection,
+        pack(types.ImageImportStreamSchema, { stream: id }),
+        pack(types.ImageStoreSchema, {
+          name: prefix,
+          platforms: [platform],
+          extraReferences: [
+            { name: prefix, isPrefix: true, allowOverwrite: true, addDigest: true, skipNamedDigest: true },
+          ],
+          unpacks: snapshotter === "" ? [] : [{ platform, snapshotter }],
+        }),
+        {
+          ...call,
+          signal,
+          onProgress: (step) => {
+            if (step.event === "saved") saved.add(step.name);
+            onProgress?.(step);
+          },
+        },
+      );
+      await sending;
+    } catch (error) {
+      // An archive that could not be read says more than the cancellation that followed.
+      throw broken instanceof BerthError && broken.code !== "unavailable" ? broken : error;
+    } finally {
+      stream.cancel();
+    }
+    const after = await this.list([], call);
+    return after.filter((image) => saved.has(image.name) || before.get(image.name) !== stampOf(image));
+  }
+
+  /** The bytes of an OCI archive (which docker can read too) of the named images. */
+  async *save(names: readonly string[], options: CallOptions = {}): AsyncGenerator<Uint8Array> {
+    const [{ transfer }, types, streams] = await Promise.all([
+      import("./transfer.ts"),
+      import("@berth/api/transferTypes"),
+      import("./streams.ts"),
+    ]);
+    const id = streams.streamId("export");
+    const stream = await streams.openStream(this.#connection, id);
+    const platforms = [wirePlatform(nodePlatform())];
+    const done = transfer(
+      this.#connection,
+      pack(types.ImageStoreSchema, {
+        name: names.length === 1 ? names[0]! : "",
+        platforms,
+        extraReferences: names.length === 1 ? [] : names.map((name) => ({ name })),
+      }),
+      pack(types.ImageExportStreamSchema, { stream: id, platforms }),
+      options,
+    );
+    // A failed transfer ends the stream; its error is what is thrown, below.
+    const failed = done.then(
+      () => undefined,
+      (error: unknown) => {
+        stream.cancel();
+        return error;
+      },
+    );
+    try {
+      yield* streams.receiveData(stream);
+    } catch (error) {
+      throw (await failed) ?? error;
+    } finally {
+      stream.cancel();
+    }
+    const error = await failed;
+    if (error) throw error;
+  }
+
+  /** Unpacks an image that is stored but not unpacked yet, layer by layer. */
+  async unpack(resolved: ResolvedImage, options: CallOptions = {}): Promise<void> {
+    const [{ Diff }, { Snapshots }] = await Promise.all([
+      import("@berth/api/diff"),
+      import("./snapshots.ts"),
+    ]);
+    const snapshots = new Snapshots(this.#connection, this.#snapshotter);
+    const diff = this.#connection.client(Diff);
+    const diffIds = resolved.config.rootfs?.diff_ids ?? [];
+    for (const [i, layer] of resolved.manifest.layers.entries()) {
+      const name = chainId(diffIds.slice(0, i + 1));
+      if (await exists(snapshots.stat(name, options))) continue;
+      const key = `extract-${process.pid}-${Date.now()} ${name}`;
+      const mounts = await snapshots.prepare(key, chainId(diffIds.slice(0, i)), {}, options);
+      try {
+        const { applied } = await diff.apply(
+          {
+            diff: { mediaType: layer.mediaType, digest: layer.digest, size: BigInt(layer.size) },
+            mounts,
+          },
+          options,
+        );
+        if (applied?.digest !== diffIds[i])
+          throw new BerthError(
+            "data_loss",
+            `layer ${layer.digest} unpacks to ${applied?.digest}, not ${diffIds[i]}`,
+          );
+        await snapshots.commit(name, key);
+      } catch (error) {
+        await snapshots.remove(key).catch(() => {});
+        // Somebody else was faster.
+        if (!isCode(error, "already_exists")) throw error;
+      }
+    }
+  }
+
+  /** Reads an image's manifest and config for a platform (default: this machine's). */
+  async resolve(
+    image: Image,
+    platform: Platform = nodePlatform(),
+    options?: CallOptions,
+  ): Promise<ResolvedImage> {
+    let target = image.target;
+    // An index may list indexes; deeper than this is no image anybody made.
+    for (let depth = 0; isIndexType(target.mediaType) && depth < 4; depth++) {
+      const index = await this.#content.readJson<Index>(target.digest, options);
+      const fitting = choose(index.manifests, platform);
+      if (!fitting)
+        throw new BerthError(
+          "not_found",
+          `image ${image.name} has no variant for ${platform.os}/${platform.architecture}`,
+          { hint: "Choose an image that is built for this machine." },
+        );
+      target = fitting;
+    }
+    const manifest = await this.#content.readJson<Manifest>(target.digest, options);
+    const config = await this.#content.readJson<ImageConfig>(manifest.config.digest, options);
+    return {
+      image,
+      manifest,
+      manifestDigest: target.digest,
+      config,
+      configDigest: manifest.config.digest,
+      chainId: chainId(config.rootfs?.diff_ids ?? []),
+    };
+  }
+}
+
+async function exists(look: Promise<unknown>): Promise<boolean> {
+  try {
+    await look;
+    return true;
+  } catch (error) {
+    if (isCode(error, "not_found")) return false;
+    throw error;
+  }
+}
+
+function choose(manifests: readonly Descriptor[], platform: Platform): Descriptor | undefined {
+  const fits = (d: Descriptor) =>
+    d.platform === undefined ||
+    (d.platform.os === platform.os && d.platform.architecture === platform.architecture);
+  const fitting = manifests.filter(fits);
+  return (
+    fitting.find((d) => platform.variant !== undefined && d.platform?.variant === platform.variant) ??
+    fitting.find((d) => d.platform !== undefined) ??
+    fitting[0]
+  );
+}
+
+function wirePlatform(platform: Platform) {
+  return { os: platform.os, architecture: platform.architecture, variant: platform.variant ?? "" };
+}
+
+const stampOf = (image: Image): string => `${image.target.digest}@${image.updatedAt?.getTime() ?? 0}`;
+
+function imageOf(image: api.Image): Image {
+  const target = image.target!;
+  return {
+    name: image.name,
+    labels: image.labels,
+    target: {
+      mediaType: target.mediaType,
+      digest: target.digest,
+      size: Number(target.size),
+      ...(Object.keys(target.annotations).length > 0 ? { annotations: target.annotations } : {}),
+    },
+    createdAt: dateOf(image.createdAt),
+    updatedAt: dateOf(image.updatedAt),
+  };
+}

@@ -1,0 +1,32 @@
+/** Namespaces: separate sets of images, containers and all else. */
+import * as api from "@berth/api/namespaces";
+import type { CallOptions, Connection } from "@berth/grpc/client";
+
+/** The Namespaces service. */
+export class Namespaces {
+  readonly #connection: Connection;
+
+  constructor(connection: Connection) {
+    this.#connection = connection;
+  }
+
+  /** The service as it is on the wire. */
+  get raw() {
+    return this.#connection.client(api.Namespaces);
+  }
+
+  /** Names and labels of all namespaces. */
+  async list(options?: CallOptions): Promise<{ name: string; labels: Record<string, string> }[]> {
+    return (await this.raw.list({}, options)).namespaces.map(({ name, labels }) => ({ name, labels }));
+  }
+
+  /** Makes a namespace; "already_exists" when the name is taken. */
+  async create(name: string, labels: Record<string, string> = {}, options?: CallOptions): Promise<void> {
+    await this.raw.create({ namespace: { name, labels } }, options);
+  }
+
+  /** Deletes an empty namespace. */
+  async delete(name: string, options?: CallOptions): Promise<void> {
+    await this.raw.delete({ name }, options);
+  }
+}

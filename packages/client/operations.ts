@@ -1,0 +1,68 @@
+/** What the daemon does and did: berth's own service, which other daemons do not have. */
+import * as api from "@berth/api/berth";
+import type { CallOptions, Connection } from "@berth/grpc/client";
+import { dateOf } from "./time.ts";
+
+/** A timed part of an operation. */
+export interface OperationStage {
+  name: string;
+  facts: Record<string, string>;
+  startedAt: Date | undefined;
+  /** Milliseconds since the operation's begin. */
+  offsetMs: number;
+  elapsedMs: number;
+  inFlight: boolean;
+  /** "" when it went well. */
+  error: string;
+  stages: OperationStage[];
+}
+
+/** One request the daemon worked on. */
+export interface Operation {
+  namespace: string;
+  elapsedMs: number;
+  inFlight: boolean;
+  root: OperationStage;
+}
+
+/** The Operations service. */
+export class Operations {
+  readonly #connection: Connection;
+
+  constructor(connection: Connection) {
+    this.#connection = connection;
+  }
+
+  /** What is in flight, oldest first. */
+  async list(options?: CallOptions): Promise<Operation[]> {
+    const { operations } = await this.#connection.client(api.Operations).list({}, options);
+    return operations.flatMap(operationOf);
+  }
+
+  /** Recorded operations that concern a container, newest first. */
+  async trace(containerId: string, limit = 0, options?: CallOptions): Promise<Operation[]> {
+    const { operations } = await this.#connection
+      .client(api.Operations)
+      .trace({ containerId, limit }, options);
+    return operations.flatMap(operationOf);
+  }
+}
+
+function operationOf(operation: api.Operation): Operation[] {
+  if (!operation.root) return [];
+  const { namespace, elapsedMs, inFlight } = operation;
+  return [{ namespace, elapsedMs, inFlight, root: stageOf(operation.root) }];
+}
+
+function stageOf(stage: api.Stage): OperationStage {
+  return {
+    name: stage.name,
+    facts: stage.facts,
+    startedAt: dateOf(stage.startedAt),
+    offsetMs: stage.offsetMs,
+    elapsedMs: stage.elapsedMs,
+    inFlight: stage.inFlight,
+    error: stage.error,
+    stages: stage.stages.map(stageOf),
+  };
+}

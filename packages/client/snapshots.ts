@@ -1,0 +1,92 @@
+/** Snapshots: the layers of root file systems. */
+import * as api from "@berth/api/snapshots";
+import type * as types from "@berth/api/types";
+import type { CallOptions, Connection } from "@berth/grpc/client";
+
+/** A mount, as mount(2) would take it. */
+export type SnapshotMount = Pick<types.Mount, "type" | "source" | "target" | "options">;
+
+/** What a snapshotter knows of a snapshot. */
+export interface SnapshotInfo {
+  name: string;
+  parent: string;
+  kind: "view" | "active" | "committed" | "unknown";
+  labels: Record<string, string>;
+}
+
+/** The Snapshots service, for one snapshotter. */
+export class Snapshots {
+  readonly #connection: Connection;
+  readonly snapshotter: string;
+
+  constructor(connection: Connection, snapshotter: string) {
+    this.#connection = connection;
+    this.snapshotter = snapshotter;
+  }
+
+  /** The service as it is on the wire. */
+  get raw() {
+    return this.#connection.client(api.Snapshots);
+  }
+
+  /** Makes a writable snapshot on top of `parent` ("" for none). "already_exists" when the key is taken. */
+  async prepare(
+    key: string,
+    parent: string,
+    labels: Record<string, string> = {},
+    options?: CallOptions,
+  ): Promise<SnapshotMount[]> {
+    const { snapshotter } = this;
+    return (await this.raw.prepare({ snapshotter, key, parent, labels }, options)).mounts;
+  }
+
+  /** Makes a read-only snapshot of `parent`. */
+  async view(
+    key: string,
+    parent: string,
+    labels: Record<string, string> = {},
+    options?: CallOptions,
+  ): Promise<SnapshotMount[]> {
+    const { snapshotter } = this;
+    return (await this.raw.view({ snapshotter, key, parent, labels }, options)).mounts;
+  }
+
+  /** The mounts of an active or view snapshot. */
+  async mounts(key: string, options?: CallOptions): Promise<SnapshotMount[]> {
+    return (await this.raw.mounts({ snapshotter: this.snapshotter, key }, options)).mounts;
+  }
+
+  /** Makes an active snapshot a parent for others, under `name`. */
+  async commit(name: string, key: string, labels: Record<string, string> = {}): Promise<void> {
+    await this.raw.commit({ snapshotter: this.snapshotter, name, key, labels });
+  }
+
+  /** Facts of a snapshot; "not_found" when it is not there. */
+  async stat(key: string, options?: CallOptions): Promise<SnapshotInfo> {
+    const { info } = await this.raw.stat({ snapshotter: this.snapshotter, key }, options);
+    return snapshotInfo(info!);
+  }
+
+  /** Bytes and inodes a snapshot alone takes. */
+  async usage(key: string, options?: CallOptions): Promise<{ size: number; inodes: number }> {
+    const { size, inodes } = await this.raw.usage({ snapshotter: this.snapshotter, key }, options);
+    return { size: Number(size), inodes: Number(inodes) };
+  }
+
+  /** All snapshots that any of the filters matches. */
+  async *list(filters: string[] = [], options?: CallOptions): AsyncGenerator<SnapshotInfo> {
+    for await (const { info } of this.raw.list({ snapshotter: this.snapshotter, filters }, options))
+      yield* info.map(snapshotInfo);
+  }
+
+  /** Removes a snapshot that nothing stands on. */
+  async remove(key: string, options?: CallOptions): Promise<void> {
+    await this.raw.remove({ snapshotter: this.snapshotter, key }, options);
+  }
+}
+
+const KINDS = ["unknown", "view", "active", "committed"] as const;
+
+function snapshotInfo(info: api.Info): SnapshotInfo {
+  return { name: info.name, parent: info.parent, kind: KINDS[info.kind] ?? "unknown", labels: info.labels };
+}

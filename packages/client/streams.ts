@@ -1,0 +1,117 @@
+/**
+ * Streams of the Streaming service, which the Transfer service uses for progress and for data of archives. Data
+ * is under containerd's window protocol: the receiver says how many bytes it will take.
+ */
+import { randomBytes } from "node:crypto";
+import * as api from "@berth/api/streaming";
+import * as transfer from "@berth/api/transferTypes";
+import { BerthError } from "@berth/base";
+import type { Connection } from "@berth/grpc/client";
+import type { Any } from "@bufbuild/protobuf/wkt";
+import { type PackedAny, pack, unpack } from "./any.ts";
+
+/** A stream's name for the daemon; `prefix` shows up in its log. */
+export function streamId(prefix: string): string {
+  return `${prefix}-${Date.now()}-${randomBytes(6).toString("hex")}`;
+}
+
+/** One open stream. */
+export interface OpenStream {
+  send(message: PackedAny): void;
+  /** Messages of the daemon. */
+  received: AsyncIterator<Any>;
+  /** Says that nothing more will be sent. */
+  end(): void;
+  /** Gives the stream up. */
+  cancel(): void;
+}
+
+/** Opens a stream under a name and waits until the daemon knows it. */
+export async function openStream(connection: Connection, id: string): Promise<OpenStream> {
+  const outgoing = new Outgoing();
+  const abort = new AbortController();
+  outgoing.push(pack(api.StreamInitSchema, { id }));
+  const service = connection.client(api.Streaming);
+  const received = service.stream(outgoing, { signal: abort.signal })[Symbol.asyncIterator]();
+  const first = await received.next();
+  if (first.done) throw new BerthError("unavailable", `the daemon closed the stream ${id} at once`);
+  return {
+    send: (message) => outgoing.push(message),
+    received,
+    end: () => outgoing.end(),
+    cancel: () => abort.abort(),
+  };
+}
+
+// What is to be sent, as the call wants it.
+class Outgoing implements AsyncIterable<PackedAny> {
+  readonly #queue: PackedAny[] = [];
+  #ended = false;
+  #wake: (() => void) | undefined;
+
+  push(message: PackedAny): void {
+    this.#queue.push(message);
+    this.#wake?.();
+  }
+  end(): void {
+    this.#ended = true;
+    this.#wake?.();
+  }
+  async *[Symbol.asyncIterator](): AsyncGenerator<PackedAny> {
+    for (;;) {
+      const message = this.#queue.shift();
+      if (message !== undefined) yield message;
+      else if (this.#ended) return;
+      else
+        await new Promise<void>((resolve) => {
+          this.#wake = resolve;
+        });
+    }
+  }
+}
+
+const CHUNK = 32 * 1024;
+const WINDOW = 16 * CHUNK;
+
+/** Sends all of `source` within the daemon's window, then ends the stream. */
+export async function sendData(stream: OpenStream, source: AsyncIterable<Uint8Array>): Promise<void> {
+  let window = 0;
+  const more = async () => {
+    const message = await stream.received.next();
+    if (message.done) throw new BerthError("unavailable", "the daemon stopped reading the archive");
+    window += unpack(message.value, transfer.WindowUpdateSchema)?.update ?? 0;
+  };
+  try {
+    for await (const chunk of source)
+      for (let at = 0; at < chunk.length; ) {
+        while (window <= 0) await more();
+        const part = chunk.subarray(at, at + Math.min(CHUNK, window));
+        stream.send(pack(transfer.DataSchema, { data: part }));
+        window -= part.length;
+        at += part.length;
+      }
+  } finally {
+    stream.end();
+  }
+}
+
+/** Yields the daemon's data until it ends the stream. */
+export async function* receiveData(stream: OpenStream): AsyncGenerator<Uint8Array> {
+  let window = 0;
+  try {
+    for (;;) {
+      if (window < WINDOW / 2) {
+        stream.send(pack(transfer.WindowUpdateSchema, { update: WINDOW }));
+        window += WINDOW;
+      }
+      const message = await stream.received.next();
+      if (message.done) return;
+      const data = unpack(message.value, transfer.DataSchema)?.data;
+      if (data === undefined) continue;
+      window -= data.length;
+      yield data;
+    }
+  } finally {
+    stream.end();
+  }
+}

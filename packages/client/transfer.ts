@@ -1,0 +1,66 @@
+/** Transfers of images: between a registry, an archive and the daemon's store, with progress. */
+import * as api from "@berth/api/transfer";
+import * as types from "@berth/api/transferTypes";
+import type { CallOptions, Connection } from "@berth/grpc/client";
+import { type PackedAny, unpack } from "./any.ts";
+import { openStream, streamId } from "./streams.ts";
+
+/** One step of a transfer. */
+export interface Progress {
+  /** What happens: "resolving", "fetching", "downloading", "complete", "extracting", "saved", ... */
+  event: string;
+  /** The blob or image it is about. */
+  name: string;
+  /** Bytes done and to be done; 0 where nothing is counted. */
+  progress: number;
+  total: number;
+  /** Digest of the blob, where there is one. */
+  digest: string | undefined;
+}
+
+/** Called for each step, in order. */
+export type OnProgress = (step: Progress) => void;
+
+/**
+ * Asks the daemon for a transfer and waits for its end. Progress goes to `onProgress`; what the callback throws
+ * ends the transfer.
+ */
+export async function transfer(
+  connection: Connection,
+  source: PackedAny,
+  destination: PackedAny,
+  options: CallOptions & { onProgress?: OnProgress | undefined } = {},
+): Promise<void> {
+  const { onProgress, ...call } = options;
+  const service = connection.client(api.Transfer);
+  if (!onProgress) {
+    await service.transfer({ source, destination }, call);
+    return;
+  }
+  const id = streamId("progress");
+  const stream = await openStream(connection, id);
+  const reading = (async () => {
+    for (;;) {
+      const message = await stream.received.next();
+      if (message.done) return;
+      const step = unpack(message.value, types.ProgressSchema);
+      if (step)
+        onProgress({
+          event: step.event,
+          name: step.name,
+          progress: Number(step.progress),
+          total: Number(step.total),
+          digest: step.desc?.digest,
+        });
+    }
+  })();
+  // A progress stream that breaks is no reason for a transfer to fail.
+  reading.catch(() => {});
+  try {
+    await service.transfer({ source, destination, options: { progressStream: id } }, call);
+    stream.end();
+    await Promise.race([reading.catch(() => {}), new Promise((resolve) => setTimeout(resolve, 500).unref())]);
+  } finally {
+    stream.cancel();
+  }
+}
