@@ -1,0 +1,94 @@
+/** Timing whole commands and calls side by side, and tables of the results. */
+import { linux } from "@berth/sys";
+
+/** Times in milliseconds. */
+export interface Figures {
+  median: number;
+  min: number;
+}
+
+export function figures(times: readonly number[]): Figures {
+  const sorted = [...times].sort((a, b) => a - b);
+  return { median: sorted[Math.floor(sorted.length / 2)]!, min: sorted[0]! };
+}
+
+/**
+ * Runs a program to its end with posix_spawn: what is timed is the program, not our fork. Waited for on a thread, so that
+ * the daemons' logs are read meanwhile: a full pipe would stop them.
+ */
+export async function runProgram(argv: readonly string[]): Promise<{ ms: number; code: number }> {
+  const nothing = linux.syscall(
+    "openat",
+    "/dev/null",
+    linux.AT_FDCWD,
+    "/dev/null",
+    linux.O_RDWR | linux.O_CLOEXEC,
+    0,
+  );
+  const status = new Int32Array(1);
+  const begin = performance.now();
+  const pid = linux.spawn({
+    path: argv[0]!,
+    argv,
+    env: ["PATH=/usr/sbin:/usr/bin:/sbin:/bin"],
+    fds: [nothing, nothing, nothing],
+  });
+  await linux.syscallAsync("wait4", undefined, pid, status, 0, null);
+  const ms = performance.now() - begin;
+  linux.close(nothing);
+  return { ms, code: linux.exitCodeOf(status[0]!) };
+}
+
+/** One contender of a comparison; `once` does the work and may throw. */
+export interface Contender {
+  name: string;
+  once(round: number): number | Promise<number>;
+}
+
+/**
+ * Lets every contender do the work in turn, round after round, so that a drift of the machine meets all alike. The
+ * first `warmup` rounds do not count: a daemon is measured as it is for most of its life.
+ */
+export async function compare(
+  contenders: readonly Contender[],
+  rounds: number,
+  warmup = 2,
+): Promise<Map<string, Figures | string>> {
+  const times = new Map<string, number[]>(contenders.map((c) => [c.name, []]));
+  const broken = new Map<string, string>();
+  for (let round = -warmup; round < rounds; round++) {
+    for (const { name, once } of contenders) {
+      if (broken.has(name)) continue;
+      try {
+        const ms = await once(round + warmup);
+        if (round >= 0) times.get(name)!.push(ms);
+      } catch (error) {
+        broken.set(name, (error as Error).message);
+      }
+    }
+  }
+  return new Map(contenders.map(({ name }) => [name, broken.get(name) ?? figures(times.get(name)!)]));
+}
+
+const cell = (result: Figures | string | undefined) =>
+  result === undefined
+    ? "-"
+    : typeof result === "string"
+      ? `fails: ${result.slice(0, 40)}`
+      : `${result.median.toFixed(1)} (${result.min.toFixed(1)})`;
+
+/** One row of a table in Markdown: the work, each contender's median (minimum), and our ratio to each other. */
+export function row(work: string, ours: string, results: ReadonlyMap<string, Figures | string>): string {
+  const own = results.get(ours);
+  const ratios = [...results].flatMap(([name, other]) =>
+    name === ours || typeof other === "string" || own === undefined || typeof own === "string"
+      ? []
+      : [`${(own.median / other.median).toFixed(2)} of ${name}`],
+  );
+  return `| ${work} | ${[...results.values()].map(cell).join(" | ")} | ${ratios.join(", ") || "-"} |`;
+}
+
+/** The head of such a table. */
+export function head(names: readonly string[]): string {
+  return `| ms, median (min) | ${names.join(" | ")} | ratio of medians |\n|${"---|".repeat(names.length + 2)}`;
+}

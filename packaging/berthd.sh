@@ -1,0 +1,8 @@
+#!/bin/sh
+# Starts berthd on the Node that came with it. Small heaps: the daemon holds little, and returns what it does not need.
+here=$(dirname "$(readlink -f "$0")")
+export BERTH_LIB="${BERTH_LIB:-$here/../lib/berth}"
+# Waiting for berth-init occupies a thread each: as many as containers may start at once.
+export UV_THREADPOOL_SIZE="${UV_THREADPOOL_SIZE:-16}"
+exec "$BERTH_LIB/node" --max-semi-space-size=1 --max-old-space-size=128 --disable-warning=ExperimentalWarning \
+  "$BERTH_LIB/berthd.mjs" "$@"

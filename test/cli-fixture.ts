@@ -1,0 +1,162 @@
+/** A daemon of its own with an image made of Debian's busybox, and the built `berth` to talk to it. */
+import { type ChildProcess, spawn } from "node:child_process";
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { makeImage, ociArchive, tar } from "./engine-image.ts";
+
+const BIN = join(import.meta.dirname, "../bin");
+
+/** What a command did. */
+export interface Ran {
+  code: number;
+  out: string;
+  err: string;
+}
+
+/** How to run a command. */
+export interface RunOptions {
+  input?: string | Buffer;
+  /** Milliseconds until it is killed; a test that hangs must fail. */
+  timeout?: number;
+  env?: Record<string, string>;
+}
+
+/** A running daemon. */
+export interface Cli {
+  folder: string;
+  address: string;
+  /** Runs `berth` with these arguments. */
+  berth(args: string[], options?: RunOptions): Promise<Ran>;
+  /** Starts `berth`; gives the process and the promise of its exit code. */
+  start(args: string[]): { child: ChildProcess; closed: Promise<number | null> };
+  /** Kills the daemon without warning and starts another one on the same directories. */
+  crash(): Promise<void>;
+  /** Removes every container, stops the daemon, and tells what was left behind. */
+  close(): Promise<string[]>;
+}
+
+/** Starts a daemon and loads "busybox:latest" into it. */
+export async function startCli(): Promise<Cli> {
+  const folder = mkdtempSync(join(tmpdir(), "berth-cli-"));
+  const address = `unix://${folder}/state/berth.sock`;
+  let log = "";
+  const launch = () => {
+    const made = spawn(join(BIN, "berthd"), ["--root", `${folder}/root`, "--state", `${folder}/state`], {
+      stdio: ["ignore", "ignore", "pipe"],
+    });
+    made.stderr!.on("data", (chunk) => {
+      log += chunk;
+    });
+    return made;
+  };
+  let daemon = launch();
+  // A client that a test kills leaves its FIFOs: below our folder, which goes at the end.
+  const env = (more: Record<string, string> = {}) => ({
+    ...process.env,
+    BERTH_ADDRESS: address,
+    TMPDIR: folder,
+    ...more,
+  });
+  const berth = (args: string[], options: RunOptions = {}) =>
+    collect(spawn(join(BIN, "berth"), args, { env: env(options.env) }), options);
+  const answers = async () => {
+    for (let tries = 0; (await berth(["version"])).code !== 0; tries++) {
+      if (tries > 100 || daemon.exitCode !== null) throw new Error(`berthd did not start:\n${log}`);
+      await new Promise((resolve) => setTimeout(resolve, 50));
+    }
+  };
+  await answers();
+  writeFileSync(`${folder}/busybox.tar`, busyboxArchive("docker.io/library/busybox:latest"));
+  const loaded = await berth(["load", "-q", "-i", `${folder}/busybox.tar`]);
+  if (loaded.code !== 0) throw new Error(`cannot load the image: ${loaded.err}\n${log}`);
+  return {
+    folder,
+    address,
+    berth,
+    start: (args) => {
+      const child = spawn(join(BIN, "berth"), args, { env: env() });
+      // "close" comes only once everything was read.
+      child.stdout!.resume();
+      child.stderr!.resume();
+      return { child, closed: new Promise((resolve) => child.once("close", resolve)) };
+    },
+    crash: async () => {
+      const ended = new Promise((resolve) => daemon.once("exit", resolve));
+      daemon.kill("SIGKILL");
+      await ended;
+      daemon = launch();
+      await answers();
+    },
+    close: async () => {
+      const ids = (await berth(["ps", "-aq", "--no-trunc"])).out.split("\n").filter(Boolean);
+      if (ids.length > 0) await berth(["rm", "-f", ...ids]);
+      const left = leftovers(folder);
+      const ended = new Promise((resolve) => daemon.once("exit", resolve));
+      daemon.kill("SIGTERM");
+      await ended;
+      rmSync(folder, { recursive: true, force: true });
+      return left;
+    },
+  };
+}
+
+async function collect(child: ChildProcess, options: RunOptions): Promise<Ran> {
+  let out = "";
+  let err = "";
+  child.stdout!.on("data", (chunk) => {
+    out += chunk;
+  });
+  child.stderr!.on("data", (chunk) => {
+    err += chunk;
+  });
+  // A command that does not read its input closes the pipe under us.
+  child.stdin!.on("error", () => {});
+  child.stdin!.end(options.input ?? "");
+  const timer = setTimeout(() => child.kill("SIGKILL"), options.timeout ?? 20_000);
+  const code = await new Promise<number>((resolve) => {
+    child.once("close", (status, signal) => resolve(status ?? (signal ? -1 : 0)));
+  });
+  clearTimeout(timer);
+  return { code, out, err };
+}
+
+function busyboxArchive(name: string): Buffer {
+  const applets =
+    "sh cat echo ls id env pwd hostname sleep true false test touch head tail wc md5sum grep kill stty tty ps mount".split(
+      " ",
+    );
+  const folder = (path: string, mode = 0o755) => ({ name: `${path}/`, type: "5", mode });
+  const layer = tar(
+    folder("bin"),
+    { name: "bin/busybox", mode: 0o755, data: readFileSync("/bin/busybox") },
+    ...applets.map((applet) => ({ name: `bin/${applet}`, type: "2", linkname: "busybox" })),
+    folder("etc"),
+    {
+      name: "etc/passwd",
+      mode: 0o644,
+      data: "root:x:0:0:root:/root:/bin/sh\nweb:x:1000:1000::/home/web:/bin/sh\n",
+    },
+    { name: "etc/group", mode: 0o644, data: "root:x:0:\nweb:x:1000:\nextra:x:2000:web\n" },
+    { name: "etc/notes", mode: 0o644, data: "not a program\n" },
+    ...["proc", "sys", "dev", "root", "home", "home/web"].map((path) => folder(path)),
+    folder("tmp", 0o1777),
+  );
+  const image = makeImage([layer], "gzip", {
+    Env: ["PATH=/bin", "FROM=image"],
+    Cmd: ["sh"],
+    Labels: { made: "by test" },
+  });
+  return ociArchive(image, name);
+}
+
+// Mounts, cgroups, FIFOs and files of containers that should be gone.
+function leftovers(folder: string): string[] {
+  const found: string[] = [];
+  for (const line of readFileSync("/proc/self/mountinfo", "utf8").split("\n"))
+    if (line.includes(folder)) found.push(`mount ${line}`);
+  for (const sub of ["root/logs/default", "state/tasks/default"])
+    if (existsSync(join(folder, sub)))
+      found.push(...readdirSync(join(folder, sub)).map((name) => `${sub}/${name}`));
+  return found;
+}
