@@ -310,9 +310,9 @@ test("a failing or hanging hook fails the container, which leaves nothing", (t) 
   );
   const failed = b.runc("run", b.id);
   assert.equal(failed.status, 1);
-  assert.match(failed.stderr, /createRuntime hook 0.*exit status 3: my reason/);
+  assert.match(failed.stderr, /error running createRuntime hook #0: exit status 3, stderr: my reason/);
   b.configure((s) => (s.hooks = { prestart: [{ path: "/bin/sleep", args: ["sleep", "100"], timeout: 1 }] }));
-  assert.match(b.runc("run", b.id).stderr, /prestart hook.*ETIMEDOUT/);
+  assert.match(b.runc("run", b.id).stderr, /error running prestart hook #0: it did not end in time/);
   assert.equal(existsSync(join(b.root, b.id)), false);
 });
 
@@ -322,7 +322,7 @@ test("an image cannot redirect /proc or /sys by a symbolic link", (t) => {
   symlinkSync("/tmp", join(b.rootfs, "proc"));
   const result = runBundle(b, "true");
   assert.equal(result.status, 1);
-  assert.match(result.stderr, /find or make \/proc.*ELOOP/);
+  assert.match(result.stderr, /\/proc must be mounted on ordinary directory/);
 });
 
 test("mount targets and masks stay inside the root, whatever links the image has", (t) => {

@@ -108,12 +108,24 @@ int op_enter_cgroup(struct state *st, const struct arg *args, int argc) {
   return fd < 0 ? fd : write(fd, "0", 1) < 0 ? -errno : 0;
 }
 
+int write_proc(pid_t pid, const char *name, const struct arg *content) {
+  char path[64];
+  if (snprintf(path, sizeof path, "/proc/%d/%s", pid, name) >= (int)sizeof path) return -ENAMETOOLONG;
+  return write_once(open(path, O_WRONLY | O_CLOEXEC), content);
+}
+
 // write_child(name, bytes): into a file of /proc/PID of the new process: uid_map, gid_map, oom_score_adj.
 int op_write_child(struct state *st, const struct arg *args, int argc) {
   (void)argc;
-  char path[64];
-  if (snprintf(path, sizeof path, "/proc/%d/%s", st->child, STR(0)) >= (int)sizeof path) return -ENAMETOOLONG;
-  return write_once(open(path, O_WRONLY | O_CLOEXEC), &args[1]);
+  return write_proc(st->child, STR(0), &args[1]);
+}
+
+// write_pid(path): the new process's pid into a file of the host that moves processes (resctrl's tasks).
+int op_write_pid(struct state *st, const struct arg *args, int argc) {
+  (void)argc;
+  char pid[16];
+  struct arg content = {.bytes = pid, .length = (uint32_t)snprintf(pid, sizeof pid, "%d", st->child)};
+  return write_once(open(STR(0), O_WRONLY | O_CLOEXEC | O_NOFOLLOW), &content);
 }
 
 // Makes `path` below `root` as a folder, with its parents; the O_PATH descriptor or a negated errno.
@@ -159,16 +171,24 @@ static int open_parent(int root, const char *path, const char **name) {
   return base == 0 ? open_in_root(root, ".", O_PATH | O_DIRECTORY) : make_folder(root, parent, 0);
 }
 
-static int make_file(int root, const char *path) {
+// Makes `path` below `root` as an empty file, with its folders; where a link leads nowhere, what it means inside the root.
+static int make_file(int root, const char *path, int depth) {
+  char link[4096], target[8192];
   const char *name;
+  if (depth > 40) return -ELOOP;
   int dir = open_parent(root, path, &name);
   if (dir < 0) return dir;
   int made = openat(dir, name, O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC | O_NOFOLLOW, 0644);
   int result = made < 0 ? -errno : 0;
   if (made >= 0) close(made);
-  if (result == 0 || result == -EEXIST) result = open_in_root(dir, name, O_PATH | O_NOFOLLOW);
+  ssize_t n = result == -EEXIST ? readlinkat(dir, name, link, sizeof link - 1) : -1;
+  if ((result == 0 || result == -EEXIST) && n < 0) result = open_in_root(dir, name, O_PATH | O_NOFOLLOW);
   close(dir);
-  return result;
+  if (n < 0) return result;
+  link[n] = 0;
+  snprintf(target, sizeof target, "%.*s%s", link[0] == '/' ? 0 : (int)(name - path), path, link);
+  int there = open_in_root(root, target, O_PATH);
+  return there == -ENOENT ? make_file(root, target, depth + 1) : there;
 }
 
 // target(slot, root slot, path, like, resolve): where a mount goes, made if it is missing: a folder (like = -1), a
@@ -186,7 +206,7 @@ int op_target(struct state *st, const struct arg *args, int argc) {
     file = !S_ISDIR(info.st_mode);
   }
   int fd = open_resolved(root, STR(2), O_PATH, 0, RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS | (uint64_t)NUM(4));
-  if (fd == -ENOENT) fd = file ? make_file(root, STR(2)) : make_folder(root, STR(2), 0);
+  if (fd == -ENOENT) fd = file ? make_file(root, STR(2), 0) : make_folder(root, STR(2), 0);
   if (fd < 0) errno = -fd;
   if (fd >= 0 && fstat(fd, &info) == 0 && !S_ISDIR(info.st_mode) != file) {
     close(fd);

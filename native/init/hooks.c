@@ -60,6 +60,27 @@ static int supervise(struct state *st, pid_t pid, int errors, int64_t timeout_ms
   return status;
 }
 
+// Says how a program ended, with what it said on stderr; -ECHILD.
+static int ended_badly(struct state *st, int status) {
+  char text[sizeof st->detail];
+  snprintf(text, sizeof text, WIFSIGNALED(status) ? "signal %d: %.900s" : "exit status %d: %.900s",
+           WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status), st->detail);
+  memcpy(st->detail, text, sizeof text);
+  return -ECHILD;
+}
+
+int run_helper(struct state *st, char **argv) {
+  int errors[2], null = open("/dev/null", O_RDONLY | O_CLOEXEC);
+  if (null < 0 || pipe2(errors, O_CLOEXEC | O_NONBLOCK) < 0) return -errno;
+  pid_t pid = fork();
+  if (pid == 0) run_program(argv[0], argv, (char *[]){NULL}, null, errors[1]);
+  close(errors[1]);
+  close(null);
+  int status = pid < 0 ? -errno : supervise(st, pid, errors[0], 0);
+  close(errors[0]);
+  return status > 0 ? ended_badly(st, status) : status;
+}
+
 // hook(path, stdin before the pid, stdin behind it, timeout in ms or 0, argument count, argv..., env...)
 int op_hook(struct state *st, const struct arg *args, int argc) {
   int count = (int)NUM(4), result;
@@ -68,7 +89,11 @@ int op_hook(struct state *st, const struct arg *args, int argc) {
   if (!vector) return -ENOMEM;
   for (int i = 0; i < count; i++) vector[i] = (char *)(uintptr_t)STR(5 + i);
   char **env = vector + count + 1;
-  for (int i = 5 + count; i < argc; i++) env[i - 5 - count] = (char *)(uintptr_t)STR(i);
+  for (int i = 5 + count, n = 0; i < argc; i++) {
+    // "HOME" alone stands for what home() has found.
+    bool home = strcmp(STR(i), "HOME") == 0;
+    if (!home || st->home[0]) env[n++] = home ? st->home : (char *)(uintptr_t)STR(i);
+  }
   // A memfd takes the whole state at once: a hook that does not read it blocks nobody.
   int errors[2] = {-1, -1};
   int input = (int)syscall(SYS_memfd_create, "hook-state", 1u);
@@ -85,14 +110,7 @@ int op_hook(struct state *st, const struct arg *args, int argc) {
     close(errors[1]);
     errors[1] = -1;
     int status = pid < 0 ? -errno : supervise(st, pid, errors[0], NUM(3));
-    if (status > 0) {
-      char text[sizeof st->detail];
-      snprintf(text, sizeof text, WIFSIGNALED(status) ? "signal %d: %.900s" : "exit status %d: %.900s",
-               WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status), st->detail);
-      memcpy(st->detail, text, sizeof text);
-      status = -ECHILD;
-    }
-    result = status;
+    result = status > 0 ? ended_badly(st, status) : status;
   }
   free(vector);
   if (input >= 0) close(input);

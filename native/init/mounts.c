@@ -59,6 +59,13 @@ int op_fsconfig(struct state *st, const struct arg *args, int argc) {
   return 0;
 }
 
+// fspick(slot, mount slot): the file system behind a mount, to be reconfigured.
+int op_fspick(struct state *st, const struct arg *args, int argc) {
+  (void)argc;
+  int mount = slot_get(st, NUM(1));
+  return mount < 0 ? mount : slot_set(st, NUM(0), (int)syscall(SYS_fspick, mount, "", 9u));  // CLOEXEC, EMPTY_PATH
+}
+
 // fsmount(slot, fs slot, attributes)
 int op_fsmount(struct state *st, const struct arg *args, int argc) {
   (void)argc;
@@ -101,6 +108,23 @@ int op_mount(struct state *st, const struct arg *args, int argc) {
   return mount(STR(0), STR(1), STR(2), (unsigned long)NUM(3), args[4].length ? STR(4) : NULL) < 0 ? -errno : 0;
 }
 
+// inherit_mode(fs slot, root slot, path): a file system to be gets the permissions of the folder it will cover; where
+// there is none yet, it has its own.
+int op_inherit_mode(struct state *st, const struct arg *args, int argc) {
+  (void)argc;
+  int fs = slot_get(st, NUM(0)), root = slot_get(st, NUM(1));
+  if (fs < 0 || root < 0) return -EBADF;
+  struct stat info;
+  char mode[16];
+  int covered = open_in_root(root, STR(2), O_PATH | O_DIRECTORY);
+  if (covered < 0) return 0;
+  int result = fstat(covered, &info) < 0 ? -errno : 0;
+  close(covered);
+  snprintf(mode, sizeof mode, "%o", info.st_mode & 07777);
+  if (result == 0 && syscall(SYS_fsconfig, fs, 1u, "mode", mode, 0) < 0) result = -errno;
+  return result;
+}
+
 // pivot_root(root slot): the slot's mount becomes "/", the old root goes away.
 int op_pivot(struct state *st, const struct arg *args, int argc) {
   (void)argc;
@@ -117,12 +141,12 @@ int op_pivot(struct state *st, const struct arg *args, int argc) {
   return result;
 }
 
-// chroot(root slot): without pivot_root, the root mount is moved onto "/".
+// chroot(root slot, move): without pivot_root, the root mount is moved onto "/"; or it is attached nowhere and stays so.
 int op_chroot(struct state *st, const struct arg *args, int argc) {
   (void)argc;
   int root = slot_get(st, NUM(0));
   if (root < 0) return root;
-  if (fchdir(root) < 0 || mount(".", "/", NULL, MS_MOVE, NULL) < 0 || chroot(".") < 0 || chdir("/") < 0) return -errno;
+  if (fchdir(root) < 0 || (NUM(1) && mount(".", "/", NULL, MS_MOVE, NULL) < 0) || chroot(".") < 0 || chdir("/") < 0) return -errno;
   return 0;
 }
 

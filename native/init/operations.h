@@ -37,17 +37,26 @@ int slot_set(struct state *st, int64_t slot, int fd);   // stores fd (closing th
 
 // files.c
 handler op_open, op_close, op_mkdir, op_write, op_write_in, op_enter_cgroup, op_target, op_symlink,
-    op_mknod, op_check_start, op_open_at, op_check_device, op_write_child;
+    op_mknod, op_check_start, op_open_at, op_check_device, op_write_child, op_write_pid;
 // mounts.c
 handler op_fsopen, op_fsconfig, op_fsmount, op_open_tree, op_mount_attr, op_move_mount, op_mount, op_pivot,
-    op_chroot, op_mask, op_readonly;
+    op_chroot, op_mask, op_readonly, op_fspick, op_inherit_mode;
 // process.c
-handler op_setns, op_unshare, op_setsid, op_hostname, op_domainname, op_loopback, op_rlimit, op_umask, op_chdir,
+handler op_setns, op_unshare, op_setsid, op_hostname, op_domainname, op_rlimit, op_umask, op_chdir,
     op_groups, op_setgid, op_setuid, op_bounding, op_keepcaps, op_capset, op_ambient, op_no_new_privs,
-    op_seccomp, op_personality, op_keyring, op_dup, op_close_range, op_home, op_lookup, op_exec, op_mark, op_ready, op_report_to,
-    op_wait_fifo, op_bpf_device, op_pause;
+    op_personality, op_sched_setattr, op_ioprio, op_mempolicy, op_affinity, op_keyring, op_dup, op_close_range, op_home,
+    op_lookup, op_exec, op_mark, op_ready, op_report_to, op_wait_fifo, op_bpf_device, op_pause, op_call_parent,
+    op_await_child, op_answer;
 // console.c
 handler op_console, op_send_console;
+// listener.c
+handler op_seccomp, op_send_listener, op_send_pidfd;
+// users.c
+handler op_userns, op_map_ids;
+// copy.c
+handler op_copy_up;
+// network.c
+handler op_loopback, op_netlink;
 // hooks.c
 handler op_hook;
 // keeper.c

@@ -4,17 +4,13 @@
 #include <grp.h>
 #include <linux/bpf.h>
 #include <linux/capability.h>
-#include <linux/filter.h>
 #include <linux/keyctl.h>
-#include <linux/seccomp.h>
-#include <net/if.h>
 #include <poll.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <sys/personality.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -55,19 +51,13 @@ SIMPLE(op_no_new_privs, prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
 SIMPLE(op_personality, personality((unsigned long)NUM(0)))
 // A session keyring of its own, so that the host's keys are out of reach.
 SIMPLE(op_keyring, syscall(SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, STR(0)))
+// Where it runs and how often: struct sched_attr, an ioprio value, a node mask of whole words, a CPU mask.
+SIMPLE(op_sched_setattr, syscall(SYS_sched_setattr, 0, STR(0), 0))
+SIMPLE(op_ioprio, syscall(SYS_ioprio_set, 1, 0, (int)NUM(0)))
+SIMPLE(op_mempolicy, syscall(SYS_set_mempolicy, (int)NUM(0), args[1].length ? STR(1) : NULL, args[1].length ? args[1].length * 8 + 1 : 0))
+SIMPLE(op_affinity, syscall(SYS_sched_setaffinity, 0, (size_t)args[0].length, STR(0)))
 // Everything from the first on is closed by exec (CLOSE_RANGE_CLOEXEC).
 SIMPLE(op_close_range, syscall(SYS_close_range, (unsigned)NUM(0), ~0u, 4u))
-
-// loopback(): brings up "lo" in a new network namespace.
-int op_loopback(struct state *st, const struct arg *args, int argc) {
-  UNUSED;
-  int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-  if (fd < 0) return -errno;
-  struct ifreq request = {.ifr_name = "lo", .ifr_flags = IFF_UP | IFF_RUNNING};
-  int result = CHECK(ioctl(fd, SIOCSIFFLAGS, &request));
-  close(fd);
-  return result;
-}
 
 // rlimit(resource, soft, hard): limits are unsigned, -1 is infinity.
 int op_rlimit(struct state *st, const struct arg *args, int argc) {
@@ -121,15 +111,6 @@ int op_ambient(struct state *st, const struct arg *args, int argc) {
   for (unsigned long cap = 0; cap < 64; cap++)
     if ((uint64_t)NUM(0) >> cap & 1 && prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, cap, 0, 0) < 0) result = -errno;
   return result;
-}
-
-// seccomp(flags, program): struct sock_filter after struct sock_filter.
-int op_seccomp(struct state *st, const struct arg *args, int argc) {
-  UNUSED;
-  size_t count = args[1].length / sizeof(struct sock_filter);
-  if (count == 0 || count > BPF_MAXINSNS || args[1].length % sizeof(struct sock_filter)) return -EINVAL;
-  struct sock_fprog program = {(unsigned short)count, (struct sock_filter *)(uintptr_t)args[1].bytes};
-  return CHECK(syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, (unsigned)NUM(0), &program));
 }
 
 // bpf_device(cgroup slot, program): loads and attaches a device program to a version 2 cgroup.
@@ -229,6 +210,22 @@ int op_report_to(struct state *st, const struct arg *args, int argc) {
 SIMPLE(op_mark, (report(st->report, RECORD_MARK, (int)NUM(0), 0, NULL, 0), 0))
 // ready(): tells the runtime that all is set up.
 SIMPLE(op_ready, (report(st->report, RECORD_READY, 0, 0, NULL, 0), 0))
+
+// The new process asks its parent to do what only that can, at this very point (hooks between mounts and pivot_root):
+// call_parent() there, await_child() and answer() around the parent's operations.
+int op_call_parent(struct state *st, const struct arg *args, int argc) {
+  UNUSED;
+  char byte = 'c';
+  return write(st->sync, &byte, 1) == 1 && read(st->sync, &byte, 1) == 1 ? 0 : -ECANCELED;
+}
+
+int op_await_child(struct state *st, const struct arg *args, int argc) {
+  UNUSED;
+  char byte;
+  return read(st->sync, &byte, 1) == 1 ? 0 : -ECANCELED;
+}
+
+SIMPLE(op_answer, write(st->sync, "a", 1))
 
 // wait_fifo(slot): waits for the byte that `start` writes. The slot is open for reading and, by the kernel's
 // rule for FIFOs, sees end of file before anybody has opened the other end: poll first.

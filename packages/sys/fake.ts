@@ -208,6 +208,9 @@ export class FakeSys implements Sys {
   uid(): number {
     return 0;
   }
+  gid(): number {
+    return 0;
+  }
   cwd(): string {
     return "/";
   }

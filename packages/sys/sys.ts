@@ -106,6 +106,7 @@ export interface Sys {
   arch(): string;
   pid(): number;
   uid(): number;
+  gid(): number;
   cwd(): string;
   /** Variable of the environment. */
   env(name: string): string | undefined;

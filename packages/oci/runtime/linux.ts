@@ -75,8 +75,8 @@ export interface IntelRdt {
 
 /** set_mempolicy(2) in words. */
 export interface MemoryPolicy {
-  /** "MPOL_BIND", ... */
-  mode: string;
+  /** "MPOL_BIND", ...; required. */
+  mode?: string;
   /** Node list, "0-1". */
   nodes?: string;
   /** "MPOL_F_...". */

@@ -1,7 +1,6 @@
-import { BerthError, log } from "@berth/base";
 import { create, readBundle } from "../container/create.ts";
 import { remove } from "../container/delete.ts";
-import { runHooks } from "../container/hooks.ts";
+import { runPoststart } from "../container/hooks.ts";
 import { checkId } from "../state/record.ts";
 import { defineCommand } from "./command.ts";
 import { createFlags } from "./create.ts";
@@ -42,11 +41,7 @@ export const command = defineCommand({
     }
     try {
       writePidFile(sys, flags["pid-file"], launched.pid);
-      if (spec.hooks?.poststart !== undefined) {
-        await runHooks(runtime, "poststart", spec, launched.record, "running").catch((error: unknown) => {
-          log.warn(`poststart hook: ${BerthError.from(error).message}`);
-        });
-      }
+      await runPoststart(runtime, spec, launched.record);
       const code = detach ? await launched.exit() : await waitInForeground(sys, launched);
       if (!detach && !flags.keep) await remove(runtime, id!, true);
       return code;

@@ -11,6 +11,7 @@ import type { Operation, Plan } from "../plan/operations.ts";
 import type { RootMount } from "../plan/rootfs.ts";
 import { type ContainerRecord, checkId, containerFiles, processStat, writeRecord } from "../state/record.ts";
 import type { Runtime } from "./context.ts";
+import { ownerOf } from "./owner.ts";
 import { seccompFilter } from "./seccomp-filter.ts";
 
 /** How a process is started, beside what the bundle says. */
@@ -97,6 +98,16 @@ export async function planContainer(
     rootfs,
     rootMounts: options.rootMounts,
     cgroup: { layout, paths, facts: observeCgroups(sys, layout, paths) },
+    state: {
+      ociVersion: spec.ociVersion,
+      id: options.id,
+      status: "creating",
+      bundle: options.bundle,
+      ...(spec.annotations === undefined ? {} : { annotations: spec.annotations }),
+    },
+    linux: spec.linux ?? {},
+    owner: ownerOf(sys),
+    selinux: spec.linux?.mountLabel ? sys.stat("/sys/fs/selinux/enforce") !== undefined : false,
     kernelRelease: sys.kernelRelease(),
     noPivot: options.noPivot,
     noNewKeyring: options.noNewKeyring,

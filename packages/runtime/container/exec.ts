@@ -104,6 +104,15 @@ export async function exec(runtime: Runtime, options: ExecOptions): Promise<Laun
     preserved: options.preserved,
     inherited: options.inherited.length,
     seccomp: await seccompFilter(runtime, spec.linux?.seccomp),
+    state: {
+      ociVersion: spec.ociVersion,
+      id: record.id,
+      status,
+      pid: record.pid,
+      bundle: record.bundle,
+      ...(spec.annotations === undefined ? {} : { annotations: spec.annotations }),
+    },
+    linux: spec.linux ?? {},
     gate: undefined,
     noNewKeyring: options.noNewKeyring,
   };

@@ -34,3 +34,16 @@ export async function runHooks(
     sys.close(none);
   }
 }
+
+const SIGKILL = 9;
+
+/** Runs the poststart hooks; when one fails the container is stopped, as the specification demands. */
+export async function runPoststart(runtime: Runtime, spec: Spec, record: ContainerRecord): Promise<void> {
+  if (spec.hooks?.poststart === undefined) return;
+  try {
+    await runHooks(runtime, "poststart", spec, record, "running");
+  } catch (error) {
+    runtime.sys.kill(record.pid, SIGKILL);
+    throw error;
+  }
+}

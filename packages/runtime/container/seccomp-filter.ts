@@ -1,7 +1,7 @@
 /** Compiled seccomp filters, kept below the runtime's root by the hash of their profile. */
-import { BerthError } from "@berth/base";
+import { BerthError, log } from "@berth/base";
 import type { Seccomp } from "@berth/oci";
-import type { SeccompFilter } from "../plan/identity.ts";
+import type { SeccompFilter } from "../plan/seccomp.ts";
 import type { Runtime } from "./context.ts";
 
 /** To be raised when the compiler's output changes, so that filters of an older berth are not used. */
@@ -25,25 +25,24 @@ export async function seccompFilter(
   const path = `${folder}/${sys.sha256(`${COMPILER_VERSION} ${native} ${JSON.stringify(profile)}`)}`;
   const cached = sys.stat(path) === undefined ? undefined : sys.readFile(path);
   if (cached !== undefined && cached.length > 4 && (cached.length - 4) % 8 === 0) {
-    return {
-      flags: new DataView(cached.buffer, cached.byteOffset).getUint32(0, true),
-      program: cached.subarray(4),
-    };
+    const flags = new DataView(cached.buffer, cached.byteOffset).getUint32(0, true);
+    return withListener({ flags, program: cached.subarray(4) }, profile);
   }
   // The compiler and its tables are loaded only when a profile is new.
   const { compileSeccomp } = await import("../seccomp/index.ts");
   const compiled = compileSeccomp(profile, native);
-  if (compiled.notify) {
-    throw new BerthError(
-      "unimplemented",
-      "linux.seccomp: SCMP_ACT_NOTIFY needs a listener, which is not supported",
-      { stage: "security" },
-    );
-  }
   const content = new Uint8Array(4 + compiled.program.length);
   new DataView(content.buffer).setUint32(0, compiled.flags, true);
   content.set(compiled.program, 4);
   sys.mkdirAll(folder, 0o700);
   sys.replaceFile(path, content);
-  return { flags: compiled.flags, program: compiled.program };
+  return withListener({ flags: compiled.flags, program: compiled.program }, profile);
+}
+
+const NEW_LISTENER = 1 << 3;
+
+function withListener(filter: SeccompFilter, profile: Seccomp): SeccompFilter {
+  log.debug(`seccomp filter flags: ${filter.flags}`);
+  if (!(filter.flags & NEW_LISTENER)) return filter;
+  return { ...filter, listener: { path: profile.listenerPath!, metadata: profile.listenerMetadata ?? "" } };
 }

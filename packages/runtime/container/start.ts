@@ -1,12 +1,12 @@
 /** start: lets a created container's process execute, and reports what kept it from doing so. */
-import { BerthError, log, stage } from "@berth/base";
+import { BerthError, stage } from "@berth/base";
 import { linux } from "@berth/sys";
 import { failureOf } from "../launch/failure.ts";
 import { RecordParser } from "../launch/records.ts";
 import { type ContainerRecord, containerFiles, readCreatedSpec, readRecord } from "../state/record.ts";
 import { statusOf } from "../state/status.ts";
 import type { Runtime } from "./context.ts";
-import { runHooks } from "./hooks.ts";
+import { runPoststart } from "./hooks.ts";
 
 const POLLERR = 8;
 const EXEC_LIMIT_MS = 120_000;
@@ -57,12 +57,7 @@ export async function start(runtime: Runtime, id: string): Promise<ContainerReco
   }
   checkReport(runtime, record);
   const spec = readCreatedSpec(sys, root, id);
-  if (spec.hooks?.poststart !== undefined) {
-    await runHooks(runtime, "poststart", spec, record, "running").catch((error: unknown) => {
-      // The specification: a failing poststart hook is logged, the container goes on.
-      log.warn(`poststart hook of ${id}: ${BerthError.from(error).message}`);
-    });
-  }
+  await runPoststart(runtime, spec, record);
   return record;
 }
 

@@ -36,6 +36,70 @@ function lookupFailure(op: Operation, errno: string): BerthError {
   });
 }
 
+function linkFailure(op: Operation): BerthError {
+  const path = String(op.args[2]);
+  return new BerthError(
+    "invalid_argument",
+    `${op.stage}: ${path} must be mounted on ordinary directory: found a symbolic link in the image`,
+    {
+      stage: op.stage,
+      syscall: "openat2",
+      errno: "ELOOP",
+      path,
+      hint: "the link could lead the mount elsewhere: make it a folder in the image",
+    },
+  );
+}
+
+function agentFailure(op: Operation, errno: string): BerthError {
+  const path = String(op.args[0]);
+  return new BerthError(codeOfErrno(errno), `failed to connect with seccomp agent at ${path}: ${errno}`, {
+    stage: op.stage,
+    syscall: "connect",
+    errno,
+    path,
+    hint: "start the agent that linux.seccomp.listenerPath names, or correct the path",
+  });
+}
+
+/** Signals as their default message names them (signal(7)). */
+const SIGNAL_WORDS: Readonly<Record<string, string>> = {
+  6: "aborted",
+  9: "killed",
+  11: "segmentation fault",
+  15: "terminated",
+  31: "bad system call",
+};
+
+/** runc's words: "error running createRuntime hook #0: exit status 1, stderr: no device". */
+function hookFailure(op: Operation, errno: string, detail: string): BerthError {
+  const [, number = "0"] = /hook (\d+):/.exec(op.words) ?? [];
+  const [, kind, value, said] = /^(exit status|signal) (\d+): ?([\s\S]*)$/.exec(detail) ?? [];
+  const end =
+    kind === "signal"
+      ? `signal: ${SIGNAL_WORDS[value!] ?? value}`
+      : kind !== undefined
+        ? `exit status ${value}`
+        : errno === "ETIMEDOUT"
+          ? "it did not end in time"
+          : errno;
+  const path = pathOf(op);
+  return new BerthError(
+    "failed_precondition",
+    `error running ${op.stage} #${number}: ${end}${said ? `, stderr: ${said}` : ""}`,
+    {
+      stage: op.stage,
+      syscall: "hook",
+      errno,
+      ...(path === undefined ? {} : { path }),
+      hint:
+        errno === "ETIMEDOUT"
+          ? "raise the hook's timeout, or find what it waits for"
+          : "run the hook by hand, with the container's state on its standard input",
+    },
+  );
+}
+
 const HINTS: readonly (readonly [op: string, errno: string, hint: string])[] = [
   [
     "fsopen",
@@ -43,11 +107,6 @@ const HINTS: readonly (readonly [op: string, errno: string, hint: string])[] = [
     "the kernel does not know this file system: load its module, or change the mount's type",
   ],
   ["open_tree", "ENOENT", "create the source of this mount on the host, or correct its path"],
-  [
-    "target",
-    "ELOOP",
-    "the image has a symbolic link where this mount goes, which could lead elsewhere: fix the image",
-  ],
   [
     "rlimit",
     "EPERM",
@@ -68,6 +127,17 @@ const HINTS: readonly (readonly [op: string, errno: string, hint: string])[] = [
     "the container's process has ended and its pid is another's now: delete the container",
   ],
   ["check_start", "ENOENT", "the container's process has ended: delete the container"],
+  [
+    "sched_setattr",
+    "EPERM",
+    "process scheduler can't be used together with AllowedCPUs (SCHED_DEADLINE needs all of a cpuset's CPUs), and real-time policies take CAP_SYS_NICE",
+  ],
+  ["userns", "ENOSPC", "a limit on user namespaces is reached: see /proc/sys/user/max_user_namespaces"],
+  [
+    "set_mempolicy",
+    "EINVAL",
+    "linux.memoryPolicy.nodes must be nodes of this machine that the cpuset allows",
+  ],
   ["write_in", "EROFS", "the kernel parameter is read-only here"],
   ["write_in", "ENOENT", "this kernel has no such parameter, or not in this namespace: check its name"],
   [
@@ -83,12 +153,16 @@ const HINTS: readonly (readonly [op: string, errno: string, hint: string])[] = [
   ],
 ];
 
-function detailText(detail: Uint8Array): string {
-  const text = new TextDecoder()
+function text(detail: Uint8Array): string {
+  return new TextDecoder()
     .decode(detail)
     .replace(/\0[\s\S]*$/, "")
     .trim();
-  return text === "" ? "" : ` (${text})`;
+}
+
+function detailText(detail: Uint8Array): string {
+  const words = text(detail);
+  return words === "" ? "" : ` (${words})`;
 }
 
 /** Finds an operation by its section and index. */
@@ -118,6 +192,9 @@ export function failureOf(record: InitRecord, find: OperationFinder): BerthError
   }
   if (op.name === "lookup") return lookupFailure(op, errno);
   if (op.name === "exec") return diagnoseExecutable(op, errno, record.detail);
+  if (op.name === "hook") return hookFailure(op, errno, text(record.detail));
+  if (op.name === "target" && errno === "ELOOP") return linkFailure(op);
+  if (op.name === "send_listener") return agentFailure(op, errno);
   const hint = HINTS.find(([name, code]) => name === op.name && code === errno)?.[2];
   const path = pathOf(op);
   return new BerthError(

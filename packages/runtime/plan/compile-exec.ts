@@ -12,6 +12,7 @@ import {
   planSession,
 } from "./launch-plan.ts";
 import { CLONE_FLAGS, JOIN_ORDER, type Plan } from "./operations.ts";
+import { planAffinity } from "./scheduling.ts";
 
 /** What an added process joins. */
 export interface ExecInput extends LaunchInput {
@@ -50,11 +51,12 @@ export function compileExec(input: ExecInput): Plan {
       CLONE_FLAGS[type as keyof typeof CLONE_FLAGS],
     ]);
   });
+  planAffinity(b, input.process.execCPUAffinity);
   planCgroupJoin(b, input.cgroup);
   planOomScore(b, input.process);
   const stdio = planAttachment(b, input);
   planSession(b, input, input.id, ordered.includes("user"));
   planConsoleInPlace(b, input.process);
-  planProcess(b, input, stdio, undefined, () => {});
+  planProcess(b, input, stdio, () => {});
   return b.build();
 }

@@ -3,27 +3,34 @@
  * {@link CompileInput}; the same input always gives the same plan, which `berth explain` prints.
  */
 import { BerthError } from "@berth/base";
-import type { Namespace, Spec, State } from "@berth/oci";
+import type { Spec } from "@berth/oci";
 import { PlanBuilder } from "./builder.ts";
 import { type CgroupPlan, planCgroup, planCgroupJoin } from "./cgroup.ts";
 import { ownsDev, planDevices } from "./devices.ts";
-import { planHooks } from "./hooks.ts";
+import { planHooks, planParentHooks } from "./hooks.ts";
 import {
   type LaunchInput,
   MARKS,
   planAttachment,
   planConsole,
-  planConsoleInPlace,
   planOomScore,
   planProcess,
   planSession,
 } from "./launch-plan.ts";
 import { MOUNT_ATTR_RDONLY } from "./mount-options.ts";
-import { type MountResult, planMounts } from "./mounts.ts";
-import { CLONE_FLAGS, JOIN_ORDER, type Plan } from "./operations.ts";
-import { AT_FDCWD, FSCONFIG_CMD_CREATE, planPivot, planRoot, type RootMount } from "./rootfs.ts";
-
-const utf8 = new TextEncoder();
+import { planMounts } from "./mounts.ts";
+import {
+  cloneFlags,
+  type Owner,
+  planJoin,
+  planTimeNamespace,
+  planUserNamespace,
+  sortNamespaces,
+} from "./namespaces.ts";
+import { CLONE_FLAGS, type Plan } from "./operations.ts";
+import { planPaths, planSysctls } from "./protect.ts";
+import { planPivot, planRoot, type RootMount } from "./rootfs.ts";
+import { planAffinity } from "./scheduling.ts";
 
 /** Everything a container's plan depends on. */
 export interface CompileInput extends LaunchInput {
@@ -36,162 +43,68 @@ export interface CompileInput extends LaunchInput {
   cgroup: CgroupPlan;
   kernelRelease: string;
   noPivot: boolean;
+  /** Who runs berth. */
+  owner: Owner;
+  /** The host has SELinux switched on: file systems are labelled. */
+  selinux: boolean;
 }
 
-/** The namespaces of a bundle by type, with what is done about each. */
-export function sortNamespaces(namespaces: readonly Namespace[]): {
-  created: Set<string>;
-  joined: Namespace[];
-} {
-  return {
-    created: new Set(namespaces.filter((n) => !n.path).map((n) => n.type)),
-    joined: namespaces.filter((n) => n.path),
-  };
+/** What the parts of the compiler tell one another about a container. */
+interface Shape {
+  /** Types of new namespaces. */
+  created: ReadonlySet<string>;
+  /** Types of all namespaces that are not the caller's. */
+  own: ReadonlySet<string>;
+  /** Slot of the user namespace it joins. */
+  joinedUser: number | undefined;
 }
 
-function cloneFlags(created: ReadonlySet<string>): number {
-  let flags = 0;
-  // The cgroup namespace comes later, when the process is in the cgroup that shall be its root.
-  for (const type of created) if (type !== "cgroup") flags |= CLONE_FLAGS[type as keyof typeof CLONE_FLAGS];
-  return flags >>> 0;
-}
-
-function planJoin(b: PlanBuilder, joined: readonly Namespace[]): void {
-  b.stage("namespaces");
-  const ordered = [...joined].sort((x, y) => JOIN_ORDER.indexOf(x.type) - JOIN_ORDER.indexOf(y.type));
-  const slots = ordered.map((ns) => {
-    const slot = b.slot();
-    b.add("setup", `open the ${ns.type} namespace ${ns.path}`, "open", [slot, ns.path!, 0, 0]);
-    return slot;
-  });
-  ordered.forEach((ns, i) => {
-    b.add("join", `join the ${ns.type} namespace ${ns.path}`, "setns", [slots[i]!, CLONE_FLAGS[ns.type]]);
-  });
-}
-
-function idMap(mappings: readonly { containerID: number; hostID: number; size: number }[]): Uint8Array {
-  return utf8.encode(mappings.map((m) => `${m.containerID} ${m.hostID} ${m.size}\n`).join(""));
-}
-
-/** Maps of a new user namespace. `/proc/PID` of the child is opened by the pid that berth-init fills in. */
-function planUserNamespace(b: PlanBuilder, spec: Spec): void {
-  b.stage("namespaces");
-  b.add("attach", "map users", "write_child", ["uid_map", idMap(spec.linux?.uidMappings ?? [])]);
-  b.add("attach", "map groups", "write_child", ["gid_map", idMap(spec.linux?.gidMappings ?? [])]);
-}
-
-function planPaths(b: PlanBuilder, root: number, spec: Spec): void {
-  b.stage("security");
-  const masked = spec.linux?.maskedPaths ?? [];
-  for (const path of spec.linux?.readonlyPaths ?? []) {
-    b.add("child", `make ${path} read-only`, "readonly", [root, path], { ifPresent: true });
-  }
-  if (masked.length === 0) return;
-  // What covers a masked file is the host's /dev/null, never a node that the image brought.
-  const nothing = b.slot();
-  const folder = b.slot();
-  const fs = b.slot();
-  b.add("child", "take the host's /dev/null for masks", "open_tree", [nothing, AT_FDCWD, "/dev/null", 0]);
-  b.add("child", "check that it is the null device", "check_device", [nothing, (1n << 32n) | 3n]);
-  b.add("child", "open an empty file system for masks", "fsopen", [fs, "tmpfs"]);
-  b.add("child", "create it", "fsconfig", [fs, FSCONFIG_CMD_CREATE, "", "", 0]);
-  b.add("child", "mount it read-only", "fsmount", [folder, fs, MOUNT_ATTR_RDONLY]);
-  for (const path of masked)
-    b.add("child", `mask ${path}`, "mask", [root, path, nothing, folder], { ifPresent: true });
-}
-
-function planSysctls(b: PlanBuilder, spec: Spec, mounts: MountResult): void {
-  const sysctls = Object.entries(spec.linux?.sysctl ?? {});
-  if (sysctls.length === 0) return;
-  b.stage("sysctl");
-  if (mounts.proc === undefined) {
-    throw new BerthError(
-      "invalid_argument",
-      `linux.sysctl: setting ${sysctls[0]![0]} needs a mount of type proc on /proc`,
-      { stage: "sysctl" },
-    );
-  }
-  for (const [key, value] of sysctls) {
-    b.add("child", `set ${key} = ${value}`, "write_in", [
-      mounts.proc,
-      `sys/${key.replaceAll(".", "/")}`,
-      utf8.encode(value),
-    ]);
-  }
-}
-
-/** Fields of config.json that this runtime does not apply: asking for one is an error, never silence. */
-function refuseUnsupported(spec: Spec): void {
-  const linux = spec.linux ?? {};
-  const fields: readonly (readonly [string, unknown])[] = [
-    ["linux.intelRdt", linux.intelRdt],
-    ["linux.memoryPolicy", linux.memoryPolicy],
-    [
-      "linux.netDevices",
-      linux.netDevices && Object.keys(linux.netDevices).length > 0 ? linux.netDevices : undefined,
-    ],
-    [
-      "linux.timeOffsets",
-      linux.timeOffsets && Object.keys(linux.timeOffsets).length > 0 ? linux.timeOffsets : undefined,
-    ],
-    ["linux.mountLabel", linux.mountLabel || undefined],
-    ["process.scheduler", spec.process?.scheduler],
-    ["process.ioPriority", spec.process?.ioPriority],
-    ["process.execCPUAffinity", spec.process?.execCPUAffinity],
-    ["linux.seccomp.listenerPath", linux.seccomp?.listenerPath || undefined],
-  ];
-  for (const [field, value] of fields) {
-    if (value !== undefined)
-      throw new BerthError("unimplemented", `${field}: this field is not supported`, { stage: "config" });
+/** Without a mount namespace of its own, a container's root is a tree of mounts that is attached nowhere. */
+function checkMountNamespace(spec: Spec): void {
+  for (const field of ["maskedPaths", "readonlyPaths"] as const) {
+    if ((spec.linux?.[field] ?? []).length > 0)
+      throw new BerthError(
+        "invalid_argument",
+        `linux.${field}: unable to restrict sys entries without a private MNT namespace: found no "mount" among linux.namespaces`,
+        { stage: "config", hint: "add a mount namespace, or empty the list" },
+      );
   }
 }
 
 /** Compiles a container's plan. */
 export function compileContainer(input: CompileInput): Plan {
-  const { spec } = input;
-  refuseUnsupported(spec);
+  const { spec, state, linux } = input;
   const b = new PlanBuilder(input.inherited);
-  const { created, joined } = sortNamespaces(spec.linux?.namespaces ?? []);
-  const ownMounts = created.has("mount");
-  if (!ownMounts && !joined.some((n) => n.type === "mount")) {
-    throw new BerthError(
-      "invalid_argument",
-      'linux.namespaces: found no "mount" namespace, expected one: a root file system needs it',
-      { stage: "namespaces" },
-    );
-  }
-  const state: State = {
-    ociVersion: spec.ociVersion,
-    id: input.id,
-    status: "creating",
-    bundle: input.bundle,
-    ...(spec.annotations === undefined ? {} : { annotations: spec.annotations }),
-  };
+  const { created, joined } = sortNamespaces(linux.namespaces ?? []);
+  const own = new Set([...created, ...joined.map((n) => n.type)]);
+  if (!own.has("mount")) checkMountNamespace(spec);
   b.cloneFlags = cloneFlags(created);
-  planCgroup(b, input.cgroup, spec.linux?.resources ?? {});
+  planCgroup(b, input.cgroup, linux.resources ?? {});
   planCgroupJoin(b, input.cgroup.paths);
-  planJoin(b, joined);
-  if (created.has("user")) planUserNamespace(b, spec);
+  const slots = planJoin(b, joined);
+  const setgroupsDenied = created.has("user") && planUserNamespace(b, linux, input.owner);
   planOomScore(b, input.process);
+  const parentHooks = planParentHooks(b, spec.hooks, state);
   const stdio = planAttachment(b, input);
-  planHooks(b, "attach", "prestart", spec.hooks?.prestart, state);
-  planHooks(b, "attach", "createRuntime", spec.hooks?.createRuntime, state);
 
   b.stage("namespaces");
   b.add("child", "begin with namespaces", "mark", [MARKS.indexOf("namespaces")]);
+  planAffinity(b, undefined);
   if (created.has("cgroup"))
     b.add("child", "make its cgroup the root of a cgroup namespace", "unshare", [CLONE_FLAGS.cgroup]);
-  planSession(b, input, input.id, created.has("user") || joined.some((n) => n.type === "user"));
+  if (created.has("time")) planTimeNamespace(b, linux.timeOffsets);
+  planSession(b, input, input.id, own.has("user"));
   b.stage("namespaces");
   if (spec.hostname) b.add("child", `set the host name ${spec.hostname}`, "sethostname", [spec.hostname]);
   if (spec.domainname)
     b.add("child", `set the domain name ${spec.domainname}`, "setdomainname", [spec.domainname]);
   if (created.has("network")) b.add("child", "bring up the loopback device", "loopback", []);
 
-  if (ownMounts) planFileSystem(b, input, created, state);
-  else planConsoleInPlace(b, input.process);
-  planProcess(b, input, stdio, spec.linux?.personality, () => {
-    planHooks(b, "child", "startContainer", spec.hooks?.startContainer, { ...state, status: "created" });
+  planFileSystem(b, input, { created, own, joinedUser: slots.get("user") }, parentHooks);
+  planProcess(b, { ...input, setgroupsDenied }, stdio, () => {
+    // Hooks without an environment of their own have had the process's, since runc's first days.
+    const env = [...(input.process.env ?? []), "HOME"];
+    planHooks(b, "child", "startContainer", spec.hooks?.startContainer, { ...state, status: "created" }, env);
   });
   return b.build();
 }
@@ -204,32 +117,34 @@ function planWorkingFolder(b: PlanBuilder, root: number, cwd: string): void {
   b.release(slot);
 }
 
-function planFileSystem(
-  b: PlanBuilder,
-  input: CompileInput,
-  created: ReadonlySet<string>,
-  state: State,
-): void {
-  const { spec } = input;
-  const linux = spec.linux ?? {};
+function planFileSystem(b: PlanBuilder, input: CompileInput, shape: Shape, parentHooks: () => void): void {
+  const { spec, linux, state } = input;
+  const { created, own } = shape;
+  const userNamespace = own.has("user");
   b.add("child", "continue with mounts", "mark", [MARKS.indexOf("mounts")]);
   const root = planRoot(b, {
     path: input.rootfs,
     mounts: input.rootMounts,
     propagation: linux.rootfsPropagation,
     kernelRelease: input.kernelRelease,
-    userNamespace: created.has("user"),
+    // Root on the host reaches for the container what its own root may not; another user has no such power to lend.
+    fromHost: userNamespace && input.owner.uid === 0,
+    mountNamespace: own.has("mount"),
   });
   const mounts = planMounts(b, spec.mounts ?? [], {
     root,
+    rootfs: input.rootfs,
     bundle: input.bundle,
     layout: input.cgroup.layout,
     cgroup: input.cgroup.paths,
-    userNamespace: created.has("user"),
+    fromHost: userNamespace && input.owner.uid === 0,
     cgroupNamespace: created.has("cgroup"),
+    mappings: { users: linux.uidMappings, groups: linux.gidMappings, joined: shape.joinedUser },
+    label: input.selinux ? linux.mountLabel : undefined,
   });
   if (ownsDev(spec.mounts ?? []))
-    planDevices(b, root, linux.devices ?? [], created.has("user"), input.process.terminal === true);
+    planDevices(b, root, linux.devices ?? [], userNamespace, input.process.terminal === true);
+  parentHooks();
   planHooks(b, "child", "createContainer", spec.hooks?.createContainer, state);
   planConsole(b, input.process, root, true);
   b.stage("rootfs").add("child", "continue with the root", "mark", [MARKS.indexOf("root")]);
@@ -248,7 +163,7 @@ function planFileSystem(
   planPaths(b, root, spec);
   planPivot(b, root, {
     readonly: spec.root?.readonly ?? false,
-    pivot: !input.noPivot,
+    how: !own.has("mount") ? "chroot" : input.noPivot ? "move" : "pivot",
     propagation: linux.rootfsPropagation,
   });
 }

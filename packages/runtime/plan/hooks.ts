@@ -1,5 +1,5 @@
 /** Operations for hooks: the container's state goes to their standard input, its pid filled in by berth-init. */
-import type { Hook, State } from "@berth/oci";
+import type { Hook, Hooks, State } from "@berth/oci";
 import type { PlanBuilder } from "./builder.ts";
 import type { SectionName } from "./operations.ts";
 
@@ -21,13 +21,14 @@ export function splitState(state: State): [before: string, after: string] {
   return [text.slice(0, at), text.slice(at + String(PID_MARK).length)];
 }
 
-/** Adds one list of hooks; a failing hook fails the plan. */
+/** Adds one list of hooks; a failing hook fails the plan. `env` is for hooks that name none of their own. */
 export function planHooks(
   b: PlanBuilder,
   section: SectionName,
   name: string,
   hooks: readonly Hook[] | undefined,
   state: State,
+  env: readonly string[] = [],
 ): void {
   b.stage(`${name} hook`);
   const [before, after] = splitState(state);
@@ -40,7 +41,20 @@ export function planHooks(
       (hook.timeout ?? 0) * 1000,
       argv.length,
       ...argv,
-      ...(hook.env ?? []),
+      ...(hook.env ?? env),
     ]);
   });
+}
+
+/**
+ * Adds the hooks that run in the runtime's namespaces once the container's mounts are made and before its root is "/":
+ * the parent's part at once, the new process's part when the returned function is called.
+ */
+export function planParentHooks(b: PlanBuilder, hooks: Hooks | undefined, state: State): () => void {
+  if (!hooks?.prestart?.length && !hooks?.createRuntime?.length) return () => {};
+  b.stage("createRuntime hook").add("after", "wait for the container's mounts", "await_child", []);
+  planHooks(b, "after", "prestart", hooks.prestart, state);
+  planHooks(b, "after", "createRuntime", hooks.createRuntime, state);
+  b.add("after", "let the container go on", "answer", []);
+  return () => b.stage("createRuntime hook").add("child", "wait for hooks", "call_parent", []);
 }

@@ -3,12 +3,6 @@ import { BerthError } from "@berth/base";
 import { CAPABILITIES, type Capabilities, type Process, RLIMITS } from "@berth/oci";
 import type { PlanBuilder } from "./builder.ts";
 
-/** A compiled seccomp filter: struct sock_filter after struct sock_filter, and seccomp(2)'s flags. */
-export interface SeccompFilter {
-  program: Uint8Array;
-  flags: number;
-}
-
 const PERSONALITIES: Readonly<Record<string, number>> = { LINUX: 0, LINUX32: 8 };
 const utf8 = new TextEncoder();
 
@@ -60,25 +54,15 @@ function planCapabilities(b: PlanBuilder, caps: Capabilities | undefined): void 
 
 /** What the identity depends on besides `process`. */
 export interface IdentityContext {
-  seccomp: SeccompFilter | undefined;
   /** linux.personality. */
   personality: { domain: string; flags?: readonly string[] } | undefined;
   /** A mapping of groups that forbids setgroups(2), as an unprivileged user's. */
   setgroupsDenied: boolean;
+  /** Adds what must come while the process still has all its rights: a seccomp filter. */
+  filter(): void;
 }
 
-function planSeccomp(b: PlanBuilder, filter: SeccompFilter): void {
-  b.stage("security");
-  b.add("child", `load the seccomp filter (${filter.program.length / 8} instructions)`, "seccomp", [
-    filter.flags,
-    filter.program,
-  ]);
-}
-
-/**
- * Adds the operations from personality to umask. Without noNewPrivileges the filter is loaded while the process
- * still has CAP_SYS_ADMIN, as seccomp(2) demands; with it, as the very last thing (see {@link planLateSeccomp}).
- */
+/** Adds the operations from personality to umask. */
 export function planIdentity(b: PlanBuilder, process: Process, ctx: IdentityContext): void {
   const { user } = process;
   if (ctx.personality !== undefined) {
@@ -103,7 +87,7 @@ export function planIdentity(b: PlanBuilder, process: Process, ctx: IdentityCont
     ]);
   }
   if (process.noNewPrivileges) b.add("child", "gain no privileges from now on", "no_new_privs", []);
-  else if (ctx.seccomp !== undefined) planSeccomp(b, ctx.seccomp);
+  ctx.filter();
   b.stage("security");
   b.add("child", `bound capabilities to ${process.capabilities?.bounding?.length ?? 0}`, "bounding", [
     capabilityMask(process.capabilities?.bounding),
@@ -125,9 +109,4 @@ export function planIdentity(b: PlanBuilder, process: Process, ctx: IdentityCont
   planCapabilities(b, process.capabilities);
   if (user.umask !== undefined)
     b.add("child", `mask new files with 0${user.umask.toString(8)}`, "umask", [user.umask]);
-}
-
-/** Adds the filter's operation where noNewPrivileges allows it to come last. */
-export function planLateSeccomp(b: PlanBuilder, process: Process, filter: SeccompFilter | undefined): void {
-  if (process.noNewPrivileges && filter !== undefined) planSeccomp(b, filter);
 }

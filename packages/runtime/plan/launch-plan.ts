@@ -1,15 +1,11 @@
 /** What the plans of a container's first process and of an added one have in common: streams, terminal, the last steps. */
 import { BerthError } from "@berth/base";
-import type { Process } from "@berth/oci";
+import type { Linux, Process, State } from "@berth/oci";
 import { linux } from "@berth/sys";
 import type { PlanBuilder } from "./builder.ts";
-import {
-  type IdentityContext,
-  planIdentity,
-  planLateSeccomp,
-  planRlimits,
-  type SeccompFilter,
-} from "./identity.ts";
+import { planIdentity, planRlimits } from "./identity.ts";
+import { planScheduling } from "./scheduling.ts";
+import { planSeccomp, type SeccompFilter } from "./seccomp.ts";
 import { type KeeperPlan, planKeeper, planStdio } from "./streams.ts";
 
 const DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -40,6 +36,12 @@ export interface LaunchInput {
   /** Number of inherited descriptors, all told. */
   inherited: number;
   seccomp: SeccompFilter | undefined;
+  /** The container's state, as its seccomp agent is told; without a pid where that is the new process's. */
+  state: State;
+  /** linux of the container's config.json: some of it goes for every process. */
+  linux: Linux;
+  /** The user namespace forbids setgroups(2). Default: false. */
+  setgroupsDenied?: boolean;
   /** FIFO to wait on before exec, and the file that takes what fails from there on; none: exec at once. */
   gate: { fifo: string; report: string } | undefined;
   noNewKeyring: boolean;
@@ -89,7 +91,7 @@ function planDescriptors(b: PlanBuilder, input: LaunchInput, stdio: readonly num
 }
 
 /** The end of every plan: from looking for the program to exec. */
-function planExec(b: PlanBuilder, input: LaunchInput, beforeExec: () => void): void {
+function planExec(b: PlanBuilder, input: LaunchInput, beforeReady: () => void, beforeExec: () => void): void {
   const { process } = input;
   const argv = process.args ?? [];
   if (argv.length === 0) {
@@ -104,6 +106,8 @@ function planExec(b: PlanBuilder, input: LaunchInput, beforeExec: () => void): v
   if (variable(env, "HOME") === undefined)
     b.add("child", "find the home folder in /etc/passwd", "home", [process.user.uid]);
   b.add("child", `find ${argv[0]}`, "lookup", [argv[0]!, variable(env, "PATH") ?? DEFAULT_PATH]);
+  beforeReady();
+  b.stage("exec");
   if (input.gate !== undefined) {
     const fifo = b.slot();
     const report = b.slot();
@@ -176,17 +180,34 @@ export function planProcess(
   b: PlanBuilder,
   input: LaunchInput,
   stdio: readonly number[],
-  personality: IdentityContext["personality"],
   hooks: () => void,
 ): void {
+  const { process, seccomp, linux } = input;
   b.stage("process");
   b.add("child", "continue with the process", "mark", [MARKS.indexOf("process")]);
-  planRlimits(b, input.process);
-  b.add("child", `change to ${input.process.cwd}`, "chdir", [input.process.cwd]);
+  planScheduling(b, process, linux.memoryPolicy);
+  planRlimits(b, process);
+  b.add("child", `change to ${process.cwd}`, "chdir", [process.cwd]);
   planDescriptors(b, input, stdio);
-  planIdentity(b, input.process, { seccomp: input.seccomp, personality, setgroupsDenied: false });
-  planExec(b, input, () => {
-    hooks();
-    planLateSeccomp(b, input.process, input.seccomp);
+  // Loading a filter takes CAP_SYS_ADMIN unless noNewPrivileges is set: then it can be the very last thing, but for one
+  // with a listener, which the parent has to fetch before it leaves.
+  const filter = (when: boolean) => {
+    if (seccomp !== undefined && when) planSeccomp(b, seccomp, input.state);
+  };
+  const late = process.noNewPrivileges === true;
+  const listened = seccomp?.listener !== undefined;
+  planIdentity(b, process, {
+    personality: linux.personality,
+    setgroupsDenied: input.setgroupsDenied ?? false,
+    filter: () => filter(!late),
   });
+  planExec(
+    b,
+    input,
+    () => filter(late && listened),
+    () => {
+      filter(late && !listened);
+      hooks();
+    },
+  );
 }

@@ -51,6 +51,9 @@ const IGNORED = new Set([
   "noiversion",
 ]);
 
+/** crun's own. */
+const UNSUPPORTED = new Set(["copy-symlink", "dest-nofollow", "src-nofollow"]);
+
 /** A mount's options, sorted by what they are. */
 export interface MountOptions {
   readonly bind: "no" | "bind" | "rbind";
@@ -63,6 +66,10 @@ export interface MountOptions {
   /** MS_PRIVATE and so on; 0: leave it. */
   readonly propagation: number;
   readonly recursivePropagation: boolean;
+  /** Map owners: of this mount, or of those below it too. */
+  readonly idmap: "no" | "idmap" | "ridmap";
+  /** A tmpfs starts with what the image has there. */
+  readonly copyUp: boolean;
   /** Parameters of the file system: "size=64m", "gid=5", "newinstance". */
   readonly parameters: readonly string[];
 }
@@ -82,6 +89,8 @@ export function parseMountOptions(options: readonly string[], where: string): Mo
   let [set, clear, recursiveSet, recursiveClear] = [0, 0, 0, 0];
   let propagation = 0;
   let recursivePropagation = false;
+  let idmap: MountOptions["idmap"] = "no";
+  let copyUp = false;
   const parameters: string[] = [];
   for (const option of options) {
     const attribute = ATTRIBUTES[option];
@@ -101,12 +110,11 @@ export function parseMountOptions(options: readonly string[], where: string): Mo
     } else if (spread !== undefined) {
       propagation = spread.flag;
       recursivePropagation = spread.recursive;
-    } else if (
-      option === "tmpcopyup" ||
-      option === "idmap" ||
-      option === "ridmap" ||
-      option === "copy-symlink"
-    ) {
+    } else if (option === "idmap" || option === "ridmap") {
+      idmap = option;
+    } else if (option === "tmpcopyup") {
+      copyUp = true;
+    } else if (UNSUPPORTED.has(option)) {
       throw new BerthError("unimplemented", `${where}: the mount option "${option}" is not supported`, {
         stage: "mount",
       });
@@ -126,6 +134,8 @@ export function parseMountOptions(options: readonly string[], where: string): Mo
     recursiveClear,
     propagation,
     recursivePropagation,
+    idmap,
+    copyUp,
     parameters,
   };
 }

@@ -4,12 +4,14 @@ import type { Mount } from "@berth/oci";
 import type { CgroupLayout } from "../cgroups/layout.ts";
 import type { CgroupPaths } from "../cgroups/paths.ts";
 import type { PlanBuilder } from "./builder.ts";
+import { type IdMaps, mapOwners } from "./idmap.ts";
 import { MOUNT_ATTR_RDONLY, type MountOptions, parseMountOptions } from "./mount-options.ts";
 import {
   AT_FDCWD,
   AT_RECURSIVE,
   addParameter,
   FSCONFIG_CMD_CREATE,
+  FSCONFIG_CMD_RECONFIGURE,
   FSCONFIG_SET_STRING,
   OPEN_TREE_CLONE,
   takeFromHost,
@@ -21,14 +23,20 @@ const RESOLVE_NO_SYMLINKS = 4;
 export interface MountContext {
   /** Slot of the root file system. */
   root: number;
+  /** Absolute path of the root file system on the host. */
+  rootfs: string;
   /** Bundle folder, which relative sources start from. */
   bundle: string;
   layout: CgroupLayout;
   cgroup: CgroupPaths;
-  /** The container has a new user namespace. */
-  userNamespace: boolean;
+  /** Host paths are taken in the parent (see RootPlan). */
+  fromHost: boolean;
   /** The container has a cgroup namespace of its own. */
   cgroupNamespace: boolean;
+  /** Whom id-mapped mounts without mappings of their own are mapped for. */
+  mappings: IdMaps;
+  /** SELinux label of file systems. */
+  label: string | undefined;
 }
 
 /** What later operations need of the mounts. */
@@ -83,6 +91,11 @@ function attributes(b: PlanBuilder, slot: number, o: MountOptions, deep: boolean
   }
 }
 
+/** The part of a host path that lies in the root file system, from "/" on; undefined when it does not. */
+function insideRoot(ctx: MountContext, path: string): string | undefined {
+  return path.startsWith(`${ctx.rootfs}/`) ? path.slice(ctx.rootfs.length) : undefined;
+}
+
 function bindMount(b: PlanBuilder, mount: Mount, o: MountOptions, ctx: MountContext): void {
   const source = mount.source ?? "";
   if (source === "") {
@@ -94,13 +107,68 @@ function bindMount(b: PlanBuilder, mount: Mount, o: MountOptions, ctx: MountCont
   }
   const path = source.startsWith("/") ? source : `${ctx.bundle}/${source}`;
   const deep = o.bind === "rbind" ? AT_RECURSIVE : 0;
-  const slot = ctx.userNamespace ? takeFromHost(b, path, deep) : b.childSlot();
-  if (!ctx.userNamespace)
-    b.add("child", `take ${path}`, "open_tree", [slot, AT_FDCWD, path, OPEN_TREE_CLONE | deep]);
+  const mapped = o.idmap !== "no" || mount.uidMappings !== undefined;
+  const inside = insideRoot(ctx, path);
+  // Taken by the parent where the container's root may not reach it. What lies in the root itself is there only once the
+  // mounts before this one are made, and within that root's reach.
+  const early = ctx.fromHost && (inside === undefined || mapped);
+  const slot = early ? takeFromHost(b, path, deep) : b.childSlot();
+  if (!early)
+    b.add("child", `take ${path}`, "open_tree", [
+      slot,
+      ctx.fromHost ? ctx.root : AT_FDCWD,
+      ctx.fromHost ? `.${inside}` : path,
+      OPEN_TREE_CLONE | deep,
+    ]);
+  if (mapped) mapOwners(b, early ? "setup" : "child", slot, mount, o.idmap === "ridmap", ctx.mappings);
   attributes(b, slot, o, false, false);
   move(b, slot, target(b, ctx.root, mount.destination, slot), `mount ${path} on ${mount.destination}`);
   // A slot of the parent's keeps its number: it is not the child's to give away.
-  if (!ctx.userNamespace) b.release(slot);
+  if (!early) b.release(slot);
+}
+
+/** Changes what is mounted at the destination already. */
+function remount(b: PlanBuilder, mount: Mount, o: MountOptions, ctx: MountContext): void {
+  const slot = b.childSlot();
+  b.add("child", `find ${mount.destination}`, "target", [slot, ctx.root, mount.destination, -1, 0]);
+  attributes(b, slot, o, false, false);
+  if (o.parameters.length > 0 && o.bind === "no") {
+    const fs = b.childSlot();
+    b.add("child", `pick the file system on ${mount.destination}`, "fspick", [fs, slot]);
+    for (const parameter of o.parameters) addParameter(b, "child", fs, parameter);
+    b.add("child", "reconfigure it", "fsconfig", [fs, FSCONFIG_CMD_RECONFIGURE, "", "", 0]);
+    b.release(fs);
+  }
+  b.release(slot);
+}
+
+/** File systems of the kernel's that have labels of their own. */
+const UNLABELLED = new Set(["proc", "sysfs", "cgroup", "cgroup2", "mqueue"]);
+
+/** Makes a file system that is mounted nowhere yet; returns its slot. */
+function newFileSystem(
+  b: PlanBuilder,
+  type: string,
+  source: string,
+  o: MountOptions,
+  where: string,
+  ctx: Pick<MountContext, "root" | "label">,
+  attr: number,
+): number {
+  const fs = b.childSlot();
+  const slot = b.childSlot();
+  b.add("child", `open a ${type} file system for ${where}`, "fsopen", [fs, type]);
+  if (source !== "")
+    b.add("child", `set source=${source}`, "fsconfig", [fs, FSCONFIG_SET_STRING, "source", source, 0]);
+  for (const parameter of o.parameters) addParameter(b, "child", fs, parameter);
+  if (type === "tmpfs" && !o.parameters.some((p) => p.startsWith("mode=")))
+    b.add("child", `give it the permissions that ${where} has`, "inherit_mode", [fs, ctx.root, where]);
+  if (ctx.label && !UNLABELLED.has(type)) addParameter(b, "child", fs, `context=${ctx.label}`);
+  b.add("child", `create the ${type} file system`, "fsconfig", [fs, FSCONFIG_CMD_CREATE, "", "", 0]);
+  b.add("child", `mount ${type} with its options`, "fsmount", [slot, fs, attr]);
+  b.release(fs);
+  attributes(b, slot, o, false, true);
+  return slot;
 }
 
 /** Makes a file system and mounts it; returns its slot, which stays open. */
@@ -110,21 +178,14 @@ function newMount(
   source: string,
   o: MountOptions,
   where: string,
-  root: number,
+  ctx: Pick<MountContext, "root" | "label">,
   attr: number,
 ): number {
-  const fs = b.childSlot();
-  const slot = b.childSlot();
-  b.add("child", `open a ${type} file system for ${where}`, "fsopen", [fs, type]);
-  if (source !== "")
-    b.add("child", `set source=${source}`, "fsconfig", [fs, FSCONFIG_SET_STRING, "source", source, 0]);
-  for (const parameter of o.parameters) addParameter(b, "child", fs, parameter);
-  b.add("child", `create the ${type} file system`, "fsconfig", [fs, FSCONFIG_CMD_CREATE, "", "", 0]);
-  b.add("child", `mount ${type} with its options`, "fsmount", [slot, fs, attr]);
-  b.release(fs);
-  attributes(b, slot, o, false, true);
+  const slot = newFileSystem(b, type, source, o, where, ctx, attr);
   const strict = type === "proc" || type === "sysfs";
-  move(b, slot, target(b, root, where, -1, strict), `mount ${type} on ${where}`);
+  const to = target(b, ctx.root, where, -1, strict);
+  if (o.copyUp) b.add("child", `copy what ${where} holds into it`, "copy_up", [to, slot]);
+  move(b, slot, to, `mount ${type} on ${where}`);
   return slot;
 }
 
@@ -133,7 +194,7 @@ function cgroupMount(b: PlanBuilder, mount: Mount, o: MountOptions, ctx: MountCo
   const { layout, cgroup } = ctx;
   const single = (type: string, folder: string, where: string, parameters: string[]) => {
     if (ctx.cgroupNamespace) {
-      const slot = newMount(b, type, type, { ...o, parameters, propagation: 0 }, where, ctx.root, o.set);
+      const slot = newMount(b, type, type, { ...o, parameters, propagation: 0 }, where, ctx, o.set);
       b.release(slot);
     } else {
       bindMount(
@@ -148,57 +209,67 @@ function cgroupMount(b: PlanBuilder, mount: Mount, o: MountOptions, ctx: MountCo
     single("cgroup2", cgroup.unified!, mount.destination, []);
     return;
   }
-  const base: MountOptions = { ...o, parameters: ["mode=755"], propagation: 0, clear: 0 };
-  const slot = newMount(b, "tmpfs", "tmpfs", base, mount.destination, ctx.root, o.set & ~MOUNT_ATTR_RDONLY);
+  versionOneFolder(b, mount, o, ctx);
   for (const { controllers, mountpoint } of layout.v1) {
-    const name = mountpoint.slice(mountpoint.lastIndexOf("/") + 1);
     const named = controllers[0]!.startsWith("name=");
     single(
       "cgroup",
       mountpoint + cgroup.path,
-      `${mount.destination}/${name}`,
+      `${mount.destination}/${lastName(mountpoint)}`,
       named ? ["none", controllers[0]!] : [...controllers],
     );
-    for (const controller of controllers) {
-      if (controller !== name && !named)
-        b.add("child", `link ${controller} to ${name}`, "symlink", [
-          ctx.root,
-          `${mount.destination}/${controller}`,
-          name,
-        ]);
-    }
+  }
+}
+
+const lastName = (path: string) => path.slice(path.lastIndexOf("/") + 1);
+
+/** The folder that the version 1 hierarchies go to; whole, and read-only if it shall be, before it is mounted. */
+function versionOneFolder(b: PlanBuilder, mount: Mount, o: MountOptions, ctx: MountContext): void {
+  const base: MountOptions = { ...o, parameters: ["mode=755"], propagation: 0, clear: 0, copyUp: false };
+  const slot = newFileSystem(b, "tmpfs", "tmpfs", base, mount.destination, ctx, o.set & ~MOUNT_ATTR_RDONLY);
+  for (const { controllers, mountpoint } of ctx.layout.v1) {
+    const name = lastName(mountpoint);
+    b.release(target(b, slot, `/${name}`, -1));
+    for (const controller of controllers)
+      if (controller !== name && !controller.startsWith("name="))
+        b.add("child", `link ${controller} to ${name}`, "symlink", [slot, `/${controller}`, name]);
   }
   if (o.set & MOUNT_ATTR_RDONLY)
-    b.add("child", `make ${mount.destination} read-only`, "mount_setattr", [
-      slot,
-      0,
-      MOUNT_ATTR_RDONLY,
-      0,
-      0,
-      -1,
-    ]);
+    b.add("child", "make it read-only", "mount_setattr", [slot, 0, MOUNT_ATTR_RDONLY, 0, 0, -1]);
+  move(b, slot, target(b, ctx.root, mount.destination, -1), `mount tmpfs on ${mount.destination}`);
   b.release(slot);
 }
 
 /** Adds the operations for all mounts. */
 export function planMounts(b: PlanBuilder, mounts: readonly Mount[], ctx: MountContext): MountResult {
   const result: MountResult = { proc: undefined, readonlyDev: undefined };
-  for (const [i, mount] of mounts.entries()) {
+  for (const [i, wanted] of mounts.entries()) {
     b.stage("mount");
+    // A destination that names the root file system on the host means what lies below it, as it does to runc.
+    const mount = { ...wanted, destination: insideRoot(ctx, wanted.destination) ?? wanted.destination };
     const where = `mounts[${i}] on ${mount.destination}`;
     const o = parseMountOptions(mount.options ?? [], where);
     const type = mount.type ?? "";
-    if (mount.uidMappings !== undefined || mount.gidMappings !== undefined) {
-      throw new BerthError("unimplemented", `${where}: id-mapped mounts are not supported`, {
-        stage: "mount",
-      });
+    if (o.remount) {
+      remount(b, mount, o, ctx);
+      continue;
     }
     if (o.bind !== "no" || type === "bind") {
       bindMount(b, mount, o.bind === "no" ? { ...o, bind: "bind" } : o, ctx);
       continue;
     }
-    if (o.remount)
-      throw new BerthError("unimplemented", `${where}: remounting is not supported`, { stage: "mount" });
+    if (o.idmap !== "no" || mount.uidMappings !== undefined)
+      throw new BerthError(
+        "invalid_argument",
+        `${where}: id-mapped mounts are only supported for bind mounts`,
+        {
+          stage: "mount",
+        },
+      );
+    if (o.copyUp && type !== "tmpfs")
+      throw new BerthError("invalid_argument", `${where}: the option tmpcopyup is only for tmpfs`, {
+        stage: "mount",
+      });
     if (type === "" || type === "none") {
       throw new BerthError(
         "invalid_argument",
@@ -217,7 +288,7 @@ export function planMounts(b: PlanBuilder, mounts: readonly Mount[], ctx: MountC
       mount.source ?? type,
       o,
       mount.destination,
-      ctx.root,
+      ctx,
       late ? o.set & ~MOUNT_ATTR_RDONLY : o.set,
     );
     if (late) result.readonlyDev = slot;

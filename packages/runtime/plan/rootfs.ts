@@ -9,6 +9,7 @@ export const OPEN_TREE_CLONE = 1;
 export const FSCONFIG_SET_FLAG = 0;
 export const FSCONFIG_SET_STRING = 1;
 export const FSCONFIG_CMD_CREATE = 6;
+export const FSCONFIG_CMD_RECONFIGURE = 7;
 const MS_SLAVE = 1 << 19;
 const MS_PRIVATE = 1 << 18;
 
@@ -118,8 +119,10 @@ export interface RootPlan {
   propagation: string | undefined;
   /** "6.1.0-13-amd64". */
   kernelRelease: string;
-  /** The process is in a new user namespace, whose root may not reach host paths that the host's can. */
-  userNamespace: boolean;
+  /** Host paths are taken in the parent: the process is in a user namespace, whose root may not reach them all. */
+  fromHost: boolean;
+  /** The container has a mount namespace. Without one, its root is attached nowhere, and the caller's mounts stay as they are. */
+  mountNamespace: boolean;
 }
 
 /** overlayfs takes its lower folders one by one since Linux 6.5. */
@@ -132,6 +135,19 @@ function takesLowerFoldersSingly(kernelRelease: string): boolean {
 function needsOldMount(mount: RootMount, kernelRelease: string): boolean {
   const long = mount.options.some((o) => o.startsWith("lowerdir=") && o.length - 9 > PARAMETER_LIMIT);
   return mount.type === "overlay" && long && !takesLowerFoldersSingly(kernelRelease);
+}
+
+/** Shared or slave: the host's mounts keep arriving; a private root cuts them off. pivot_root wants no shared parent. */
+function planHostPropagation(b: PlanBuilder, wanted: number): void {
+  const host = b.slot();
+  const outer = wanted === MS_PRIVATE ? MS_PRIVATE : MS_SLAVE;
+  b.add("child", "open /", "open", [host, "/", linux.O_PATH, 0]);
+  b.add(
+    "child",
+    `make all mounts ${outer === MS_SLAVE ? "slaves of the host's" : "private"}`,
+    "mount_setattr",
+    [host, AT_RECURSIVE, 0, 0, outer, -1],
+  );
 }
 
 /** Adds the operations that put the root in place (not yet as "/"); returns the slot that opens it. */
@@ -155,16 +171,7 @@ export function planRoot(b: PlanBuilder, root: RootPlan): number {
       { stage: "rootfs" },
     );
   }
-  const host = b.slot();
-  b.add("child", "open /", "open", [host, "/", linux.O_PATH, 0]);
-  // Shared or slave: the host's mounts keep arriving; a private root cuts them off. pivot_root wants no shared parent.
-  const outer = wanted.flag === MS_PRIVATE ? MS_PRIVATE : MS_SLAVE;
-  b.add(
-    "child",
-    `make all mounts ${outer === MS_SLAVE ? "slaves of the host's" : "private"}`,
-    "mount_setattr",
-    [host, AT_RECURSIVE, 0, 0, outer, -1],
-  );
+  if (root.mountNamespace) planHostPropagation(b, wanted.flag);
   if (old) {
     b.add("child", `mount ${only.type} on ${root.path}`, "mount", [
       only.source,
@@ -177,7 +184,7 @@ export function planRoot(b: PlanBuilder, root: RootPlan): number {
     b.add("child", `open ${root.path}`, "open", [slot, root.path, linux.O_PATH, 0]);
     return slot;
   }
-  if (slot === undefined && root.userNamespace) slot = takeFromHost(b, root.path, AT_RECURSIVE);
+  if (slot === undefined && root.fromHost) slot = takeFromHost(b, root.path, AT_RECURSIVE);
   if (slot === undefined) {
     slot = b.slot();
     b.add("child", `take ${root.path} as the root file system`, "open_tree", [
@@ -187,8 +194,9 @@ export function planRoot(b: PlanBuilder, root: RootPlan): number {
       OPEN_TREE_CLONE | AT_RECURSIVE,
     ]);
   }
+  if (!root.mountNamespace) return slot;
   // Where the root is mounted matters little: pivot_root takes it from there. "/" is in everyone's reach.
-  const at = root.userNamespace ? "/" : root.path;
+  const at = root.fromHost ? "/" : root.path;
   const place = b.slot();
   b.add("child", `open ${at}`, "open", [place, at, linux.O_PATH, 0]);
   b.add("child", `mount it on ${at}`, "move_mount", [slot, place]);
@@ -199,11 +207,11 @@ export function planRoot(b: PlanBuilder, root: RootPlan): number {
 export function planPivot(
   b: PlanBuilder,
   root: number,
-  options: { readonly: boolean; pivot: boolean; propagation: string | undefined },
+  options: { readonly: boolean; how: "pivot" | "move" | "chroot"; propagation: string | undefined },
 ): void {
   b.stage("rootfs");
-  if (options.pivot) b.add("child", "make it / and let go of the host's", "pivot_root", [root]);
-  else b.add("child", "make it / without pivot_root", "chroot", [root]);
+  if (options.how === "pivot") b.add("child", "make it / and let go of the host's", "pivot_root", [root]);
+  else b.add("child", "make it / without pivot_root", "chroot", [root, options.how === "move" ? 1 : 0]);
   const wanted = propagationFlag(options.propagation ?? "");
   if (wanted !== undefined) {
     b.add("child", `make / ${options.propagation}`, "mount_setattr", [

@@ -176,12 +176,15 @@ test("notify needs a listener and leaves write alone", () => {
   const made = compileSeccomp(rule(["mount"]), "SCMP_ARCH_X86_64");
   assert.equal(made.notify, true);
   assert.equal(made.flags, 1 | 8 | 16);
-  assert.throws(() => compileSeccomp(rule(["write"]), "SCMP_ARCH_X86_64"), /cannot be used for "write"/);
+  assert.throws(
+    () => compileSeccomp(rule(["write"]), "SCMP_ARCH_X86_64"),
+    /cannot be used for the write syscall/,
+  );
   const { listenerPath: _, ...deaf } = rule(["mount"]);
   assert.throws(() => compileSeccomp(deaf, "SCMP_ARCH_X86_64"), /listenerPath/);
   assert.throws(
     () => compileSeccomp({ defaultAction: "SCMP_ACT_NOTIFY" }, "SCMP_ARCH_X86_64"),
-    /expected another action/,
+    /cannot be used as default action/,
   );
 });
 

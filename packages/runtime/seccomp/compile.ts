@@ -79,17 +79,17 @@ export function compileSeccomp(profile: Seccomp, native: SeccompArchitecture): C
 
 function checkNotify(profile: Seccomp): boolean {
   const fail = (path: string, why: string): never => {
-    throw new BerthError("invalid_argument", `linux.seccomp.${path}: found "SCMP_ACT_NOTIFY", ${why}`, {
+    throw new BerthError("invalid_argument", `linux.seccomp.${path}: SCMP_ACT_NOTIFY ${why}`, {
       stage: "seccomp",
     });
   };
   if (profile.defaultAction === "SCMP_ACT_NOTIFY")
-    fail("defaultAction", "expected another action: the container could not even be set up");
+    fail("defaultAction", "cannot be used as default action: the container could not even be set up");
   let notify = false;
   (profile.syscalls ?? []).forEach((rule, i) => {
     if (rule.action !== "SCMP_ACT_NOTIFY") return;
     // The runtime itself writes between loading the filter and sending the descriptor.
-    if (rule.names.includes("write")) fail(`syscalls[${i}].action`, 'which cannot be used for "write"');
+    if (rule.names.includes("write")) fail(`syscalls[${i}].action`, "cannot be used for the write syscall");
     notify = true;
   });
   if (notify && !profile.listenerPath)

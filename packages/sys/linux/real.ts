@@ -228,6 +228,7 @@ export const realSys: Sys = {
   arch: () => process.arch,
   pid: () => process.pid,
   uid: () => process.getuid?.() ?? 0,
+  gid: () => process.getgid?.() ?? 0,
   cwd: () => process.cwd(),
   env: (name) => process.env[name],
   monotonicMs: () => Number(process.hrtime.bigint()) / 1e6,

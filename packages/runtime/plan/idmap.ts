@@ -1,0 +1,62 @@
+/** Operations that map the owners of a mount (mount_setattr(2) with MOUNT_ATTR_IDMAP). */
+import { BerthError } from "@berth/base";
+import type { IdMapping, Mount } from "@berth/oci";
+import type { PlanBuilder } from "./builder.ts";
+import { idMap } from "./namespaces.ts";
+import { AT_RECURSIVE } from "./rootfs.ts";
+
+const MOUNT_ATTR_IDMAP = 0x100000;
+
+/** Mappings that a container has. */
+export interface IdMaps {
+  users: readonly IdMapping[] | undefined;
+  groups: readonly IdMapping[] | undefined;
+  /** Slot of the user namespace it joins, whose mappings are not in its config. */
+  joined: number | undefined;
+}
+
+/** Slots of namespaces made for mappings, by plan: mounts of one mapping share one. */
+const made = new WeakMap<PlanBuilder, Map<string, number>>();
+
+function namespaceFor(b: PlanBuilder, users: readonly IdMapping[], groups: readonly IdMapping[]): number {
+  const known = made.get(b) ?? new Map<string, number>();
+  made.set(b, known);
+  const key = JSON.stringify([users, groups]);
+  let slot = known.get(key);
+  if (slot === undefined) {
+    slot = b.slot();
+    known.set(key, slot);
+    b.add("setup", "make a user namespace to map owners by", "userns", [slot, idMap(users), idMap(groups)]);
+  }
+  return slot;
+}
+
+/** Maps the owners of the mount in `slot`: by its own mappings, or else by the container's. */
+export function mapOwners(
+  b: PlanBuilder,
+  section: "setup" | "child",
+  slot: number,
+  mount: Mount,
+  recursive: boolean,
+  container: IdMaps,
+): void {
+  const own = mount.uidMappings !== undefined && mount.gidMappings !== undefined;
+  const users = own ? mount.uidMappings : container.users;
+  const groups = own ? mount.gidMappings : container.groups;
+  const namespace =
+    users?.length && groups?.length ? namespaceFor(b, users, groups) : own ? undefined : container.joined;
+  if (namespace === undefined)
+    throw new BerthError(
+      "invalid_argument",
+      `mount on ${mount.destination}: found no mappings for an id-mapped mount, expected its own uidMappings and gidMappings, or a user namespace`,
+      { stage: "mount" },
+    );
+  b.add(section, `map the owners of ${mount.source}`, "mount_setattr", [
+    slot,
+    recursive ? AT_RECURSIVE : 0,
+    MOUNT_ATTR_IDMAP,
+    0,
+    0,
+    namespace,
+  ]);
+}
