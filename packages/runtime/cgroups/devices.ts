@@ -77,6 +77,8 @@ function block(rule: DeviceRule): Instruction[] {
   return body.map((ins, i) => (ins.off === -1 ? { ...ins, off: body.length - i - 1 } : ins));
 }
 
+const DENY: readonly Instruction[] = [{ code: MOV64_K, dst: 0, imm: 0 }, { code: EXIT }];
+
 /** The program that allows or denies by `rules`, of which the last that matches decides; without any: denied. */
 export function deviceProgram(rules: readonly DeviceRule[]): Uint8Array {
   const code: Instruction[] = [
@@ -87,13 +89,12 @@ export function deviceProgram(rules: readonly DeviceRule[]): Uint8Array {
     { code: LDX_W, dst: 4, src: 1, off: 4 },
     { code: LDX_W, dst: 5, src: 1, off: 8 },
   ];
-  // The first match ends the program, so the last rule comes first; what an "all" rule hides is left out.
-  for (const rule of [...rules].reverse()) {
-    const instructions = block(rule);
-    code.push(...instructions);
-    if (instructions.length === 2) break;
-  }
-  code.push({ code: MOV64_K, dst: 0, imm: 0 }, { code: EXIT });
+  // The first match ends the program, so the last rule comes first; what an "all" rule hides is left out, and so is the
+  // answer behind it: the kernel refuses programs with instructions that cannot be reached.
+  const decisive = (body: readonly Instruction[]) => body.length === 2;
+  const blocks = [...rules].reverse().map(block);
+  const end = blocks.findIndex(decisive);
+  code.push(...(end < 0 ? [...blocks, DENY] : blocks.slice(0, end + 1)).flat());
   const out = new Uint8Array(code.length * 8);
   const view = new DataView(out.buffer);
   code.forEach((ins, i) => {

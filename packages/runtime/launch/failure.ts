@@ -14,6 +14,11 @@ function pathOf(op: Operation): string | undefined {
 function lookupFailure(op: Operation, errno: string): BerthError {
   const name = String(op.args[0]);
   const facts = { stage: "exec", syscall: "execve", errno, path: name };
+  if (name === "")
+    return new BerthError("failed_precondition", "process: found nothing, expected the program to run", {
+      stage: "exec",
+      hint: "a container without a process can only be deleted: add one to config.json and create it anew",
+    });
   // The wording is runc's: docker derives its exit codes 126 and 127 from it.
   if (errno === "ENOENT") {
     const text = name.includes("/")

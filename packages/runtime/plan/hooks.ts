@@ -53,7 +53,8 @@ export function planHooks(
 export function planParentHooks(b: PlanBuilder, hooks: Hooks | undefined, state: State): () => void {
   if (!hooks?.prestart?.length && !hooks?.createRuntime?.length) return () => {};
   b.stage("createRuntime hook").add("after", "wait for the container's mounts", "await_child", []);
-  planHooks(b, "after", "prestart", hooks.prestart, state);
+  // prestart hooks are older than the state "creating": they were called at start, and know a container as created.
+  planHooks(b, "after", "prestart", hooks.prestart, { ...state, status: "created" });
   planHooks(b, "after", "createRuntime", hooks.createRuntime, state);
   b.add("after", "let the container go on", "answer", []);
   return () => b.stage("createRuntime hook").add("child", "wait for hooks", "call_parent", []);

@@ -94,7 +94,9 @@ function planDescriptors(b: PlanBuilder, input: LaunchInput, stdio: readonly num
 function planExec(b: PlanBuilder, input: LaunchInput, beforeReady: () => void, beforeExec: () => void): void {
   const { process } = input;
   const argv = process.args ?? [];
-  if (argv.length === 0) {
+  // A bundle without a process can be created, says the specification; it cannot be started.
+  const later = argv.length === 0 && process.args === undefined && input.gate !== undefined;
+  if (argv.length === 0 && !later) {
     throw new BerthError(
       "invalid_argument",
       "process.args: found no arguments, expected the program to run",
@@ -105,7 +107,8 @@ function planExec(b: PlanBuilder, input: LaunchInput, beforeReady: () => void, b
   b.stage("exec");
   if (variable(env, "HOME") === undefined)
     b.add("child", "find the home folder in /etc/passwd", "home", [process.user.uid]);
-  b.add("child", `find ${argv[0]}`, "lookup", [argv[0]!, variable(env, "PATH") ?? DEFAULT_PATH]);
+  const path = variable(env, "PATH") ?? DEFAULT_PATH;
+  if (!later) b.add("child", `find ${argv[0]}`, "lookup", [argv[0]!, path]);
   beforeReady();
   b.stage("exec");
   if (input.gate !== undefined) {
@@ -131,7 +134,12 @@ function planExec(b: PlanBuilder, input: LaunchInput, beforeReady: () => void, b
   }
   beforeExec();
   b.stage("exec");
-  b.add("child", `execute ${argv.join(" ")}`, "exec", [argv.length, ...argv, ...env]);
+  if (later) b.add("child", "find no program", "lookup", ["", path]);
+  b.add("child", `execute ${argv.join(" ")}`, "exec", [
+    Math.max(1, argv.length),
+    ...(later ? [""] : argv),
+    ...env,
+  ]);
 }
 
 function planKeyring(b: PlanBuilder, id: string, wanted: boolean): void {
