@@ -125,7 +125,7 @@ test("spec, features, version and help", (t) => {
     /--rootless: found .*true.*, expected false or auto/,
   );
   assert.match(b.runc("--systemd-cgroup", "list").stderr, /--systemd-cgroup/);
-  assert.match(b.runc("checkpoint", b.id).stderr, /No help topic for 'checkpoint'/);
+  assert.match(b.runc("migrate", b.id).stderr, /No help topic for 'migrate'/);
 });
 
 test("errors go to --log as JSON too, for engines", (t) => {

@@ -10,6 +10,7 @@ const SPEC_VERSION = "1.3.0";
 
 /** Each verb in its own file, loaded when it is called. */
 const COMMANDS: Readonly<Record<string, () => Promise<{ command: unknown }>>> = {
+  checkpoint: () => import("./commands/checkpoint.ts"),
   create: () => import("./commands/create.ts"),
   delete: () => import("./commands/delete.ts"),
   exec: () => import("./commands/exec.ts"),
@@ -18,6 +19,7 @@ const COMMANDS: Readonly<Record<string, () => Promise<{ command: unknown }>>> = 
   list: () => import("./commands/list.ts"),
   pause: () => import("./commands/pause.ts"),
   ps: () => import("./commands/ps.ts"),
+  restore: () => import("./commands/restore.ts"),
   resume: () => import("./commands/resume.ts"),
   run: () => import("./commands/run.ts"),
   spec: () => import("./commands/spec.ts"),

@@ -131,6 +131,10 @@ export class FakeSys implements Sys {
     this.#get("realpath", path);
     return path;
   }
+  readlink(path: string): string | undefined {
+    const file = this.files.get(path);
+    return file?.kind === "symlink" ? text.decode(file.content) : undefined;
+  }
   mkfifo(path: string, mode: number): void {
     this.calls.push(`mkfifo ${path} ${mode.toString(8)}`);
     this.files.set(path, { kind: "fifo", content: new Uint8Array(), mode });
@@ -161,6 +165,14 @@ export class FakeSys implements Sys {
     this.#get("connect", path);
     return 103;
   }
+  /** Messages that {@link receive} hands out, in order; then the peer has closed. */
+  readonly messages: { bytes: Uint8Array; descriptors: number[] }[] = [];
+  async receive(): Promise<{ bytes: Uint8Array; descriptors: number[] }> {
+    return this.messages.shift() ?? { bytes: new Uint8Array(), descriptors: [] };
+  }
+  sendDescriptor(fd: number, _: Uint8Array, descriptor: number): void {
+    this.calls.push(`send descriptor ${descriptor} over ${fd}`);
+  }
   async poll(): Promise<number> {
     return 0;
   }
@@ -186,9 +198,14 @@ export class FakeSys implements Sys {
   pidfdSignal(pidfd: number, signal: number): boolean {
     return this.kill(pidfd, signal);
   }
-  becomeSubreaper(): void {
-    this.calls.push("subreaper");
+  becomeSubreaper(on = true): void {
+    this.calls.push(on ? "subreaper" : "no subreaper");
   }
+  makeRaw(): Uint8Array | undefined {
+    return undefined;
+  }
+  restoreTerminal(): void {}
+  copyTerminalSize(): void {}
 
   sha256(content: string | Uint8Array): string {
     return `sha-${content.length}`;

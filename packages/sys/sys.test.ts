@@ -110,3 +110,31 @@ test("poll tells a closed reader, and gives up in time", async () => {
 test("times before 1970 keep 0 <= nanoseconds < 1e9", () => {
   assert.deepEqual([...linux.packTimes(-1n, 1_500_000_000n)], [-1n, 999_999_999n, 1n, 500_000_000n]);
 });
+
+test("messages are kept apart, and descriptors travel with them", async () => {
+  const [a, b] = realSys.socketPair("packets");
+  const [inner, outer] = realSys.socketPair();
+  realSys.write(a, Buffer.from("one"));
+  realSys.sendDescriptor(a, Buffer.from("two"), inner);
+  realSys.close(inner);
+  const first = await realSys.receive(b, 100);
+  assert.deepEqual([Buffer.from(first.bytes).toString(), first.descriptors], ["one", []]);
+  const second = await realSys.receive(b, 100);
+  assert.equal(Buffer.from(second.bytes).toString(), "two");
+  const [received] = second.descriptors;
+  realSys.write(received!, Buffer.from("through"));
+  assert.equal(Buffer.from(realSys.readSync(outer, 10)).toString(), "through");
+  realSys.write(a, Buffer.from("too long"));
+  await assert.rejects(realSys.receive(b, 3), /longer than 3 bytes/);
+  realSys.close(a);
+  assert.equal((await realSys.receive(b, 3)).bytes.length, 0, "the peer has closed");
+  for (const fd of [b, received!, outer]) realSys.close(fd);
+});
+
+test("links are read, and what is no terminal has no modes", () => {
+  assert.match(realSys.readlink("/proc/self/exe")!, /^\//);
+  assert.equal(realSys.readlink("/proc/self/nothing"), undefined);
+  const fd = realSys.open("/dev/null", 0);
+  assert.equal(realSys.makeRaw(fd), undefined);
+  realSys.close(fd);
+});

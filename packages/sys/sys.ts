@@ -65,6 +65,8 @@ export interface Sys {
   /** lstat(2). */
   lstat(path: string): FileInfo | undefined;
   realpath(path: string): string;
+  /** Text of a symbolic link; undefined when there is no such file. */
+  readlink(path: string): string | undefined;
   mkfifo(path: string, mode: number): void;
 
   /** open(2), close-on-exec. */
@@ -78,9 +80,14 @@ export interface Sys {
   write(fd: number, bytes: Uint8Array): void;
   /** A sealed, anonymous file with this content: nobody can change it any more. */
   sealedFile(name: string, content: Uint8Array): number;
-  socketPair(): [number, number];
-  /** Connects to a unix stream socket and returns its descriptor. */
+  /** Two connected unix sockets: a stream (default), or one that keeps messages apart. */
+  socketPair(kind?: "stream" | "packets"): [number, number];
+  /** Connects to a unix stream socket and returns its descriptor; a path that begins with NUL is an abstract name. */
   connectUnix(path: string): number;
+  /** Waits for a message of at most `size` bytes, with the descriptors that come along; no bytes: the peer has closed. */
+  receive(fd: number, size: number): Promise<{ bytes: Uint8Array; descriptors: number[] }>;
+  /** Sends bytes and a copy of a descriptor over a unix socket. */
+  sendDescriptor(fd: number, bytes: Uint8Array, descriptor: number): void;
   /** poll(2) for one descriptor on a thread: the events that are set, 0 when the time is over. */
   poll(fd: number, events: number, timeoutMs: number): Promise<number>;
 
@@ -94,7 +101,14 @@ export interface Sys {
   pidfdOpen(pid: number): number | undefined;
   /** pidfd_send_signal(2); false when the process is gone. */
   pidfdSignal(pidfd: number, signal: number): boolean;
-  becomeSubreaper(): void;
+  /** Become, or with false cease to be, the parent of one's descendants' orphans. */
+  becomeSubreaper(on?: boolean): void;
+
+  /** Makes a terminal hand on every key as it is; what {@link restoreTerminal} takes, or undefined when it is none. */
+  makeRaw(fd: number): Uint8Array | undefined;
+  restoreTerminal(fd: number, modes: Uint8Array): void;
+  /** Gives one terminal the size of another; nothing happens when one of them is none. */
+  copyTerminalSize(from: number, to: number): void;
 
   /** SHA-256 in hexadecimal. */
   sha256(content: string | Uint8Array): string;

@@ -94,8 +94,13 @@ const FORWARDED = [
   "SIGALRM",
 ] as const;
 
+/** Passes the signals that reach us on to a process. */
+export function forwardSignals(sys: Sys, pid: number): void {
+  for (const name of FORWARDED) process.on(name, () => sys.kill(pid, signalNumber(name)));
+}
+
 /** Waits for a process in the foreground, passing on the signals that reach us; its exit code. */
 export async function waitInForeground(sys: Sys, launched: Launched): Promise<number> {
-  for (const name of FORWARDED) process.on(name, () => sys.kill(launched.pid, signalNumber(name)));
+  forwardSignals(sys, launched.pid);
   return launched.exit();
 }

@@ -1,11 +1,13 @@
 /** create: a bundle becomes a container that waits for start (or, for `run`, one that runs). */
 import { BerthError, isCode, stage, stageSync } from "@berth/base";
 import { type Namespace, type Process, parseSpec, type Spec, stringifyJson } from "@berth/oci";
+import type { Sys } from "@berth/sys";
 import { observeCgroups } from "../cgroups/observe.ts";
-import { cgroupPaths } from "../cgroups/paths.ts";
+import { type CgroupPaths, cgroupPaths } from "../cgroups/paths.ts";
 import { cgroupPids, removeCgroup } from "../cgroups/processes.ts";
 import { type Launched, launch } from "../launch/launch.ts";
 import { type CompileInput, compileContainer } from "../plan/compile.ts";
+import { ownsDev } from "../plan/devices.ts";
 import type { Attachment } from "../plan/launch-plan.ts";
 import type { Operation, Plan } from "../plan/operations.ts";
 import type { RootMount } from "../plan/rootfs.ts";
@@ -57,7 +59,8 @@ export function readBundle(runtime: Runtime, bundle: string): Spec {
   return stageSync("validate", {}, () => parseSpec(text));
 }
 
-function rootfsOf(runtime: Runtime, spec: Spec, bundle: string): string {
+/** The rootfs folder of a bundle, absolute and without links. */
+export function rootfsOf(runtime: Runtime, spec: Spec, bundle: string): string {
   if (spec.root === undefined) {
     throw new BerthError("invalid_argument", "root: found nothing, expected the root file system's path", {
       stage: "rootfs",
@@ -77,6 +80,42 @@ function rootfsOf(runtime: Runtime, spec: Spec, bundle: string): string {
   return runtime.sys.realpath(absolute);
 }
 
+/** The record of a container that is about to be made. */
+export function newRecord(
+  runtime: Runtime,
+  of: { id: string; bundle: string; spec: Spec; rootfs: string },
+): ContainerRecord {
+  const { id, bundle, spec, rootfs } = of;
+  return {
+    version: 1,
+    ociVersion: spec.ociVersion,
+    id,
+    pid: 0,
+    startTime: 0,
+    bundle,
+    rootfs,
+    created: new Date().toISOString(),
+    owner: runtime.sys.uid(),
+    ...(spec.annotations === undefined ? {} : { annotations: spec.annotations }),
+    cgroup: cgroupPaths(runtime.layout(), spec.linux?.cgroupsPath, id),
+    namespaces: namespaceTypes(spec.linux?.namespaces ?? []),
+  };
+}
+
+/** rdev of /dev/null. */
+const NULL_RDEV = 0x103;
+
+/** Which of descriptors 0 to 2 are the null device; none where /dev is not the runtime's to fill. */
+function nullStreams(sys: Sys, spec: Spec, options: LaunchSettings): number[] {
+  if (spec.process?.terminal || !ownsDev(spec.mounts ?? [])) return [];
+  const { attachment } = options;
+  if (attachment.kind === "keeper") {
+    const { stdin, stdout, stderr, log } = attachment.keeper.streams;
+    return [stdin, stdout, stderr].flatMap((s, i) => (s.kind === "null" && (i === 0 || !log) ? [i] : []));
+  }
+  return options.stdio.flatMap((fd, i) => (sys.stat(`/proc/self/fd/${fd}`)?.rdev === NULL_RDEV ? [i] : []));
+}
+
 /** Compiles a bundle's plan; reads of the host what the plan depends on, and changes nothing. */
 export async function planContainer(
   runtime: Runtime,
@@ -88,7 +127,8 @@ export async function planContainer(
   const process: Process = spec.process ?? { user: { uid: 0, gid: 0 }, cwd: "/" };
   checkTerminal(process, options.attachment);
   const layout = runtime.layout();
-  const paths = cgroupPaths(layout, spec.linux?.cgroupsPath, options.id);
+  const record = newRecord(runtime, { ...options, spec, rootfs });
+  const paths = record.cgroup;
   const files = containerFiles(runtime.root, options.id);
   const input: CompileInput = {
     id: options.id,
@@ -114,23 +154,10 @@ export async function planContainer(
     attachment: options.attachment,
     wait: options.wait,
     preserved: options.preserved,
+    nullStreams: nullStreams(sys, spec, options),
     inherited: options.inherited.length,
     seccomp: await seccompFilter(runtime, spec.linux?.seccomp),
     gate: options.gate ? { fifo: files.fifo, report: files.report } : undefined,
-  };
-  const record: ContainerRecord = {
-    version: 1,
-    ociVersion: spec.ociVersion,
-    id: options.id,
-    pid: 0,
-    startTime: 0,
-    bundle: options.bundle,
-    rootfs,
-    created: new Date().toISOString(),
-    owner: sys.uid(),
-    ...(spec.annotations === undefined ? {} : { annotations: spec.annotations }),
-    cgroup: paths,
-    namespaces: namespaceTypes(spec.linux?.namespaces ?? []),
   };
   const plan = stageSync("compile", {}, () => compileContainer(input));
   if (options.gate) record.tail = tailOf(plan);
@@ -171,7 +198,7 @@ export function checkTerminal(process: Process, attachment: Attachment): void {
 }
 
 /** Takes the id: the folder is the lock, whoever makes it owns the container. */
-function claim(runtime: Runtime, id: string): void {
+export function claim(runtime: Runtime, id: string): void {
   const { sys, root } = runtime;
   const files = containerFiles(root, id);
   sys.mkdirAll(root, 0o700);
@@ -196,6 +223,37 @@ async function undo(runtime: Runtime, record: ContainerRecord): Promise<void> {
   runtime.sys.removeTree(containerFiles(runtime.root, record.id).folder);
 }
 
+/** Runs what makes the container; when that fails, undoes it. */
+export async function withUndo<T>(
+  runtime: Runtime,
+  record: ContainerRecord,
+  make: () => Promise<T>,
+): Promise<T> {
+  try {
+    return await make();
+  } catch (error) {
+    await undo(runtime, record).catch((left: unknown) => {
+      throw new BerthError(
+        "internal",
+        `${BerthError.from(error).message}; and undoing it failed: ${BerthError.from(left).message}`,
+        { stage: "create", cause: error },
+      );
+    });
+    throw error;
+  }
+}
+
+/** Refuses a cgroup with processes: deleting the container would kill them. */
+export function refuseBusyCgroup(sys: Sys, cgroup: CgroupPaths): void {
+  const [stranger] = cgroupPids(sys, cgroup);
+  if (stranger === undefined) return;
+  throw new BerthError(
+    "failed_precondition",
+    `container's cgroup is not empty: ${cgroup.path} holds process ${stranger}`,
+    { stage: "cgroup", hint: "set linux.cgroupsPath to a path of the container's own" },
+  );
+}
+
 /** Creates the container; after a failure nothing of it is left. */
 export async function create(
   runtime: Runtime,
@@ -208,16 +266,9 @@ export async function create(
   // Who has the id is told before the bundle is looked at; claim() decides.
   if (sys.stat(files.folder) !== undefined) throw taken(options.id, files.folder);
   const { plan, record } = await planContainer(runtime, spec, options);
-  const [stranger] = cgroupPids(sys, record.cgroup);
-  if (stranger !== undefined) {
-    throw new BerthError(
-      "failed_precondition",
-      `container's cgroup is not empty: ${record.cgroup.path} holds process ${stranger}`,
-      { stage: "cgroup", hint: "set linux.cgroupsPath to a path of the container's own" },
-    );
-  }
+  refuseBusyCgroup(sys, record.cgroup);
   claim(runtime, options.id);
-  try {
+  return withUndo(runtime, record, async () => {
     // The intent comes before the act: who finds a record without a pid knows what may be there to remove.
     writeRecord(sys, root, record);
     sys.writeFile(files.spec, stringifyJson(spec));
@@ -227,16 +278,8 @@ export async function create(
     );
     record.pid = launched.pid;
     record.startTime = processStat(sys, launched.pid)?.startTime ?? 0;
+    record.streams = [0, 1, 2].map((fd) => sys.readlink(`/proc/${launched.pid}/fd/${fd}`) ?? "");
     writeRecord(sys, root, record);
     return { ...launched, record };
-  } catch (error) {
-    await undo(runtime, record).catch((left: unknown) => {
-      throw new BerthError(
-        "internal",
-        `${BerthError.from(error).message}; and undoing it failed: ${BerthError.from(left).message}`,
-        { stage: "create", cause: error },
-      );
-    });
-    throw error;
-  }
+  });
 }

@@ -1,4 +1,4 @@
-/** Hooks that run outside a container's own start: poststart and poststop, by a plan that holds nothing else. */
+/** Hooks that run outside a container's own start (and those of a restore), by a plan that holds nothing else. */
 import type { ContainerStatus, Spec } from "@berth/oci";
 import { launch } from "../launch/launch.ts";
 import { PlanBuilder } from "../plan/builder.ts";
@@ -10,7 +10,7 @@ import type { Runtime } from "./context.ts";
 /** Runs one list of hooks in the runtime's namespaces; the first failure ends it. */
 export async function runHooks(
   runtime: Runtime,
-  name: "poststart" | "poststop",
+  name: "prestart" | "createRuntime" | "poststart" | "poststop",
   spec: Spec,
   record: ContainerRecord,
   status: ContainerStatus,

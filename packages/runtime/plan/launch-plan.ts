@@ -6,7 +6,7 @@ import type { PlanBuilder } from "./builder.ts";
 import { planIdentity, planRlimits } from "./identity.ts";
 import { planScheduling } from "./scheduling.ts";
 import { planSeccomp, type SeccompFilter } from "./seccomp.ts";
-import { type KeeperPlan, planKeeper, planStdio } from "./streams.ts";
+import { type KeeperPlan, planKeeper, planNullStreams, planStdio } from "./streams.ts";
 
 const DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 const utf8 = new TextEncoder();
@@ -33,6 +33,8 @@ export interface LaunchInput {
   wait: boolean;
   /** Inherited slots that become the process's descriptors 3 and following. */
   preserved: readonly number[];
+  /** Those of descriptors 0 to 2 that are the null device: they become the container's own, as nothing in it may be the host's. */
+  nullStreams?: readonly number[];
   /** Number of inherited descriptors, all told. */
   inherited: number;
   seccomp: SeccompFilter | undefined;
@@ -84,6 +86,7 @@ export function planConsole(b: PlanBuilder, process: Process, root: number, onDe
  */
 function planDescriptors(b: PlanBuilder, input: LaunchInput, stdio: readonly number[]): void {
   planStdio(b, stdio);
+  planNullStreams(b, input.nullStreams ?? []);
   input.preserved.forEach((slot, i) => {
     b.add("child", `pass on descriptor ${3 + i}`, "dup", [slot, 3 + i]);
   });

@@ -4,6 +4,9 @@ import type { PlanBuilder } from "./builder.ts";
 
 const { O_APPEND, O_CREAT, O_DIRECTORY, O_NONBLOCK, O_RDONLY, O_RDWR, O_WRONLY } = linux;
 
+/** Device 1:3 as `check_device` takes it. */
+const NULL_DEVICE = (1n << 32n) | 3n;
+
 /** Where one stream leads. */
 export type Stream = { kind: "null" } | { kind: "fifo"; path: string } | { kind: "file"; path: string };
 
@@ -102,4 +105,18 @@ export function planStdio(b: PlanBuilder, slots: readonly number[]): void {
   slots.forEach((slot, i) => {
     b.add("child", `make it descriptor ${i}`, "dup", [slot, i]);
   });
+}
+
+/**
+ * Adds the operations that put the container's own /dev/null in the place of the host's: CRIU can dump no file of a mount
+ * that the container does not have.
+ */
+export function planNullStreams(b: PlanBuilder, streams: readonly number[]): void {
+  if (streams.length === 0) return;
+  b.stage("streams");
+  const slot = b.childSlot();
+  b.add("child", "open the container's /dev/null", "open", [slot, "/dev/null", O_RDWR, 0]);
+  b.add("child", "check that it is the null device", "check_device", [slot, NULL_DEVICE]);
+  for (const stream of streams) b.add("child", `make it descriptor ${stream}`, "dup", [slot, stream]);
+  b.release(slot);
 }

@@ -32,6 +32,8 @@ export interface ContainerRecord {
   cgroup: CgroupPaths;
   /** Namespace types that are not the host's. */
   namespaces: string[];
+  /** What descriptors 0 to 2 of the process led to when it began: "pipe:[123]". */
+  streams?: string[];
   /** The plan's last operations, from `index` of its child section on: those that run after `start`. */
   tail?: { index: number; operations: Operation[] };
 }

@@ -53,7 +53,7 @@ export function pipe(): [number, number] {
   return [fds[0]!, fds[1]!];
 }
 
-/** prctl(PR_SET_CHILD_SUBREAPER): orphans of this process's children become its own. */
-export function becomeSubreaper(): void {
-  syscall("prctl", undefined, 36, 1, 0, 0, 0);
+/** prctl(PR_SET_CHILD_SUBREAPER): orphans of this process's children become its own, or with false no longer. */
+export function becomeSubreaper(on = true): void {
+  syscall("prctl", undefined, 36, on ? 1 : 0, 0, 0, 0);
 }

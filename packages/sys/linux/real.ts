@@ -3,9 +3,11 @@ import * as fs from "node:fs";
 import { BerthError, codeOfErrno } from "@berth/base";
 import type { FileInfo, FileKind, Sys } from "../sys.ts";
 import * as abi from "./abi.ts";
-import { libraryFolder, rawSyscall, syscall, syscallAsync, syscallError } from "./binding.ts";
+import { libraryFolder, rawSyscall, syscall, syscallAsync } from "./binding.ts";
 import { close, openat2 } from "./files.ts";
 import { becomeSubreaper, kill, pidfdOpen, pidfdSignal, reap, spawn } from "./processes.ts";
+import { connectUnix, receiveMessage, sendDescriptor, socketPair } from "./sockets.ts";
+import { copyTerminalSize, makeRaw, restoreTerminal } from "./terminal.ts";
 
 const FULL = new Set(["ENOSPC", "EDQUOT"]);
 const GONE = new Set(["ENOENT", "ENOTDIR", "ENODEV", "ESRCH"]);
@@ -78,25 +80,39 @@ const F_ADD_SEALS = 1033;
 const F_DUPFD_CLOEXEC = 1030;
 const ALL_SEALS = 0xf; // seal, shrink, grow, write
 
-/** As fs.rmSync, which takes 0.4 ms for a folder of four files; this takes a tenth. Links are removed, not followed. */
+/**
+ * As fs.rmSync, which takes 0.4 ms for a folder of four files; this takes a tenth. Links are removed, not followed. What
+ * another process has removed meanwhile is removed.
+ */
 function removeTree(path: string): void {
-  let entries: fs.Dirent[];
+  const gone = (call: () => void) => {
+    try {
+      call();
+    } catch (error) {
+      if ((error as SystemError).code !== "ENOENT") throw error;
+    }
+  };
+  let entries: fs.Dirent[] = [];
   try {
     entries = fs.readdirSync(path, { withFileTypes: true });
   } catch (error) {
     const { code } = error as SystemError;
     if (code === "ENOENT") return;
     if (code !== "ENOTDIR") throw error;
-    fs.unlinkSync(path);
+    gone(() => fs.unlinkSync(path));
     return;
   }
   for (const entry of entries) {
     const child = `${path}/${entry.name}`;
     if (entry.isDirectory()) removeTree(child);
-    else fs.unlinkSync(child);
+    else gone(() => fs.unlinkSync(child));
   }
-  fs.rmdirSync(path);
+  gone(() => fs.rmdirSync(path));
 }
+
+const POLLIN = 1;
+/** A day: ppoll is asked again by whoever still waits. */
+const FOREVER_MS = 86_400_000;
 
 /** A struct pollfd. */
 function pollSet(fd: number, events: number): Buffer {
@@ -144,6 +160,7 @@ export const realSys: Sys = {
   stat: (path) => ifAny(path, () => info(fs.statSync(path))),
   lstat: (path) => ifAny(path, () => info(fs.lstatSync(path))),
   realpath: (path) => on(path, () => fs.realpathSync(path)),
+  readlink: (path) => ifAny(path, () => fs.readlinkSync(path)),
   mkfifo: (path, mode) => {
     syscall("mknodat", path, abi.AT_FDCWD, path, abi.S_IFIFO | mode, 0);
   },
@@ -185,27 +202,13 @@ export const realSys: Sys = {
     close(fd);
     return high;
   },
-  socketPair: () => {
-    const fds = new Int32Array(2);
-    syscall("socketpair", undefined, 1, 1 | abi.O_CLOEXEC, 0, fds); // AF_UNIX, SOCK_STREAM
-    return [fds[0]!, fds[1]!];
+  socketPair: (kind = "stream") => socketPair(kind),
+  connectUnix,
+  receive: async (fd, size) => {
+    await realSys.poll(fd, POLLIN, FOREVER_MS);
+    return receiveMessage(fd, size);
   },
-  connectUnix: (path) => {
-    const name = Buffer.from(path);
-    if (name.length > 107) {
-      throw new BerthError("invalid_argument", `socket path ${path} is longer than 107 bytes`, { path });
-    }
-    const address = Buffer.alloc(110);
-    address.writeUInt16LE(1, 0);
-    name.copy(address, 2);
-    const fd = syscall("socket", path, 1, 1 | abi.O_CLOEXEC, 0);
-    const result = rawSyscall("connect", fd, address, 2 + name.length + 1);
-    if (result < 0) {
-      close(fd);
-      throw syscallError("connect", -result, path);
-    }
-    return fd;
-  },
+  sendDescriptor,
   poll: async (fd, events, timeoutMs) => {
     const memory = pollSet(fd, events);
     const n = await syscallAsync("ppoll", undefined, memory, 1, pollTime(timeoutMs), null, 0);
@@ -218,6 +221,10 @@ export const realSys: Sys = {
   pidfdOpen,
   pidfdSignal,
   becomeSubreaper,
+
+  makeRaw,
+  restoreTerminal,
+  copyTerminalSize,
 
   // Loaded at first use: most short commands hash nothing.
   sha256: (content) =>
@@ -237,7 +244,6 @@ export const realSys: Sys = {
 
 /** How long a command waits on the spot before it hands the waiting to a thread, in milliseconds. */
 const PATIENCE_MS = 20;
-const POLLIN = 1;
 
 function waitHere(fd: number, events: number, timeoutMs: number): number {
   const memory = pollSet(fd, events);
@@ -252,6 +258,10 @@ export const commandSys: Sys = {
   ...realSys,
   read: async (fd, size) =>
     waitHere(fd, POLLIN, PATIENCE_MS) === 0 ? realSys.read(fd, size) : realSys.readSync(fd, size),
+  receive: async (fd, size) => {
+    if (waitHere(fd, POLLIN, PATIENCE_MS) === 0) await realSys.poll(fd, POLLIN, FOREVER_MS);
+    return receiveMessage(fd, size);
+  },
   poll: async (fd, events, timeoutMs) =>
     waitHere(fd, events, Math.min(PATIENCE_MS, timeoutMs)) || realSys.poll(fd, events, timeoutMs),
 };

@@ -1,0 +1,282 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { BerthError } from "@berth/base";
+import { defaultSpec } from "@berth/oci";
+import { FakeSys } from "@berth/sys";
+import { parseLayout } from "../cgroups/layout.ts";
+import { cgroupPaths } from "../cgroups/paths.ts";
+import { ask } from "./conversation.ts";
+import { criuFailure, findCriu, lastErrors } from "./criu.ts";
+import { inheritedStreams } from "./descriptors.ts";
+import {
+  externalForDump,
+  externalForRestore,
+  hostMounts,
+  namespacesForDump,
+  namespacesForRestore,
+  parseMounts,
+} from "./external.ts";
+import { MessageReader, MessageWriter } from "./protobuf.ts";
+import { compileRestore } from "./restore-plan.ts";
+import { decodeAnswer, encodeFeatureCheck, encodeNotifyAnswer, encodeRequest } from "./rpc.ts";
+import { cgroupMode, emptyNamespaces, networkLock, pageServer } from "./settings.ts";
+
+const hex = (bytes: Uint8Array) => Buffer.from(bytes).toString("hex");
+const LAYOUT = parseLayout(
+  "30 1 0:26 / /sys/fs/cgroup/memory rw - cgroup cgroup rw,memory\n31 1 0:27 / /sys/fs/cgroup/freezer rw - cgroup cgroup rw,freezer\n",
+);
+
+test("protobuf: varints, texts, nested messages, and what is skipped", () => {
+  const inner = new MessageWriter().text(1, "é").number(2, -1);
+  const bytes = new MessageWriter().number(1, 300).flag(2, false).flag(3, true).message(4, inner).finish();
+  // 300 is ac 02; a negative int32 takes ten bytes.
+  assert.equal(hex(bytes), `08ac021801220f0a02c3a910${"ff".repeat(9)}01`);
+  const m = new MessageReader(bytes);
+  assert.deepEqual([m.number(1), m.flag(2), m.flag(3)], [300, false, true]);
+  assert.deepEqual([m.message(4)?.text(1), m.message(4)?.number(2), m.message(9)], ["é", -1, undefined]);
+  // Fields of fixed size are passed over.
+  assert.equal(new MessageReader(Buffer.from("0d01020304090102030405060708100a", "hex")).number(2), 10);
+  for (const bad of ["0aff01", "08", "0affffffffffffffffff01", "0b", "09010203", `08${"80".repeat(11)}`])
+    assert.throws(() => new MessageReader(Buffer.from(bad, "hex")), BerthError, bad);
+});
+
+test("requests have CRIU's field numbers", () => {
+  const request = new MessageReader(
+    encodeRequest("dump", {
+      imageFolder: 7,
+      logFile: "dump.log",
+      root: "/r",
+      pid: 99,
+      leaveRunning: true,
+      cgroupMode: "ignore",
+      networkLock: "skip",
+      pageServer: { address: "::1", port: 27 },
+      external: ["mnt[/a]:/a", "net[4]:extRootNetNS"],
+    }),
+  );
+  assert.equal(request.number(1), 1);
+  const o = request.message(2)!;
+  assert.deepEqual(
+    [o.number(1), o.number(2), o.flag(3), o.number(9), o.text(10)],
+    [7, 99, true, 4, "dump.log"],
+  );
+  assert.deepEqual(
+    [o.flag(12), o.text(13), o.number(34), o.flag(50), o.number(64)],
+    [true, "/r", 0, true, 3],
+  );
+  assert.deepEqual(
+    [o.message(11)?.text(1), o.message(11)?.number(2), o.text(37)],
+    ["::1", 27, "net[4]:extRootNetNS"],
+  );
+  const restored = new MessageReader(
+    encodeRequest("restore", {
+      imageFolder: 7,
+      logFile: "restore.log",
+      root: "/r",
+      sibling: true,
+      inherit: [{ key: "pipe:[5]", fd: 1 }],
+      join: [{ type: "ipc", path: "/proc/1/ns/ipc" }],
+      cgroupRoots: [{ controller: "memory", path: "/c" }],
+      external: [],
+    }),
+  ).message(2)!;
+  assert.deepEqual([restored.flag(26), restored.number(34)], [true, 6]);
+  assert.deepEqual([restored.message(27)?.text(1), restored.message(27)?.number(2)], ["pipe:[5]", 1]);
+  assert.deepEqual(
+    [restored.message(39)?.text(2), restored.message(25)?.text(1)],
+    ["/proc/1/ns/ipc", "memory"],
+  );
+  assert.equal(hex(encodeFeatureCheck("lazyPages")), "08092a021001");
+  assert.equal(hex(encodeNotifyAnswer(false)), "08061800");
+});
+
+const notify = (script: string, pid: number) =>
+  new MessageWriter()
+    .number(1, 6)
+    .flag(2, true)
+    .message(5, new MessageWriter().text(1, script).number(2, pid))
+    .finish();
+const done = (success: boolean) =>
+  new MessageWriter()
+    .number(1, 2)
+    .number(2, success ? 1 : 0)
+    .message(4, new MessageWriter().number(1, 55))
+    .finish();
+
+test("a conversation: notifications are handled and answered, descriptors reach their handler", async () => {
+  const sys = new FakeSys();
+  sys.messages.push({ bytes: notify("orphan-pts-master", 0), descriptors: [9] });
+  sys.messages.push({ bytes: notify("post-restore", 55), descriptors: [] });
+  sys.messages.push({ bytes: done(true), descriptors: [] });
+  const seen: unknown[] = [];
+  const answer = await ask(sys, 3, new Uint8Array(1), (...args) => {
+    seen.push(args);
+  });
+  assert.deepEqual(seen, [
+    ["orphan-pts-master", 0, 9],
+    ["post-restore", 55, undefined],
+  ]);
+  assert.deepEqual([answer.success, answer.pid], [true, 55]);
+  await assert.rejects(
+    ask(sys, 3, new Uint8Array(1), () => {}),
+    /criu ended without an answer/,
+  );
+});
+
+test("a handler's error ends the conversation and is what comes out", async () => {
+  const sys = new FakeSys();
+  sys.messages.push({ bytes: notify("setup-namespaces", 5), descriptors: [] });
+  sys.messages.push({ bytes: done(false), descriptors: [] });
+  const fails = ask(sys, 3, new Uint8Array(1), () => {
+    throw new Error("the hook failed");
+  });
+  await assert.rejects(fails, /the hook failed/);
+});
+
+test("a failure quotes CRIU's last errors", () => {
+  const log =
+    "(00.1) start\n(00.2) Error (criu/a.c:1): rlimit: Can't setup RLIMIT_NOFILE for self: x\n(00.3) Error (criu/b.c:2): b failed\n(00.4) more\n     1: Error (criu/c.c:3): c failed\n";
+  assert.deepEqual(lastErrors(log), ["Error (criu/b.c:2): b failed", "1: Error (criu/c.c:3): c failed"]);
+  const sys = new FakeSys().put("/w/dump.log", log);
+  const error = criuFailure(sys, "dump container c", decodeAnswer(done(false)), "/w/dump.log");
+  assert.match(error.message, /criu failed to dump container c: Error \(criu\/b.c:2\): b failed; 1: Error/);
+  assert.equal(error.path, "/w/dump.log");
+  assert.match(criuFailure(sys, "dump", decodeAnswer(done(false)), "/none").message, /errno 0/);
+  assert.throws(() => findCriu(new FakeSys()), /criu was not found/);
+});
+
+const spec = () => {
+  const s = defaultSpec();
+  s.mounts!.push(
+    { destination: "/data/", type: "bind", source: "data", options: ["rbind"] },
+    { destination: "/link", type: "none", source: "/host", options: ["bind"] },
+    { destination: "/data/for/nested", type: "bind", source: "/nested" },
+  );
+  s.linux!.namespaces = s.linux!.namespaces!.filter((n) => n.type !== "cgroup");
+  return s;
+};
+
+test("mounts of the host's go by a name in the image, which a restore gives a meaning", () => {
+  const s = spec();
+  const mounts = hostMounts(s, "/bundle", LAYOUT, cgroupPaths(LAYOUT, "/c", "c"));
+  assert.deepEqual(
+    mounts.map((m) => [m.destination, m.source, m.deep]),
+    [
+      ["/sys/fs/cgroup/memory", "/sys/fs/cgroup/memory/c", true],
+      ["/sys/fs/cgroup/freezer", "/sys/fs/cgroup/freezer/c", true],
+      ["/data", "/bundle/data", true],
+      ["/link", "/host", false],
+      ["/data/for/nested", "/nested", false],
+    ],
+  );
+  const line = (place: string, root = "/") => `1 2 0:3 ${root} ${place} rw - x x rw`;
+  const inside = parseMounts(
+    [
+      line("/"),
+      line("/data"),
+      line("/data/sub\\040dir"),
+      line("/real"),
+      line("/proc/kcore", "/null"),
+      line("/proc/acpi"),
+    ].join("\n"),
+  );
+  assert.deepEqual(
+    externalForDump(s, mounts, inside, (path) => (path === "/link" ? "/real" : path)),
+    [
+      "mnt[/data]:/data",
+      "mnt[/data/sub dir]:/data/sub dir",
+      "mnt[/real]:/link",
+      "mnt[/proc/kcore]:/dev/null",
+    ],
+  );
+  const outside = parseMounts(line("/bundle/data/sub\\040dir"));
+  const restored = externalForRestore(s, mounts, outside, (path) => (path === "/link" ? "/real" : path));
+  for (const entry of [
+    "mnt[/data]:/bundle/data",
+    "mnt[/data/sub dir]:/bundle/data/sub dir",
+    "mnt[/link]:/host",
+    "mnt[/real]:/host",
+    "mnt[/dev/null]:/dev/null",
+  ])
+    assert.ok(restored.includes(entry), entry);
+});
+
+test("namespaces that were there before are left alone or joined", () => {
+  const namespaces = [
+    { type: "network" as const, path: "/run/netns/a" },
+    { type: "ipc" as const, path: "/proc/9/ns/ipc" },
+    { type: "pid" as const },
+  ];
+  assert.deepEqual(
+    namespacesForDump(namespaces, (file) => (file === "net" ? 77 : 0)),
+    ["net[77]:extRootNetNS"],
+  );
+  assert.deepEqual(namespacesForRestore(namespaces), {
+    handed: [{ key: "extRootNetNS", path: "/run/netns/a" }],
+    joined: [{ type: "ipc", path: "/proc/9/ns/ipc" }],
+  });
+  assert.throws(
+    () => namespacesForRestore([{ type: "cgroup", path: "/x" }]),
+    /cannot restore into the cgroup/,
+  );
+});
+
+test("pipes of the image are replaced by the caller's streams", () => {
+  const sys = new FakeSys().put("/i/descriptors.json", '["/dev/null","pipe:[12]","pipe:[13]","pipe:[14]"]');
+  assert.deepEqual(inheritedStreams(sys, "/i"), [
+    { key: "pipe:[12]", fd: 1 },
+    { key: "pipe:[13]", fd: 2 },
+  ]);
+  assert.deepEqual(inheritedStreams(sys, "/none"), []);
+});
+
+test("flags are refused by name", () => {
+  assert.deepEqual(pageServer("[::1]:80"), { address: "::1", port: 80 });
+  assert.deepEqual(pageServer("10.0.0.1:27277"), { address: "10.0.0.1", port: 27277 });
+  assert.throws(() => pageServer("10.0.0.1"), /--page-server.*ADDRESS:PORT/);
+  assert.throws(() => pageServer("a:99999"), /--page-server/);
+  assert.throws(() => cgroupMode("constructor"), /--manage-cgroups-mode/);
+  assert.equal(networkLock(""), undefined);
+  assert.equal(emptyNamespaces(["network"]), 0x40000000);
+  assert.throws(() => emptyNamespaces(["ipc"]), /--empty-ns: found "ipc", expected network/);
+});
+
+test("CRIU runs in a mount namespace of its own, with mount points for what comes from the host", () => {
+  const s = spec();
+  const cgroup = {
+    layout: LAYOUT,
+    paths: cgroupPaths(LAYOUT, "/c", "c"),
+    facts: { cpusets: [], delegate: [] },
+  };
+  const plan = compileRestore({
+    spec: s,
+    rootfs: "/bundle/rootfs",
+    rootMounts: [],
+    mounts: hostMounts(s, "/bundle", LAYOUT, cgroup.paths),
+    cgroup,
+    kernelRelease: "6.1.0",
+    criu: "/usr/sbin/criu",
+    searchPath: "/bin",
+    handed: 2,
+  });
+  assert.equal(plan.cloneFlags, 0x20000);
+  const words = plan.sections.child.map((op) => op.words);
+  const at = (text: string) => words.indexOf(text);
+  assert.ok(at("find or make /data") < at("mount /bundle/data on /data"));
+  assert.ok(at("mount /bundle/data on /data") < at("find or make /data/for/nested"));
+  assert.equal(
+    at("find or make /dev/pts"),
+    -1,
+    "that is on a file system which CRIU restores with its content",
+  );
+  assert.ok(at("mount /nested on /data/for/nested") < at("mount the copy on /bundle/rootfs"));
+  assert.deepEqual(plan.sections.child.at(-1)?.args, [3, "criu", "swrk", "3", "PATH=/bin"]);
+  assert.deepEqual(
+    plan.sections.child.filter((op) => op.name === "dup").map((op) => op.args),
+    [
+      [0, 3],
+      [1, 4],
+    ],
+  );
+  assert.equal(plan.sections.enter.length, 2, "it enters the container's cgroups");
+});

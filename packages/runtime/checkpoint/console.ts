@@ -1,0 +1,30 @@
+/** The terminal of a restored container: its master goes to a console socket, or is relayed to our own terminal. */
+import type { Sys } from "@berth/sys";
+
+const CHUNK = 8192;
+
+/** Copies between the caller's terminal (descriptors 0 and 1) and a master until the container's end is closed. */
+export function relayTerminal(
+  sys: Sys,
+  master: number,
+): { done: Promise<void>; resize(): void; close(): void } {
+  const modes = sys.makeRaw(0);
+  const resize = () => sys.copyTerminalSize(0, master);
+  process.on("SIGWINCH", resize);
+  const copy = async (from: number, to: number) => {
+    // EIO is how a master says that nobody has the other end any more.
+    for (;;) {
+      const bytes = await sys.read(from, CHUNK).catch(() => undefined);
+      if (bytes === undefined || bytes.length === 0) return;
+      sys.write(to, bytes);
+    }
+  };
+  const done = copy(master, 1);
+  // What is typed ends with us: nobody waits for it.
+  copy(0, master).catch(() => {});
+  const close = () => {
+    process.off("SIGWINCH", resize);
+    if (modes !== undefined) sys.restoreTerminal(0, modes);
+  };
+  return { done, resize, close };
+}

@@ -1,0 +1,95 @@
+/** What `checkpoint` and `restore` are asked for, checked. Pure. */
+import { BerthError } from "@berth/base";
+import { CLONE_FLAGS } from "../plan/operations.ts";
+import { CGROUP_MODES, NETWORK_LOCKS } from "./rpc.ts";
+
+/** What both have in common. */
+export interface CriuSettings {
+  /** Folder of the image, absolute. */
+  imagePath: string;
+  /** Folder of CRIU's log; none: that of the image. */
+  workPath: string | undefined;
+  tcpEstablished: boolean;
+  externalUnixSockets: boolean;
+  shellJob: boolean;
+  fileLocks: boolean;
+  autoDedup: boolean;
+  lazyPages: boolean;
+  emptyNamespaces: number;
+  cgroupMode: string | undefined;
+  networkLock: string | undefined;
+}
+
+/** What only a dump knows. */
+export interface CheckpointSettings extends CriuSettings {
+  parentPath: string | undefined;
+  leaveRunning: boolean;
+  tcpSkipInFlight: boolean;
+  linkRemap: boolean;
+  preDump: boolean;
+  pageServer: { address: string; port: number } | undefined;
+  /** Descriptor that gets a NUL byte once pages can be asked for. */
+  statusFd: number | undefined;
+}
+
+/** What only a restore knows. */
+export interface RestoreSettings extends CriuSettings {
+  tcpClose: boolean;
+  lsmProfile: string | undefined;
+  lsmMountContext: string | undefined;
+}
+
+function oneOf(
+  flag: string,
+  value: string | undefined,
+  table: Readonly<Record<string, number>>,
+): string | undefined {
+  if (value === undefined || value === "") return undefined;
+  if (Object.hasOwn(table, value)) return value;
+  throw new BerthError(
+    "invalid_argument",
+    `--${flag}: found ${JSON.stringify(value)}, expected ${Object.keys(table).join(", ")}`,
+    { stage: "flags" },
+  );
+}
+
+/** --manage-cgroups-mode; undefined is CRIU's default, "soft". */
+export function cgroupMode(value: string | undefined): string | undefined {
+  return oneOf("manage-cgroups-mode", value, CGROUP_MODES);
+}
+
+/** --network-lock; undefined is CRIU's default. */
+export function networkLock(value: string | undefined): string | undefined {
+  return oneOf("network-lock", value, NETWORK_LOCKS);
+}
+
+/** --empty-ns as clone flags: as with runc, "network" alone can be left empty. */
+export function emptyNamespaces(values: readonly string[]): number {
+  for (const value of values) {
+    if (value !== "network")
+      throw new BerthError(
+        "invalid_argument",
+        `--empty-ns: found ${JSON.stringify(value)}, expected network`,
+        {
+          stage: "flags",
+        },
+      );
+  }
+  return values.length > 0 ? CLONE_FLAGS.network : 0;
+}
+
+/** --page-server: "ADDRESS:PORT", where an IPv6 address is in brackets. */
+export function pageServer(value: string | undefined): { address: string; port: number } | undefined {
+  if (value === undefined || value === "") return undefined;
+  const match = /^(?:\[([^\]]+)\]|([^:]+)):(\d+)$/.exec(value);
+  const port = Number(match?.[3]);
+  if (match === null || port < 1 || port > 65535)
+    throw new BerthError(
+      "invalid_argument",
+      `--page-server: found ${JSON.stringify(value)}, expected ADDRESS:PORT`,
+      {
+        stage: "flags",
+      },
+    );
+  return { address: match[1] ?? match[2]!, port };
+}

@@ -1,0 +1,103 @@
+/** Unix sockets that carry descriptors: socket pairs, connecting, sendmsg(2) and recvmsg(2) with SCM_RIGHTS. */
+import { BerthError } from "@berth/base";
+import { O_CLOEXEC } from "./abi.ts";
+import { addon, rawSyscall, syscall, syscallError } from "./binding.ts";
+import { close } from "./files.ts";
+
+const AF_UNIX = 1;
+const SOCK_STREAM = 1;
+const SOCK_SEQPACKET = 5;
+const SOL_SOCKET = 1;
+const SCM_RIGHTS = 1;
+const MSG_CTRUNC = 0x8;
+const MSG_TRUNC = 0x20;
+const MSG_NOSIGNAL = 0x4000;
+const MSG_CMSG_CLOEXEC = 0x40000000;
+/** struct cmsghdr without its data. */
+const CONTROL_HEADER = 16;
+const MAX_DESCRIPTORS = 4;
+
+/** socketpair(2), close-on-exec: a stream, or one that keeps messages apart. */
+export function socketPair(kind: "stream" | "packets"): [number, number] {
+  const fds = new Int32Array(2);
+  const type = kind === "stream" ? SOCK_STREAM : SOCK_SEQPACKET;
+  syscall("socketpair", undefined, AF_UNIX, type | O_CLOEXEC, 0, fds);
+  return [fds[0]!, fds[1]!];
+}
+
+/** Connects to a stream socket; a path that begins with NUL is a name in the abstract namespace (unix(7)). */
+export function connectUnix(path: string): number {
+  const name = Buffer.from(path);
+  if (name.length > 107) {
+    throw new BerthError("invalid_argument", `socket path ${path} is longer than 107 bytes`, { path });
+  }
+  const address = Buffer.alloc(110);
+  address.writeUInt16LE(AF_UNIX, 0);
+  name.copy(address, 2);
+  const fd = syscall("socket", path, AF_UNIX, SOCK_STREAM | O_CLOEXEC, 0);
+  // An abstract name ends where the address does, a path with a NUL.
+  const result = rawSyscall("connect", fd, address, 2 + name.length + (path.startsWith("\0") ? 0 : 1));
+  if (result < 0) {
+    close(fd);
+    throw syscallError("connect", -result, path);
+  }
+  return fd;
+}
+
+/** A struct msghdr for one buffer and a control buffer; both must outlive the call. */
+function messageHeader(data: Uint8Array, control: Uint8Array): { header: Buffer; keep: unknown } {
+  const part = Buffer.alloc(16);
+  part.writeBigUInt64LE(addon().address(data), 0);
+  part.writeBigUInt64LE(BigInt(data.length), 8);
+  const header = Buffer.alloc(56);
+  header.writeBigUInt64LE(addon().address(part), 16);
+  header.writeBigUInt64LE(1n, 24);
+  header.writeBigUInt64LE(addon().address(control), 32);
+  header.writeBigUInt64LE(BigInt(control.length), 40);
+  return { header, keep: [part, data, control] };
+}
+
+/** Sends bytes together with a descriptor, which the receiver gets a copy of. */
+export function sendDescriptor(socket: number, bytes: Uint8Array, descriptor: number): void {
+  const control = Buffer.alloc(CONTROL_HEADER + 8);
+  control.writeBigUInt64LE(BigInt(CONTROL_HEADER + 4), 0);
+  control.writeInt32LE(SOL_SOCKET, 8);
+  control.writeInt32LE(SCM_RIGHTS, 12);
+  control.writeInt32LE(descriptor, CONTROL_HEADER);
+  const data = Buffer.from(bytes);
+  const { header, keep } = messageHeader(data, control);
+  const result = rawSyscall("sendmsg", socket, header, MSG_NOSIGNAL);
+  void keep;
+  if (result < 0) throw syscallError("sendmsg", -result);
+}
+
+/**
+ * One message (or what has come of a stream) with the descriptors that came along, close-on-exec; no bytes: the peer has
+ * closed. A message longer than `size` is an error, and its descriptors are closed.
+ */
+export function receiveMessage(socket: number, size: number): { bytes: Uint8Array; descriptors: number[] } {
+  const data = Buffer.alloc(size);
+  const control = Buffer.alloc(CONTROL_HEADER + 4 * MAX_DESCRIPTORS);
+  const { header, keep } = messageHeader(data, control);
+  const n = rawSyscall("recvmsg", socket, header, MSG_CMSG_CLOEXEC);
+  void keep;
+  if (n < 0) throw syscallError("recvmsg", -n);
+  const descriptors: number[] = [];
+  const filled = Number(header.readBigUInt64LE(40));
+  const isRights = filled >= CONTROL_HEADER && control.readInt32LE(8) === SOL_SOCKET;
+  if (isRights && control.readInt32LE(12) === SCM_RIGHTS) {
+    const end = Math.min(filled, Number(control.readBigUInt64LE(0)));
+    for (let at = CONTROL_HEADER; at + 4 <= end; at += 4) descriptors.push(control.readInt32LE(at));
+  }
+  if (header.readInt32LE(48) & (MSG_TRUNC | MSG_CTRUNC)) {
+    for (const fd of descriptors) close(fd);
+    throw new BerthError(
+      "resource_exhausted",
+      `a message is longer than ${size} bytes, or brings too many descriptors`,
+      {
+        syscall: "recvmsg",
+      },
+    );
+  }
+  return { bytes: data.subarray(0, n), descriptors };
+}
