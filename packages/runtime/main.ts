@@ -13,6 +13,7 @@ const COMMANDS: Readonly<Record<string, () => Promise<{ command: unknown }>>> = 
   checkpoint: () => import("./commands/checkpoint.ts"),
   create: () => import("./commands/create.ts"),
   delete: () => import("./commands/delete.ts"),
+  events: () => import("./commands/events.ts"),
   exec: () => import("./commands/exec.ts"),
   features: () => import("./commands/features.ts"),
   kill: () => import("./commands/kill.ts"),
@@ -25,6 +26,7 @@ const COMMANDS: Readonly<Record<string, () => Promise<{ command: unknown }>>> = 
   spec: () => import("./commands/spec.ts"),
   start: () => import("./commands/start.ts"),
   state: () => import("./commands/state.ts"),
+  update: () => import("./commands/update.ts"),
 };
 
 const globalFlags = {

@@ -100,15 +100,32 @@ export function map(of: Check): Check {
 }
 
 /**
- * An object with known fields: `fields` by name, those whose name is in `required` must be there. Unknown
- * fields are left alone, as the specification asks. A null field is the same as an absent one (Go readers
+ * Gives a field written in other capitals ("pagesize") its name, as Go readers do. Where both are there, two objects
+ * are taken together and the later of two other values counts.
+ */
+function foldName(found: Record<string, unknown>, key: string, name: string): void {
+  const value = found[key];
+  delete found[key];
+  const there = found[name];
+  const both = [there, value].every((v) => typeof v === "object" && v !== null && !Array.isArray(v));
+  found[name] = both ? { ...(there as object), ...(value as object) } : value;
+}
+
+/**
+ * An object with known fields: `fields` by name, in any capitals; those whose name is in `required` must be there.
+ * Unknown fields are left alone, as the specification asks. A null field is the same as an absent one (Go readers
  * agree) and is removed from the object.
  */
 export function object(fields: Readonly<Record<string, Check>>, required: readonly string[] = []): Check {
   const names = Object.keys(fields);
+  const byFoldedName = new Map(names.map((n) => [n.toLowerCase(), n]));
   return (value, path) => {
     if (typeof value !== "object" || value === null || Array.isArray(value)) reject(path, value, "an object");
     const found = value as Record<string, unknown>;
+    for (const key of Object.keys(found)) {
+      const name = Object.hasOwn(fields, key) ? undefined : byFoldedName.get(key.toLowerCase());
+      if (name !== undefined) foldName(found, key, name);
+    }
     for (const key of names) {
       const field = found[key];
       if (field === null) delete found[key];

@@ -46,7 +46,7 @@ export function validateProcess(value: unknown, options: ValidateOptions = {}): 
 export function validateResources(value: unknown, options: ValidateOptions = {}): Resources {
   return named(options.what ?? "resources", () => {
     resourcesCheck(value, "");
-    checkResourceRules(value as Resources, "resources");
+    checkResourceRules(value as Resources, "resources", true);
     return value as Resources;
   });
 }

@@ -138,15 +138,20 @@ function checkLinuxRules(linux: Linux, has: Set<NamespaceType>): void {
     reject("linux.intelRdt.closID", closId, "a file name");
 }
 
-/** Rules of linux.resources. */
-export function checkResourceRules(resources: NonNullable<Linux["resources"]>, path: string): void {
+/** Rules of linux.resources; a `change` is about limits beside which others already hold. */
+export function checkResourceRules(
+  resources: NonNullable<Linux["resources"]>,
+  path: string,
+  change = false,
+): void {
   for (const key of Object.keys(resources.unified ?? {}))
     if (key === "" || key.includes("/") || key.startsWith("."))
       reject(`${path}.unified`, key, "names of files in a cgroup, without a slash");
   const idle = resources.cpu?.idle;
   if (idle !== undefined && idle !== 0 && idle !== 1) reject(`${path}.cpu.idle`, idle, "0 or 1");
   const memory = resources.memory;
-  if (memory?.swap !== undefined && memory.swap > 0 && !(memory.limit !== undefined && memory.limit > 0))
+  const limited = memory?.limit !== undefined && memory.limit > 0;
+  if (memory?.swap !== undefined && memory.swap > 0 && !limited && !(change && memory.limit === undefined))
     reject(
       `${path}.memory.swap`,
       memory.swap,

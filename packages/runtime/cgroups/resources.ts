@@ -35,7 +35,7 @@ function cpuV1(c: CpuLimits, out: CgroupWrite[]): void {
   put("cpu", "cpu.shares", c.shares);
   put("cpu", "cpu.cfs_period_us", c.period);
   put("cpu", "cpu.cfs_quota_us", c.quota);
-  put("cpu", "cpu.cfs_burst_us", c.burst);
+  if (c.burst !== undefined) out.push({ controller: "cpu", file: "cpu.cfs_burst_us", value: String(c.burst) });
   put("cpu", "cpu.rt_period_us", c.realtimePeriod);
   put("cpu", "cpu.rt_runtime_us", c.realtimeRuntime);
   if (c.idle !== undefined) out.push({ controller: "cpu", file: "cpu.idle", value: String(c.idle) });
@@ -52,15 +52,25 @@ const throttles = [
 
 function blkioV1(b: BlockIo, out: CgroupWrite[]): void {
   if (set(b.weight)) out.push({ controller: "blkio", file: "blkio.bfq.weight", value: String(b.weight) });
+  if (set(b.leafWeight))
+    out.push({ controller: "blkio", file: "blkio.leaf_weight", value: String(b.leafWeight) });
+  for (const d of b.weightDevice ?? []) {
+    const device = `${d.major}:${d.minor}`;
+    if (set(d.weight))
+      out.push({ controller: "blkio", file: "blkio.bfq.weight_device", value: `${device} ${d.weight}` });
+    if (set(d.leafWeight))
+      out.push({ controller: "blkio", file: "blkio.leaf_weight_device", value: `${device} ${d.leafWeight}` });
+  }
   for (const [field, file] of throttles) {
     for (const d of b[field] ?? [])
       out.push({ controller: "blkio", file, value: `${d.major}:${d.minor} ${d.rate}` });
   }
 }
 
-/** The largest pids limit that means one; negative ones and 0 mean none (the specification's -1). */
+/** Content of pids.max: negative means none; 0 means 1 as in runc, since systemd knows no 0 and one task is there already. */
 function pidsLimit(limit: Int64): string {
-  return BigInt(limit) > 0n ? String(limit) : "max";
+  if (BigInt(limit) < 0n) return "max";
+  return BigInt(limit) === 0n ? "1" : String(limit);
 }
 
 /** Writes for the version 1 controllers. */
@@ -131,7 +141,7 @@ export function v2Writes(resources: Resources): CgroupWrite[] {
     if (set(cpu.quota) || set(cpu.period)) {
       put("cpu.max", `${set(cpu.quota) ? maxOr(cpu.quota) : "max"} ${set(cpu.period) ? cpu.period : 100000}`);
     }
-    if (set(cpu.burst)) put("cpu.max.burst", String(cpu.burst));
+    if (cpu.burst !== undefined) put("cpu.max.burst", String(cpu.burst));
     if (cpu.idle !== undefined) put("cpu.idle", String(cpu.idle));
     if (cpu.cpus) put("cpuset.cpus", cpu.cpus);
     if (cpu.mems) put("cpuset.mems", cpu.mems);
@@ -140,6 +150,8 @@ export function v2Writes(resources: Resources): CgroupWrite[] {
   const io = resources.blockIO;
   if (io) {
     if (set(io.weight)) put("io.bfq.weight", String(io.weight));
+    for (const d of io.weightDevice ?? [])
+      if (set(d.weight)) put("io.bfq.weight", `${d.major}:${d.minor} ${d.weight}`);
     for (const [field, , key] of throttles)
       for (const d of io[field] ?? []) put("io.max", `${d.major}:${d.minor} ${key}=${d.rate}`);
   }

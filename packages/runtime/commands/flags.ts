@@ -8,6 +8,8 @@ export interface FlagSpec {
   /** One letter that stands for it too. */
   readonly short?: string;
   readonly help: string;
+  /** Left out of help texts. */
+  readonly hidden?: boolean;
 }
 
 export type FlagTable = Readonly<Record<string, FlagSpec>>;
@@ -91,6 +93,7 @@ export function checkArgs(command: string, rest: readonly string[], min: number,
 /** The flags' part of a help text. */
 export function describeFlags(table: FlagTable): string {
   return Object.entries(table)
+    .filter(([, flag]) => !flag.hidden)
     .map(([name, { short, type, help }]) => {
       const head = `--${name}${short === undefined ? "" : `, -${short}`}${type === "bool" ? "" : " value"}`;
       return `   ${head.padEnd(34)} ${help}`;

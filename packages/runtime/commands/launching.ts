@@ -104,3 +104,24 @@ export async function waitInForeground(sys: Sys, launched: Launched): Promise<nu
   forwardSignals(sys, launched.pid);
   return launched.exit();
 }
+
+const INPUT_LIMIT = 1 << 20;
+
+/** Everything that a descriptor has to give, as text: at most 1 MiB. */
+export async function readAll(sys: Sys, fd: number): Promise<string> {
+  const parts: Uint8Array[] = [];
+  let size = 0;
+  for (let part = await sys.read(fd, 65536); part.length > 0; part = await sys.read(fd, 65536)) {
+    size += part.length;
+    if (size > INPUT_LIMIT)
+      throw new BerthError("resource_exhausted", "standard input: more than 1 MiB", { stage: "flags" });
+    parts.push(part);
+  }
+  const all = new Uint8Array(size);
+  let at = 0;
+  for (const part of parts) {
+    all.set(part, at);
+    at += part.length;
+  }
+  return new TextDecoder().decode(all);
+}

@@ -6,18 +6,12 @@ import type { PlanBuilder } from "./builder.ts";
 const PERSONALITIES: Readonly<Record<string, number>> = { LINUX: 0, LINUX32: 8 };
 const utf8 = new TextEncoder();
 
-/** A set of capability names as a mask; names the kernel does not know are refused by the validator. */
+/** A set of capability names as a mask; names that are not known are left out (the validator warns of them). */
 export function capabilityMask(names: readonly string[] | undefined): bigint {
   let mask = 0n;
   for (const name of names ?? []) {
     const number = CAPABILITIES.indexOf(name);
-    if (number < 0)
-      throw new BerthError(
-        "invalid_argument",
-        `process.capabilities: unknown capability ${JSON.stringify(name)}`,
-        { stage: "security" },
-      );
-    mask |= 1n << BigInt(number);
+    if (number >= 0) mask |= 1n << BigInt(number);
   }
   return mask;
 }
