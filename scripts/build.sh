@@ -19,6 +19,7 @@ if newer bin/berth; then
   # tsconfig puts packages/api/lite in the place of the protobuf library, which alone would take a third of the time.
   $bun build --compile --bytecode --format=esm --minify --splitting --compile-jit-policy=100 \
     --no-compile-autoload-dotenv --no-compile-autoload-bunfig \
+    --define process.env.BERTH_COMMIT="\"$(git rev-parse --short=12 HEAD 2>/dev/null || echo unknown)\"" \
     --tsconfig-override=packages/bin/tsconfig.bundle.json --outfile bin/berth.new packages/bin/main.ts >/dev/null
   mv bin/berth.new bin/berth
   ln -sf berth bin/berth-runc

@@ -1,12 +1,15 @@
 /** `berth-runc`: the runtime's command line, with runc's verbs, flags, messages and exit codes. */
-import { BerthError, configureLog } from "@berth/base";
+import { BerthError, configureLog, type LogLevel } from "@berth/base";
 import { commandSys } from "@berth/sys";
 import type { Command } from "./commands/command.ts";
 import { checkArgs, describeFlags, type Flags, type FlagTable, parseFlags } from "./commands/flags.ts";
+import { logLine } from "./commands/log-lines.ts";
 import { openRuntime } from "./container/context.ts";
 
 const VERSION = "0.1.0";
 const SPEC_VERSION = "1.3.0";
+/** The commit it was built from; scripts/build.sh puts it there. */
+const COMMIT = process.env.BERTH_COMMIT ?? "unknown";
 
 /** Each verb in its own file, loaded when it is called. */
 const COMMANDS: Readonly<Record<string, () => Promise<{ command: unknown }>>> = {
@@ -33,9 +36,11 @@ const globalFlags = {
   debug: { type: "bool", help: "log more" },
   log: { type: "string", help: "file to write the log to (default: standard error)" },
   "log-format": { type: "string", help: "text (default) or json" },
+  "log-level": { type: "string", help: "debug, info (default), warning or error" },
   root: { type: "string", help: "folder of the containers' records (default: /run/berth-runc)" },
   rootless: { type: "string", help: "false or auto (default); true is not supported" },
   "systemd-cgroup": { type: "bool", help: "use the systemd cgroup driver" },
+  "cgroup-manager": { type: "string", help: "cgroupfs (default)" },
   version: { type: "bool", short: "v", help: "print the version" },
   help: { type: "bool", short: "h", help: "print this" },
 } as const satisfies FlagTable;
@@ -52,67 +57,126 @@ async function help(): Promise<string> {
       async ([name, load]) => `   ${name.padEnd(10)} ${((await load()).command as Command).help}`,
     ),
   );
-  return `berth-runc - an OCI runtime\n\nUSAGE:\n   berth-runc [global options] command [command options] [arguments...]\n\nCOMMANDS:\n${verbs.join("\n")}\n\nGLOBAL OPTIONS:\n${describeFlags(globalFlags)}\n`;
+  return `NAME:
+   berth-runc - Open Container Initiative runtime
+
+USAGE:
+   berth-runc [global options] command [command options] [arguments...]
+
+VERSION:
+   ${VERSION}
+
+COMMANDS:
+${verbs.join("\n")}
+
+GLOBAL OPTIONS:
+${describeFlags(globalFlags)}
+`;
 }
 
-/** Tells an error to the log file (engines read the last line of a JSON log) and to standard error. */
+function commandHelp(verb: string, command: Command): string {
+  const options = describeFlags(command.flags);
+  return `NAME:
+   berth-runc ${verb} - ${command.help}
+
+USAGE:
+   berth-runc ${command.usage}
+${options === "" ? "" : `\nOPTIONS:\n${options}\n`}`;
+}
+
+const FORMATS = ["text", "json"] as const;
+const LEVELS: Readonly<Record<string, LogLevel>> = {
+  debug: "debug",
+  info: "info",
+  warning: "warn",
+  warn: "warn",
+  error: "error",
+};
+
+/** Tells an error to the log file (engines read the last line of a JSON log), and its words to standard error. */
 function report(error: BerthError, flags: GlobalFlags): void {
-  const time = new Date().toISOString().replace(/\.\d+Z$/, "Z");
-  const line =
-    flags["log-format"] === "json"
-      ? JSON.stringify({
-          level: "error",
-          msg: error.message,
-          time,
-          ...(error.hint === undefined ? {} : { hint: error.hint }),
-        })
-      : `time="${time}" level=error msg=${JSON.stringify(error.message)}`;
-  if (flags.log !== undefined)
-    process.getBuiltinModule("node:fs").appendFileSync(flags.log, `${line}\n`, { mode: 0o640 });
-  const next = error.hint === undefined ? "" : `next: ${error.hint}\n`;
-  if (flags.log !== undefined) err(`${error.message}\n${next}`);
-  else err(flags["log-format"] === "json" ? `${line}\n` : `${line}\n${next}`);
+  const format = flags["log-format"] === "json" ? "json" : "text";
+  const line = logLine(format, "error", error.message, error.hint === undefined ? {} : { hint: error.hint });
+  if (flags.log === undefined) {
+    err(`${line}\n`);
+    return;
+  }
+  process.getBuiltinModule("node:fs").appendFileSync(flags.log, `${line}\n`, { mode: 0o640 });
+  err(`${error.message}\n`);
+}
+
+function usageError(text: string, hint?: string): BerthError {
+  return new BerthError("invalid_argument", text, {
+    stage: "flags",
+    ...(hint === undefined ? {} : { hint }),
+  });
 }
 
 function openLog(flags: GlobalFlags): void {
-  const format = flags["log-format"] ?? "text";
-  if (format !== "text" && format !== "json") {
-    throw new BerthError(
-      "invalid_argument",
-      `--log-format: found ${JSON.stringify(format)}, expected text or json`,
+  const format = FORMATS.find((f) => f === (flags["log-format"] || "text"));
+  if (format === undefined)
+    throw usageError(`invalid log-format: ${flags["log-format"]}`, "expected text or json");
+  const level = flags.debug ? "debug" : LEVELS[flags["log-level"] ?? "info"];
+  if (level === undefined)
+    throw usageError(
+      `--log-level: found ${JSON.stringify(flags["log-level"])}, expected debug, info, warning or error`,
     );
-  }
-  const level = flags.debug ? "debug" : "warn";
   const { log } = flags;
-  if (log === undefined) {
-    configureLog({ level, format });
-    return;
-  }
   const fs = process.getBuiltinModule("node:fs");
-  configureLog({ level, format, write: (line) => fs.appendFileSync(log, line, { mode: 0o640 }) });
+  configureLog({
+    level,
+    render: (at, message, fields) => logLine(format, at, message, fields),
+    ...(log === undefined ? {} : { write: (line: string) => fs.appendFileSync(log, line, { mode: 0o640 }) }),
+  });
 }
 
-/** The message that goes with a verb's failure: runc says which verb failed when the container's process did. */
+/** Refuses what other runtimes' global flags ask for and this one cannot do. */
+function refuseUnsupported(flags: GlobalFlags): void {
+  const manager = flags["cgroup-manager"] ?? (flags["systemd-cgroup"] ? "systemd" : "cgroupfs");
+  if (manager !== "cgroupfs")
+    throw new BerthError("unimplemented", `the cgroup manager ${JSON.stringify(manager)} is not supported`, {
+      stage: "flags",
+      hint: "leave --systemd-cgroup and --cgroup-manager out to use cgroupfs",
+    });
+  if (flags.rootless !== undefined && !["false", "auto"].includes(flags.rootless))
+    throw new BerthError(
+      "unimplemented",
+      `--rootless: found ${JSON.stringify(flags.rootless)}, expected false or auto: containers without root are not supported`,
+      { stage: "flags" },
+    );
+}
+
+/** Stages of a failure that come before there is anything of the container's process. */
+const EARLY = new Set(["flags", "config", "state", "kill", "delete", "spec", "pause", "resume"]);
+/** Stages of a refusal that says all by itself. */
+const PRECONDITIONS = new Set(["exec-state", "console", "cgroup-state"]);
+const HEADS: Readonly<Record<string, string>> = {
+  create: "runc create failed: ",
+  run: "runc run failed: ",
+  exec: "exec failed: ",
+};
+
+/** The message that goes with a verb's failure: runc says which verb failed, and where the process was at fault. */
 function withVerb(verb: string, error: BerthError): BerthError {
-  const process =
-    error.stage !== undefined &&
-    !["flags", "config", "state", "kill", "delete", "spec", "pause", "resume"].includes(error.stage);
-  if (!process || !["create", "run", "exec", "start"].includes(verb)) return error;
-  const head =
-    verb === "exec" ? "exec failed" : verb === "start" ? "runc start failed" : `runc ${verb} failed`;
+  const early = error.stage === undefined || EARLY.has(error.stage);
+  const head = HEADS[verb] ?? (verb === "start" && !early ? "runc start failed: " : "");
+  if (head === "") return error;
   const { hint, stage, syscall, errno, path } = error;
   const facts = Object.fromEntries(
     Object.entries({ hint, stage, syscall, errno, path }).filter(([, v]) => v !== undefined),
   );
-  return new BerthError(error.code, `${head}: unable to start container process: ${error.message}`, {
-    ...facts,
-    cause: error,
-  });
+  const middle = early || PRECONDITIONS.has(error.stage ?? "") ? "" : "unable to start container process: ";
+  return new BerthError(error.code, `${head}${middle}${error.message}`, { ...facts, cause: error });
 }
 
-async function dispatch(flags: GlobalFlags, rest: readonly string[]): Promise<number> {
+/** `called.verb` is set once the command line has proved right. */
+async function dispatch(
+  flags: GlobalFlags,
+  rest: readonly string[],
+  called: { verb?: string },
+): Promise<number> {
   if (flags.version) {
-    out(`berth-runc version ${VERSION}\nspec: ${SPEC_VERSION}\n`);
+    out(`berth-runc version ${VERSION}\ncommit: ${COMMIT}\nspec: ${SPEC_VERSION}\n`);
     return 0;
   }
   const [verb, ...args] = rest;
@@ -121,17 +185,7 @@ async function dispatch(flags: GlobalFlags, rest: readonly string[]): Promise<nu
     return 0;
   }
   openLog(flags);
-  if (flags["systemd-cgroup"])
-    throw new BerthError("unimplemented", "--systemd-cgroup: the systemd cgroup driver is not supported", {
-      stage: "flags",
-      hint: "leave the flag out to use cgroupfs",
-    });
-  if (flags.rootless !== undefined && !["false", "auto"].includes(flags.rootless))
-    throw new BerthError(
-      "unimplemented",
-      `--rootless: found ${JSON.stringify(flags.rootless)}, expected false or auto: containers without root are not supported`,
-      { stage: "flags" },
-    );
+  refuseUnsupported(flags);
   const load = COMMANDS[verb];
   if (load === undefined)
     throw new BerthError(
@@ -146,13 +200,18 @@ async function dispatch(flags: GlobalFlags, rest: readonly string[]): Promise<nu
     command.ordered ?? false,
   );
   if (parsed.flags.help) {
-    out(`berth-runc ${command.usage}\n\n${command.help}\n\n${describeFlags(command.flags)}\n`);
+    out(commandHelp(verb, command));
     return 0;
   }
   checkArgs(verb, parsed.rest, ...command.args);
   const runtime = openRuntime(commandSys, flags.root ?? "/run/berth-runc");
+  called.verb = verb;
   try {
-    return await command.run({ runtime, out }, parsed.flags, parsed.rest);
+    return await command.run(
+      { runtime, out, explicitRoot: flags.root !== undefined },
+      parsed.flags,
+      parsed.rest,
+    );
   } catch (error) {
     throw withVerb(verb, BerthError.from(error));
   }
@@ -161,14 +220,13 @@ async function dispatch(flags: GlobalFlags, rest: readonly string[]): Promise<nu
 /** Runs berth-runc; returns the exit code: the process's, 1 for a failure, 255 for a failed exec as runc has it. */
 export async function main(args: readonly string[]): Promise<number> {
   let flags: GlobalFlags = {};
-  let verb: string | undefined;
+  const called: { verb?: string } = {};
   try {
     const parsed = parseFlags(globalFlags, args, true);
     flags = parsed.flags;
-    verb = parsed.rest[0];
-    return await dispatch(flags, parsed.rest);
+    return await dispatch(flags, parsed.rest, called);
   } catch (error) {
     report(BerthError.from(error), flags);
-    return verb === "exec" ? 255 : 1;
+    return called.verb === "exec" ? 255 : 1;
   }
 }

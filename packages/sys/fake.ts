@@ -173,6 +173,18 @@ export class FakeSys implements Sys {
   sendDescriptor(fd: number, _: Uint8Array, descriptor: number): void {
     this.calls.push(`send descriptor ${descriptor} over ${fd}`);
   }
+  chmod(path: string, mode: number): void {
+    this.#get("chmod", path).mode = mode;
+    this.calls.push(`chmod ${path} ${mode.toString(8)}`);
+  }
+  bindDatagram(path: string): number {
+    this.put(path, "", "socket");
+    this.calls.push(`bind ${path}`);
+    return 104;
+  }
+  pipe(): [number, number] {
+    return [105, 106];
+  }
   async poll(): Promise<number> {
     return 0;
   }

@@ -68,6 +68,7 @@ export interface Sys {
   /** Text of a symbolic link; undefined when there is no such file. */
   readlink(path: string): string | undefined;
   mkfifo(path: string, mode: number): void;
+  chmod(path: string, mode: number): void;
 
   /** open(2), close-on-exec. */
   open(path: string, flags: number, mode?: number): number;
@@ -82,8 +83,12 @@ export interface Sys {
   sealedFile(name: string, content: Uint8Array): number;
   /** Two connected unix sockets: a stream (default), or one that keeps messages apart. */
   socketPair(kind?: "stream" | "packets"): [number, number];
-  /** Connects to a unix stream socket and returns its descriptor; a path that begins with NUL is an abstract name. */
-  connectUnix(path: string): number;
+  /** Connects to a unix socket (default: stream); a path that begins with NUL is an abstract name. */
+  connectUnix(path: string, kind?: "stream" | "datagram"): number;
+  /** Makes a unix datagram socket that receives at `path`. */
+  bindDatagram(path: string): number;
+  /** pipe2(2), close-on-exec: [read end, write end]. */
+  pipe(): [number, number];
   /** Waits for a message of at most `size` bytes, with the descriptors that come along; no bytes: the peer has closed. */
   receive(fd: number, size: number): Promise<{ bytes: Uint8Array; descriptors: number[] }>;
   /** Sends bytes and a copy of a descriptor over a unix socket. */

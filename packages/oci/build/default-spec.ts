@@ -16,7 +16,6 @@ export function defaultSpec(options: DefaultSpecOptions = {}): Spec {
     bounding: caps(),
     effective: caps(),
     permitted: caps(),
-    ambient: caps(),
   };
   const spec: Spec = {
     ociVersion: "1.0.2-dev",

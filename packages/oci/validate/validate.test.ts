@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { BerthError } from "@berth/base";
-import { parseSpec, stringifyJson, validateProcess } from "../index.ts";
+import { parseSpec, stringifyJson, validateProcess, validateResources } from "../index.ts";
 
 const minimal = {
   ociVersion: "1.0.2",
@@ -88,7 +88,21 @@ test("duplicate limits are refused, unknown capabilities only reported", () => {
   assert.deepEqual(warnings, ["process.capabilities.bounding: ignoring CAP_FLY, which is unknown here"]);
   const limit = { type: "RLIMIT_CPU", hard: 1, soft: 1 };
   assert.throws(() => validateProcess({ cwd: "/", rlimits: [limit, limit] }), /rlimits\[1\]\.type/);
-  assert.throws(() => validateProcess({ cwd: "/", capabilities: { bounding: ["kill"] } }), /CAP_NET_RAW/);
+  assert.throws(() => validateProcess({ cwd: "/", capabilities: { bounding: [7] } }), /found 7/);
+});
+
+test("fields are found in any capitals, and two of one name are taken together", () => {
+  const resources = validateResources({
+    cpu: { shares: 5 },
+    CPU: { Cpus: "0" },
+    HugePageLimits: [{ pagesize: "2MB", limit: 1 }],
+    unified: { "Memory.MIN": "1" },
+  });
+  assert.deepEqual(resources, {
+    cpu: { shares: 5, cpus: "0" },
+    hugepageLimits: [{ pageSize: "2MB", limit: 1 }],
+    unified: { "Memory.MIN": "1" },
+  });
 });
 
 test("text that is not JSON is an error with the document's name", () => {

@@ -29,7 +29,8 @@ const wild = (n: DeviceRule["major"]) => (n === undefined || BigInt(n) < 0n ? "*
 /** One rule as devices.allow or devices.deny takes it. */
 export function v1DeviceWrite(rule: DeviceRule): { file: string; value: string } {
   const type = rule.type === undefined || rule.type === "" ? "a" : rule.type;
-  const access = rule.access === undefined || rule.access === "" ? "rwm" : rule.access;
+  const asked = rule.access?.replace(/[^rwm]/g, "");
+  const access = asked === undefined || asked === "" ? "rwm" : asked;
   const value =
     type === "a" && wild(rule.major) === "*" && wild(rule.minor) === "*"
       ? "a"

@@ -35,7 +35,8 @@ function cpuV1(c: CpuLimits, out: CgroupWrite[]): void {
   put("cpu", "cpu.shares", c.shares);
   put("cpu", "cpu.cfs_period_us", c.period);
   put("cpu", "cpu.cfs_quota_us", c.quota);
-  if (c.burst !== undefined) out.push({ controller: "cpu", file: "cpu.cfs_burst_us", value: String(c.burst) });
+  if (c.burst !== undefined)
+    out.push({ controller: "cpu", file: "cpu.cfs_burst_us", value: String(c.burst) });
   put("cpu", "cpu.rt_period_us", c.realtimePeriod);
   put("cpu", "cpu.rt_runtime_us", c.realtimeRuntime);
   if (c.idle !== undefined) out.push({ controller: "cpu", file: "cpu.idle", value: String(c.idle) });

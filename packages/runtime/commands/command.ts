@@ -6,6 +6,8 @@ import type { Flags, FlagTable } from "./flags.ts";
 export interface CommandContext {
   runtime: Runtime;
   out(text: string): void;
+  /** --root was given: it must be there. */
+  explicitRoot: boolean;
 }
 
 /** A verb. `run` returns the exit code. */

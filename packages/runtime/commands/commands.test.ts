@@ -3,7 +3,10 @@ import { test } from "node:test";
 import { parseUser } from "./exec.ts";
 import { checkArgs, describeFlags, parseFlags } from "./flags.ts";
 import { table } from "./list.ts";
+import { logLine } from "./log-lines.ts";
 import { signalNumber } from "./signals.ts";
+import { parseBytes, parseDuration, parseWhole } from "./sizes.ts";
+import { resourcesOf } from "./update.ts";
 
 const flags = {
   bundle: { type: "string", short: "b", help: "a folder" },
@@ -64,4 +67,36 @@ test("list's columns stand at least twelve apart", () => {
     ]),
     "ID                 PID\na-very-long-name   1\n",
   );
+});
+
+test("amounts of bytes, whole numbers and durations", () => {
+  assert.deepEqual(
+    ["-1", "7", "50M", "1.5k", "2GiB", "1 mb"].map((text) => parseBytes("memory", text)),
+    [-1n, 7n, 52428800n, 1536n, 2147483648n, 1048576n],
+  );
+  assert.throws(() => parseBytes("memory", "lots"), /invalid value for memory: invalid size: 'lots'/);
+  assert.throws(() => parseWhole("cpu-share", "-5", false), /invalid value for cpu-share/);
+  assert.deepEqual(
+    ["5s", "100ms", "1m30s", "1.5h"].map((text) => parseDuration("interval", text)),
+    [5000, 100, 90_000, 5_400_000],
+  );
+  for (const wrong of ["5", "s", "", "5 s"])
+    assert.throws(() => parseDuration("interval", wrong), /--interval/);
+});
+
+test("update's flags become linux.resources", () => {
+  assert.deepEqual(
+    resourcesOf({ memory: "1k", "cpu-quota": "-1", "cpuset-cpus": "0", "pids-limit": 0, "memory-swap": "" }),
+    { memory: { limit: 1024n }, cpu: { quota: -1, cpus: "0" }, pids: { limit: 0 } },
+  );
+  assert.throws(() => resourcesOf({ "cpu-idle": "2" }), /cpu\.idle: found 2, expected 0 or 1/);
+});
+
+test("log lines as logrus writes them", () => {
+  assert.match(
+    logLine("text", "warn", 'a "b"', { hint: "do it" }),
+    /^time="[\d-]+T[\d:]+Z" level=warning msg="a \\"b\\"" hint="do it"$/,
+  );
+  assert.match(logLine("text", "info", "word"), /msg=word$/);
+  assert.equal(JSON.parse(logLine("json", "error", "x")).level, "error");
 });

@@ -1,7 +1,7 @@
 import { create, readBundle } from "../container/create.ts";
 import { checkId } from "../state/record.ts";
 import { defineCommand } from "./command.ts";
-import { absolute, launchFlags, launchSettings, writePidFile } from "./launching.ts";
+import { absolute, additionsOf, launchFlags, launchSettings, listenFds, writePidFile } from "./launching.ts";
 
 export const createFlags = {
   ...launchFlags,
@@ -23,7 +23,7 @@ export const command = defineCommand({
     checkId(id!);
     const bundle = sys.realpath(absolute(sys, flags.bundle ?? "."));
     const spec = readBundle(runtime, bundle);
-    const settings = launchSettings(sys, flags, spec.process, true);
+    const settings = launchSettings(sys, flags, spec.process, true, listenFds(sys));
     try {
       const { pid } = await create(runtime, {
         ...settings,
@@ -34,6 +34,7 @@ export const command = defineCommand({
         gate: true,
         wait: false,
         noPivot: flags["no-pivot"] ?? false,
+        additions: additionsOf(sys, runtime.root, id!),
       });
       writePidFile(sys, flags["pid-file"], pid);
     } finally {

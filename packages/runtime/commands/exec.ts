@@ -1,5 +1,6 @@
 import { BerthError } from "@berth/base";
 import { type Process, parseJson, validateProcess } from "@berth/oci";
+import { parseSubCgroups } from "../cgroups/sub.ts";
 import { exec, execProcess } from "../container/exec.ts";
 import { readCreatedSpec, readRecord } from "../state/record.ts";
 import { defineCommand } from "./command.ts";
@@ -35,6 +36,7 @@ export const command = defineCommand({
     apparmor: { type: "string", help: "AppArmor profile of the process" },
     "no-new-privs": { type: "bool", help: "the process may gain no privileges" },
     cap: { type: "list", short: "c", help: "add a capability" },
+    cgroup: { type: "list", help: "[CONTROLLER[,CONTROLLER...]:]PATH of a cgroup below the container's" },
     "ignore-paused": { type: "bool", help: "let the process into a paused container" },
   },
   ordered: true,
@@ -79,6 +81,7 @@ export const command = defineCommand({
         spec,
         wait: !detach,
         ignorePaused: flags["ignore-paused"] ?? false,
+        ...(flags.cgroup === undefined ? {} : { subCgroups: parseSubCgroups(flags.cgroup) }),
       });
       writePidFile(sys, flags["pid-file"], launched.pid);
       return detach ? await launched.exit() : await waitInForeground(sys, launched);

@@ -2,12 +2,16 @@
 import { BerthError } from "@berth/base";
 import type { Process } from "@berth/oci";
 import { linux, type Sys } from "@berth/sys";
-import type { LaunchSettings } from "../container/create.ts";
+import type { Additions, LaunchSettings } from "../container/create.ts";
 import type { Launched } from "../launch/launch.ts";
+import { managerSocket, notifyAdditions } from "./notify.ts";
 import { signalNumber } from "./signals.ts";
+
+const MAX_PASSED = 100;
 
 export const launchFlags = {
   "console-socket": { type: "string", help: "path of a unix socket that receives the terminal's master" },
+  "pidfd-socket": { type: "string", help: "path of a unix socket that receives the process's pidfd" },
   "pid-file": { type: "string", help: "file to write the process's pid to" },
   "no-new-keyring": { type: "bool", help: "stay in the caller's session keyring" },
   "preserve-fds": { type: "number", help: "pass on that many descriptors from 3 on" },
@@ -16,6 +20,7 @@ export const launchFlags = {
 /** Values of {@link launchFlags}. */
 export interface LaunchFlags {
   "console-socket"?: string;
+  "pidfd-socket"?: string;
   "pid-file"?: string;
   "no-new-keyring"?: boolean;
   "preserve-fds"?: number;
@@ -26,46 +31,87 @@ export function absolute(sys: Sys, path: string): string {
   return path.startsWith("/") ? path : `${sys.cwd()}/${path}`;
 }
 
-/** Settings of a launch, and how to give up the descriptors that were opened for it. */
+/** Sockets that a service manager passed to us: their number, as sd_listen_fds(3) has it. */
+export function listenFds(sys: Sys): number {
+  const count = Number(sys.env("LISTEN_FDS") ?? 0);
+  const ours = sys.env("LISTEN_PID") === String(sys.pid());
+  return ours && Number.isInteger(count) && count > 0 && count <= MAX_PASSED ? count : 0;
+}
+
+/** Variables that tell a container of the sockets it was passed; its first process is 1 in its own pid namespace. */
+export function listenEnv(count: number): string[] {
+  return count === 0 ? [] : [`LISTEN_FDS=${count}`, "LISTEN_PID=1"];
+}
+
+/** What this process's own environment adds to a container: sockets it was passed, and where to say "ready". */
+export function additionsOf(sys: Sys, root: string, id: string): Additions {
+  const notify = managerSocket(sys) === undefined ? { env: [], mounts: [] } : notifyAdditions(root, id);
+  return { env: [...listenEnv(listenFds(sys)), ...notify.env], mounts: notify.mounts };
+}
+
+/**
+ * Settings of a launch, and how to give up the descriptors that were opened for it. Passed on are `listen` sockets of a
+ * service manager, and --preserve-fds behind them.
+ */
 export function launchSettings(
   sys: Sys,
   flags: LaunchFlags,
   process: Process | undefined,
   detached: boolean,
+  listen = 0,
 ): LaunchSettings & { close(): void } {
   const inherited: number[] = [];
   const opened: number[] = [];
   const preserve = flags["preserve-fds"] ?? 0;
-  if (preserve < 0 || preserve > 100)
-    throw new BerthError("invalid_argument", `--preserve-fds: found ${preserve}, expected 0 to 100`, {
-      stage: "flags",
-    });
-  for (let fd = 3; fd < 3 + preserve; fd++) {
+  if (preserve < 0 || preserve > MAX_PASSED)
+    throw new BerthError(
+      "invalid_argument",
+      `--preserve-fds: found ${preserve}, expected 0 to ${MAX_PASSED}`,
+      {
+        stage: "flags",
+      },
+    );
+  for (let fd = 3; fd < 3 + listen + preserve; fd++) {
     if (sys.stat(`/proc/self/fd/${fd}`) === undefined) {
+      const what =
+        fd < 3 + listen
+          ? `socket ${fd - 3} of LISTEN_FDS=${listen}`
+          : `preserved-fd ${fd - 3 - listen} (of ${preserve})`;
       throw new BerthError(
         "invalid_argument",
-        `please check that preserved-fd ${fd - 3} (of ${preserve}) is present: descriptor ${fd} is not open`,
+        `unable to stat ${what}: no such file or directory: descriptor ${fd} is not open`,
         { stage: "flags" },
       );
     }
     inherited.push(fd);
   }
   const preserved = inherited.map((_, i) => i);
+  const close = () => {
+    for (const fd of opened) sys.close(fd);
+  };
+  const connect = (path: string): number => {
+    const fd = sys.connectUnix(absolute(sys, path));
+    opened.push(fd);
+    inherited.push(fd);
+    return inherited.length - 1;
+  };
+  const pidfdPath = flags["pidfd-socket"];
   const settings = {
     stdio: [0, 1, 2] as const,
     inherited,
     preserved,
     noNewKeyring: flags["no-new-keyring"] ?? false,
-  };
-  const close = () => {
-    for (const fd of opened) sys.close(fd);
+    ...(pidfdPath === undefined ? {} : { pidfdSocket: connect(pidfdPath) }),
   };
   const socket = flags["console-socket"];
   if (socket !== undefined) {
-    const fd = sys.connectUnix(absolute(sys, socket));
-    opened.push(fd);
-    inherited.push(fd);
-    return { ...settings, attachment: { kind: "console-socket", slot: inherited.length - 1 }, close };
+    if (!detached)
+      throw new BerthError(
+        "invalid_argument",
+        "cannot use console socket if runc will not detach or allocate tty",
+        { stage: "console", hint: "add --detach, or leave --console-socket out" },
+      );
+    return { ...settings, attachment: { kind: "console-socket", slot: connect(socket) }, close };
   }
   if (process?.terminal && !detached) {
     inherited.push(0, 1);

@@ -19,7 +19,12 @@ export const command = defineCommand({
     quiet: { type: "bool", short: "q", help: "print ids only" },
   },
   args: [0, 0],
-  async run({ runtime, out }, flags) {
+  async run({ runtime, out, explicitRoot }, flags) {
+    if (explicitRoot && runtime.sys.stat(runtime.root) === undefined)
+      throw new BerthError("not_found", `open ${runtime.root}: no such file or directory`, {
+        stage: "state",
+        path: runtime.root,
+      });
     const shown = list(runtime).map((c) => shownState(runtime.sys, c));
     const format = flags.format ?? "table";
     if (format !== "table" && format !== "json")

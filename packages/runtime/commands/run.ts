@@ -1,10 +1,18 @@
 import { create, readBundle } from "../container/create.ts";
 import { remove } from "../container/delete.ts";
 import { runPoststart } from "../container/hooks.ts";
-import { checkId } from "../state/record.ts";
+import { checkId, isAlive } from "../state/record.ts";
 import { defineCommand } from "./command.ts";
 import { createFlags } from "./create.ts";
-import { absolute, launchSettings, waitInForeground, writePidFile } from "./launching.ts";
+import {
+  absolute,
+  additionsOf,
+  launchSettings,
+  listenFds,
+  waitInForeground,
+  writePidFile,
+} from "./launching.ts";
+import { managerSocket, openNotify, passOn } from "./notify.ts";
 
 export const command = defineCommand({
   usage: "run [options] ID",
@@ -22,8 +30,10 @@ export const command = defineCommand({
     checkId(id!);
     const bundle = sys.realpath(absolute(sys, flags.bundle ?? "."));
     const spec = readBundle(runtime, bundle);
-    const settings = launchSettings(sys, flags, spec.process, detach);
+    const settings = launchSettings(sys, flags, spec.process, detach, listenFds(sys));
     if (!detach && !flags["no-subreaper"]) sys.becomeSubreaper();
+    const manager = managerSocket(sys);
+    let notify: number | undefined;
     let launched: Awaited<ReturnType<typeof create>>;
     try {
       launched = await create(runtime, {
@@ -35,6 +45,10 @@ export const command = defineCommand({
         gate: false,
         wait: !detach,
         noPivot: flags["no-pivot"] ?? false,
+        additions: additionsOf(sys, runtime.root, id!),
+        ...(manager === undefined
+          ? {}
+          : { beforeLaunch: () => (notify = openNotify(sys, runtime.root, id!)) }),
       });
     } finally {
       settings.close();
@@ -42,7 +56,12 @@ export const command = defineCommand({
     try {
       writePidFile(sys, flags["pid-file"], launched.pid);
       await runPoststart(runtime, spec, launched.record);
+      const ended = () => !isAlive(sys, launched.record);
+      const pid = detach ? launched.pid : sys.pid();
+      const told =
+        manager === undefined || notify === undefined ? undefined : passOn(sys, notify, manager, pid, ended);
       const code = detach ? await launched.exit() : await waitInForeground(sys, launched);
+      await told;
       if (!detach && !flags.keep) await remove(runtime, id!, true);
       return code;
     } catch (error) {

@@ -1,5 +1,7 @@
 import { start } from "../container/start.ts";
+import { containerFiles, isAlive, readRecord } from "../state/record.ts";
 import { defineCommand } from "./command.ts";
+import { managerSocket, openNotify, passOn } from "./notify.ts";
 
 export const command = defineCommand({
   usage: "start ID",
@@ -7,7 +9,14 @@ export const command = defineCommand({
   flags: {},
   args: [1, 1],
   async run({ runtime }, _, [id]) {
+    const { sys, root } = runtime;
+    const record = readRecord(sys, root, id!);
+    const manager = managerSocket(sys);
+    const listens = manager !== undefined && sys.stat(containerFiles(root, id!).notify) !== undefined;
+    const notify = listens ? openNotify(sys, root, id!) : undefined;
     await start(runtime, id!);
+    if (manager !== undefined && notify !== undefined)
+      await passOn(sys, notify, manager, record.pid, () => !isAlive(sys, record));
     return 0;
   },
 });

@@ -1,7 +1,8 @@
 /** create: a bundle becomes a container that waits for start (or, for `run`, one that runs). */
-import { BerthError, isCode, stage, stageSync } from "@berth/base";
-import { type Namespace, type Process, parseSpec, type Spec, stringifyJson } from "@berth/oci";
+import { BerthError, isCode, log, stage, stageSync } from "@berth/base";
+import { type Mount, type Namespace, type Process, parseSpec, type Spec, stringifyJson } from "@berth/oci";
 import type { Sys } from "@berth/sys";
+import { isFrozen } from "../cgroups/freezer.ts";
 import { observeCgroups } from "../cgroups/observe.ts";
 import { type CgroupPaths, cgroupPaths } from "../cgroups/paths.ts";
 import { cgroupPids, removeCgroup } from "../cgroups/processes.ts";
@@ -26,6 +27,14 @@ export interface LaunchSettings {
   /** Those slots that become the process's descriptors 3, 4, and so on. */
   preserved: readonly number[];
   noNewKeyring: boolean;
+  /** Slot of a connected unix socket that gets the process's pidfd. */
+  pidfdSocket?: number;
+}
+
+/** What a caller adds to the bundle's spec, for this process alone. */
+export interface Additions {
+  env: string[];
+  mounts: Mount[];
 }
 
 /** What `create` is asked for. */
@@ -42,6 +51,9 @@ export interface CreateOptions extends LaunchSettings {
   /** Follow the process to its end (run in the foreground). */
   wait: boolean;
   noPivot: boolean;
+  additions?: Additions;
+  /** Called when the container's folder is there and its process is not. */
+  beforeLaunch?: () => void;
 }
 
 /** Reads and checks a bundle's config.json. */
@@ -56,7 +68,7 @@ export function readBundle(runtime: Runtime, bundle: string): Spec {
       hint: "`berth-runc spec` writes one",
     });
   }
-  return stageSync("validate", {}, () => parseSpec(text));
+  return stageSync("validate", {}, () => parseSpec(text, { onWarning: (warning) => log.warn(warning) }));
 }
 
 /** The rootfs folder of a bundle, absolute and without links. */
@@ -116,14 +128,24 @@ function nullStreams(sys: Sys, spec: Spec, options: LaunchSettings): number[] {
   return options.stdio.flatMap((fd, i) => (sys.stat(`/proc/self/fd/${fd}`)?.rdev === NULL_RDEV ? [i] : []));
 }
 
+function withAdditions(spec: Spec, additions: Additions | undefined): Spec {
+  if (additions === undefined || spec.process === undefined) return spec;
+  return {
+    ...spec,
+    process: { ...spec.process, env: [...(spec.process.env ?? []), ...additions.env] },
+    mounts: [...(spec.mounts ?? []), ...additions.mounts],
+  };
+}
+
 /** Compiles a bundle's plan; reads of the host what the plan depends on, and changes nothing. */
 export async function planContainer(
   runtime: Runtime,
-  spec: Spec,
+  bundleSpec: Spec,
   options: CreateOptions,
 ): Promise<{ plan: Plan; record: ContainerRecord }> {
   const { sys } = runtime;
-  const rootfs = rootfsOf(runtime, spec, options.bundle);
+  const rootfs = rootfsOf(runtime, bundleSpec, options.bundle);
+  const spec = withAdditions(bundleSpec, options.additions);
   const process: Process = spec.process ?? { user: { uid: 0, gid: 0 }, cwd: "/" };
   checkTerminal(process, options.attachment);
   const layout = runtime.layout();
@@ -156,6 +178,7 @@ export async function planContainer(
     preserved: options.preserved,
     nullStreams: nullStreams(sys, spec, options),
     inherited: options.inherited.length,
+    ...(options.pidfdSocket === undefined ? {} : { pidfdSocket: options.pidfdSocket }),
     seccomp: await seccompFilter(runtime, spec.linux?.seccomp),
     gate: options.gate ? { fifo: files.fifo, report: files.report } : undefined,
   };
@@ -243,15 +266,23 @@ export async function withUndo<T>(
   }
 }
 
-/** Refuses a cgroup with processes: deleting the container would kill them. */
-export function refuseBusyCgroup(sys: Sys, cgroup: CgroupPaths): void {
-  const [stranger] = cgroupPids(sys, cgroup);
-  if (stranger === undefined) return;
-  throw new BerthError(
-    "failed_precondition",
-    `container's cgroup is not empty: ${cgroup.path} holds process ${stranger}`,
-    { stage: "cgroup", hint: "set linux.cgroupsPath to a path of the container's own" },
-  );
+/** A cgroup that is there already must be empty, and let a process run. */
+export function refuseBusyCgroup(sys: Sys, paths: CgroupPaths): void {
+  const [stranger] = cgroupPids(sys, paths);
+  const hint = "set linux.cgroupsPath to a path of the container's own";
+  if (stranger !== undefined) {
+    throw new BerthError(
+      "failed_precondition",
+      `container's cgroup is not empty: ${paths.path} holds process ${stranger}`,
+      { stage: "cgroup-state", hint },
+    );
+  }
+  if (isFrozen(sys, paths)) {
+    throw new BerthError("failed_precondition", `container's cgroup unexpectedly frozen: ${paths.path}`, {
+      stage: "cgroup-state",
+      hint,
+    });
+  }
 }
 
 /** Creates the container; after a failure nothing of it is left. */
@@ -273,6 +304,8 @@ export async function create(
     writeRecord(sys, root, record);
     sys.writeFile(files.spec, stringifyJson(spec));
     if (options.gate) sys.mkfifo(files.fifo, 0o622);
+    if (options.additions?.mounts.some((m) => m.source === files.notify)) sys.mkdir(files.notify, 0o755);
+    options.beforeLaunch?.();
     const launched = await stage("launch", { id: options.id }, () =>
       launch(sys, { plan, name: options.id, stdio: options.stdio, inherited: options.inherited }),
     );

@@ -1,6 +1,7 @@
 /** exec: adds a process to a running container. */
 import { BerthError, stage } from "@berth/base";
 import { type Namespace, type Process, type Spec, validateProcess } from "@berth/oci";
+import { reachableCgroup, subCgroups } from "../cgroups/sub.ts";
 import { type Launched, launch } from "../launch/launch.ts";
 import { compileExec, type ExecInput } from "../plan/compile-exec.ts";
 import { readCreatedSpec, readRecord } from "../state/record.ts";
@@ -20,6 +21,8 @@ export interface ExecOptions extends LaunchSettings {
   wait: boolean;
   /** Let the process into a paused container, where it waits until that is resumed. */
   ignorePaused: boolean;
+  /** Cgroups below the container's, by controller ("" for all); none: the container's own. */
+  subCgroups?: ReadonlyMap<string, string>;
 }
 
 /** What differs from the container's own process. */
@@ -80,7 +83,7 @@ export async function exec(runtime: Runtime, options: ExecOptions): Promise<Laun
   const status = statusOf(sys, root, record);
   if (status === "stopped" || status === "creating") {
     throw new BerthError("failed_precondition", `cannot exec in a ${status} container`, {
-      stage: "exec",
+      stage: "exec-state",
       hint: `container ${options.id} is ${status}`,
     });
   }
@@ -88,7 +91,7 @@ export async function exec(runtime: Runtime, options: ExecOptions): Promise<Laun
     throw new BerthError(
       "failed_precondition",
       "cannot exec in a paused container (use --ignore-paused to override)",
-      { stage: "exec" },
+      { stage: "exec-state" },
     );
   }
   checkTerminal(options.process, options.attachment);
@@ -97,12 +100,16 @@ export async function exec(runtime: Runtime, options: ExecOptions): Promise<Laun
     id: options.id,
     init: { pid: record.pid, startTime: record.startTime },
     namespaces: record.namespaces as Namespace["type"][],
-    cgroup: record.cgroup,
+    cgroup:
+      options.subCgroups === undefined
+        ? reachableCgroup(sys, record.cgroup, runtime.layout().unified ?? "", record.pid)
+        : subCgroups(sys, record.cgroup, options.subCgroups),
     process: options.process,
     attachment: options.attachment,
     wait: options.wait,
     preserved: options.preserved,
     inherited: options.inherited.length,
+    ...(options.pidfdSocket === undefined ? {} : { pidfdSocket: options.pidfdSocket }),
     seccomp: await seccompFilter(runtime, spec.linux?.seccomp),
     state: {
       ociVersion: spec.ociVersion,
@@ -118,6 +125,6 @@ export async function exec(runtime: Runtime, options: ExecOptions): Promise<Laun
   };
   const plan = compileExec(input);
   return stage("launch", { id: options.id }, () =>
-    launch(sys, { plan, name: options.id, stdio: options.stdio, inherited: options.inherited }),
+    launch(sys, { plan, name: options.id, stdio: options.stdio, inherited: options.inherited, joins: true }),
   );
 }

@@ -1,34 +1,40 @@
 /** kill: a signal to a container's first process, or to all. */
 import { BerthError } from "@berth/base";
 import { signalAll } from "../cgroups/processes.ts";
-import { isAlive, readRecord } from "../state/record.ts";
+import { type ContainerRecord, isAlive, readCreatedSpec, readRecord } from "../state/record.ts";
 import type { Runtime } from "./context.ts";
 
-/** Sends the signal; runc's message when the container is not running. */
+const SIGKILL = 9;
+
+function notRunning(id: string): BerthError {
+  return new BerthError("failed_precondition", "container not running", {
+    stage: "kill",
+    hint: `delete it with berth-runc delete ${id}`,
+  });
+}
+
+/** Without a pid namespace of the container's own, its other processes outlive the first one. */
+function sharesPids(runtime: Runtime, record: ContainerRecord): boolean {
+  if (!record.namespaces.includes("pid")) return true;
+  const { linux } = readCreatedSpec(runtime.sys, runtime.root, record.id);
+  return linux?.namespaces?.some((n) => n.type === "pid" && n.path) ?? false;
+}
+
+/**
+ * Sends the signal; runc's message when the container is not running. SIGKILL takes all processes of a container whose
+ * first one does not take the others with it. With `all` it is no error that the container has stopped.
+ */
 export async function kill(runtime: Runtime, id: string, signal: number, all: boolean): Promise<void> {
   const { sys, root } = runtime;
   const record = readRecord(sys, root, id);
-  // Without a pid namespace, processes outlive the first one: `all` reaches them.
-  const shared = !record.namespaces.includes("pid");
-  if (all) {
-    if (!isAlive(sys, record) && !shared)
-      throw new BerthError("failed_precondition", "container not running", { stage: "kill" });
+  if (all || (signal === SIGKILL && sharesPids(runtime, record)))
     return signalAll(sys, record.cgroup, signal);
-  }
-  if (!isAlive(sys, record)) {
-    throw new BerthError("failed_precondition", "container not running", {
-      stage: "kill",
-      hint: `delete it with berth-runc delete ${id}`,
-    });
-  }
+  if (!isAlive(sys, record)) throw notRunning(id);
   const pidfd = sys.pidfdOpen(record.pid);
-  if (pidfd === undefined)
-    throw new BerthError("failed_precondition", "container not running", { stage: "kill" });
+  if (pidfd === undefined) throw notRunning(id);
   try {
     // Looked at once more behind the pidfd: now the pid cannot have become another's.
-    if (!isAlive(sys, record) || !sys.pidfdSignal(pidfd, signal)) {
-      throw new BerthError("failed_precondition", "container not running", { stage: "kill" });
-    }
+    if (!isAlive(sys, record) || !sys.pidfdSignal(pidfd, signal)) throw notRunning(id);
   } finally {
     sys.close(pidfd);
   }

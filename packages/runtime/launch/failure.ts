@@ -105,6 +105,11 @@ function hookFailure(op: Operation, errno: string, detail: string): BerthError {
   );
 }
 
+const ERRNO_WORDS: Readonly<Record<string, string>> = {
+  EPERM: "operation not permitted",
+  EINVAL: "invalid argument",
+};
+
 const HINTS: readonly (readonly [op: string, errno: string, hint: string])[] = [
   [
     "fsopen",
@@ -200,6 +205,12 @@ export function failureOf(record: InitRecord, find: OperationFinder): BerthError
   if (op.name === "hook") return hookFailure(op, errno, text(record.detail));
   if (op.name === "target" && errno === "ELOOP") return linkFailure(op);
   if (op.name === "send_listener") return agentFailure(op, errno);
+  if (op.name === "ambient")
+    return new BerthError("permission_denied", `can't ${op.words}: ${ERRNO_WORDS[errno] ?? errno}`, {
+      stage: op.stage,
+      syscall: op.name,
+      errno,
+    });
   const hint = HINTS.find(([name, code]) => name === op.name && code === errno)?.[2];
   const path = pathOf(op);
   return new BerthError(

@@ -16,6 +16,8 @@ export interface LaunchOptions {
   stdio: readonly [number, number, number];
   /** Descriptors that become slots 0, 1, and so on. */
   inherited: readonly number[];
+  /** The process joins a container that is there. */
+  joins?: boolean;
 }
 
 /** What runs after a launch. */
@@ -52,6 +54,12 @@ function recordMarks(sys: Sys, records: readonly InitRecord[], spawnedAt: number
   });
 }
 
+/** A step that failed and need not succeed: those about rights are told, the others are for who looks. */
+function warn(error: BerthError): void {
+  if (error.syscall === "ambient") log.warn(error.message);
+  else log.debug(error.message);
+}
+
 async function reap(sys: Sys, pid: number): Promise<void> {
   // It has sent its last record and is about to exit: a few turns at most.
   for (let i = 0; i < 200 && sys.reap(pid) === undefined; i++) await sys.sleep(i < 20 ? 0 : 1);
@@ -63,6 +71,7 @@ export async function launch(sys: Sys, options: LaunchOptions): Promise<Launched
   const planFd = sys.sealedFile("plan", encodePlan(plan));
   const [ours, theirs] = sys.socketPair();
   const spawnedAt = performance.now();
+  log.debug("nsexec container setup");
   let initPid: number;
   try {
     initPid = sys.spawn({
@@ -102,12 +111,16 @@ export async function launch(sys: Sys, options: LaunchOptions): Promise<Launched
     }
     seen.push(...records);
     for (const record of records) {
-      if (record.kind === "pid") pid = record.a;
+      if (record.kind === "pid") {
+        pid = record.a;
+        log.debug("child process in init()", { pid });
+      }
       if (record.kind === "failed") return fail(failureOf(record, inPlan(plan)));
-      if (record.kind === "warning") log.debug(failureOf(record, inPlan(plan)).message);
+      if (record.kind === "warning") warn(failureOf(record, inPlan(plan)));
     }
     if (records.some((r) => r.kind === "ready")) break;
   }
+  log.debug(options.joins ? "setns_init: about to exec" : "init: closing the pipe to signal completion");
   recordMarks(sys, seen, spawnedAt);
   const pending = seen.slice(seen.findIndex((r) => r.kind === "ready") + 1);
   if (plan.parent === "wait" || !plan.child || !hasGate(plan)) {

@@ -73,7 +73,7 @@ export function planCgroup(b: PlanBuilder, at: CgroupPlan, resources: Resources)
   if (resources.unified !== undefined && Object.keys(resources.unified).length > 0) {
     throw new BerthError(
       "failed_precondition",
-      "linux.resources.unified: this host's controllers are on cgroup version 1",
+      "invalid configuration: linux.resources.unified: this host's controllers are on cgroup version 1",
       {
         stage: "cgroup",
         hint: "use the version 1 limits (memory, cpu, pids), or boot with systemd.unified_cgroup_hierarchy=1",

@@ -37,13 +37,12 @@ function planCapabilities(b: PlanBuilder, caps: Capabilities | undefined): void 
     permitted,
     inheritable,
   ]);
-  const ambient = capabilityMask(caps?.ambient);
-  // Clearing an empty set needs nothing; kernels and filters that lack the call then do not matter.
-  // `runc spec` itself asks for ambient ones that are not inheritable, which the kernel refuses: a warning, as in runc.
-  if (ambient !== 0n)
-    b.add("child", `pass on the capabilities ${caps?.ambient?.join(" ")}`, "ambient", [ambient], {
-      optional: true,
-    });
+  // One by one: the kernel refuses those that are not permitted and inheritable, which is a warning as in runc.
+  for (const name of new Set(caps?.ambient ?? [])) {
+    const mask = capabilityMask([name]);
+    if (mask !== 0n)
+      b.add("child", `raise ambient capability ${name}`, "ambient", [mask], { optional: true });
+  }
 }
 
 /** What the identity depends on besides `process`. */

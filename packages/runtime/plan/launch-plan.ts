@@ -35,6 +35,8 @@ export interface LaunchInput {
   preserved: readonly number[];
   /** Those of descriptors 0 to 2 that are the null device: they become the container's own, as nothing in it may be the host's. */
   nullStreams?: readonly number[];
+  /** Inherited slot of a unix socket that gets the process's pidfd. */
+  pidfdSocket?: number;
   /** Number of inherited descriptors, all told. */
   inherited: number;
   seccomp: SeccompFilter | undefined;
@@ -53,9 +55,21 @@ function variable(env: readonly string[], name: string): string | undefined {
   return env.findLast((v) => v.startsWith(`${name}=`))?.slice(name.length + 1);
 }
 
+/** The environment as the program gets it: of a name set twice the last value, and no empty HOME. */
+function tidyEnv(env: readonly string[]): string[] {
+  const byName = new Map(env.map((entry) => [entry.split("=", 1)[0]!, entry]));
+  if (byName.get("HOME") === "HOME=") byName.delete("HOME");
+  return [...byName.values()];
+}
+
 /** Sets up who talks to the process; returns the slots of descriptors 0 to 2 (none: inherited, or a terminal). */
 export function planAttachment(b: PlanBuilder, input: LaunchInput): number[] {
   const { attachment } = input;
+  if (input.pidfdSocket !== undefined)
+    b.stage("launch").add("after", "send the process's pidfd to its socket", "send_pidfd", [
+      input.pidfdSocket,
+      "pidfd",
+    ]);
   b.stage("console");
   if (attachment.kind === "keeper") return planKeeper(b, attachment.keeper, input.process.terminal === true);
   if (input.wait) b.parent = "wait";
@@ -106,7 +120,7 @@ function planExec(b: PlanBuilder, input: LaunchInput, beforeReady: () => void, b
       { stage: "exec" },
     );
   }
-  const env = process.env ?? [];
+  const env = tidyEnv(process.env ?? []);
   b.stage("exec");
   if (variable(env, "HOME") === undefined)
     b.add("child", "find the home folder in /etc/passwd", "home", [process.user.uid]);

@@ -5,6 +5,7 @@
  *   be undone
  * - `spec.json`: the config.json that the container was created from
  * - `exec.fifo`: there as long as the container waits for `start`
+ * - `notify`: folder of the socket that stands for the service manager's, where there is one
  * - `exec.report`: what went wrong between `start` and the program
  */
 import { BerthError } from "@berth/base";
@@ -47,6 +48,7 @@ export function containerFiles(root: string, id: string) {
     spec: `${folder}/spec.json`,
     fifo: `${folder}/exec.fifo`,
     report: `${folder}/exec.report`,
+    notify: `${folder}/notify`,
   };
 }
 

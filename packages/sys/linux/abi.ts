@@ -9,6 +9,7 @@ const NUMBERS = {
   ioctl: [16, 29],
   socket: [41, 198],
   connect: [42, 203],
+  bind: [49, 200],
   socketpair: [53, 199],
   sendmsg: [46, 211],
   recvmsg: [47, 212],

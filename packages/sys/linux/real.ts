@@ -5,8 +5,8 @@ import type { FileInfo, FileKind, Sys } from "../sys.ts";
 import * as abi from "./abi.ts";
 import { libraryFolder, rawSyscall, syscall, syscallAsync } from "./binding.ts";
 import { close, openat2 } from "./files.ts";
-import { becomeSubreaper, kill, pidfdOpen, pidfdSignal, reap, spawn } from "./processes.ts";
-import { connectUnix, receiveMessage, sendDescriptor, socketPair } from "./sockets.ts";
+import { becomeSubreaper, kill, pidfdOpen, pidfdSignal, pipe, reap, spawn } from "./processes.ts";
+import { bindDatagram, connectUnix, receiveMessage, sendDescriptor, socketPair } from "./sockets.ts";
 import { copyTerminalSize, makeRaw, restoreTerminal } from "./terminal.ts";
 
 const FULL = new Set(["ENOSPC", "EDQUOT"]);
@@ -161,6 +161,7 @@ export const realSys: Sys = {
   lstat: (path) => ifAny(path, () => info(fs.lstatSync(path))),
   realpath: (path) => on(path, () => fs.realpathSync(path)),
   readlink: (path) => ifAny(path, () => fs.readlinkSync(path)),
+  chmod: (path, mode) => on(path, () => fs.chmodSync(path, mode)),
   mkfifo: (path, mode) => {
     syscall("mknodat", path, abi.AT_FDCWD, path, abi.S_IFIFO | mode, 0);
   },
@@ -203,7 +204,9 @@ export const realSys: Sys = {
     return high;
   },
   socketPair: (kind = "stream") => socketPair(kind),
-  connectUnix,
+  connectUnix: (path, kind = "stream") => connectUnix(path, kind),
+  bindDatagram,
+  pipe,
   receive: async (fd, size) => {
     await realSys.poll(fd, POLLIN, FOREVER_MS);
     return receiveMessage(fd, size);

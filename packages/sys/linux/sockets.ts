@@ -6,6 +6,7 @@ import { close } from "./files.ts";
 
 const AF_UNIX = 1;
 const SOCK_STREAM = 1;
+const SOCK_DGRAM = 2;
 const SOCK_SEQPACKET = 5;
 const SOL_SOCKET = 1;
 const SCM_RIGHTS = 1;
@@ -25,8 +26,8 @@ export function socketPair(kind: "stream" | "packets"): [number, number] {
   return [fds[0]!, fds[1]!];
 }
 
-/** Connects to a stream socket; a path that begins with NUL is a name in the abstract namespace (unix(7)). */
-export function connectUnix(path: string): number {
+/** Connects or binds a new socket; a path that begins with NUL is a name in the abstract namespace (unix(7)). */
+function attach(call: "connect" | "bind", path: string, type: number): number {
   const name = Buffer.from(path);
   if (name.length > 107) {
     throw new BerthError("invalid_argument", `socket path ${path} is longer than 107 bytes`, { path });
@@ -34,14 +35,24 @@ export function connectUnix(path: string): number {
   const address = Buffer.alloc(110);
   address.writeUInt16LE(AF_UNIX, 0);
   name.copy(address, 2);
-  const fd = syscall("socket", path, AF_UNIX, SOCK_STREAM | O_CLOEXEC, 0);
+  const fd = syscall("socket", path, AF_UNIX, type | O_CLOEXEC, 0);
   // An abstract name ends where the address does, a path with a NUL.
-  const result = rawSyscall("connect", fd, address, 2 + name.length + (path.startsWith("\0") ? 0 : 1));
+  const result = rawSyscall(call, fd, address, 2 + name.length + (path.startsWith("\0") ? 0 : 1));
   if (result < 0) {
     close(fd);
-    throw syscallError("connect", -result, path);
+    throw syscallError(call, -result, path);
   }
   return fd;
+}
+
+/** Connects to a unix socket. */
+export function connectUnix(path: string, kind: "stream" | "datagram"): number {
+  return attach("connect", path, kind === "stream" ? SOCK_STREAM : SOCK_DGRAM);
+}
+
+/** Makes a datagram socket that receives at `path`. */
+export function bindDatagram(path: string): number {
+  return attach("bind", path, SOCK_DGRAM);
 }
 
 /** A struct msghdr for one buffer and a control buffer; both must outlive the call. */
