@@ -3,6 +3,7 @@ import { BerthError } from "@berth/base";
 import type { Sys } from "@berth/sys";
 import { openRuntime } from "./container/context.ts";
 import { type CreateOptions, planContainer, readBundle } from "./container/create.ts";
+import { defaultRoot } from "./container/owner.ts";
 import { CLONE_FLAGS, type Operation, type Plan, SECTIONS, type SectionName } from "./plan/operations.ts";
 import type { RootMount } from "./plan/rootfs.ts";
 
@@ -74,12 +75,7 @@ export async function explainBundle(
     });
   }
   const path = sys.realpath(folder);
-  const runtime = openRuntime(
-    sys,
-    sys.env("XDG_RUNTIME_DIR") && sys.uid() !== 0
-      ? `${sys.env("XDG_RUNTIME_DIR")}/berth-runc`
-      : "/run/berth-runc",
-  );
+  const runtime = openRuntime(sys, defaultRoot(sys));
   const spec = readBundle(runtime, path);
   const options: CreateOptions = {
     id: path.slice(path.lastIndexOf("/") + 1).replace(/[^\w+.-]/g, "-") || "bundle",

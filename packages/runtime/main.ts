@@ -5,6 +5,7 @@ import type { Command } from "./commands/command.ts";
 import { checkArgs, describeFlags, type Flags, type FlagTable, parseFlags } from "./commands/flags.ts";
 import { logLine } from "./commands/log-lines.ts";
 import { openRuntime } from "./container/context.ts";
+import { defaultRoot } from "./container/owner.ts";
 
 const VERSION = "0.1.0";
 const SPEC_VERSION = "1.3.0";
@@ -204,7 +205,7 @@ async function dispatch(
     return 0;
   }
   checkArgs(verb, parsed.rest, ...command.args);
-  const runtime = openRuntime(commandSys, flags.root ?? "/run/berth-runc");
+  const runtime = openRuntime(commandSys, flags.root ?? defaultRoot(commandSys));
   called.verb = verb;
   try {
     return await command.run(

@@ -127,6 +127,9 @@ export class FakeSys implements Sys {
   lstat(path: string): FileInfo | undefined {
     return this.stat(path);
   }
+  writable(path: string): boolean {
+    return this.stat(path) !== undefined;
+  }
   realpath(path: string): string {
     this.#get("realpath", path);
     return path;

@@ -64,6 +64,8 @@ export interface Sys {
   stat(path: string): FileInfo | undefined;
   /** lstat(2). */
   lstat(path: string): FileInfo | undefined;
+  /** May the caller write there (W_OK)? False too when there is no such file. */
+  writable(path: string): boolean;
   realpath(path: string): string;
   /** Text of a symbolic link; undefined when there is no such file. */
   readlink(path: string): string | undefined;

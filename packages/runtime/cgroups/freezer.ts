@@ -5,6 +5,11 @@ import type { CgroupPaths } from "./paths.ts";
 
 const LIMIT_MS = 2000;
 
+/** Tells whether there is a freezer at all: a container of an ordinary user may have none. */
+export function canFreeze(paths: CgroupPaths): boolean {
+  return paths.v1.freezer !== undefined || paths.unified !== undefined;
+}
+
 /** Tells whether a cgroup is frozen (or about to be). */
 export function isFrozen(sys: Sys, paths: CgroupPaths): boolean {
   const v1 = paths.v1.freezer;
@@ -28,7 +33,11 @@ function ask(sys: Sys, paths: CgroupPaths, frozen: boolean): void {
   if (v1 !== undefined) sys.writeExisting(`${v1}/freezer.state`, frozen ? "FROZEN" : "THAWED");
   else if (paths.unified !== undefined)
     sys.writeExisting(`${paths.unified}/cgroup.freeze`, frozen ? "1" : "0");
-  else throw new BerthError("failed_precondition", "this host has no freezer cgroup", { stage: "freeze" });
+  else
+    throw new BerthError("failed_precondition", "this container has no freezer cgroup", {
+      stage: "freeze",
+      hint: "the host lacks the controller, or the container's owner may not use it",
+    });
 }
 
 /** Freezes or thaws; waits at most two seconds, and thaws again when freezing does not come about. */

@@ -1,7 +1,7 @@
 /** Who is in a cgroup, killing all of them, and removing the cgroup itself. */
 import { BerthError, isCode } from "@berth/base";
 import type { Sys } from "@berth/sys";
-import { isFrozen, setFrozen } from "./freezer.ts";
+import { canFreeze, isFrozen, setFrozen } from "./freezer.ts";
 import { type CgroupPaths, cgroupFolders } from "./paths.ts";
 
 const SIGKILL = 9;
@@ -41,6 +41,10 @@ export async function signalAll(sys: Sys, paths: CgroupPaths, signal: number): P
     sys.writeExisting(`${paths.unified}/cgroup.kill`, "1");
     // A frozen version 1 cgroup dies only once it is thawed.
     if (isFrozen(sys, paths)) await setFrozen(sys, paths, false);
+    return;
+  }
+  if (!canFreeze(paths)) {
+    for (const pid of cgroupPids(sys, paths)) sys.kill(pid, signal);
     return;
   }
   const wasFrozen = isFrozen(sys, paths);

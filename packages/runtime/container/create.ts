@@ -6,10 +6,12 @@ import { isFrozen } from "../cgroups/freezer.ts";
 import { observeCgroups } from "../cgroups/observe.ts";
 import { type CgroupPaths, cgroupPaths } from "../cgroups/paths.ts";
 import { cgroupPids, removeCgroup } from "../cgroups/processes.ts";
+import { reachableCgroups } from "../cgroups/reach.ts";
 import { type Launched, launch } from "../launch/launch.ts";
 import { type CompileInput, compileContainer } from "../plan/compile.ts";
 import { ownsDev } from "../plan/devices.ts";
 import type { Attachment } from "../plan/launch-plan.ts";
+import type { Owner } from "../plan/namespaces.ts";
 import type { Operation, Plan } from "../plan/operations.ts";
 import type { RootMount } from "../plan/rootfs.ts";
 import { type ContainerRecord, checkId, containerFiles, processStat, writeRecord } from "../state/record.ts";
@@ -96,8 +98,10 @@ export function rootfsOf(runtime: Runtime, spec: Spec, bundle: string): string {
 export function newRecord(
   runtime: Runtime,
   of: { id: string; bundle: string; spec: Spec; rootfs: string },
+  owner: Owner = ownerOf(runtime.sys),
 ): ContainerRecord {
   const { id, bundle, spec, rootfs } = of;
+  const cgroup = cgroupPaths(runtime.layout(), spec.linux?.cgroupsPath, id);
   return {
     version: 1,
     ociVersion: spec.ociVersion,
@@ -107,9 +111,9 @@ export function newRecord(
     bundle,
     rootfs,
     created: new Date().toISOString(),
-    owner: runtime.sys.uid(),
+    owner: owner.uid,
     ...(spec.annotations === undefined ? {} : { annotations: spec.annotations }),
-    cgroup: cgroupPaths(runtime.layout(), spec.linux?.cgroupsPath, id),
+    cgroup: owner.confined ? reachableCgroups(runtime.sys, cgroup) : cgroup,
     namespaces: namespaceTypes(spec.linux?.namespaces ?? []),
   };
 }
@@ -149,7 +153,8 @@ export async function planContainer(
   const process: Process = spec.process ?? { user: { uid: 0, gid: 0 }, cwd: "/" };
   checkTerminal(process, options.attachment);
   const layout = runtime.layout();
-  const record = newRecord(runtime, { ...options, spec, rootfs });
+  const owner = ownerOf(sys);
+  const record = newRecord(runtime, { ...options, spec, rootfs }, owner);
   const paths = record.cgroup;
   const files = containerFiles(runtime.root, options.id);
   const input: CompileInput = {
@@ -168,7 +173,7 @@ export async function planContainer(
       ...(spec.annotations === undefined ? {} : { annotations: spec.annotations }),
     },
     linux: spec.linux ?? {},
-    owner: ownerOf(sys),
+    owner,
     selinux: spec.linux?.mountLabel ? sys.stat("/sys/fs/selinux/enforce") !== undefined : false,
     kernelRelease: sys.kernelRelease(),
     noPivot: options.noPivot,

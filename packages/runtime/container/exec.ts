@@ -8,6 +8,7 @@ import { readCreatedSpec, readRecord } from "../state/record.ts";
 import { statusOf } from "../state/status.ts";
 import type { Runtime } from "./context.ts";
 import { checkTerminal, type LaunchSettings } from "./create.ts";
+import { ownerOf } from "./owner.ts";
 import { seccompFilter } from "./seccomp-filter.ts";
 
 /** What `exec` is asked for. */
@@ -120,6 +121,7 @@ export async function exec(runtime: Runtime, options: ExecOptions): Promise<Laun
       ...(spec.annotations === undefined ? {} : { annotations: spec.annotations }),
     },
     linux: spec.linux ?? {},
+    owner: ownerOf(sys),
     gate: undefined,
     noNewKeyring: options.noNewKeyring,
   };

@@ -1,6 +1,8 @@
 /** list, state and ps: what containers there are and what is in them. */
 import type { ContainerStatus, State } from "@berth/oci";
+import { cgroupFolders } from "../cgroups/paths.ts";
 import { cgroupPids } from "../cgroups/processes.ts";
+import { descendants } from "../state/descendants.ts";
 import { type ContainerRecord, containerFiles, readRecord } from "../state/record.ts";
 import { ociState, statusOf } from "../state/status.ts";
 import type { Runtime } from "./context.ts";
@@ -30,5 +32,9 @@ export function list(runtime: Runtime): ContainerInfo[] {
 
 /** Host pids of a container's processes. */
 export function pids(runtime: Runtime, id: string): number[] {
-  return cgroupPids(runtime.sys, readRecord(runtime.sys, runtime.root, id).cgroup);
+  const { sys, root } = runtime;
+  const record = readRecord(sys, root, id);
+  return cgroupFolders(record.cgroup).length > 0
+    ? cgroupPids(sys, record.cgroup)
+    : descendants(sys, record.pid);
 }

@@ -30,10 +30,10 @@ function limitsV1(b: PlanBuilder, paths: CgroupPaths, writes: readonly CgroupWri
     if (folder === undefined) {
       throw new BerthError(
         "failed_precondition",
-        `linux.resources: ${file} needs the cgroup controller "${controller}", which this host does not have`,
+        `linux.resources: ${file} needs the cgroup controller "${controller}", which this host does not have or this user may not use`,
         {
           stage: "cgroup",
-          hint: `boot with the controller enabled, or leave the limit out`,
+          hint: `boot with the controller enabled, have a cgroup delegated, or leave the limit out`,
         },
       );
     }

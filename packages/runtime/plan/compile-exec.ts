@@ -11,7 +11,7 @@ import {
   planProcess,
   planSession,
 } from "./launch-plan.ts";
-import { CLONE_FLAGS, JOIN_ORDER, type Plan } from "./operations.ts";
+import { CLONE_FLAGS, joinOrder, type Plan } from "./operations.ts";
 import { planAffinity } from "./scheduling.ts";
 
 /** What an added process joins. */
@@ -34,7 +34,9 @@ export function compileExec(input: ExecInput): Plan {
   b.stage("namespaces");
   b.add("setup", `open /proc/${pid}`, "open", [proc, `/proc/${pid}`, linux.O_DIRECTORY, 0]);
   b.add("setup", `check that it is still the container's process`, "check_start", [proc, startTime]);
-  const ordered = JOIN_ORDER.filter((type) => (input.namespaces as readonly string[]).includes(type));
+  const ordered = joinOrder(input.owner.uid).filter((type) =>
+    (input.namespaces as readonly string[]).includes(type),
+  );
   const slots = ordered.map((type) => {
     const slot = b.slot();
     b.add("setup", `open its ${type} namespace`, "open_at", [

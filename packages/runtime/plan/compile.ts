@@ -19,14 +19,7 @@ import {
 } from "./launch-plan.ts";
 import { MOUNT_ATTR_RDONLY } from "./mount-options.ts";
 import { planMounts } from "./mounts.ts";
-import {
-  cloneFlags,
-  type Owner,
-  planJoin,
-  planTimeNamespace,
-  planUserNamespace,
-  sortNamespaces,
-} from "./namespaces.ts";
+import { cloneFlags, planJoin, planTimeNamespace, planUserNamespace, sortNamespaces } from "./namespaces.ts";
 import { CLONE_FLAGS, type Plan } from "./operations.ts";
 import { planPaths, planSysctls } from "./protect.ts";
 import { planPivot, planRoot, type RootMount } from "./rootfs.ts";
@@ -43,8 +36,6 @@ export interface CompileInput extends LaunchInput {
   cgroup: CgroupPlan;
   kernelRelease: string;
   noPivot: boolean;
-  /** Who runs berth. */
-  owner: Owner;
   /** The host has SELinux switched on: file systems are labelled. */
   selinux: boolean;
 }
@@ -81,8 +72,8 @@ export function compileContainer(input: CompileInput): Plan {
   b.cloneFlags = cloneFlags(created);
   planCgroup(b, input.cgroup, linux.resources ?? {});
   planCgroupJoin(b, input.cgroup.paths);
-  const slots = planJoin(b, joined);
-  const setgroupsDenied = created.has("user") && planUserNamespace(b, linux, input.owner);
+  const slots = planJoin(b, joined, input.owner);
+  if (created.has("user")) planUserNamespace(b, linux, input.owner);
   planOomScore(b, input.process);
   const parentHooks = planParentHooks(b, spec.hooks, state);
   const stdio = planAttachment(b, input);
@@ -101,7 +92,7 @@ export function compileContainer(input: CompileInput): Plan {
   if (created.has("network")) b.add("child", "bring up the loopback device", "loopback", []);
 
   planFileSystem(b, input, { created, own, joinedUser: slots.get("user") }, parentHooks);
-  planProcess(b, { ...input, setgroupsDenied }, stdio, () => {
+  planProcess(b, input, stdio, () => {
     // Hooks without an environment of their own have had the process's, since runc's first days.
     const env = [...(input.process.env ?? []), "HOME"];
     planHooks(b, "child", "startContainer", spec.hooks?.startContainer, { ...state, status: "created" }, env);
@@ -143,7 +134,13 @@ function planFileSystem(b: PlanBuilder, input: CompileInput, shape: Shape, paren
     label: input.selinux ? linux.mountLabel : undefined,
   });
   if (ownsDev(spec.mounts ?? []))
-    planDevices(b, root, linux.devices ?? [], userNamespace, input.process.terminal === true);
+    planDevices(
+      b,
+      root,
+      linux.devices ?? [],
+      userNamespace || input.owner.confined,
+      input.process.terminal === true,
+    );
   parentHooks();
   planHooks(b, "child", "createContainer", spec.hooks?.createContainer, state);
   planConsole(b, input.process, root, true);

@@ -4,6 +4,7 @@ import type { Linux, Process, State } from "@berth/oci";
 import { linux } from "@berth/sys";
 import type { PlanBuilder } from "./builder.ts";
 import { planIdentity, planRlimits } from "./identity.ts";
+import { deniesSetgroups, type Owner } from "./namespaces.ts";
 import { planScheduling } from "./scheduling.ts";
 import { planSeccomp, type SeccompFilter } from "./seccomp.ts";
 import { type KeeperPlan, planKeeper, planNullStreams, planStdio } from "./streams.ts";
@@ -44,8 +45,8 @@ export interface LaunchInput {
   state: State;
   /** linux of the container's config.json: some of it goes for every process. */
   linux: Linux;
-  /** The user namespace forbids setgroups(2). Default: false. */
-  setgroupsDenied?: boolean;
+  /** Who runs berth. */
+  owner: Owner;
   /** FIFO to wait on before exec, and the file that takes what fails from there on; none: exec at once. */
   gate: { fifo: string; report: string } | undefined;
   noNewKeyring: boolean;
@@ -223,7 +224,7 @@ export function planProcess(
   const listened = seccomp?.listener !== undefined;
   planIdentity(b, process, {
     personality: linux.personality,
-    setgroupsDenied: input.setgroupsDenied ?? false,
+    setgroupsDenied: deniesSetgroups(linux, input.owner),
     filter: () => filter(!late),
   });
   planExec(

@@ -206,7 +206,7 @@ function cgroupMount(b: PlanBuilder, mount: Mount, o: MountOptions, ctx: MountCo
     }
   };
   if (layout.mode === "v2") {
-    single("cgroup2", cgroup.unified!, mount.destination, []);
+    single("cgroup2", cgroup.unified ?? layout.unified!, mount.destination, []);
     return;
   }
   versionOneFolder(b, mount, o, ctx);
@@ -214,7 +214,8 @@ function cgroupMount(b: PlanBuilder, mount: Mount, o: MountOptions, ctx: MountCo
     const named = controllers[0]!.startsWith("name=");
     single(
       "cgroup",
-      mountpoint + cgroup.path,
+      // A caller who could make no cgroup shows the whole hierarchy, which it can read anyway.
+      cgroup.v1[controllers[0]!] ?? mountpoint,
       `${mount.destination}/${lastName(mountpoint)}`,
       named ? ["none", controllers[0]!] : [...controllers],
     );

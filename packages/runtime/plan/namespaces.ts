@@ -2,7 +2,7 @@
 import { BerthError } from "@berth/base";
 import type { IdMapping, Linux, Namespace, TimeOffset } from "@berth/oci";
 import type { PlanBuilder } from "./builder.ts";
-import { CLONE_FLAGS, JOIN_ORDER } from "./operations.ts";
+import { CLONE_FLAGS, joinOrder } from "./operations.ts";
 
 const utf8 = new TextEncoder();
 
@@ -27,9 +27,10 @@ export function cloneFlags(created: ReadonlySet<string>): number {
 }
 
 /** Adds the joining of existing namespaces; returns the slots that hold them, by type. */
-export function planJoin(b: PlanBuilder, joined: readonly Namespace[]): Map<string, number> {
+export function planJoin(b: PlanBuilder, joined: readonly Namespace[], owner: Owner): Map<string, number> {
   b.stage("namespaces");
-  const ordered = [...joined].sort((x, y) => JOIN_ORDER.indexOf(x.type) - JOIN_ORDER.indexOf(y.type));
+  const order = joinOrder(owner.uid);
+  const ordered = [...joined].sort((x, y) => order.indexOf(x.type) - order.indexOf(y.type));
   const slots = new Map<string, number>();
   for (const ns of ordered) {
     const slot = b.slot();
@@ -49,10 +50,14 @@ export function idMap(mappings: readonly IdMapping[]): Uint8Array {
   return utf8.encode(mappings.map((m) => `${m.containerID} ${m.hostID} ${m.size}\n`).join(""));
 }
 
-/** Who makes a user namespace. */
+/** Who runs berth. */
 export interface Owner {
   uid: number;
   gid: number;
+  /** It has no power over the host: an ordinary user, or root of a user namespace. */
+  confined: boolean;
+  /** setgroups(2) is denied to it already, in the user namespace it is in. */
+  setgroupsDenied: boolean;
   /** Paths of newuidmap(1) and newgidmap(1); undefined where they are not installed. */
   helpers: { uid: string; gid: string } | undefined;
 }
@@ -62,13 +67,21 @@ function mapsOnlyItself(mappings: readonly IdMapping[], id: number): boolean {
   return mappings.length === 1 && mappings[0]!.size === 1 && mappings[0]!.hostID === id;
 }
 
-/** Adds the maps of a new user namespace. Returns whether setgroups(2) is denied in it. */
-export function planUserNamespace(b: PlanBuilder, linux: Linux, owner: Owner): boolean {
+const mapsDirectly = (owner: Owner, mappings: readonly IdMapping[], id: number) =>
+  owner.uid === 0 || mapsOnlyItself(mappings, id);
+
+/** Whether setgroups(2) is denied to a container of this owner's. */
+export function deniesSetgroups(linux: Linux, owner: Owner): boolean {
+  if (owner.setgroupsDenied) return true;
+  const users = linux.namespaces?.some((n) => n.type === "user");
+  return !!users && owner.uid !== 0 && mapsDirectly(owner, linux.gidMappings ?? [], owner.gid);
+}
+
+/** Adds the maps of a new user namespace. */
+export function planUserNamespace(b: PlanBuilder, linux: Linux, owner: Owner): void {
   b.stage("namespaces");
   const users = linux.uidMappings ?? [];
   const groups = linux.gidMappings ?? [];
-  const direct = (mappings: readonly IdMapping[], id: number) =>
-    owner.uid === 0 || mapsOnlyItself(mappings, id);
   const byHelper = (kind: "uid" | "gid", mappings: readonly IdMapping[]) => {
     if (owner.helpers === undefined)
       throw new BerthError(
@@ -82,17 +95,17 @@ export function planUserNamespace(b: PlanBuilder, linux: Linux, owner: Owner): b
     const triples = mappings.flatMap((m) => [m.containerID, m.hostID, m.size]);
     b.add("attach", `map ${kind}s by ${owner.helpers[kind]}`, "map_ids", [owner.helpers[kind], ...triples]);
   };
-  if (direct(users, owner.uid)) b.add("attach", "map users", "write_child", ["uid_map", idMap(users)]);
+  if (mapsDirectly(owner, users, owner.uid))
+    b.add("attach", "map users", "write_child", ["uid_map", idMap(users)]);
   else byHelper("uid", users);
-  const denied = owner.uid !== 0 && direct(groups, owner.gid);
-  if (denied)
+  if (deniesSetgroups(linux, owner) && !owner.setgroupsDenied)
     b.add("attach", "give up setgroups, as the kernel demands", "write_child", [
       "setgroups",
       utf8.encode("deny"),
     ]);
-  if (direct(groups, owner.gid)) b.add("attach", "map groups", "write_child", ["gid_map", idMap(groups)]);
+  if (mapsDirectly(owner, groups, owner.gid))
+    b.add("attach", "map groups", "write_child", ["gid_map", idMap(groups)]);
   else byHelper("gid", groups);
-  return denied;
 }
 
 /** The process gets a time namespace for its children, the parent sets the clocks, and the process enters it. */

@@ -130,17 +130,15 @@ export const CLONE_FLAGS = {
   network: 0x40000000,
 } as const;
 
-/** Joining order: the user namespace last, its owner's rights are no longer those of the host's root. */
-export const JOIN_ORDER: readonly string[] = [
-  "cgroup",
-  "ipc",
-  "uts",
-  "network",
-  "pid",
-  "time",
-  "mount",
-  "user",
-];
+const JOINED: readonly string[] = ["cgroup", "ipc", "uts", "network", "pid", "time", "mount"];
+
+/**
+ * The order to join namespaces in. Root joins the user namespace last, as its owner's rights are no longer the host's; an
+ * ordinary user first, as only there it has any.
+ */
+export function joinOrder(uid: number): readonly string[] {
+  return uid === 0 ? [...JOINED, "user"] : ["user", ...JOINED];
+}
 
 /** A compiled plan: what berth-init will do, in order. */
 export interface Plan {

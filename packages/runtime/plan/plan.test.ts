@@ -38,7 +38,7 @@ function input(change: (spec: Spec) => void = () => {}, more: Partial<CompileInp
     },
     state: { ociVersion: spec.ociVersion, id: "c", status: "creating", bundle: "/b" },
     linux: spec.linux ?? {},
-    owner: { uid: 0, gid: 0, helpers: undefined },
+    owner: { uid: 0, gid: 0, confined: false, setgroupsDenied: false, helpers: undefined },
     selinux: false,
     kernelRelease: "6.1.0",
     noPivot: false,

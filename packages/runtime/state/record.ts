@@ -64,12 +64,15 @@ export function checkId(id: string): void {
 }
 
 /** Start time of a process in clock ticks since boot (field 22 of proc_pid_stat(5)), and its state letter. */
-export function processStat(sys: Sys, pid: number): { startTime: number; state: string } | undefined {
+export function processStat(
+  sys: Sys,
+  pid: number,
+): { startTime: number; state: string; parent: number } | undefined {
   const text = pid > 0 ? sys.readTextIfAny(`/proc/${pid}/stat`) : undefined;
   if (text === undefined) return undefined;
   // The name is in parentheses and may hold any character.
   const fields = text.slice(text.lastIndexOf(")") + 2).split(" ");
-  return { startTime: Number(fields[19]), state: fields[0]! };
+  return { startTime: Number(fields[19]), state: fields[0]!, parent: Number(fields[1]) };
 }
 
 /** Tells whether the container's first process still runs (a zombie has ended). */

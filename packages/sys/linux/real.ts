@@ -159,6 +159,14 @@ export const realSys: Sys = {
   list: (path) => ifAny(path, () => fs.readdirSync(path)),
   stat: (path) => ifAny(path, () => info(fs.statSync(path))),
   lstat: (path) => ifAny(path, () => info(fs.lstatSync(path))),
+  writable: (path) => {
+    try {
+      fs.accessSync(path, fs.constants.W_OK);
+      return true;
+    } catch {
+      return false;
+    }
+  },
   realpath: (path) => on(path, () => fs.realpathSync(path)),
   readlink: (path) => ifAny(path, () => fs.readlinkSync(path)),
   chmod: (path, mode) => on(path, () => fs.chmodSync(path, mode)),
