@@ -106,7 +106,44 @@ test("exec --cgroup puts the process below the container's cgroup", { skip: !isV
   assert.match(missing.stderr, /adding pid to cgroup .*no such file or directory/);
 });
 
-test("a frozen or taken cgroup is refused", (t) => {
+test("a container that waits for its start ends by SIGTERM", async (t) => {
+  const b = makeBundle(t);
+  assert.equal(b.detached("create", b.id), 0);
+  assert.equal(b.runc("kill", b.id, "TERM").status, 0);
+  while (JSON.parse(b.runc("state", b.id).stdout).status !== "stopped");
+});
+
+test("a bind mount with options has those, and none of its source's", (t) => {
+  const b = makeBundle(t);
+  const source = join(b.folder, "source");
+  mkdirSync(source);
+  const flags = (...options: string[]) => {
+    b.configure((s) => {
+      s.process!.args = ["sh", "-c", "grep ' /mnt ' /proc/self/mounts"];
+      s.mounts!.push({ destination: "/mnt", type: "bind", source, options: ["bind", ...options] });
+    });
+    // A source with restrictions, in a mount namespace of its own: nothing of it reaches the host.
+    const script = `mount -t tmpfs -o nosuid,noexec none "$0" && exec ${BERTH_RUNC} --root ${b.root} run ${b.id}`;
+    const result = spawnSync("unshare", ["-m", "sh", "-c", script, source], {
+      cwd: b.folder,
+      encoding: "utf8",
+    });
+    assert.equal(result.status, 0, result.stderr);
+    return result.stdout.split(" ")[3]!.split(",");
+  };
+  assert.deepEqual(
+    ["nosuid", "noexec"].filter((f) => flags().includes(f)),
+    ["nosuid", "noexec"],
+  );
+  const readonly = flags("ro");
+  assert.ok(readonly.includes("ro"));
+  assert.deepEqual(
+    ["nosuid", "noexec"].filter((f) => readonly.includes(f)),
+    [],
+  );
+});
+
+test("a taken cgroup is refused", (t) => {
   const { b } = started(t);
   const other = makeBundle(t);
   other.configure((s) => (s.linux!.cgroupsPath = `/${b.id}`));

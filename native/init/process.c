@@ -230,6 +230,10 @@ int op_await_child(struct state *st, const struct arg *args, int argc) {
 
 SIMPLE(op_answer, write(st->sync, "a", 1))
 
+// The first process of a pid namespace ends by no signal that it does not handle; one that waits is to end as any other.
+// exec puts the handler away.
+static void end_waiting(int number) { _exit(128 + number); }
+
 // wait_fifo(slot): waits for the byte that `start` writes. The slot is open for reading and, by the kernel's
 // rule for FIFOs, sees end of file before anybody has opened the other end: poll first.
 int op_wait_fifo(struct state *st, const struct arg *args, int argc) {
@@ -237,6 +241,8 @@ int op_wait_fifo(struct state *st, const struct arg *args, int argc) {
   char byte;
   int fd = slot_get(st, NUM(0));
   if (fd < 0) return fd;
+  const int ends[] = {SIGHUP, SIGINT, SIGTERM};
+  for (size_t i = 0; i < sizeof ends / sizeof *ends; i++) signal(ends[i], end_waiting);
   for (;;) {
     struct pollfd wait = {fd, POLLIN, 0};
     if (poll(&wait, 1, -1) < 0 && errno != EINTR) return -errno;

@@ -1,9 +1,10 @@
 /** exec: adds a process to a running container. */
-import { BerthError, stage } from "@berth/base";
+import { BerthError, log, stage } from "@berth/base";
 import { type Namespace, type Process, type Spec, validateProcess } from "@berth/oci";
 import { reachableCgroup, subCgroups } from "../cgroups/sub.ts";
 import { type Launched, launch } from "../launch/launch.ts";
 import { compileExec, type ExecInput } from "../plan/compile-exec.ts";
+import { parseMask } from "../plan/masks.ts";
 import { readCreatedSpec, readRecord } from "../state/record.ts";
 import { statusOf } from "../state/status.ts";
 import type { Runtime } from "./context.ts";
@@ -77,6 +78,11 @@ export function execProcess(spec: Spec, wishes: ExecWishes): Process {
   return validateProcess(process);
 }
 
+/** A mask as one hexadecimal number: "0x3". */
+function maskText(mask: Uint8Array): string {
+  return `0x${[...mask].reduceRight((sum, byte) => (sum << 8n) | BigInt(byte), 0n).toString(16)}`;
+}
+
 /** Starts the process; resolves once it executes (or, with `wait`, is about to). */
 export async function exec(runtime: Runtime, options: ExecOptions): Promise<Launched> {
   const { sys, root } = runtime;
@@ -125,6 +131,11 @@ export async function exec(runtime: Runtime, options: ExecOptions): Promise<Laun
     gate: undefined,
     noNewKeyring: options.noNewKeyring,
   };
+  const initial = options.process.execCPUAffinity?.initial;
+  if (initial)
+    log.debug(
+      `nsexec: affinity: ${maskText(parseMask(initial, "process.execCPUAffinity.initial", "CPU affinity"))}`,
+    );
   const plan = compileExec(input);
   return stage("launch", { id: options.id }, () =>
     launch(sys, { plan, name: options.id, stdio: options.stdio, inherited: options.inherited, joins: true }),

@@ -39,10 +39,13 @@ export async function seccompFilter(
   return withListener({ flags: compiled.flags, program: compiled.program }, profile);
 }
 
+const TSYNC = 1 << 0;
 const NEW_LISTENER = 1 << 3;
+const TSYNC_ESRCH = 1 << 4;
 
 function withListener(filter: SeccompFilter, profile: Seccomp): SeccompFilter {
-  log.debug(`seccomp filter flags: ${filter.flags}`);
+  // As runc counts them: what is about the process's threads belongs to the loading, not to the filter.
+  log.debug(`seccomp filter flags: ${filter.flags & ~(TSYNC | TSYNC_ESRCH)}`);
   if (!(filter.flags & NEW_LISTENER)) return filter;
   return { ...filter, listener: { path: profile.listenerPath!, metadata: profile.listenerMetadata ?? "" } };
 }

@@ -33,6 +33,9 @@ const ATTRIBUTES: Readonly<Record<string, readonly [set: number, clear: number]>
   symfollow: [0, NOSYMFOLLOW],
 };
 
+/** Words after which access times are kept as they say and as no source of a bind mount had them. */
+const ACCESS_TIMES = new Set(["noatime", "relatime", "strictatime", "nodiratime"]);
+
 const PROPAGATIONS: Readonly<Record<string, number>> = {
   unbindable: 1 << 17,
   private: 1 << 18,
@@ -60,6 +63,9 @@ export interface MountOptions {
   readonly remount: boolean;
   readonly set: number;
   readonly clear: number;
+  /** Some word is about attributes; some word asks for a way to keep access times. */
+  readonly attributes: boolean;
+  readonly accessTimes: boolean;
   /** The same for the mounts below it: "rro", "rnosuid" and so on. */
   readonly recursiveSet: number;
   readonly recursiveClear: number;
@@ -87,6 +93,7 @@ export function parseMountOptions(options: readonly string[], where: string): Mo
   let bind: MountOptions["bind"] = "no";
   let remount = false;
   let [set, clear, recursiveSet, recursiveClear] = [0, 0, 0, 0];
+  let [attributes, accessTimes] = [false, false];
   let propagation = 0;
   let recursivePropagation = false;
   let idmap: MountOptions["idmap"] = "no";
@@ -101,6 +108,8 @@ export function parseMountOptions(options: readonly string[], where: string): Mo
     } else if (option === "remount") {
       remount = true;
     } else if (attribute !== undefined) {
+      attributes = true;
+      accessTimes ||= ACCESS_TIMES.has(option);
       // The last word of a pair wins, as with mount(8).
       set = (set & ~attribute[1]) | attribute[0];
       clear = (clear & ~attribute[0]) | attribute[1];
@@ -130,6 +139,8 @@ export function parseMountOptions(options: readonly string[], where: string): Mo
     remount,
     set,
     clear,
+    attributes,
+    accessTimes,
     recursiveSet,
     recursiveClear,
     propagation,
@@ -138,4 +149,17 @@ export function parseMountOptions(options: readonly string[], where: string): Mo
     copyUp,
     parameters,
   };
+}
+
+/**
+ * What a bind mount sets and clears. One with any attribute has those it names and none of its source's, as with
+ * mount(2)'s MS_REMOUNT: access times alone stay where no word is about them. Below a user namespace the source's
+ * restrictions stay unless they are named, as the kernel locks them there.
+ */
+export function bindAttributes(o: MountOptions, userNamespace: boolean): [set: number, clear: number] {
+  if (!o.attributes) return [0, 0];
+  const restrictions = userNamespace ? 0 : MOUNT_ATTR_RDONLY | NOSUID | NODEV | NOEXEC;
+  const times = o.accessTimes && !userNamespace ? ATIME | NODIRATIME : 0;
+  const unnamed = (restrictions | NOSYMFOLLOW | times) & ~(o.set & ~ATIME);
+  return [o.set, o.clear | unnamed];
 }

@@ -5,7 +5,7 @@ import type { CgroupLayout } from "../cgroups/layout.ts";
 import type { CgroupPaths } from "../cgroups/paths.ts";
 import type { PlanBuilder } from "./builder.ts";
 import { type IdMaps, mapOwners } from "./idmap.ts";
-import { MOUNT_ATTR_RDONLY, type MountOptions, parseMountOptions } from "./mount-options.ts";
+import { bindAttributes, MOUNT_ATTR_RDONLY, type MountOptions, parseMountOptions } from "./mount-options.ts";
 import {
   AT_FDCWD,
   AT_RECURSIVE,
@@ -121,7 +121,8 @@ function bindMount(b: PlanBuilder, mount: Mount, o: MountOptions, ctx: MountCont
       OPEN_TREE_CLONE | deep,
     ]);
   if (mapped) mapOwners(b, early ? "setup" : "child", slot, mount, o.idmap === "ridmap", ctx.mappings);
-  attributes(b, slot, o, false, false);
+  const [set, clear] = bindAttributes(o, ctx.fromHost);
+  attributes(b, slot, { ...o, set, clear }, false, false);
   move(b, slot, target(b, ctx.root, mount.destination, slot), `mount ${path} on ${mount.destination}`);
   // A slot of the parent's keeps its number: it is not the child's to give away.
   if (!early) b.release(slot);
