@@ -91,12 +91,12 @@ int op_write(struct state *st, const struct arg *args, int argc) {
   return write_once(open(STR(0), O_WRONLY | O_CLOEXEC | O_NOFOLLOW), &args[1]);
 }
 
-// write_in(dir slot, path, bytes): below a slot (a procfs that berth mounted), without links or other mounts.
+// write_in(dir slot, path, bytes): below a slot (a procfs that is known to be one), without leaving it or its file system.
 int op_write_in(struct state *st, const struct arg *args, int argc) {
   (void)argc;
   int dir = slot_get(st, NUM(0));
   if (dir < 0) return dir;
-  int fd = open_resolved(dir, STR(1), O_WRONLY, 0, RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_XDEV);
+  int fd = open_resolved(dir, STR(1), O_WRONLY, 0, RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS | RESOLVE_NO_XDEV);
   return fd < 0 ? fd : write_once(fd, &args[2]);
 }
 

@@ -24,13 +24,15 @@ async function run(name: string, args: string[]): Promise<number> {
     return 1;
   }
   const { main } = await import("@berth/cli");
+  const explaining = () => Promise.all([import("@berth/runtime/explain"), import("@berth/sys")]);
   return main(args, {
     explain: async (bundle) => {
-      const [{ explainBundle }, { realSys }] = await Promise.all([
-        import("@berth/runtime/explain"),
-        import("@berth/sys"),
-      ]);
+      const [{ explainBundle }, { realSys }] = await explaining();
       return explainBundle(realSys, bundle);
+    },
+    explainDifference: async (first, second) => {
+      const [{ explainDifference }, { realSys }] = await explaining();
+      return explainDifference(realSys, first, second);
     },
   });
 }

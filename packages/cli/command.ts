@@ -6,6 +6,8 @@ import type { FlagTable, FlagValues } from "./flags.ts";
 export interface CliDeps {
   /** Says in words what the runtime would do with a bundle's directory; from packages/runtime. */
   explain?: (bundle: string) => Promise<string>;
+  /** Says in what two bundles' directories differ for the runtime; from packages/runtime. */
+  explainDifference?: (first: string, second: string) => Promise<string>;
   /** Environment; default: the process's. */
   env?: Readonly<Record<string, string | undefined>>;
   /** Writes to standard output and error; default: the process's. */

@@ -4,6 +4,7 @@ import type { Sys } from "@berth/sys";
 import { openRuntime } from "./container/context.ts";
 import { type CreateOptions, planContainer, readBundle } from "./container/create.ts";
 import { defaultRoot } from "./container/owner.ts";
+import { diffLines } from "./diff.ts";
 import { CLONE_FLAGS, type Operation, type Plan, SECTIONS, type SectionName } from "./plan/operations.ts";
 import type { RootMount } from "./plan/rootfs.ts";
 
@@ -27,10 +28,26 @@ function shownArg(arg: Operation["args"][number]): string {
   return typeof arg === "string" ? JSON.stringify(arg) : String(arg);
 }
 
-function shownOperation(op: Operation, number: number): string {
+/** Where an operation's environment begins: behind the arguments, whose number stands in front of them. */
+function environmentAt(op: Operation): number {
+  if (op.name === "exec") return 1 + Number(op.args[0]);
+  return op.name === "hook" ? 5 + Number(op.args[4]) : op.args.length;
+}
+
+/** An operation as a call. Of an environment only the names are shown: its values may be secrets. */
+function shownCall(op: Operation): string {
+  const environment = environmentAt(op);
+  const args = op.args.map((arg, i) =>
+    shownArg(i < environment ? arg : String(arg).replace(/=[\s\S]*/, "=…")),
+  );
+  const call = `${op.name}(${args.join(", ")})`;
+  return call.length > 160 ? `${call.slice(0, 157)}...` : call;
+}
+
+/** An operation as a line of words and a line with the call. */
+function shownOperation(op: Operation): [words: string, call: string] {
   const lenient = op.optional ? " (may fail)" : op.ifPresent ? " (if it is there)" : "";
-  const call = `${op.name}(${op.args.map(shownArg).join(", ")})`;
-  return `${String(number).padStart(4)}  ${op.words}${lenient}\n        ${call.length > 160 ? `${call.slice(0, 157)}...` : call}`;
+  return [`${op.words}${lenient}`, shownCall(op)];
 }
 
 /** The namespaces that the clone makes, by name. */
@@ -55,18 +72,19 @@ export function describePlan(plan: Plan): string {
       if (op.name === "mark") continue;
       if (op.stage !== stage) lines.push(`-- ${op.stage}`);
       stage = op.stage;
-      lines.push(shownOperation(op, ++number));
+      const [words, call] = shownOperation(op);
+      lines.push(`${String(++number).padStart(4)}  ${words}\n        ${call}`);
     }
   }
   return `${lines.join("\n")}\n`;
 }
 
-/** Explains the bundle in a folder, as `berth-runc create` would run it; nothing is changed. */
-export async function explainBundle(
+/** The plan of the bundle in a folder, as `berth-runc create` would run it; nothing is changed. */
+async function planOf(
   sys: Sys,
   bundle: string,
-  rootMounts: readonly RootMount[] = [],
-): Promise<string> {
+  rootMounts: readonly RootMount[],
+): Promise<{ plan: Plan; path: string; id: string }> {
   const folder = bundle.startsWith("/") ? bundle : `${sys.cwd()}/${bundle}`;
   if (sys.stat(folder)?.kind !== "folder") {
     throw new BerthError("not_found", `explain: there is no bundle folder ${folder}`, {
@@ -77,8 +95,9 @@ export async function explainBundle(
   const path = sys.realpath(folder);
   const runtime = openRuntime(sys, defaultRoot(sys));
   const spec = readBundle(runtime, path);
+  const id = path.slice(path.lastIndexOf("/") + 1).replace(/[^\w+.-]/g, "-") || "bundle";
   const options: CreateOptions = {
-    id: path.slice(path.lastIndexOf("/") + 1).replace(/[^\w+.-]/g, "-") || "bundle",
+    id,
     bundle: path,
     rootMounts,
     gate: true,
@@ -91,6 +110,43 @@ export async function explainBundle(
     inherited: spec.process?.terminal ? [-1] : [],
     preserved: [],
   };
-  const { plan } = await planContainer(runtime, spec, options);
-  return describePlan(plan);
+  return { plan: (await planContainer(runtime, spec, options)).plan, path, id };
+}
+
+/** Explains the bundle in a folder, as `berth-runc create` would run it; nothing is changed. */
+export async function explainBundle(
+  sys: Sys,
+  bundle: string,
+  rootMounts: readonly RootMount[] = [],
+): Promise<string> {
+  return describePlan((await planOf(sys, bundle, rootMounts)).plan);
+}
+
+/**
+ * Compares the plans of two bundles: lines with "-" are the first one's alone, lines with "+" the second one's. What the
+ * bundles' own places and names differ in is left out of it ($BUNDLE, $ID), and so are numbers of slots.
+ */
+export async function explainDifference(sys: Sys, first: string, second: string): Promise<string> {
+  const [before, after] = await Promise.all(
+    [first, second].map(async (bundle) => comparable(await planOf(sys, bundle, []))),
+  );
+  return diffLines(before!, after!);
+}
+
+function comparable({ plan, path, id }: { plan: Plan; path: string; id: string }): string[] {
+  const neutral = (text: string) => text.replaceAll(path, "$BUNDLE").replaceAll(`/${id}`, "/$ID");
+  return SECTIONS.flatMap((section) => [
+    ...(section === "enter" ? [`== clone: ${cloned(plan.cloneFlags)}`] : []),
+    ...plan.sections[section]
+      // Closing slots is housekeeping: its numbers follow from what comes before.
+      .filter((op) => op.name !== "mark" && op.name !== "close")
+      .map((op) => neutral(`${op.stage}: ${shownOperation(op)[0]}${dataOf(op)}`)),
+  ]);
+}
+
+/** What an operation carries besides paths and slots: bytes, as a short sum, and the numbers of system calls' flags. */
+function dataOf(op: Operation): string {
+  const bytes = op.args.filter((arg) => arg instanceof Uint8Array);
+  const texts = bytes.map(shownArg).filter((text) => !op.words.includes(text.slice(1, -1)));
+  return texts.length === 0 ? "" : ` [${texts.join(", ")}]`;
 }

@@ -1,39 +1,52 @@
 /** berth explain: what the runtime would do, step by step. The work is the runtime's; the executable brings it. */
-import { existsSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { BerthError } from "@berth/base";
-import { command } from "../command.ts";
+import { type Context, command } from "../command.ts";
 import { findContainer } from "../container/find.ts";
 
+/** A bundle's folder: the one that is named, or one with a container's spec, which goes with `removals`. */
+async function bundleOf(context: Context, what: string, removals: string[]): Promise<string> {
+  // A path is a bundle; all else is a container's name, of which the runtime reads the spec.
+  if (what.includes("/") || existsSync(`${what}/config.json`)) return what;
+  const client = await context.client();
+  const container = await findContainer(client, what);
+  const { stringifyJson } = await import("@berth/oci");
+  const bundle = mkdtempSync(join(tmpdir(), "berth-explain-"));
+  removals.push(bundle);
+  mkdirSync(join(bundle, "rootfs"));
+  writeFileSync(join(bundle, "config.json"), stringifyJson(container.spec()), { mode: 0o600 });
+  return bundle;
+}
+
 export default command({
-  usage: "BUNDLE|CONTAINER",
+  usage: "BUNDLE|CONTAINER, or --diff A B",
   summary: "Print what the runtime would do for a bundle or container",
-  flags: {},
-  args: [1, 1],
-  async run(context, _flags, [what]) {
-    const { explain } = context.deps;
-    if (!explain)
+  flags: { diff: { kind: "bool", help: "Compare two bundles or containers" } },
+  args: [1, 2],
+  async run(context, flags, names) {
+    const { explain, explainDifference } = context.deps;
+    if (!explain || !explainDifference)
       throw new BerthError("unimplemented", "this build of berth has no runtime in it", {
         hint: "Use the berth that `make build` makes.",
       });
-    const print = (plan: string) => {
-      context.out(plan.endsWith("\n") ? plan : `${plan}\n`);
-      return 0;
-    };
-    // A path is a bundle; all else is a container's name, of which the runtime reads the spec.
-    if (what!.includes("/") || existsSync(`${what}/config.json`)) return print(await explain(what!));
-    const client = await context.client();
-    const container = await findContainer(client, what!);
-    const { mkdirSync, mkdtempSync, rmSync, writeFileSync } = await import("node:fs");
-    const { tmpdir } = await import("node:os");
-    const { join } = await import("node:path");
-    const { stringifyJson } = await import("@berth/oci");
-    const bundle = mkdtempSync(join(tmpdir(), "berth-explain-"));
+    if (names.length !== (flags.diff ? 2 : 1))
+      throw new BerthError(
+        "invalid_argument",
+        `explain: found ${names.length} names, expected ${flags.diff ? "two to compare" : "one (or --diff and two)"}`,
+      );
+    const removals: string[] = [];
     try {
-      mkdirSync(join(bundle, "rootfs"));
-      writeFileSync(join(bundle, "config.json"), stringifyJson(container.spec()), { mode: 0o600 });
-      return print(await explain(bundle));
+      const bundles: string[] = [];
+      for (const name of names) bundles.push(await bundleOf(context, name, removals));
+      const text = flags.diff
+        ? await explainDifference(bundles[0]!, bundles[1]!)
+        : await explain(bundles[0]!);
+      context.out(text.endsWith("\n") ? text : `${text}\n`);
+      return 0;
     } finally {
-      rmSync(bundle, { recursive: true, force: true });
+      for (const folder of removals) rmSync(folder, { recursive: true, force: true });
     }
   },
 });

@@ -30,14 +30,18 @@ export interface Launched {
   exit(): Promise<number>;
 }
 
-let executable: number | undefined;
+const executables = new WeakMap<Sys, number>();
 
 /**
- * berth-init as a sealed copy in memory, made once per process: a container that gets hold of /proc/PID/exe can
+ * berth-init as a sealed copy in memory, made once per machine: a container that gets hold of /proc/PID/exe can
  * write to nothing that is used again (CVE-2019-5736).
  */
 function initExecutable(sys: Sys): string {
-  executable ??= sys.sealedFile("berth-init", sys.readFile(`${sys.libraryFolder()}/berth-init`));
+  let executable = executables.get(sys);
+  if (executable === undefined) {
+    executable = sys.sealedFile("berth-init", sys.readFile(`${sys.libraryFolder()}/berth-init`));
+    executables.set(sys, executable);
+  }
   return `/proc/self/fd/${executable}`;
 }
 

@@ -4,7 +4,7 @@ import { linux } from "@berth/sys";
 import type { PlanBuilder } from "./builder.ts";
 import { AT_FDCWD, OPEN_TREE_CLONE } from "./rootfs.ts";
 
-const { S_IFBLK, S_IFCHR, S_IFIFO } = linux;
+const { RESOLVE_NO_SYMLINKS, S_IFBLK, S_IFCHR, S_IFIFO } = linux;
 
 /** The nodes that the runtime-spec asks for in every container. */
 const DEFAULT_DEVICES: readonly Device[] = (
@@ -47,6 +47,12 @@ export function planDevices(
   hasConsole: boolean,
 ): void {
   b.stage("devices");
+  // All that goes to /dev goes into that very folder: a link in its place could lead to a volume of the host's
+  // (CVE-2026-41579, CVE-2026-47766).
+  const dev = b.childSlot();
+  b.add("child", "open /dev, which must be no link", "target", [dev, root, "/dev", -1, RESOLVE_NO_SYMLINKS]);
+  const place = (path: string): [number, string] =>
+    path.startsWith("/dev/") ? [dev, path.slice("/dev".length)] : [root, path];
   const wanted = new Map(DEFAULT_DEVICES.map((d) => [d.path, d]));
   for (const device of devices)
     if (device.path !== "/dev/console" && device.path !== "/dev/ptmx") wanted.set(device.path, device);
@@ -60,7 +66,7 @@ export function planDevices(
         OPEN_TREE_CLONE,
       ]);
       const target = b.childSlot();
-      b.add("child", `find or make ${device.path}`, "target", [target, root, device.path, -2, 0]);
+      b.add("child", `find or make ${device.path}`, "target", [target, ...place(device.path), -2, 0]);
       b.add("child", `mount it on ${device.path}`, "move_mount", [node, target]);
       b.release(target);
       b.release(node);
@@ -72,13 +78,14 @@ export function planDevices(
       "child",
       `make ${device.path} (${device.type} ${device.major ?? 0}:${device.minor ?? 0})`,
       "mknod",
-      [root, device.path, mode, number, device.uid ?? 0, device.gid ?? 0],
+      [...place(device.path), mode, number, device.uid ?? 0, device.gid ?? 0],
     );
   }
-  for (const [path, to] of LINKS) b.add("child", `link ${path} to ${to}`, "symlink", [root, path, to]);
+  for (const [path, to] of LINKS) b.add("child", `link ${path} to ${to}`, "symlink", [...place(path), to]);
   if (hasConsole) {
     const target = b.childSlot();
-    b.add("child", "make /dev/console", "target", [target, root, "/dev/console", -2, 0]);
+    b.add("child", "make /dev/console", "target", [target, ...place("/dev/console"), -2, 0]);
     b.release(target);
   }
+  b.release(dev);
 }

@@ -1,6 +1,7 @@
 /** Operations that turn the new process into the user, with the rights and limits, that `process` describes. */
 import { BerthError } from "@berth/base";
 import { CAPABILITIES, type Capabilities, type Process, RLIMITS } from "@berth/oci";
+import { linux } from "@berth/sys";
 import type { PlanBuilder } from "./builder.ts";
 
 const PERSONALITIES: Readonly<Record<string, number>> = { LINUX: 0, LINUX32: 8 };
@@ -55,6 +56,31 @@ export interface IdentityContext {
   filter(): void;
 }
 
+/**
+ * Labels go into the host's own procfs, opened before anything of the container's is in the way: a volume on the container's
+ * /proc could swallow them (CVE-2019-16884, CVE-2025-52881).
+ */
+function planLabels(b: PlanBuilder, process: Process): void {
+  const { apparmorProfile, selinuxLabel } = process;
+  if (!apparmorProfile && !selinuxLabel) return;
+  const proc = b.slot();
+  b.add("setup", "open the host's /proc", "open", [proc, "/proc", linux.O_PATH | linux.O_DIRECTORY, 0]);
+  if (apparmorProfile) {
+    b.add("child", `enter the AppArmor profile ${apparmorProfile} at exec`, "write_in", [
+      proc,
+      "thread-self/attr/apparmor/exec",
+      utf8.encode(`exec ${apparmorProfile}`),
+    ]);
+  }
+  if (selinuxLabel) {
+    b.add("child", `take the SELinux label ${selinuxLabel} at exec`, "write_in", [
+      proc,
+      "thread-self/attr/exec",
+      utf8.encode(selinuxLabel),
+    ]);
+  }
+}
+
 /** Adds the operations from personality to umask. */
 export function planIdentity(b: PlanBuilder, process: Process, ctx: IdentityContext): void {
   const { user } = process;
@@ -67,18 +93,7 @@ export function planIdentity(b: PlanBuilder, process: Process, ctx: IdentityCont
     ]);
   }
   b.stage("security");
-  if (process.apparmorProfile) {
-    b.add("child", `enter the AppArmor profile ${process.apparmorProfile} at exec`, "write", [
-      "/proc/thread-self/attr/apparmor/exec",
-      utf8.encode(`exec ${process.apparmorProfile}`),
-    ]);
-  }
-  if (process.selinuxLabel) {
-    b.add("child", `take the SELinux label ${process.selinuxLabel} at exec`, "write", [
-      "/proc/thread-self/attr/exec",
-      utf8.encode(process.selinuxLabel),
-    ]);
-  }
+  planLabels(b, process);
   if (process.noNewPrivileges) b.add("child", "gain no privileges from now on", "no_new_privs", []);
   ctx.filter();
   b.stage("security");

@@ -1,6 +1,7 @@
 /** Operations for config.json's mounts, in their order; targets are opened inside the root and mounted by descriptor. */
 import { BerthError } from "@berth/base";
 import type { Mount } from "@berth/oci";
+import { linux } from "@berth/sys";
 import type { CgroupLayout } from "../cgroups/layout.ts";
 import type { CgroupPaths } from "../cgroups/paths.ts";
 import type { PlanBuilder } from "./builder.ts";
@@ -16,8 +17,6 @@ import {
   OPEN_TREE_CLONE,
   takeFromHost,
 } from "./rootfs.ts";
-
-const RESOLVE_NO_SYMLINKS = 4;
 
 /** What mounts depend on besides themselves. */
 export interface MountContext {
@@ -47,7 +46,7 @@ export interface MountResult {
   readonlyDev: number | undefined;
 }
 
-/** A target in the root; /proc and /sys take no symbolic link on the way, so that an image cannot redirect them. */
+/** A target in the root; /proc, /sys and /dev take no symbolic link on the way, so that an image cannot redirect them. */
 function target(b: PlanBuilder, root: number, path: string, like: number, strict = false): number {
   const slot = b.childSlot();
   b.add("child", `find or make ${path}`, "target", [
@@ -55,7 +54,7 @@ function target(b: PlanBuilder, root: number, path: string, like: number, strict
     root,
     path,
     like,
-    strict ? RESOLVE_NO_SYMLINKS : 0,
+    strict ? linux.RESOLVE_NO_SYMLINKS : 0,
   ]);
   return slot;
 }
@@ -183,7 +182,7 @@ function newMount(
   attr: number,
 ): number {
   const slot = newFileSystem(b, type, source, o, where, ctx, attr);
-  const strict = type === "proc" || type === "sysfs";
+  const strict = type === "proc" || type === "sysfs" || where === "/dev";
   const to = target(b, ctx.root, where, -1, strict);
   if (o.copyUp) b.add("child", `copy what ${where} holds into it`, "copy_up", [to, slot]);
   move(b, slot, to, `mount ${type} on ${where}`);
