@@ -20,7 +20,7 @@ export const command = defineCommand({
         path,
       });
     }
-    const spec = defaultSpec(flags.rootless ? { rootless: { uid: sys.uid(), gid: sys.uid() } } : {});
+    const spec = defaultSpec(flags.rootless ? { rootless: { uid: sys.uid(), gid: sys.gid() } } : {});
     sys.writeFile(path, JSON.stringify(spec, null, "\t"), 0o666);
     return 0;
   },

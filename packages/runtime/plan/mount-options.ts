@@ -163,3 +163,26 @@ export function bindAttributes(o: MountOptions, userNamespace: boolean): [set: n
   const unnamed = (restrictions | NOSYMFOLLOW | times) & ~(o.set & ~ATIME);
   return [o.set, o.clear | unnamed];
 }
+
+/** Superblock flags that fsconfig(2) knows for every file system. */
+const SUPERBLOCK = ["dirsync", "lazytime", "mand", "sync"];
+
+/** All mount options that mean something to this runtime, as `features` lists them. */
+export function mountOptionNames(): string[] {
+  const attributes = Object.keys(ATTRIBUTES);
+  const spreads = Object.keys(PROPAGATIONS);
+  return [
+    "bind",
+    "idmap",
+    "rbind",
+    "remount",
+    "ridmap",
+    "tmpcopyup",
+    ...attributes,
+    ...attributes.map((word) => `r${word}`),
+    ...spreads,
+    ...spreads.map((word) => `r${word}`),
+    ...IGNORED,
+    ...SUPERBLOCK,
+  ].sort();
+}

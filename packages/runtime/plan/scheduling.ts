@@ -137,3 +137,11 @@ export function planAffinity(b: PlanBuilder, affinity: CpuAffinity | undefined):
     b.add("child", "run on any CPU of its cgroup", "sched_setaffinity", [ALL_CPUS], { optional: true });
   }
 }
+
+/** Names of memory policies and of their flags, as `features` lists them. */
+export function memoryPolicyNames(): { modes: string[]; flags: string[] } {
+  return {
+    modes: MEMORY_MODES.map((name) => `MPOL_${name}`).sort(),
+    flags: Object.keys(MEMORY_FLAGS).sort(),
+  };
+}
