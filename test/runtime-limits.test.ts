@@ -223,7 +223,10 @@ test("NOTIFY_SOCKET: READY=1 reaches the manager with the main process's pid", a
   });
   const path = join(b.root, b.id, "notify/notify.sock");
   const ended = new Promise((resolve) => run.on("exit", resolve));
-  while (b.runc("state", b.id).status !== 0) assert.equal(run.exitCode, null);
+  while (!existsSync(path)) {
+    assert.equal(run.exitCode, null);
+    await new Promise((resolve) => setTimeout(resolve, 5));
+  }
   const container = realSys.connectUnix(path, "datagram");
   realSys.write(container, Buffer.from("STATUS=soon\n"));
   realSys.write(container, Buffer.from("READY=1"));
