@@ -143,6 +143,37 @@ test("a bind mount with options has those, and none of its source's", (t) => {
   );
 });
 
+test("rootfsPropagation shared: a shared volume carries mounts out, the root carries none", (t) => {
+  const b = makeBundle(t);
+  const volume = join(b.folder, "volume");
+  mkdirSync(join(volume, "in"), { recursive: true });
+  b.configure((s) => {
+    s.process!.args = [
+      "sh",
+      "-c",
+      "mount -t tmpfs carried /volume/in && mount -t tmpfs kept /tmp; grep ' / ' /proc/self/mountinfo",
+    ];
+    s.root!.readonly = false;
+    s.linux!.rootfsPropagation = "rshared";
+    s.mounts!.push({ destination: "/volume", type: "bind", source: volume, options: ["rbind", "rshared"] });
+    const { capabilities } = s.process!;
+    for (const set of ["bounding", "effective", "permitted"] as const)
+      capabilities![set]!.push("CAP_SYS_ADMIN");
+  });
+  // The host's side is a mount namespace of the test's own, with a shared volume.
+  const script = `mount --make-rprivate / && mount --bind "$0" "$0" && mount --make-shared "$0" &&
+    ${BERTH_RUNC} --root ${b.root} run ${b.id} && echo == && grep ${b.folder} /proc/self/mountinfo`;
+  const result = spawnSync("unshare", ["-m", "sh", "-c", script, volume], {
+    cwd: b.folder,
+    encoding: "utf8",
+  });
+  assert.equal(result.status, 0, result.stderr);
+  const [inside, outside] = result.stdout.split("==");
+  assert.match(inside!, / \/ rw\S* shared:\d+ - /);
+  assert.match(outside!, /volume\/in .* carried /);
+  assert.doesNotMatch(outside!, /kept|rootfs/);
+});
+
 test("a taken cgroup is refused", (t) => {
   const { b } = started(t);
   const other = makeBundle(t);

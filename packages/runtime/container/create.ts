@@ -3,6 +3,7 @@ import { BerthError, isCode, log, stage, stageSync } from "@berth/base";
 import { type Mount, type Namespace, type Process, parseSpec, type Spec, stringifyJson } from "@berth/oci";
 import type { Sys } from "@berth/sys";
 import { isFrozen } from "../cgroups/freezer.ts";
+import { mountOf } from "../cgroups/layout.ts";
 import { observeCgroups } from "../cgroups/observe.ts";
 import { type CgroupPaths, cgroupPaths } from "../cgroups/paths.ts";
 import { cgroupPids, removeCgroup } from "../cgroups/processes.ts";
@@ -163,6 +164,9 @@ export async function planContainer(
     spec,
     process,
     rootfs,
+    ...(spec.linux?.rootfsPropagation?.endsWith("shared")
+      ? { parentMount: mountOf(sys.readText("/proc/self/mountinfo"), rootfs) }
+      : {}),
     rootMounts: options.rootMounts,
     cgroup: { layout, paths, facts: observeCgroups(sys, layout, paths) },
     state: {

@@ -32,6 +32,8 @@ export interface CompileInput extends LaunchInput {
   spec: Spec;
   /** Absolute path of the rootfs folder. */
   rootfs: string;
+  /** Mount point of the mount that it lies on, where linux.rootfsPropagation is shared. */
+  parentMount?: string;
   rootMounts: readonly RootMount[];
   cgroup: CgroupPlan;
   kernelRelease: string;
@@ -116,6 +118,7 @@ function planFileSystem(b: PlanBuilder, input: CompileInput, shape: Shape, paren
   const root = planRoot(b, {
     path: input.rootfs,
     mounts: input.rootMounts,
+    ...(input.parentMount === undefined ? {} : { parentMount: input.parentMount }),
     propagation: linux.rootfsPropagation,
     kernelRelease: input.kernelRelease,
     // Root on the host reaches for the container what its own root may not; another user has no such power to lend.

@@ -12,6 +12,7 @@ export const FSCONFIG_CMD_CREATE = 6;
 export const FSCONFIG_CMD_RECONFIGURE = 7;
 const MS_SLAVE = 1 << 19;
 const MS_PRIVATE = 1 << 18;
+const MS_SHARED = 1 << 20;
 
 /** A mount that makes up the root file system, as a snapshotter describes it. */
 export interface RootMount {
@@ -115,6 +116,8 @@ export interface RootPlan {
   /** Absolute path of the rootfs folder. */
   path: string;
   mounts: readonly RootMount[];
+  /** Mount point of the mount that `path` lies on, for a shared root; "/" when absent. */
+  parentMount?: string;
   /** linux.rootfsPropagation. */
   propagation: string | undefined;
   /** "6.1.0-13-amd64". */
@@ -137,9 +140,18 @@ function needsOldMount(mount: RootMount, kernelRelease: string): boolean {
   return mount.type === "overlay" && long && !takesLowerFoldersSingly(kernelRelease);
 }
 
-/** Shared or slave: the host's mounts keep arriving; a private root cuts them off. pivot_root wants no shared parent. */
-function planHostPropagation(b: PlanBuilder, wanted: number): void {
+/**
+ * Slave: the host's mounts keep arriving; a private root cuts them off. With a shared one, volumes that are shared shall
+ * carry the container's mounts to the host: mounts stay as they are, but for the one below the root, since pivot_root
+ * wants no shared parent and nothing of the root may reach the host.
+ */
+function planHostPropagation(b: PlanBuilder, wanted: number, parent: string | undefined): void {
   const host = b.slot();
+  if (parent !== undefined) {
+    b.add("child", `open ${parent}`, "open", [host, parent, linux.O_PATH, 0]);
+    b.add("child", `make the mount on ${parent} private`, "mount_setattr", [host, 0, 0, 0, MS_PRIVATE, -1]);
+    return;
+  }
   const outer = wanted === MS_PRIVATE ? MS_PRIVATE : MS_SLAVE;
   b.add("child", "open /", "open", [host, "/", linux.O_PATH, 0]);
   b.add(
@@ -171,7 +183,10 @@ export function planRoot(b: PlanBuilder, root: RootPlan): number {
       { stage: "rootfs" },
     );
   }
-  if (root.mountNamespace) planHostPropagation(b, wanted.flag);
+  // Below a user namespace nothing can be shared with the host: the kernel makes slaves of its mounts there.
+  const shared = wanted.flag === MS_SHARED && !root.fromHost;
+  if (root.mountNamespace)
+    planHostPropagation(b, wanted.flag, shared ? (root.parentMount ?? "/") : undefined);
   if (old) {
     b.add("child", `mount ${only.type} on ${root.path}`, "mount", [
       only.source,
@@ -195,6 +210,15 @@ export function planRoot(b: PlanBuilder, root: RootPlan): number {
     ]);
   }
   if (!root.mountNamespace) return slot;
+  if (shared)
+    b.add("child", "keep its mounts from the host", "mount_setattr", [
+      slot,
+      AT_RECURSIVE,
+      0,
+      0,
+      MS_PRIVATE,
+      -1,
+    ]);
   // Where the root is mounted matters little: pivot_root takes it from there. "/" is in everyone's reach.
   const at = root.fromHost ? "/" : root.path;
   const place = b.slot();
