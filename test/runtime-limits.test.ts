@@ -174,6 +174,23 @@ test("rootfsPropagation shared: a shared volume carries mounts out, the root car
   assert.doesNotMatch(outside!, /kept|rootfs/);
 });
 
+test("without pivot_root no procfs without masks can be had", (t) => {
+  const b = makeBundle(t);
+  b.configure((s) => {
+    s.process!.args = ["unshare", "-mrpf", "sh", "-c", "mount -t proc none /proc && echo bare"];
+    // unshare -r maps root, which takes this right.
+    for (const set of ["bounding", "permitted"] as const) s.process!.capabilities![set]!.push("CAP_SETFCAP");
+  });
+  const { status, stdout, stderr } = b.runc("run", "--no-pivot", b.id);
+  assert.notEqual(status, 0);
+  assert.equal(stdout, "");
+  assert.match(stderr, /mount: permission denied/);
+  const other = makeBundle(t);
+  other.args("ls", "/proc/self/status");
+  const own = other.runc("run", "--no-pivot", other.id);
+  assert.equal(own.status, 0, own.stderr);
+});
+
 test("a taken cgroup is refused", (t) => {
   const { b } = started(t);
   const other = makeBundle(t);
@@ -263,12 +280,10 @@ test("NOTIFY_SOCKET: READY=1 reaches the manager with the main process's pid", a
   realSys.write(container, Buffer.from("READY=1"));
   realSys.close(container);
   const next = async () => Buffer.from(await realSys.read(fd, 4096)).toString();
-  const { pid } = JSON.parse(b.runc("state", b.id).stdout);
-  assert.deepEqual(
-    [await next(), await next(), await next()],
-    ["READY=1\n", `MAINPID=${pid}\n`, "BARRIER=1"],
-  );
+  const said = [await next(), await next(), await next()];
   assert.equal(await ended, 0);
+  const { pid } = JSON.parse(b.runc("state", b.id).stdout);
+  assert.deepEqual(said, ["READY=1\n", `MAINPID=${pid}\n`, "BARRIER=1"]);
 });
 
 test("NOTIFY_SOCKET: a container that says nothing is not waited for beyond its end", (t) => {

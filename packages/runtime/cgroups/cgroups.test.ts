@@ -4,7 +4,7 @@ import type { DeviceRule } from "@berth/oci";
 import { FakeSys } from "@berth/sys";
 import { DEFAULT_DEVICE_RULES, deviceProgram, v1DeviceWrite } from "./devices.ts";
 import { isFrozen, setFrozen } from "./freezer.ts";
-import { mountOf, parseLayout, readLayout, unescapeMountinfo } from "./layout.ts";
+import { parseLayout, readLayout, unescapeMountinfo } from "./layout.ts";
 import { observeCgroups } from "./observe.ts";
 import { cgroupFolders, cgroupPaths } from "./paths.ts";
 import { cgroupPids, removeCgroup, signalAll } from "./processes.ts";
@@ -211,19 +211,4 @@ test("an empty cpuset inherits, controllers that are off are switched on", () =>
   const facts = observeCgroups(sys, parseLayout(HYBRID), paths);
   assert.deepEqual(facts.cpusets, [{ folder: "/sys/fs/cgroup/cpuset/x", cpus: "0-3", mems: "0" }]);
   assert.deepEqual(facts.delegate, [{ folder: "/sys/fs/cgroup/unified", controllers: ["memory"] }]);
-});
-
-test("the mount that a path lies on is the deepest above it", () => {
-  const mounts = ["/", "/run", "/run/a\\040b", "/runner"].map(
-    (p, i) => `${i} 0 0:1 / ${p} rw - tmpfs none rw`,
-  );
-  const on = (path: string) => mountOf(mounts.join("\n"), path);
-  assert.deepEqual(["/x", "/run/x", "/run/a b", "/run/a b/c", "/runner/x", "/running"].map(on), [
-    "/",
-    "/run",
-    "/run/a b",
-    "/run/a b",
-    "/runner",
-    "/",
-  ]);
 });

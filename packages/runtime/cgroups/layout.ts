@@ -36,16 +36,6 @@ export function unescapeMountinfo(text: string): string {
   );
 }
 
-/** Mount point of the mount that an absolute path without links lies on, by the text of /proc/self/mountinfo. */
-export function mountOf(mountinfo: string, path: string): string {
-  let best = "/";
-  for (const line of mountinfo.split("\n")) {
-    const place = unescapeMountinfo(line.split(" ")[4] ?? "");
-    if (place.length > best.length && `${path}/`.startsWith(`${place}/`)) best = place;
-  }
-  return best;
-}
-
 /** Reads the layout from the text of /proc/self/mountinfo. */
 export function parseLayout(mountinfo: string): CgroupLayout {
   const v1 = new Map<string, Hierarchy>();

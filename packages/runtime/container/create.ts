@@ -3,7 +3,6 @@ import { BerthError, isCode, log, stage, stageSync } from "@berth/base";
 import { type Mount, type Namespace, type Process, parseSpec, type Spec, stringifyJson } from "@berth/oci";
 import type { Sys } from "@berth/sys";
 import { isFrozen } from "../cgroups/freezer.ts";
-import { mountOf } from "../cgroups/layout.ts";
 import { observeCgroups } from "../cgroups/observe.ts";
 import { type CgroupPaths, cgroupPaths } from "../cgroups/paths.ts";
 import { cgroupPids, removeCgroup } from "../cgroups/processes.ts";
@@ -17,6 +16,7 @@ import type { Operation, Plan } from "../plan/operations.ts";
 import type { RootMount } from "../plan/rootfs.ts";
 import { type ContainerRecord, checkId, containerFiles, processStat, writeRecord } from "../state/record.ts";
 import type { Runtime } from "./context.ts";
+import { bareKernelMounts, mountOf } from "./host-mounts.ts";
 import { ownerOf } from "./owner.ts";
 import { seccompFilter } from "./seccomp-filter.ts";
 
@@ -181,6 +181,9 @@ export async function planContainer(
     selinux: spec.linux?.mountLabel ? sys.stat("/sys/fs/selinux/enforce") !== undefined : false,
     kernelRelease: sys.kernelRelease(),
     noPivot: options.noPivot,
+    ...(options.noPivot
+      ? { bareMounts: bareKernelMounts(sys.readText("/proc/self/mountinfo"), rootfs) }
+      : {}),
     noNewKeyring: options.noNewKeyring,
     attachment: options.attachment,
     wait: options.wait,

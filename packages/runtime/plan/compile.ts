@@ -22,7 +22,7 @@ import { planMounts } from "./mounts.ts";
 import { cloneFlags, planJoin, planTimeNamespace, planUserNamespace, sortNamespaces } from "./namespaces.ts";
 import { CLONE_FLAGS, type Plan } from "./operations.ts";
 import { planPaths, planSysctls } from "./protect.ts";
-import { planPivot, planRoot, type RootMount } from "./rootfs.ts";
+import { planCovers, planPivot, planRoot, type RootMount } from "./rootfs.ts";
 import { planAffinity } from "./scheduling.ts";
 
 /** Everything a container's plan depends on. */
@@ -38,6 +38,8 @@ export interface CompileInput extends LaunchInput {
   cgroup: CgroupPlan;
   kernelRelease: string;
   noPivot: boolean;
+  /** With noPivot: mount points of the host's procfs and sysfs, to be covered. */
+  bareMounts?: readonly string[];
   /** The host has SELinux switched on: file systems are labelled. */
   selinux: boolean;
 }
@@ -161,6 +163,7 @@ function planFileSystem(b: PlanBuilder, input: CompileInput, shape: Shape, paren
   planWorkingFolder(b, root, input.process.cwd);
   planSysctls(b, spec, mounts);
   planPaths(b, root, spec);
+  if (own.has("mount")) planCovers(b, input.bareMounts ?? []);
   planPivot(b, root, {
     readonly: spec.root?.readonly ?? false,
     how: !own.has("mount") ? "chroot" : input.noPivot ? "move" : "pivot",

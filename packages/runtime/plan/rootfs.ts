@@ -162,6 +162,24 @@ function planHostPropagation(b: PlanBuilder, wanted: number, parent: string | un
   );
 }
 
+/**
+ * Covers the host's procfs and sysfs. Without pivot_root they stay in the container's mount namespace, and a whole one in
+ * sight allows a user namespace to mount another without the container's masks.
+ */
+export function planCovers(b: PlanBuilder, places: readonly string[]): void {
+  b.stage("security");
+  for (const place of places) {
+    const [fs, cover, at] = [b.childSlot(), b.childSlot(), b.childSlot()];
+    b.add("child", `open an empty file system for ${place}`, "fsopen", [fs, "tmpfs"]);
+    b.add("child", "create it", "fsconfig", [fs, FSCONFIG_CMD_CREATE, "", "", 0]);
+    b.add("child", "mount it read-only", "fsmount", [cover, fs, MOUNT_ATTR_RDONLY]);
+    b.add("child", `open the host's ${place}`, "open", [at, place, linux.O_PATH, 0]);
+    b.add("child", "keep what comes on it from the host", "mount_setattr", [at, 0, 0, 0, MS_PRIVATE, -1]);
+    b.add("child", "cover it", "move_mount", [cover, at]);
+    for (const slot of [fs, cover, at]) b.release(slot);
+  }
+}
+
 /** Adds the operations that put the root in place (not yet as "/"); returns the slot that opens it. */
 export function planRoot(b: PlanBuilder, root: RootPlan): number {
   b.stage("rootfs");
