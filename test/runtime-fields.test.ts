@@ -1,13 +1,13 @@
 /** Fields of config.json beyond the default bundle: clocks, owners, mounts, scheduling, agents. */
 import assert from "node:assert/strict";
-import { execFileSync, spawn } from "node:child_process";
+import { execFileSync, spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
 import { chownSync, mkdirSync, readlinkSync, statSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { after, before, test } from "node:test";
 import type { Seccomp, Spec } from "@berth/oci";
-import { type Bundle, makeBundle, ROOT, traces } from "./runtime-fixture.ts";
+import { BERTH_RUNC, type Bundle, makeBundle, ROOT, traces } from "./runtime-fixture.ts";
 
 let beforehand: string[] = [];
 before(() => {
@@ -311,6 +311,56 @@ test("a personality goes for added processes too", (t) => {
     s.linux!.personality = { domain: "LINUX32" };
   });
   assert.equal(b.runc("exec", b.id, "uname", "-m").stdout, "i686\n");
+});
+
+/** Runs a bundle in a network namespace of the test's own, which has a pair of devices, "v0" with addresses. */
+function withDevices(b: Bundle): string {
+  const script = `ip link add v0 type veth peer name v1
+ip addr add 10.9.8.7/24 brd + dev v0; ip -6 addr add fd00:9::7/64 nodad dev v0; ip addr add 169.254.3.4/16 scope link dev v0
+ip link set v1 up; ip link set v0 up; "$@"; code=$?; ip -o link; exit $code`;
+  const ran = spawnSync(
+    "unshare",
+    ["-n", "sh", "-c", script, "sh", BERTH_RUNC, "--root", b.root, "run", b.id],
+    {
+      cwd: b.folder,
+      encoding: "utf8",
+      timeout: 20_000,
+      stdio: ["ignore", "pipe", "pipe"],
+    },
+  );
+  return `${ran.stdout}${ran.stderr}`;
+}
+
+for (const [kind, change] of [
+  ["a new network namespace", () => {}],
+  ["a user namespace too", ownUsers],
+] as const) {
+  test(`a network device moves into ${kind}, with a new name and its addresses`, (t) => {
+    const b = makeBundle(t);
+    b.configure((s) => {
+      change(s);
+      s.process!.args = ["ip", "addr", "show", "dev", "eth0"];
+      s.linux!.netDevices = { v0: { name: "eth0" } };
+    });
+    const seen = withDevices(b);
+    assert.match(seen, /eth0@\w+: <[^>]*\bUP\b/);
+    assert.match(seen, /inet 10\.9\.8\.7\/24 brd 10\.9\.8\.255 /);
+    assert.match(seen, /inet6 fd00:9::7\/64 scope global/);
+    assert.doesNotMatch(seen, /169\.254\.3\.4/);
+    assert.doesNotMatch(seen, /^\d+: v0/m, "the host has it no more");
+  });
+}
+
+test("a network device that is not there, or without a namespace to go to, is refused by name", (t) => {
+  const b = makeBundle(t);
+  b.configure((s) => {
+    s.linux!.netDevices = { nosuch0: {} };
+  });
+  assert.match(withDevices(b), /linux.netDevices\[\\*"nosuch0\\*"\]: the host has no such network device/);
+  b.configure((s) => {
+    s.linux!.netDevices = { v0: { name: "much too long a name" } };
+  });
+  assert.match(withDevices(b), /expected a network device's name/);
 });
 
 /** Starts the agent of test/seccomp/agent.c; resolves once it listens. */

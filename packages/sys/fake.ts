@@ -225,6 +225,9 @@ export class FakeSys implements Sys {
   sha256(content: string | Uint8Array): string {
     return `sha-${content.length}`;
   }
+  netlinkDump(): Uint8Array[] {
+    return [];
+  }
   libraryFolder(): string {
     return "/lib/berth";
   }

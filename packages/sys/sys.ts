@@ -117,6 +117,12 @@ export interface Sys {
   /** Gives one terminal the size of another; nothing happens when one of them is none. */
   copyTerminalSize(from: number, to: number): void;
 
+  /**
+   * Objects of a kind in the caller's network namespace, by rtnetlink(7): RTM_GETLINK or RTM_GETADDR; `family` is 0 for
+   * any. Each is the body of an answer: a fixed structure, then attributes.
+   */
+  netlinkDump(type: number, family: number): Uint8Array[];
+
   /** SHA-256 in hexadecimal. */
   sha256(content: string | Uint8Array): string;
   /** Folder with berth-init. */

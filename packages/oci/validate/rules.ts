@@ -126,6 +126,10 @@ function checkLinuxRules(linux: Linux, has: Set<NamespaceType>): void {
   });
   if (linux.netDevices && Object.keys(linux.netDevices).length > 0 && !has.has("network"))
     reject("linux.netDevices", linux.netDevices, 'nothing, unless there is a namespace of type "network"');
+  for (const [name, device] of Object.entries(linux.netDevices ?? {}))
+    for (const word of [name, device.name ?? name])
+      if (!/^[^\s/:]{1,15}$/.test(word) || word === "." || word === "..")
+        reject(`linux.netDevices["${name}"]`, word, "a network device's name, of 1 to 15 characters");
   if (linux.resources) checkResourceRules(linux.resources, "linux.resources");
   linux.seccomp?.syscalls?.forEach((rule, i) => {
     const path = `linux.seccomp.syscalls[${i}]`;

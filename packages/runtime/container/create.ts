@@ -8,6 +8,7 @@ import { type CgroupPaths, cgroupPaths } from "../cgroups/paths.ts";
 import { cgroupPids, removeCgroup } from "../cgroups/processes.ts";
 import { reachableCgroups } from "../cgroups/reach.ts";
 import { type Launched, launch } from "../launch/launch.ts";
+import type { NetDevice } from "../network/devices.ts";
 import { type CompileInput, compileContainer } from "../plan/compile.ts";
 import { ownsDev } from "../plan/devices.ts";
 import type { Attachment } from "../plan/launch-plan.ts";
@@ -142,6 +143,13 @@ function withAdditions(spec: Spec, additions: Additions | undefined): Spec {
   };
 }
 
+/** Devices are rare: what knows of them is loaded when a bundle names one. */
+async function netDevices(sys: Sys, spec: Spec): Promise<NetDevice[]> {
+  if (spec.linux?.netDevices === undefined) return [];
+  const { findNetDevices } = await import("../network/devices.ts");
+  return findNetDevices(sys, spec.linux.netDevices);
+}
+
 /** Compiles a bundle's plan; reads of the host what the plan depends on, and changes nothing. */
 export async function planContainer(
   runtime: Runtime,
@@ -178,6 +186,7 @@ export async function planContainer(
     },
     linux: spec.linux ?? {},
     owner,
+    netDevices: await netDevices(sys, spec),
     selinux: spec.linux?.mountLabel ? sys.stat("/sys/fs/selinux/enforce") !== undefined : false,
     kernelRelease: sys.kernelRelease(),
     noPivot: options.noPivot,

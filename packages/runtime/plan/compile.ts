@@ -4,6 +4,7 @@
  */
 import { BerthError } from "@berth/base";
 import type { Spec } from "@berth/oci";
+import type { NetDevice } from "../network/devices.ts";
 import { PlanBuilder } from "./builder.ts";
 import { type CgroupPlan, planCgroup, planCgroupJoin } from "./cgroup.ts";
 import { ownsDev, planDevices } from "./devices.ts";
@@ -20,6 +21,7 @@ import {
 import { MOUNT_ATTR_RDONLY } from "./mount-options.ts";
 import { planMounts } from "./mounts.ts";
 import { cloneFlags, planJoin, planTimeNamespace, planUserNamespace, sortNamespaces } from "./namespaces.ts";
+import { planNetDevices } from "./netdevices.ts";
 import { CLONE_FLAGS, type Plan } from "./operations.ts";
 import { planPaths, planSysctls } from "./protect.ts";
 import { planCovers, planPivot, planRoot, type RootMount } from "./rootfs.ts";
@@ -40,6 +42,8 @@ export interface CompileInput extends LaunchInput {
   noPivot: boolean;
   /** With noPivot: mount points of the host's procfs and sysfs, to be covered. */
   bareMounts?: readonly string[];
+  /** Devices of the host's that move into the container. */
+  netDevices: readonly NetDevice[];
   /** The host has SELinux switched on: file systems are labelled. */
   selinux: boolean;
 }
@@ -94,6 +98,7 @@ export function compileContainer(input: CompileInput): Plan {
   if (spec.domainname)
     b.add("child", `set the domain name ${spec.domainname}`, "setdomainname", [spec.domainname]);
   if (created.has("network")) b.add("child", "bring up the loopback device", "loopback", []);
+  planNetDevices(b, input.netDevices);
 
   planFileSystem(b, input, { created, own, joinedUser: slots.get("user") }, parentHooks);
   planProcess(b, input, stdio, () => {

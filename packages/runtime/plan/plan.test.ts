@@ -40,6 +40,7 @@ function input(change: (spec: Spec) => void = () => {}, more: Partial<CompileInp
     linux: spec.linux ?? {},
     owner: { uid: 0, gid: 0, confined: false, setgroupsDenied: false, helpers: undefined },
     selinux: false,
+    netDevices: [],
     kernelRelease: "6.1.0",
     noPivot: false,
     noNewKeyring: false,

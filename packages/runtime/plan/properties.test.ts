@@ -146,6 +146,7 @@ function plan(document: unknown, confined: boolean, layout: (typeof LAYOUTS)[num
       linux: spec.linux ?? {},
       owner: { uid: confined ? 1000 : 0, gid: 0, confined, setgroupsDenied: false, helpers: undefined },
       selinux: true,
+      netDevices: [],
       rootfs: ROOTFS,
       rootMounts: [],
       cgroup: { layout, paths, facts: { cpusets: [], delegate: [] } },

@@ -5,6 +5,7 @@ import type { FileInfo, FileKind, Sys } from "../sys.ts";
 import * as abi from "./abi.ts";
 import { libraryFolder, rawSyscall, syscall, syscallAsync } from "./binding.ts";
 import { close, openat2 } from "./files.ts";
+import { netlinkDump } from "./netlink.ts";
 import { becomeSubreaper, kill, pidfdOpen, pidfdSignal, pipe, reap, spawn } from "./processes.ts";
 import { bindDatagram, connectUnix, receiveMessage, sendDescriptor, socketPair } from "./sockets.ts";
 import { copyTerminalSize, makeRaw, restoreTerminal } from "./terminal.ts";
@@ -226,6 +227,7 @@ export const realSys: Sys = {
     return n === 0 ? 0 : memory.readInt16LE(6);
   },
 
+  netlinkDump,
   spawn,
   reap,
   kill,

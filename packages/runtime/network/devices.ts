@@ -1,0 +1,60 @@
+/** The host's network devices that a bundle asks for: what they are, and the addresses that go with them. */
+import { BerthError } from "@berth/base";
+import type { Linux } from "@berth/oci";
+import type { Sys } from "@berth/sys";
+import { attributes, IFA_ADDRESS, IFLA_IFNAME, RTM_GETADDR, RTM_GETLINK } from "./messages.ts";
+
+/** An address of a device: ifaddrmsg's fields and its attributes, as rtnetlink(7) has them. */
+export interface DeviceAddress {
+  family: number;
+  prefix: number;
+  attributes: ReadonlyMap<number, Uint8Array>;
+}
+
+/** A device that moves into a container. */
+export interface NetDevice {
+  /** Its name on the host, and in the container. */
+  name: string;
+  renamed: string;
+  /** Interface index on the host. */
+  index: number;
+  addresses: readonly DeviceAddress[];
+}
+
+const LINK = 16;
+const ADDRESS = 8;
+const PERMANENT = 0x80;
+const UNIVERSE = 0;
+
+/** Finds the devices of linux.netDevices; "not_found" names one that the host does not have. */
+export function findNetDevices(sys: Sys, wanted: Linux["netDevices"]): NetDevice[] {
+  const names = Object.entries(wanted ?? {});
+  if (names.length === 0) return [];
+  const links = new Map<string, number>();
+  for (const body of sys.netlinkDump(RTM_GETLINK, 0)) {
+    const name = attributes(body, LINK).get(IFLA_IFNAME);
+    const index = new DataView(body.buffer, body.byteOffset).getInt32(4, true);
+    if (name !== undefined) links.set(new TextDecoder().decode(name).replace(/\0.*$/, ""), index);
+  }
+  const addresses = sys.netlinkDump(RTM_GETADDR, 0);
+  return names.map(([name, { name: renamed }]) => {
+    const index = links.get(name);
+    if (index === undefined)
+      throw new BerthError("not_found", `linux.netDevices["${name}"]: the host has no such network device`, {
+        stage: "network",
+        hint: "`ip link` lists those of this network namespace",
+      });
+    return { name, renamed: renamed || name, index, addresses: addressesOf(addresses, index) };
+  });
+}
+
+/** What was given to the device for good, and goes for the whole world: link-local addresses make themselves. */
+function addressesOf(bodies: readonly Uint8Array[], index: number): DeviceAddress[] {
+  return bodies.flatMap((body) => {
+    const view = new DataView(body.buffer, body.byteOffset);
+    const [family, prefix, flags, scope] = [body[0]!, body[1]!, body[2]!, body[3]!];
+    if (view.getUint32(4, true) !== index || scope !== UNIVERSE || !(flags & PERMANENT)) return [];
+    const all = attributes(body, ADDRESS);
+    return all.has(IFA_ADDRESS) ? [{ family, prefix, attributes: all }] : [];
+  });
+}
