@@ -5,7 +5,7 @@ import type { Sys } from "@berth/sys";
 import { isFrozen } from "../cgroups/freezer.ts";
 import { observeCgroups } from "../cgroups/observe.ts";
 import { type CgroupPaths, cgroupPaths } from "../cgroups/paths.ts";
-import { cgroupPids, removeCgroup } from "../cgroups/processes.ts";
+import { cgroupPids } from "../cgroups/processes.ts";
 import { reachableCgroups } from "../cgroups/reach.ts";
 import { type Launched, launch } from "../launch/launch.ts";
 import type { NetDevice } from "../network/devices.ts";
@@ -17,6 +17,7 @@ import type { Operation, Plan } from "../plan/operations.ts";
 import type { RootMount } from "../plan/rootfs.ts";
 import { type ContainerRecord, checkId, containerFiles, processStat, writeRecord } from "../state/record.ts";
 import type { Runtime } from "./context.ts";
+import { removeGroups } from "./groups.ts";
 import { bareKernelMounts, mountOf } from "./host-mounts.ts";
 import { ownerOf } from "./owner.ts";
 import { seccompFilter } from "./seccomp-filter.ts";
@@ -143,6 +144,13 @@ function withAdditions(spec: Spec, additions: Additions | undefined): Spec {
   };
 }
 
+async function addRdt(sys: Sys, spec: Spec, record: ContainerRecord): Promise<void> {
+  if (spec.linux?.intelRdt === undefined) return;
+  const { rdtGroups } = await import("../rdt/groups.ts");
+  const rdt = rdtGroups(sys, spec.linux.intelRdt, record.id);
+  if (rdt !== undefined) record.rdt = rdt;
+}
+
 /** Devices are rare: what knows of them is loaded when a bundle names one. */
 async function netDevices(sys: Sys, spec: Spec): Promise<NetDevice[]> {
   if (spec.linux?.netDevices === undefined) return [];
@@ -164,6 +172,7 @@ export async function planContainer(
   const layout = runtime.layout();
   const owner = ownerOf(sys);
   const record = newRecord(runtime, { ...options, spec, rootfs }, owner);
+  await addRdt(sys, spec, record);
   const paths = record.cgroup;
   const files = containerFiles(runtime.root, options.id);
   const input: CompileInput = {
@@ -186,6 +195,7 @@ export async function planContainer(
     },
     linux: spec.linux ?? {},
     owner,
+    rdt: record.rdt,
     netDevices: await netDevices(sys, spec),
     selinux: spec.linux?.mountLabel ? sys.stat("/sys/fs/selinux/enforce") !== undefined : false,
     kernelRelease: sys.kernelRelease(),
@@ -263,7 +273,7 @@ function taken(id: string, folder: string): BerthError {
 
 /** Undoes what a failed create has made; what cannot be undone is told with the failure. */
 async function undo(runtime: Runtime, record: ContainerRecord): Promise<void> {
-  await removeCgroup(runtime.sys, record.cgroup);
+  await removeGroups(runtime.sys, record);
   runtime.sys.removeTree(containerFiles(runtime.root, record.id).folder);
 }
 

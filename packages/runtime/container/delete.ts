@@ -1,9 +1,10 @@
 /** delete: removes a stopped container; with force, one in any state. */
 import { BerthError, isCode, log } from "@berth/base";
-import { removeCgroup, signalAll } from "../cgroups/processes.ts";
+import { signalAll } from "../cgroups/processes.ts";
 import { checkId, containerFiles, isAlive, readCreatedSpec, readRecord } from "../state/record.ts";
 import { statusOf } from "../state/status.ts";
 import type { Runtime } from "./context.ts";
+import { removeGroups } from "./groups.ts";
 import { runHooks } from "./hooks.ts";
 
 const SIGKILL = 9;
@@ -61,7 +62,7 @@ export async function remove(runtime: Runtime, id: string, force: boolean): Prom
       { stage: "delete", hint: `stop it (berth-runc kill ${id} KILL), or add --force` },
     );
   }
-  await removeCgroup(sys, record.cgroup);
+  await removeGroups(sys, record);
   if (sys.stat(files.spec) !== undefined) {
     const spec = readCreatedSpec(sys, root, id);
     if (spec.hooks?.poststop !== undefined) {

@@ -127,6 +127,7 @@ export async function exec(runtime: Runtime, options: ExecOptions): Promise<Laun
       ...(spec.annotations === undefined ? {} : { annotations: spec.annotations }),
     },
     linux: spec.linux ?? {},
+    rdt: record.rdt,
     owner: ownerOf(sys),
     gate: undefined,
     noNewKeyring: options.noNewKeyring,

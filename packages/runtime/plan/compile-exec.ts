@@ -1,6 +1,7 @@
 /** Compiles the plan of a process that is added to a running container. Pure, as compile.ts. */
 import type { Namespace } from "@berth/oci";
 import { linux } from "@berth/sys";
+import type { RdtGroups } from "../rdt/groups.ts";
 import { PlanBuilder } from "./builder.ts";
 import { type CgroupPlan, planCgroupJoin } from "./cgroup.ts";
 import {
@@ -12,6 +13,7 @@ import {
   planSession,
 } from "./launch-plan.ts";
 import { CLONE_FLAGS, joinOrder, type Plan } from "./operations.ts";
+import { planRdtJoin } from "./rdt.ts";
 import { planAffinity } from "./scheduling.ts";
 
 /** What an added process joins. */
@@ -22,6 +24,7 @@ export interface ExecInput extends LaunchInput {
   namespaces: readonly Namespace["type"][];
   cgroup: CgroupPlan["paths"];
   id: string;
+  rdt: RdtGroups | undefined;
 }
 
 const NAMESPACE_FILES: Readonly<Record<string, string>> = { mount: "mnt", network: "net" };
@@ -55,6 +58,7 @@ export function compileExec(input: ExecInput): Plan {
   });
   planAffinity(b, input.process.execCPUAffinity);
   planCgroupJoin(b, input.cgroup);
+  planRdtJoin(b, input.rdt);
   planOomScore(b, input.process);
   const stdio = planAttachment(b, input);
   planSession(b, input, input.id, ordered.includes("user"));

@@ -5,6 +5,7 @@
 import { BerthError } from "@berth/base";
 import type { Spec } from "@berth/oci";
 import type { NetDevice } from "../network/devices.ts";
+import type { RdtGroups } from "../rdt/groups.ts";
 import { PlanBuilder } from "./builder.ts";
 import { type CgroupPlan, planCgroup, planCgroupJoin } from "./cgroup.ts";
 import { ownsDev, planDevices } from "./devices.ts";
@@ -24,7 +25,8 @@ import { cloneFlags, planJoin, planTimeNamespace, planUserNamespace, sortNamespa
 import { planNetDevices } from "./netdevices.ts";
 import { CLONE_FLAGS, type Plan } from "./operations.ts";
 import { planPaths, planSysctls } from "./protect.ts";
-import { planCovers, planPivot, planRoot, type RootMount } from "./rootfs.ts";
+import { planRdt, planRdtJoin } from "./rdt.ts";
+import { planCovers, planPivot, planPivot, planRoot, planRoot, type RootMount, type RootMount } from "./rootfs.ts";
 import { planAffinity } from "./scheduling.ts";
 
 /** Everything a container's plan depends on. */
@@ -42,6 +44,7 @@ export interface CompileInput extends LaunchInput {
   noPivot: boolean;
   /** With noPivot: mount points of the host's procfs and sysfs, to be covered. */
   bareMounts?: readonly string[];
+  rdt: RdtGroups | undefined;
   /** Devices of the host's that move into the container. */
   netDevices: readonly NetDevice[];
   /** The host has SELinux switched on: file systems are labelled. */
@@ -80,6 +83,8 @@ export function compileContainer(input: CompileInput): Plan {
   b.cloneFlags = cloneFlags(created);
   planCgroup(b, input.cgroup, linux.resources ?? {});
   planCgroupJoin(b, input.cgroup.paths);
+  planRdt(b, input.rdt);
+  planRdtJoin(b, input.rdt);
   const slots = planJoin(b, joined, input.owner);
   if (created.has("user")) planUserNamespace(b, linux, input.owner);
   planOomScore(b, input.process);

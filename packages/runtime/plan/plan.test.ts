@@ -41,6 +41,7 @@ function input(change: (spec: Spec) => void = () => {}, more: Partial<CompileInp
     owner: { uid: 0, gid: 0, confined: false, setgroupsDenied: false, helpers: undefined },
     selinux: false,
     netDevices: [],
+    rdt: undefined,
     kernelRelease: "6.1.0",
     noPivot: false,
     noNewKeyring: false,
@@ -220,6 +221,7 @@ test("an added process joins what differs from the host, and nothing else", () =
     init: { pid: 77, startTime: 5 },
     namespaces: ["pid", "mount"],
     cgroup: base.cgroup.paths,
+    rdt: undefined,
   });
   assert.deepEqual(
     plan.sections.join.map((op) => op.words),

@@ -147,6 +147,7 @@ function plan(document: unknown, confined: boolean, layout: (typeof LAYOUTS)[num
       owner: { uid: confined ? 1000 : 0, gid: 0, confined, setgroupsDenied: false, helpers: undefined },
       selinux: true,
       netDevices: [],
+      rdt: undefined,
       rootfs: ROOTFS,
       rootMounts: [],
       cgroup: { layout, paths, facts: { cpusets: [], delegate: [] } },

@@ -22,5 +22,6 @@ export function planRdtJoin(b: PlanBuilder, rdt: Pick<RdtGroups, "folder" | "mon
   if (rdt === undefined) return;
   b.stage("cgroup");
   for (const folder of [rdt.folder, rdt.monitor])
-    if (folder !== undefined) b.add("attach", `join the resctrl group ${folder}`, "write_pid", [`${folder}/tasks`]);
+    if (folder !== undefined)
+      b.add("attach", `join the resctrl group ${folder}`, "write_pid", [`${folder}/tasks`]);
 }

@@ -29,12 +29,18 @@ export function rdtGroups(sys: Sys, rdt: IntelRdt | undefined, id: string): RdtG
   if (rdt === undefined) return undefined;
   const root = mountpoint(sys);
   if (root === undefined)
-    throw new BerthError("failed_precondition", "linux.intelRdt: this host has no resctrl file system mounted", {
-      stage: "cgroup",
-      hint: "mount -t resctrl resctrl /sys/fs/resctrl, on a processor that has it; or leave the field out",
-    });
+    throw new BerthError(
+      "failed_precondition",
+      "linux.intelRdt: this host has no resctrl file system mounted",
+      {
+        stage: "cgroup",
+        hint: "mount -t resctrl resctrl /sys/fs/resctrl, on a processor that has it; or leave the field out",
+      },
+    );
   const folder = `${root}/${rdt.closID ?? id}`;
-  const schemata = [...(rdt.schemata ?? []), rdt.l3CacheSchema, rdt.memBwSchema].filter((line) => !!line) as string[];
+  const schemata = [...(rdt.schemata ?? []), rdt.l3CacheSchema, rdt.memBwSchema].filter(
+    (line) => !!line,
+  ) as string[];
   const exists = sys.stat(folder) !== undefined;
   if (rdt.closID !== undefined && schemata.length === 0 && !exists)
     throw new BerthError(

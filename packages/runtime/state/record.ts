@@ -13,6 +13,7 @@ import { parseJson, type Spec } from "@berth/oci";
 import type { Sys } from "@berth/sys";
 import type { CgroupPaths } from "../cgroups/paths.ts";
 import type { Operation } from "../plan/operations.ts";
+import type { RdtGroups } from "../rdt/groups.ts";
 
 /** A container as state.json holds it. */
 export interface ContainerRecord {
@@ -31,6 +32,8 @@ export interface ContainerRecord {
   owner: number;
   annotations?: Record<string, string>;
   cgroup: CgroupPaths;
+  /** resctrl groups of its processes. */
+  rdt?: RdtGroups;
   /** Namespace types that are not the host's. */
   namespaces: string[];
   /** What descriptors 0 to 2 of the process led to when it began: "pipe:[123]". */
