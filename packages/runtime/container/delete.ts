@@ -1,31 +1,10 @@
 /** delete: removes a stopped container; with force, one in any state. */
 import { BerthError, isCode, log } from "@berth/base";
-import { signalAll } from "../cgroups/processes.ts";
-import { checkId, containerFiles, isAlive, readCreatedSpec, readRecord } from "../state/record.ts";
+import { checkId, containerFiles, readCreatedSpec, readRecord } from "../state/record.ts";
 import { statusOf } from "../state/status.ts";
 import type { Runtime } from "./context.ts";
-import { removeGroups } from "./groups.ts";
+import { killNow, removeGroups } from "./groups.ts";
 import { runHooks } from "./hooks.ts";
-
-const SIGKILL = 9;
-const DEATH_LIMIT_MS = 10_000;
-
-/** Kills the container's processes and waits for the first one's end. */
-async function killNow(runtime: Runtime, id: string): Promise<void> {
-  const { sys, root } = runtime;
-  const record = readRecord(sys, root, id);
-  sys.kill(record.pid, SIGKILL);
-  await signalAll(sys, record.cgroup, SIGKILL);
-  for (let waited = 0, step = 0.5; isAlive(sys, record); waited += step, step = Math.min(step * 2, 100)) {
-    if (waited > DEATH_LIMIT_MS) {
-      throw new BerthError("deadline_exceeded", `process ${record.pid} of container ${id} does not die`, {
-        stage: "kill",
-        hint: `see /proc/${record.pid}/stack and its state in ps: D is a hang in the kernel`,
-      });
-    }
-    await sys.sleep(step);
-  }
-}
 
 /** Deletes the container; "not_found" in runc's words when there is none, which `force` forgives. */
 export async function remove(runtime: Runtime, id: string, force: boolean): Promise<void> {
@@ -51,10 +30,10 @@ export async function remove(runtime: Runtime, id: string, force: boolean): Prom
         { stage: "delete", hint: "wait for its creation, or add --force" },
       );
     }
-    if (record.pid !== 0) await killNow(runtime, id);
+    if (record.pid !== 0) await killNow(sys, record);
   } else if (status === "created") {
     // runc too takes a container that never ran for one that may go.
-    await killNow(runtime, id);
+    await killNow(sys, record);
   } else if (status !== "stopped") {
     throw new BerthError(
       "failed_precondition",

@@ -6,6 +6,7 @@ import { planHooks } from "../plan/hooks.ts";
 import type { ContainerRecord } from "../state/record.ts";
 import { ociState } from "../state/status.ts";
 import type { Runtime } from "./context.ts";
+import { killNow } from "./groups.ts";
 
 /** Runs one list of hooks in the runtime's namespaces; the first failure ends it. */
 export async function runHooks(
@@ -35,15 +36,13 @@ export async function runHooks(
   }
 }
 
-const SIGKILL = 9;
-
 /** Runs the poststart hooks; when one fails the container is stopped, as the specification demands. */
 export async function runPoststart(runtime: Runtime, spec: Spec, record: ContainerRecord): Promise<void> {
   if (spec.hooks?.poststart === undefined) return;
   try {
     await runHooks(runtime, "poststart", spec, record, "running");
   } catch (error) {
-    runtime.sys.kill(record.pid, SIGKILL);
+    await killNow(runtime.sys, record);
     throw error;
   }
 }

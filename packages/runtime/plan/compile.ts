@@ -26,7 +26,7 @@ import { planNetDevices } from "./netdevices.ts";
 import { CLONE_FLAGS, type Plan } from "./operations.ts";
 import { planPaths, planSysctls } from "./protect.ts";
 import { planRdt, planRdtJoin } from "./rdt.ts";
-import { planCovers, planPivot, planPivot, planRoot, planRoot, type RootMount, type RootMount } from "./rootfs.ts";
+import { planCovers, planPivot, planRoot, type RootMount } from "./rootfs.ts";
 import { planAffinity } from "./scheduling.ts";
 
 /** Everything a container's plan depends on. */
