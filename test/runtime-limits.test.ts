@@ -191,6 +191,20 @@ test("without pivot_root no procfs without masks can be had", (t) => {
   assert.equal(own.status, 0, own.stderr);
 });
 
+test("createContainer hooks begin in the root file system", (t) => {
+  const b = makeBundle(t);
+  writeFileSync(join(b.rootfs, "mark"), "");
+  b.configure((s) => {
+    s.process!.args = ["ls", "/made"];
+    s.root!.readonly = false;
+    s.hooks = {
+      createContainer: [{ path: "/bin/sh", args: ["sh", "-c", "test -e ./mark && touch ./made"] }],
+    };
+  });
+  const result = b.runc("run", b.id);
+  assert.deepEqual([result.status, result.stdout], [0, "/made\n"], result.stderr);
+});
+
 test("a taken cgroup is refused", (t) => {
   const { b } = started(t);
   const other = makeBundle(t);

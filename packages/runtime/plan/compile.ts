@@ -127,14 +127,15 @@ function planFileSystem(b: PlanBuilder, input: CompileInput, shape: Shape, paren
   const { created, own } = shape;
   const userNamespace = own.has("user");
   b.add("child", "continue with mounts", "mark", [MARKS.indexOf("mounts")]);
+  // Root on the host reaches for the container what its own root may not; another user has no such power to lend.
+  const fromHost = userNamespace && input.owner.uid === 0;
   const root = planRoot(b, {
     path: input.rootfs,
     mounts: input.rootMounts,
     ...(input.parentMount === undefined ? {} : { parentMount: input.parentMount }),
     propagation: linux.rootfsPropagation,
     kernelRelease: input.kernelRelease,
-    // Root on the host reaches for the container what its own root may not; another user has no such power to lend.
-    fromHost: userNamespace && input.owner.uid === 0,
+    fromHost,
     mountNamespace: own.has("mount"),
   });
   const mounts = planMounts(b, spec.mounts ?? [], {
@@ -143,7 +144,7 @@ function planFileSystem(b: PlanBuilder, input: CompileInput, shape: Shape, paren
     bundle: input.bundle,
     layout: input.cgroup.layout,
     cgroup: input.cgroup.paths,
-    fromHost: userNamespace && input.owner.uid === 0,
+    fromHost,
     cgroupNamespace: created.has("cgroup"),
     mappings: { users: linux.uidMappings, groups: linux.gidMappings, joined: shape.joinedUser },
     label: input.selinux ? linux.mountLabel : undefined,
@@ -157,6 +158,9 @@ function planFileSystem(b: PlanBuilder, input: CompileInput, shape: Shape, paren
       input.process.terminal === true,
     );
   parentHooks();
+  // As in runc, these begin in the root, which a process of the host's root sees at its place there.
+  if ((spec.hooks?.createContainer ?? []).length > 0 && own.has("mount") && !fromHost)
+    b.stage("createContainer hook").add("child", "go to the root for the hooks", "chdir", [input.rootfs]);
   planHooks(b, "child", "createContainer", spec.hooks?.createContainer, state);
   planConsole(b, input.process, root, true);
   b.stage("rootfs").add("child", "continue with the root", "mark", [MARKS.indexOf("root")]);
