@@ -34,10 +34,10 @@ export function features(): Features {
       },
       apparmor: { enabled: true },
       selinux: { enabled: true },
-      intelRdt: { enabled: false },
+      intelRdt: { enabled: true },
       memoryPolicy: memoryPolicyNames(),
       mountExtensions: { idmap: { enabled: true } },
-      netDevices: { enabled: false },
+      netDevices: { enabled: true },
     },
     // runc's names: engines look for them before they offer checkpoints.
     annotations: { "org.opencontainers.runc.checkpoint.enabled": "true" },
