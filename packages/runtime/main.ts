@@ -41,7 +41,7 @@ const globalFlags = {
   root: { type: "string", help: "folder of the containers' records (default: /run/berth-runc)" },
   rootless: { type: "string", help: "false or auto (default); true is not supported" },
   "systemd-cgroup": { type: "bool", help: "use the systemd cgroup driver" },
-  "cgroup-manager": { type: "string", help: "cgroupfs (default)" },
+  "cgroup-manager": { type: "string", help: "cgroupfs (default) or systemd" },
   version: { type: "bool", short: "v", help: "print the version" },
   help: { type: "bool", short: "h", help: "print this" },
 } as const satisfies FlagTable;
@@ -131,13 +131,17 @@ function openLog(flags: GlobalFlags): void {
   });
 }
 
+function cgroupManager(flags: GlobalFlags): string {
+  return flags["cgroup-manager"] ?? (flags["systemd-cgroup"] ? "systemd" : "cgroupfs");
+}
+
 /** Refuses what other runtimes' global flags ask for and this one cannot do. */
 function refuseUnsupported(flags: GlobalFlags): void {
-  const manager = flags["cgroup-manager"] ?? (flags["systemd-cgroup"] ? "systemd" : "cgroupfs");
-  if (manager !== "cgroupfs")
+  const manager = cgroupManager(flags);
+  if (manager !== "cgroupfs" && manager !== "systemd")
     throw new BerthError("unimplemented", `the cgroup manager ${JSON.stringify(manager)} is not supported`, {
       stage: "flags",
-      hint: "leave --systemd-cgroup and --cgroup-manager out to use cgroupfs",
+      hint: "expected cgroupfs or systemd",
     });
   if (flags.rootless !== undefined && !["false", "auto"].includes(flags.rootless))
     throw new BerthError(
@@ -205,7 +209,9 @@ async function dispatch(
     return 0;
   }
   checkArgs(verb, parsed.rest, ...command.args);
-  const runtime = openRuntime(commandSys, flags.root ?? defaultRoot(commandSys));
+  const runtime = openRuntime(commandSys, flags.root ?? defaultRoot(commandSys), {
+    systemd: cgroupManager(flags) === "systemd",
+  });
   called.verb = verb;
   try {
     return await command.run(

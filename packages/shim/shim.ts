@@ -488,7 +488,7 @@ class InProcessShim implements TaskShim {
 
   async update(ref: ProcessRef, resources: Uint8Array): Promise<void> {
     const { namespace, id } = this.#task(ref);
-    runtime.update(this.#runtime(namespace), id, text.decode(resources));
+    await runtime.update(this.#runtime(namespace), id, text.decode(resources));
   }
 
   async stats(ref: ProcessRef): Promise<PackedMessage> {

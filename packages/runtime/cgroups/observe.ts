@@ -20,8 +20,13 @@ function chain(mountpoint: string, folder: string): string[] {
   return out;
 }
 
-/** Reads them; nothing is changed. */
-export function observeCgroups(sys: Sys, layout: CgroupLayout, paths: CgroupPaths): CgroupFacts {
+/** Reads them; nothing is changed. Where systemd makes the cgroup, switching on controllers is its business. */
+export function observeCgroups(
+  sys: Sys,
+  layout: CgroupLayout,
+  paths: CgroupPaths,
+  systemd = false,
+): CgroupFacts {
   const cpusets: { folder: string; cpus: string; mems: string }[] = [];
   const mountpoint = v1Mountpoint(layout, "cpuset");
   const leaf = paths.v1.cpuset;
@@ -38,7 +43,7 @@ export function observeCgroups(sys: Sys, layout: CgroupLayout, paths: CgroupPath
     }
   }
   const delegate: { folder: string; controllers: string[] }[] = [];
-  if (layout.unified !== undefined && paths.unified !== undefined) {
+  if (layout.unified !== undefined && paths.unified !== undefined && !systemd) {
     const available =
       sys.readTextIfAny(`${layout.unified}/cgroup.controllers`)?.split(/\s+/).filter(Boolean) ?? [];
     if (available.length > 0) {

@@ -28,15 +28,16 @@ export function cgroupPaths(layout: CgroupLayout, cgroupsPath: string | undefine
   }
   if (/^[^/]+:[^/]*:[^/]*$/.test(asked)) {
     throw new BerthError(
-      "unimplemented",
-      `linux.cgroupsPath: ${JSON.stringify(asked)} is for the systemd cgroup driver, which is not supported`,
-      {
-        stage: "cgroup",
-        hint: "use a path such as /berth/ID, and the cgroupfs driver",
-      },
+      "invalid_argument",
+      `linux.cgroupsPath: ${JSON.stringify(asked)} is for the systemd cgroup driver`,
+      { stage: "cgroup", hint: "add --systemd-cgroup, or use a path such as /berth/ID" },
     );
   }
-  const path = `/${parts.join("/")}`;
+  return pathsBelow(layout, `/${parts.join("/")}`);
+}
+
+/** A cgroup's folder in every hierarchy, by its path below the mount points. */
+export function pathsBelow(layout: CgroupLayout, path: string): CgroupPaths {
   const v1: Record<string, string> = {};
   for (const hierarchy of layout.v1) {
     for (const controller of hierarchy.controllers) v1[controller] = hierarchy.mountpoint + path;

@@ -38,7 +38,14 @@ export async function signalAll(sys: Sys, paths: CgroupPaths, signal: number): P
     paths.unified !== undefined &&
     sys.stat(`${paths.unified}/cgroup.kill`) !== undefined
   ) {
-    sys.writeExisting(`${paths.unified}/cgroup.kill`, "1");
+    try {
+      sys.writeExisting(`${paths.unified}/cgroup.kill`, "1");
+    } catch (error) {
+      // systemd, which removes its cgroups when they are empty, was first.
+      if (!(error instanceof BerthError) || (error.errno !== "ENODEV" && error.errno !== "ENOENT"))
+        throw error;
+      return;
+    }
     // A frozen version 1 cgroup dies only once it is thawed.
     if (isFrozen(sys, paths)) await setFrozen(sys, paths, false);
     return;

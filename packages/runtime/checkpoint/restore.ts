@@ -4,7 +4,15 @@ import { type Spec, stringifyJson } from "@berth/oci";
 import { linux, type Sys } from "@berth/sys";
 import { observeCgroups } from "../cgroups/observe.ts";
 import type { Runtime } from "../container/context.ts";
-import { claim, newRecord, readBundle, refuseBusyCgroup, rootfsOf, withUndo } from "../container/create.ts";
+import {
+  claim,
+  inUnit,
+  newRecord,
+  readBundle,
+  refuseBusyCgroup,
+  rootfsOf,
+  withUndo,
+} from "../container/create.ts";
 import { runHooks } from "../container/hooks.ts";
 import { launch } from "../launch/launch.ts";
 import type { RootMount } from "../plan/rootfs.ts";
@@ -96,7 +104,8 @@ export async function restore(runtime: Runtime, options: RestoreOptions): Promis
   const record = newRecord(runtime, { id, bundle, spec, rootfs });
   refuseBusyCgroup(sys, record.cgroup);
   const layout = runtime.layout();
-  const mounts = hostMounts(spec, bundle, layout, record.cgroup);
+  // The cgroup may turn out to be elsewhere, once systemd has made it.
+  const mountsOf = () => hostMounts(spec, bundle, layout, record.cgroup);
   const { handed, joined } = namespacesForRestore(spec.linux?.namespaces ?? []);
   const opened: number[] = [];
   const open = (path: string, flags: number) => {
@@ -115,8 +124,12 @@ export async function restore(runtime: Runtime, options: RestoreOptions): Promis
         spec,
         rootfs,
         rootMounts: options.rootMounts,
-        mounts,
-        cgroup: { layout, paths: record.cgroup, facts: observeCgroups(sys, layout, record.cgroup) },
+        mounts: mountsOf(),
+        cgroup: {
+          layout,
+          paths: record.cgroup,
+          facts: observeCgroups(sys, layout, record.cgroup, record.unit !== undefined),
+        },
         kernelRelease: sys.kernelRelease(),
         criu,
         searchPath: searchPath(sys),
@@ -144,7 +157,7 @@ export async function restore(runtime: Runtime, options: RestoreOptions): Promis
         networkLock: options.networkLock,
         external: externalForRestore(
           spec,
-          mounts,
+          mountsOf(),
           parseMounts(sys.readText("/proc/self/mountinfo")),
           (path) => resolveIn(sys, rootfs, path),
         ),
@@ -186,9 +199,11 @@ export async function restore(runtime: Runtime, options: RestoreOptions): Promis
       const [ours, theirs] = sys.socketPair("packets");
       let worker = 0;
       try {
-        const launched = await stage("launch", { id }, () => launch(sys, plan(theirs)));
-        worker = launched.pid;
-        await launched.exit();
+        worker = await inUnit(runtime, spec, record, async () => {
+          const launched = await stage("launch", { id }, () => launch(sys, plan(theirs)));
+          await launched.exit();
+          return launched.pid;
+        });
         sys.close(theirs);
         opened.push(ours);
         const folders = openFolders(sys, options.imagePath, options.workPath, worker);

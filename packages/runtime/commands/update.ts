@@ -99,13 +99,13 @@ export const command = defineCommand({
     if (source) {
       const text = source === "-" ? await readAll(sys, 0) : sys.readText(absolute(sys, source));
       const resources = validateResources(parseJson(text, source === "-" ? "standard input" : source));
-      updateResources(runtime, id!, resources);
+      await updateResources(runtime, id!, resources);
       return 0;
     }
     if (given["kernel-memory"] || given["kernel-memory-tcp"])
       log.warn("Kernel memory settings are ignored and will be removed");
     refuseRdt(sys, given);
-    updateResources(runtime, id!, resourcesOf(given));
+    await updateResources(runtime, id!, resourcesOf(given));
     return 0;
   },
 });

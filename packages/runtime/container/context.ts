@@ -7,16 +7,19 @@ export interface Runtime {
   readonly sys: Sys;
   /** Absolute path, mode 0700: "/run/berth-runc". */
   readonly root: string;
+  /** New containers get a unit of systemd's, which makes their cgroup. */
+  readonly systemd: boolean;
   /** The host's cgroup file systems, read once. */
   layout(): CgroupLayout;
 }
 
 /** A runtime whose containers are recorded below `root`. */
-export function openRuntime(sys: Sys, root: string): Runtime {
+export function openRuntime(sys: Sys, root: string, options: { systemd?: boolean } = {}): Runtime {
   let layout: CgroupLayout | undefined;
   return {
     sys,
     root,
+    systemd: options.systemd ?? false,
     layout: () => {
       layout ??= readLayout(sys);
       return layout;

@@ -4,7 +4,7 @@ import { type Mount, type Namespace, type Process, parseSpec, type Spec, stringi
 import type { Sys } from "@berth/sys";
 import { isFrozen } from "../cgroups/freezer.ts";
 import { observeCgroups } from "../cgroups/observe.ts";
-import { type CgroupPaths, cgroupPaths } from "../cgroups/paths.ts";
+import { type CgroupPaths, cgroupPaths, pathsBelow } from "../cgroups/paths.ts";
 import { cgroupPids } from "../cgroups/processes.ts";
 import { reachableCgroups } from "../cgroups/reach.ts";
 import { type Launched, launch } from "../launch/launch.ts";
@@ -16,10 +16,11 @@ import type { Owner } from "../plan/namespaces.ts";
 import type { Operation, Plan } from "../plan/operations.ts";
 import type { RootMount } from "../plan/rootfs.ts";
 import { type ContainerRecord, checkId, containerFiles, processStat, writeRecord } from "../state/record.ts";
+import { likelyPath, unitName } from "../systemd/unit.ts";
 import type { Runtime } from "./context.ts";
-import { removeGroups } from "./groups.ts";
 import { bareKernelMounts, mountOf } from "./host-mounts.ts";
 import { ownerOf } from "./owner.ts";
+import { releaseCgroup } from "./release.ts";
 import { seccompFilter } from "./seccomp-filter.ts";
 
 /** How a process is started, beside what the bundle says. */
@@ -104,7 +105,11 @@ export function newRecord(
   owner: Owner = ownerOf(runtime.sys),
 ): ContainerRecord {
   const { id, bundle, spec, rootfs } = of;
-  const cgroup = cgroupPaths(runtime.layout(), spec.linux?.cgroupsPath, id);
+  const layout = runtime.layout();
+  const unit = runtime.systemd ? unitName(spec.linux?.cgroupsPath, id, owner.uid !== 0) : undefined;
+  const cgroup = unit
+    ? pathsBelow(layout, likelyPath(unit))
+    : cgroupPaths(layout, spec.linux?.cgroupsPath, id);
   return {
     version: 1,
     ociVersion: spec.ociVersion,
@@ -116,6 +121,7 @@ export function newRecord(
     created: new Date().toISOString(),
     owner: owner.uid,
     ...(spec.annotations === undefined ? {} : { annotations: spec.annotations }),
+    ...(unit === undefined ? {} : { unit }),
     cgroup: owner.confined ? reachableCgroups(runtime.sys, cgroup) : cgroup,
     namespaces: namespaceTypes(spec.linux?.namespaces ?? []),
   };
@@ -158,11 +164,15 @@ async function netDevices(sys: Sys, spec: Spec): Promise<NetDevice[]> {
   return findNetDevices(sys, spec.linux.netDevices);
 }
 
-/** Compiles a bundle's plan; reads of the host what the plan depends on, and changes nothing. */
+/**
+ * Compiles a bundle's plan; reads of the host what the plan depends on, and changes nothing. `cgroup` is where systemd has
+ * made the container's.
+ */
 export async function planContainer(
   runtime: Runtime,
   bundleSpec: Spec,
   options: CreateOptions,
+  cgroup?: CgroupPaths,
 ): Promise<{ plan: Plan; record: ContainerRecord }> {
   const { sys } = runtime;
   const rootfs = rootfsOf(runtime, bundleSpec, options.bundle);
@@ -173,6 +183,7 @@ export async function planContainer(
   const owner = ownerOf(sys);
   const record = newRecord(runtime, { ...options, spec, rootfs }, owner);
   await addRdt(sys, spec, record);
+  if (cgroup !== undefined) record.cgroup = cgroup;
   const paths = record.cgroup;
   const files = containerFiles(runtime.root, options.id);
   const input: CompileInput = {
@@ -185,7 +196,7 @@ export async function planContainer(
       ? { parentMount: mountOf(sys.readText("/proc/self/mountinfo"), rootfs) }
       : {}),
     rootMounts: options.rootMounts,
-    cgroup: { layout, paths, facts: observeCgroups(sys, layout, paths) },
+    cgroup: { layout, paths, facts: observeCgroups(sys, layout, paths, record.unit !== undefined) },
     state: {
       ociVersion: spec.ociVersion,
       id: options.id,
@@ -273,7 +284,7 @@ function taken(id: string, folder: string): BerthError {
 
 /** Undoes what a failed create has made; what cannot be undone is told with the failure. */
 async function undo(runtime: Runtime, record: ContainerRecord): Promise<void> {
-  await removeGroups(runtime.sys, record);
+  await releaseCgroup(runtime, record);
   runtime.sys.removeTree(containerFiles(runtime.root, record.id).folder);
 }
 
@@ -316,6 +327,27 @@ export function refuseBusyCgroup(sys: Sys, paths: CgroupPaths): void {
   }
 }
 
+/**
+ * Runs what starts the container's process; with the systemd driver, in a unit that is started first. The cgroup that
+ * systemd made is handed over, as the process has to enter it.
+ */
+export async function inUnit<T>(
+  runtime: Runtime,
+  spec: Spec,
+  record: ContainerRecord,
+  start: (cgroup: CgroupPaths | undefined) => Promise<T>,
+): Promise<T> {
+  if (record.unit === undefined) return start(undefined);
+  const { startUnit } = await import("../systemd/cgroup.ts");
+  const unit = await stage("systemd", { unit: record.unit.unit }, () => startUnit(runtime, spec, record));
+  try {
+    record.cgroup = unit.paths;
+    return await start(unit.paths);
+  } finally {
+    unit.release();
+  }
+}
+
 /** Creates the container; after a failure nothing of it is left. */
 export async function create(
   runtime: Runtime,
@@ -327,7 +359,7 @@ export async function create(
   const files = containerFiles(root, options.id);
   // Who has the id is told before the bundle is looked at; claim() decides.
   if (sys.stat(files.folder) !== undefined) throw taken(options.id, files.folder);
-  const { plan, record } = await planContainer(runtime, spec, options);
+  let { plan, record } = await planContainer(runtime, spec, options);
   refuseBusyCgroup(sys, record.cgroup);
   claim(runtime, options.id);
   return withUndo(runtime, record, async () => {
@@ -337,9 +369,13 @@ export async function create(
     if (options.gate) sys.mkfifo(files.fifo, 0o622);
     if (options.additions?.mounts.some((m) => m.source === files.notify)) sys.mkdir(files.notify, 0o755);
     options.beforeLaunch?.();
-    const launched = await stage("launch", { id: options.id }, () =>
-      launch(sys, { plan, name: options.id, stdio: options.stdio, inherited: options.inherited }),
-    );
+    const launched = await inUnit(runtime, spec, record, async (cgroup) => {
+      if (cgroup !== undefined) ({ plan, record } = await planContainer(runtime, spec, options, cgroup));
+      const { stdio, inherited } = options;
+      return stage("launch", { id: options.id }, () =>
+        launch(sys, { plan, name: options.id, stdio, inherited }),
+      );
+    });
     record.pid = launched.pid;
     record.startTime = processStat(sys, launched.pid)?.startTime ?? 0;
     record.streams = [0, 1, 2].map((fd) => sys.readlink(`/proc/${launched.pid}/fd/${fd}`) ?? "");

@@ -3,8 +3,9 @@ import { BerthError, isCode, log } from "@berth/base";
 import { checkId, containerFiles, readCreatedSpec, readRecord } from "../state/record.ts";
 import { statusOf } from "../state/status.ts";
 import type { Runtime } from "./context.ts";
-import { killNow, removeGroups } from "./groups.ts";
+import { killNow } from "./groups.ts";
 import { runHooks } from "./hooks.ts";
+import { releaseCgroup } from "./release.ts";
 
 /** Deletes the container; "not_found" in runc's words when there is none, which `force` forgives. */
 export async function remove(runtime: Runtime, id: string, force: boolean): Promise<void> {
@@ -41,7 +42,7 @@ export async function remove(runtime: Runtime, id: string, force: boolean): Prom
       { stage: "delete", hint: `stop it (berth-runc kill ${id} KILL), or add --force` },
     );
   }
-  await removeGroups(sys, record);
+  await releaseCgroup(runtime, record);
   if (sys.stat(files.spec) !== undefined) {
     const spec = readCreatedSpec(sys, root, id);
     if (spec.hooks?.poststop !== undefined) {

@@ -7,12 +7,12 @@ import { statusOf } from "../state/status.ts";
 import type { Runtime } from "./context.ts";
 
 /** Applies linux.resources given as JSON; what it does not name stays. */
-export function update(runtime: Runtime, id: string, json: string): void {
-  updateResources(runtime, id, validateResources(parseJson(json, "resources")));
+export async function update(runtime: Runtime, id: string, json: string): Promise<void> {
+  await updateResources(runtime, id, validateResources(parseJson(json, "resources")));
 }
 
 /** Applies limits to a container that has not stopped. */
-export function updateResources(runtime: Runtime, id: string, resources: Resources): void {
+export async function updateResources(runtime: Runtime, id: string, resources: Resources): Promise<void> {
   const { sys, root } = runtime;
   const record = readRecord(sys, root, id);
   if (statusOf(sys, root, record) === "stopped")
@@ -38,4 +38,7 @@ export function updateResources(runtime: Runtime, id: string, resources: Resourc
     );
   }
   changeLimits(sys, v2, record.cgroup, same ? rest : resources);
+  if (record.unit === undefined) return;
+  const { updateUnit } = await import("../systemd/cgroup.ts");
+  await updateUnit(runtime, record.unit, resources);
 }

@@ -14,6 +14,7 @@ import type { Sys } from "@berth/sys";
 import type { CgroupPaths } from "../cgroups/paths.ts";
 import type { Operation } from "../plan/operations.ts";
 import type { RdtGroups } from "../rdt/groups.ts";
+import type { UnitName } from "../systemd/unit.ts";
 
 /** A container as state.json holds it. */
 export interface ContainerRecord {
@@ -34,6 +35,8 @@ export interface ContainerRecord {
   cgroup: CgroupPaths;
   /** resctrl groups of its processes. */
   rdt?: RdtGroups;
+  /** The systemd unit that the cgroup belongs to; none: the cgroup is the runtime's own. */
+  unit?: UnitName;
   /** Namespace types that are not the host's. */
   namespaces: string[];
   /** What descriptors 0 to 2 of the process led to when it began: "pipe:[123]". */

@@ -1,0 +1,20 @@
+/** Giving up a container's cgroup, and with the systemd driver the unit it belongs to. */
+import { cgroupPids, signalAll } from "../cgroups/processes.ts";
+import type { ContainerRecord } from "../state/record.ts";
+import type { Runtime } from "./context.ts";
+import { removeGroups } from "./groups.ts";
+
+const SIGKILL = 9;
+
+/** Removes the cgroup with all that is left in it. */
+export async function releaseCgroup(runtime: Runtime, record: ContainerRecord): Promise<void> {
+  if (record.unit !== undefined) {
+    // systemd would ask them to end, and wait for as long as the unit says.
+    if (cgroupPids(runtime.sys, record.cgroup).length > 0)
+      await signalAll(runtime.sys, record.cgroup, SIGKILL);
+    const { stopUnit } = await import("../systemd/cgroup.ts");
+    await stopUnit(runtime, record.unit);
+  }
+  // systemd removes what it made: not the hierarchies that it leaves to others.
+  await removeGroups(runtime.sys, record);
+}

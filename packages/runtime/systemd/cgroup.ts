@@ -1,0 +1,87 @@
+/**
+ * A container's unit from start to end. A scope needs a process to begin with: a holder, which is berth-init in its pause
+ * role. The container's process then enters the cgroup by itself, as it does any other, and the holder leaves.
+ */
+import { BerthError } from "@berth/base";
+import type { Resources, Spec } from "@berth/oci";
+import { type CgroupPaths, pathsBelow } from "../cgroups/paths.ts";
+import type { Runtime } from "../container/context.ts";
+import { startSandbox } from "../container/sandbox.ts";
+import type { ContainerRecord } from "../state/record.ts";
+import { parseDeviceGroups } from "./devices.ts";
+import { isDBusError, Manager } from "./manager.ts";
+import { unitProperties } from "./properties.ts";
+import { resourceProperties } from "./resources.ts";
+import type { UnitName } from "./unit.ts";
+
+const SIGKILL = 9;
+
+/** A started unit. */
+export interface StartedUnit {
+  paths: CgroupPaths;
+  /** Ends the holder, once the container's own process is there. */
+  release(): void;
+}
+
+/** Starts the unit of a container; its cgroup is empty but for the holder. */
+export async function startUnit(runtime: Runtime, spec: Spec, record: ContainerRecord): Promise<StartedUnit> {
+  const { sys } = runtime;
+  const { unit } = record;
+  if (unit === undefined) throw new BerthError("internal", `container ${record.id} has no unit`);
+  const manager = await Manager.connect(sys);
+  let holder = 0;
+  const release = () => {
+    if (holder !== 0) sys.kill(holder, SIGKILL);
+    holder = 0;
+  };
+  try {
+    const isSlice = unit.unit.endsWith(".slice");
+    if (!isSlice) holder = (await startSandbox(runtime, { name: record.id, namespaces: [] })).pid;
+    const properties = unitProperties(spec, {
+      id: record.id,
+      name: unit,
+      pid: holder,
+      unified: runtime.layout().mode === "v2",
+      version: await manager.version(),
+      deviceGroups: parseDeviceGroups(sys.readTextIfAny("/proc/devices") ?? ""),
+    });
+    try {
+      await manager.startTransient(unit.unit, properties);
+    } catch (error) {
+      if (!isDBusError(error, "UnitExists")) throw error;
+      // A slice may be there already, for others; a scope that failed is forgotten, one that runs is somebody's.
+      if (!isSlice) {
+        await manager.resetFailed(unit.unit);
+        await manager.startTransient(unit.unit, properties);
+      }
+    }
+    return { paths: pathsBelow(runtime.layout(), await manager.controlGroup(unit.unit)), release };
+  } catch (error) {
+    release();
+    throw error;
+  } finally {
+    manager.close();
+  }
+}
+
+/** Tells systemd of changed limits, which it would set back otherwise. */
+export async function updateUnit(runtime: Runtime, unit: UnitName, resources: Resources): Promise<void> {
+  const manager = await Manager.connect(runtime.sys);
+  try {
+    const context = { unified: runtime.layout().mode === "v2", version: await manager.version() };
+    const properties = resourceProperties(resources, context);
+    if (properties.length > 0) await manager.setProperties(unit.unit, properties);
+  } finally {
+    manager.close();
+  }
+}
+
+/** Stops the unit of a container whose processes have ended; no error when it is gone. */
+export async function stopUnit(runtime: Runtime, unit: UnitName): Promise<void> {
+  const manager = await Manager.connect(runtime.sys);
+  try {
+    await manager.stop(unit.unit);
+  } finally {
+    manager.close();
+  }
+}
