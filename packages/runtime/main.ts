@@ -143,6 +143,12 @@ function refuseUnsupported(flags: GlobalFlags): void {
       stage: "flags",
       hint: "expected cgroupfs or systemd",
     });
+  // A user's scope takes processes from the user's manager alone, and a container's process enters its cgroup by itself.
+  if (manager === "systemd" && commandSys.uid() !== 0)
+    throw new BerthError("unimplemented", "the systemd cgroup driver of a user's manager is not supported", {
+      stage: "flags",
+      hint: "leave --systemd-cgroup out to use cgroupfs, or run as root",
+    });
   if (flags.rootless !== undefined && !["false", "auto"].includes(flags.rootless))
     throw new BerthError(
       "unimplemented",
