@@ -4,6 +4,7 @@
  */
 import assert from "node:assert/strict";
 import { type SpawnSyncReturns, spawn, spawnSync } from "node:child_process";
+import { once } from "node:events";
 import {
   closeSync,
   copyFileSync,
@@ -139,12 +140,14 @@ test("a target that is swapped for a link while mounts are made leads nowhere el
   // Renames the folder and the link over each other for as long as it lives.
   const swap = `while :; do mv a c && mv b a && mv c b; done 2>/dev/null`;
   const swapper = spawn("sh", ["-c", swap], { cwd: join(b.rootfs, "vol"), stdio: "ignore" });
-  t.after(() => swapper.kill("SIGKILL"));
   sh(b, "true", (s) => {
     for (let i = 0; i < 20; i++)
       s.mounts!.push({ destination: `/vol/a/made${i}`, type: "tmpfs", source: "tmpfs" });
   });
   for (let i = 0; i < 10; i++) run(b);
+  // Before the bundle goes, for it would fill the folder that is being removed.
+  swapper.kill("SIGKILL");
+  await once(swapper, "exit");
   assert.deepEqual(readdirSync(victim), []);
 });
 
