@@ -8,6 +8,8 @@ import {
   readdirSync,
   readFileSync,
   rmdirSync,
+  rmSync,
+  statfsSync,
   writeFileSync,
 } from "node:fs";
 import { join } from "node:path";
@@ -22,7 +24,10 @@ const cgroups = () => globSync(`/sys/fs/cgroup/*/{${id},libpod_parent}`);
 
 /** Removes an empty cgroup and those below it; where no hierarchy is mounted, podman has made plain files. */
 function removeCgroup(folder: string): void {
-  if (statfsSync(folder).type === TMPFS_MAGIC) return rmSync(folder, { recursive: true });
+  if (statfsSync(folder).type === TMPFS_MAGIC) {
+    rmSync(folder, { recursive: true });
+    return;
+  }
   for (const entry of readdirSync(folder, { withFileTypes: true }))
     if (entry.isDirectory()) removeCgroup(join(folder, entry.name));
   rmdirSync(folder);
