@@ -102,7 +102,7 @@ function report(error: BerthError, flags: GlobalFlags): void {
     err(`${line}\n`);
     return;
   }
-  process.getBuiltinModule("node:fs").appendFileSync(flags.log, `${line}\n`, { mode: 0o640 });
+  commandSys.appendFile(flags.log, `${line}\n`, 0o640);
   err(`${error.message}\n`);
 }
 
@@ -123,11 +123,10 @@ function openLog(flags: GlobalFlags): void {
       `--log-level: found ${JSON.stringify(flags["log-level"])}, expected debug, info, warning or error`,
     );
   const { log } = flags;
-  const fs = process.getBuiltinModule("node:fs");
   configureLog({
     level,
     render: (at, message, fields) => logLine(format, at, message, fields),
-    ...(log === undefined ? {} : { write: (line: string) => fs.appendFileSync(log, line, { mode: 0o640 }) }),
+    write: log === undefined ? err : (line: string) => commandSys.appendFile(log, line, 0o640),
   });
 }
 

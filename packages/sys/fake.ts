@@ -127,6 +127,9 @@ export class FakeSys implements Sys {
   lstat(path: string): FileInfo | undefined {
     return this.stat(path);
   }
+  appendFile(path: string, content: string): void {
+    this.put(path, `${this.readTextIfAny(path) ?? ""}${content}`);
+  }
   writable(path: string): boolean {
     return this.stat(path) !== undefined;
   }

@@ -1,15 +1,40 @@
-/** Compiled seccomp filters, kept below the runtime's root by the hash of their profile. */
+/** Compiled seccomp filters, kept below the runtime's root beside the profile that each was made from. */
 import { BerthError, log } from "@berth/base";
-import type { Seccomp } from "@berth/oci";
+import { type Seccomp, stringifyJson } from "@berth/oci";
 import type { SeccompFilter } from "../plan/seccomp.ts";
 import type { Runtime } from "./context.ts";
 
 /** To be raised when the compiler's output changes, so that filters of an older berth are not used. */
-const COMPILER_VERSION = 1;
+const COMPILER_VERSION = 2;
 const NATIVE: Readonly<Record<string, "SCMP_ARCH_X86_64" | "SCMP_ARCH_AARCH64">> = {
   x64: "SCMP_ARCH_X86_64",
   arm64: "SCMP_ARCH_AARCH64",
 };
+const NEW_LISTENER = 1 << 3;
+/** Flags (4 bytes) and size of the program (4 bytes), then the program, then what it was made from. */
+const HEAD = 8;
+/** How many characters of a profile go into its name: to hash all of them takes longer than to compare them. */
+const SAMPLES = 64;
+
+/**
+ * A file name for a profile. Different profiles may share one: what counts is the whole text in the file, so that a name is
+ * no more than a place to look, and needs no cryptographic hash (which takes 2 ms to load).
+ */
+function nameOf(text: string): string {
+  let hash = 0;
+  const step = Math.max(1, Math.floor(text.length / SAMPLES));
+  for (let i = 0; i < text.length; i += step) hash = (Math.imul(hash, 31) + text.charCodeAt(i)) >>> 0;
+  return `${text.length}-${hash.toString(16)}`;
+}
+
+function readKept(content: Uint8Array, text: string): SeccompFilter | undefined {
+  if (content.length < HEAD) return undefined;
+  const view = new DataView(content.buffer, content.byteOffset);
+  const end = HEAD + view.getUint32(4, true);
+  if (end > content.length || (end - HEAD) % 8 !== 0) return undefined;
+  if (new TextDecoder().decode(content.subarray(end)) !== text) return undefined;
+  return { flags: view.getUint32(0, true), program: content.subarray(HEAD, end) };
+}
 
 /** The filter for a profile; undefined when there is none. */
 export async function seccompFilter(
@@ -22,30 +47,27 @@ export async function seccompFilter(
   if (native === undefined)
     throw new BerthError("unimplemented", `seccomp on ${sys.arch()} is not supported`, { stage: "security" });
   const folder = `${root}/.seccomp`;
-  const path = `${folder}/${sys.sha256(`${COMPILER_VERSION} ${native} ${JSON.stringify(profile)}`)}`;
-  const cached = sys.stat(path) === undefined ? undefined : sys.readFile(path);
-  if (cached !== undefined && cached.length > 4 && (cached.length - 4) % 8 === 0) {
-    const flags = new DataView(cached.buffer, cached.byteOffset).getUint32(0, true);
-    return withListener({ flags, program: cached.subarray(4) }, profile);
-  }
+  const text = `${COMPILER_VERSION} ${native} ${stringifyJson(profile)}`;
+  const path = `${folder}/${nameOf(text)}`;
+  const kept = sys.stat(path) === undefined ? undefined : readKept(sys.readFile(path), text);
+  if (kept !== undefined) return withListener(kept, profile);
   // The compiler and its tables are loaded only when a profile is new.
   const { compileSeccomp } = await import("../seccomp/index.ts");
-  const compiled = compileSeccomp(profile, native);
-  const content = new Uint8Array(4 + compiled.program.length);
-  new DataView(content.buffer).setUint32(0, compiled.flags, true);
-  content.set(compiled.program, 4);
+  const { flags, program } = compileSeccomp(profile, native);
+  const source = new TextEncoder().encode(text);
+  const content = new Uint8Array(HEAD + program.length + source.length);
+  const view = new DataView(content.buffer);
+  view.setUint32(0, flags, true);
+  view.setUint32(4, program.length, true);
+  content.set(program, HEAD);
+  content.set(source, HEAD + program.length);
   sys.mkdirAll(folder, 0o700);
   sys.replaceFile(path, content);
-  return withListener({ flags: compiled.flags, program: compiled.program }, profile);
+  return withListener({ flags, program }, profile);
 }
 
-const TSYNC = 1 << 0;
-const NEW_LISTENER = 1 << 3;
-const TSYNC_ESRCH = 1 << 4;
-
 function withListener(filter: SeccompFilter, profile: Seccomp): SeccompFilter {
-  // As runc counts them: what is about the process's threads belongs to the loading, not to the filter.
-  log.debug(`seccomp filter flags: ${filter.flags & ~(TSYNC | TSYNC_ESRCH)}`);
+  log.debug(`seccomp filter flags: ${filter.flags}`);
   if (!(filter.flags & NEW_LISTENER)) return filter;
   return { ...filter, listener: { path: profile.listenerPath!, metadata: profile.listenerMetadata ?? "" } };
 }

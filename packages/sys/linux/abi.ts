@@ -5,6 +5,8 @@
 
 /** System call numbers; the pair is [x86-64, arm64]. */
 const NUMBERS = {
+  read: [0, 63],
+  write: [1, 64],
   close: [3, 57],
   ioctl: [16, 29],
   socket: [41, 198],
@@ -45,6 +47,9 @@ const NUMBERS = {
   eventfd2: [290, 19],
   pipe2: [293, 59],
   prlimit64: [302, 261],
+  getdents64: [217, 61],
+  faccessat: [269, 48],
+  statx: [332, 291],
   syncfs: [306, 267],
   renameat2: [316, 276],
   memfd_create: [319, 279],

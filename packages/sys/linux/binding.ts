@@ -5,7 +5,6 @@
  * or in the build folder of a checkout. It is opened by its absolute path: a Bun executable that embeds it would
  * unpack it into /tmp at every start.
  */
-import { existsSync, readlinkSync } from "node:fs";
 import { BerthError, codeOfErrno } from "@berth/base";
 import { type SyscallName, syscallNumber } from "./abi.ts";
 
@@ -33,30 +32,38 @@ interface Addon {
   ): number;
 }
 
-/** Folder of the addon and of berth-init: BERTH_LIB, else ../lib/berth beside the program, else the checkout's build. */
-export function libraryFolder(): string {
-  const program = readlinkSync("/proc/self/exe").replace(/\/[^/]*$/, "");
-  for (const folder of [process.env.BERTH_LIB, `${program}/../lib/berth`, program]) {
-    if (folder && existsSync(`${folder}/berth-sys.node`)) return folder;
+let loaded: { addon: Addon; folder: string } | undefined;
+
+/** Loads the addon from the first folder that has it: BERTH_LIB, ../lib/berth beside the program, the checkout's build. */
+function load(): { addon: Addon; folder: string } {
+  const program = process.execPath.replace(/\/[^/]*$/, "");
+  const build = `${import.meta.dirname}/../../../build`;
+  for (const folder of [process.env.BERTH_LIB, `${program}/../lib/berth`, program, build]) {
+    if (!folder) continue;
+    try {
+      const module: { exports: Partial<Addon> } = { exports: {} };
+      process.dlopen(module, `${folder}/berth-sys.node`);
+      return { addon: module.exports as Addon, folder };
+    } catch {
+      // The next folder may have it: to ask the file system first would take a module of the engine's.
+    }
   }
-  const checkout = `${import.meta.dirname}/../../../build`;
-  if (existsSync(`${checkout}/berth-sys.node`)) return checkout;
   throw new BerthError("failed_precondition", "berth-sys.node was not found in the program's lib/berth", {
     stage: "load",
     hint: "build it with `make build`, or point BERTH_LIB at the folder that holds it",
   });
 }
 
-let loaded: Addon | undefined;
+/** Folder of the addon and of berth-init. */
+export function libraryFolder(): string {
+  loaded ??= load();
+  return loaded.folder;
+}
 
 /** The addon, loaded at first use. */
 export function addon(): Addon {
-  if (loaded === undefined) {
-    const module: { exports: Partial<Addon> } = { exports: {} };
-    process.dlopen(module, `${libraryFolder()}/berth-sys.node`);
-    loaded = module.exports as Addon;
-  }
-  return loaded;
+  loaded ??= load();
+  return loaded.addon;
 }
 
 let names: Map<number, string> | undefined;

@@ -1,5 +1,4 @@
 /** rtnetlink(7) questions. */
-import { readSync, writeSync } from "node:fs";
 import { syscall } from "./binding.ts";
 import { close } from "./files.ts";
 
@@ -24,11 +23,11 @@ export function netlinkDump(type: number, family: number): Uint8Array[] {
     request.writeUInt16LE(type, 4);
     request.writeUInt16LE(NLM_F_REQUEST_DUMP, 6);
     request[HEADER] = family;
-    writeSync(fd, request);
+    syscall("write", undefined, fd, request, request.length);
     const out: Uint8Array[] = [];
     for (;;) {
       const piece = Buffer.alloc(PIECE);
-      const size = readSync(fd, piece, 0, PIECE, null);
+      const size = syscall("read", undefined, fd, piece, PIECE);
       if (size < HEADER) return out;
       for (let at = 0; at + HEADER <= size; ) {
         const length = piece.readUInt32LE(at);
