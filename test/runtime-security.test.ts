@@ -291,7 +291,7 @@ test("the runtime's program cannot be written to through /proc (CVE-2019-5736)",
   assert.deepEqual(readFileSync(original), before);
   const plain = openSync(onDisk, "r");
   const open = await runChanged(b, (plan) => plan, {
-    sealedFile: (name, content) => (name === "berth-init" ? plain : realSys.sealedFile(name, content)),
+    sealedCopy: (name, path) => (name === "berth-init" ? plain : realSys.sealedCopy(name, path)),
   });
   assert.equal(open.code, 0, open.text);
   const overwritten = await until(() => readFileSync(onDisk, "utf8").startsWith("pwned"));

@@ -164,6 +164,10 @@ export class FakeSys implements Sys {
   sealedFile(): number {
     return 128;
   }
+  sealedCopy(_name: string, path: string): number {
+    this.readFile(path);
+    return this.sealedFile();
+  }
   socketPair(): [number, number] {
     return [101, 102];
   }

@@ -85,6 +85,8 @@ export interface Sys {
   write(fd: number, bytes: Uint8Array): void;
   /** A sealed, anonymous file with this content: nobody can change it any more. */
   sealedFile(name: string, content: Uint8Array): number;
+  /** The same with what a file holds; copied by the kernel. */
+  sealedCopy(name: string, path: string): number;
   /** Two connected unix sockets: a stream (default), or one that keeps messages apart. */
   socketPair(kind?: "stream" | "packets"): [number, number];
   /** Connects to a unix socket (default: stream); a path that begins with NUL is an abstract name. */

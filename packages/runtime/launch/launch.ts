@@ -39,7 +39,7 @@ const executables = new WeakMap<Sys, number>();
 function initExecutable(sys: Sys): string {
   let executable = executables.get(sys);
   if (executable === undefined) {
-    executable = sys.sealedFile("berth-init", sys.readFile(`${sys.libraryFolder()}/berth-init`));
+    executable = sys.sealedCopy("berth-init", `${sys.libraryFolder()}/berth-init`);
     executables.set(sys, executable);
   }
   return `/proc/self/fd/${executable}`;

@@ -9,6 +9,7 @@ const NUMBERS = {
   write: [1, 64],
   close: [3, 57],
   ioctl: [16, 29],
+  sendfile: [40, 71],
   socket: [41, 198],
   connect: [42, 203],
   bind: [49, 200],

@@ -13,6 +13,22 @@ const F_ADD_SEALS = 1033;
 const F_DUPFD_CLOEXEC = 1030;
 const ALL_SEALS = 0xf; // seal, shrink, grow, write
 
+/** One call's worth: the kernel copies what there is. */
+const LARGEST_COPY = 1 << 30;
+
+/** An anonymous file that `fill` writes and nobody may change from then on. */
+function sealed(name: string, fill: (fd: number) => void): number {
+  const fd = syscall("memfd_create", name, name, 3); // MFD_CLOEXEC | MFD_ALLOW_SEALING
+  try {
+    fill(fd);
+    syscall("fcntl", name, fd, F_ADD_SEALS, ALL_SEALS);
+    // Above every descriptor that a spawned program is given, so that it may be executed by its number.
+    return syscall("fcntl", name, fd, F_DUPFD_CLOEXEC, 128);
+  } finally {
+    close(fd);
+  }
+}
+
 const POLLIN = 1;
 /** A day: ppoll is asked again by whoever still waits. */
 const FOREVER_MS = 86_400_000;
@@ -77,15 +93,16 @@ export const realSys: Sys = {
     return memory.subarray(0, syscall("read", `descriptor ${fd}`, fd, memory, size));
   },
   write: (fd, bytes) => files.writeAll(fd, bytes, `descriptor ${fd}`),
-  sealedFile: (name, content) => {
-    const fd = syscall("memfd_create", name, name, 3); // MFD_CLOEXEC | MFD_ALLOW_SEALING
-    realSys.write(fd, content);
-    syscall("fcntl", name, fd, F_ADD_SEALS, ALL_SEALS);
-    // Above every descriptor that a spawned program is given, so that it may be executed by its number.
-    const high = syscall("fcntl", name, fd, F_DUPFD_CLOEXEC, 128);
-    close(fd);
-    return high;
-  },
+  sealedFile: (name, content) => sealed(name, (fd) => realSys.write(fd, content)),
+  sealedCopy: (name, path) =>
+    sealed(name, (fd) => {
+      const from = files.open(path, abi.O_RDONLY);
+      try {
+        while (syscall("sendfile", path, fd, from, null, LARGEST_COPY) > 0);
+      } finally {
+        close(from);
+      }
+    }),
   socketPair: (kind = "stream") => socketPair(kind),
   connectUnix: (path, kind = "stream") => connectUnix(path, kind),
   bindDatagram,
