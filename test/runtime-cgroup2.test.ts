@@ -1,8 +1,13 @@
 /** A host whose only cgroups are of version 2: a mount namespace in which the unified hierarchy is all there is. */
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
-import { existsSync } from "node:fs";
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { after, before, test } from "node:test";
+import { realSys } from "@berth/sys";
+import { launch } from "../packages/runtime/launch/launch.ts";
+import { PlanBuilder } from "../packages/runtime/plan/builder.ts";
 import { BERTH_RUNC, type Bundle, makeBundle, traces } from "./runtime-fixture.ts";
 
 const UNIFIED_ONLY = `
@@ -72,4 +77,67 @@ test("an added process is in the same cgroup; pause, kill and delete reach both"
   assert.equal(runc(b, "resume", b.id).status, 0);
   assert.equal(runc(b, "delete", "-f", b.id).status, 0);
   assert.equal(existsSync(`/sys/fs/cgroup/unified/${b.id}`), false);
+});
+
+const DENY = { allow: false, access: "rwm" };
+const node = (minor: number) => ({ allow: true, type: "c" as const, major: 240, minor, access: "r" });
+
+test("update replaces the device rules of a running container, and keeps them when they are sent again", (t) => {
+  const b = makeBundle(t);
+  b.configure((s) => {
+    s.process!.args = ["sleep", "100"];
+    s.linux!.devices = [0, 1].map((minor) => ({
+      path: `/dev/node${minor}`,
+      type: "c",
+      major: 240,
+      minor,
+      fileMode: 0o666,
+    }));
+    s.linux!.resources = { devices: [DENY, node(0)] };
+  });
+  const started = spawnSync("unshare", inside(b, ["run", "-d", b.id]), { cwd: b.folder, stdio: "ignore" });
+  assert.equal(started.status, 0);
+  const look = () =>
+    runc(b, "exec", b.id, "sh", "-c", "for i in 0 1; do (: </dev/node$i) 2>&1; done; : </dev/null").stdout;
+  const [refused, granted] = ["Operation not permitted", "No such device"];
+  assert.match(look(), new RegExp(`node0: ${granted}[^]*node1: ${refused}`));
+  const update = (resources: object) => {
+    writeFileSync(join(b.folder, "resources.json"), JSON.stringify(resources));
+    const updated = runc(b, "update", "-r", "resources.json", b.id);
+    assert.equal(updated.status, 0, updated.stderr);
+  };
+  update({ devices: [DENY, node(1)] });
+  // Were the old program still there, both would be refused.
+  assert.match(look(), new RegExp(`node0: ${refused}[^]*node1: ${granted}`));
+  update({ devices: [DENY, node(1)] });
+  update({ devices: [DENY, node(0)] });
+  assert.match(look(), new RegExp(`node0: ${granted}[^]*node1: ${refused}`));
+  assert.equal(runc(b, "delete", "-f", b.id).status, 0);
+});
+
+test("of two cgroup files the one that is there is written", async (t) => {
+  const folder = mkdtempSync(join(tmpdir(), "berth-bundle-"));
+  t.after(() => rmSync(folder, { recursive: true, force: true }));
+  const [first, second] = [join(folder, "io.bfq.weight"), join(folder, "io.weight")];
+  const run = async () => {
+    const b = new PlanBuilder();
+    b.child = false;
+    const bytes = (text: string) => new TextEncoder().encode(text);
+    b.add("setup", "write a weight", "write_first", [first, bytes("100"), second, bytes("910")]);
+    const launched = await launch(realSys, {
+      plan: b.build(),
+      name: "test",
+      stdio: [0, 1, 2],
+      inherited: [],
+    });
+    await launched.exit();
+  };
+  await assert.rejects(run, /write_first: ENOENT/);
+  writeFileSync(second, "");
+  await run();
+  assert.equal(readFileSync(second, "utf8"), "910");
+  writeFileSync(first, "");
+  writeFileSync(second, "");
+  await run();
+  assert.deepEqual([readFileSync(first, "utf8"), readFileSync(second, "utf8")], ["100", ""]);
 });

@@ -1,8 +1,10 @@
 /** What a container sees and may do: every field of the default bundle, and images that try to get out. */
 import assert from "node:assert/strict";
+import { spawnSync } from "node:child_process";
 import {
   existsSync,
   mkdirSync,
+  readdirSync,
   readFileSync,
   readlinkSync,
   rmSync,
@@ -12,7 +14,7 @@ import {
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { dockerSeccomp, machineOfNodeArch, type Spec } from "@berth/oci";
-import { type Bundle, makeBundle, output, runBundle, traces } from "./runtime-fixture.ts";
+import { BERTH_RUNC, type Bundle, makeBundle, output, runBundle, traces } from "./runtime-fixture.ts";
 
 let beforehand: string[] = [];
 before(() => {
@@ -403,4 +405,27 @@ test("rootfs propagation and readonly paths that are not there", (t) => {
   }
   b.configure((s) => (s.linux!.rootfsPropagation = "sideways"));
   assert.match(b.runc("run", b.id).stderr, /rootfsPropagation/);
+});
+
+test("a created container holds its streams, the exec FIFO and its report, and nothing of the host's", (t) => {
+  const b = makeBundle(t);
+  const kept = join(b.folder, "kept");
+  writeFileSync(kept, "");
+  b.configure((s) => {
+    s.process!.args = ["true"];
+    s.linux!.namespaces!.push({ type: "cgroup" });
+    s.hooks = { createRuntime: [{ path: "/bin/true" }], startContainer: [{ path: "/bin/true" }] };
+  });
+  // 3 is handed on; 4 is left open by a careless caller.
+  const create = 'exec 3<"$1" 4<"$1"; shift; exec "$@"';
+  const args = [BERTH_RUNC, "--root", b.root, "create", "--preserve-fds", "1", b.id];
+  const made = spawnSync("sh", ["-c", create, "sh", kept, ...args], { cwd: b.folder, stdio: "ignore" });
+  assert.equal(made.status, 0);
+  const { pid } = JSON.parse(b.runc("state", b.id).stdout);
+  const open = readdirSync(`/proc/${pid}/fd`).map(
+    (fd) => [fd, readlinkSync(`/proc/${pid}/fd/${fd}`)] as const,
+  );
+  const beyond = open.filter(([fd]) => Number(fd) > 2).map(([, to]) => to.replace(b.root, ""));
+  assert.deepEqual(beyond.sort(), [`/${b.id}/exec.fifo`, `/${b.id}/exec.report`, kept].sort());
+  assert.equal(b.detached("start", b.id), 0);
 });

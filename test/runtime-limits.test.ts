@@ -322,7 +322,7 @@ test("--debug tells the steps in logrus' form, to the log if there is one", (t) 
     .trim()
     .split("\n")
     .map((l) => JSON.parse(l));
-  assert.ok(lines.some((l) => l.level === "debug" && l.msg === "nsexec container setup"));
+  assert.ok(lines.some((l) => l.level === "debug" && l.msg === "starting berth-init" && l.operations > 20));
   b.configure((s) => s.process!.capabilities!.bounding!.push("CAP_NONSENSE"));
   assert.match(b.runc("run", b.id).stderr, /level=warning msg=".*ignoring CAP_NONSENSE/);
   assert.match(b.runc("--log-level", "loud", "list").stderr, /--log-level: found .*loud/);

@@ -124,7 +124,7 @@ test("spec, features, version and help", (t) => {
     b.runc("--rootless", "true", "list").stderr,
     /--rootless: found .*true.*, expected false or auto/,
   );
-  assert.match(b.runc("--cgroup-manager=disabled", "list").stderr, /manager .*disabled.* is not supported/);
+  assert.match(b.runc("--cgroup-manager=none", "list").stderr, /manager .*none.* is not supported/);
   assert.match(b.runc("migrate", b.id).stderr, /No help topic for 'migrate'/);
 });
 

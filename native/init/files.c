@@ -91,6 +91,12 @@ int op_write(struct state *st, const struct arg *args, int argc) {
   return write_once(open(STR(0), O_WRONLY | O_CLOEXEC | O_NOFOLLOW), &args[1]);
 }
 
+// write_first(path, bytes, path, bytes): into the first of two files, the names of which differ from kernel to kernel.
+int op_write_first(struct state *st, const struct arg *args, int argc) {
+  int result = op_write(st, args, argc);
+  return result == -ENOENT ? op_write(st, args + 2, argc) : result;
+}
+
 // write_in(dir slot, path, bytes): below a slot (a procfs that is known to be one), without leaving it or its file system.
 int op_write_in(struct state *st, const struct arg *args, int argc) {
   (void)argc;

@@ -58,8 +58,8 @@ static void be_child(struct state *st, const struct plan *plan, int ends[2]) {
       read(st->sync, &self, sizeof self) != sizeof self)
     _exit(1);
   st->child = self;
-  run_section(st, plan, CHILD);
-  _exit(127);  // exec did not happen: run_section has reported it
+  // exec did not happen: run_section has reported it, or the plan's work is done without.
+  _exit(run_section(st, plan, CHILD) ? 0 : 127);
 }
 
 // clone3(2), into a cgroup of version 2 where the plan names one: to be born there takes no lock, to move does.

@@ -102,6 +102,21 @@ int op_move_mount(struct state *st, const struct arg *args, int argc) {
   return move_to(from, to);
 }
 
+// unmount(procfs slot, slot): the mount that the slot is the root of. umount2 knows names only: the one that the host's
+// procfs has for the descriptor is no container's to change.
+int op_unmount(struct state *st, const struct arg *args, int argc) {
+  (void)argc;
+  int proc = slot_get(st, NUM(0)), fd = slot_get(st, NUM(1));
+  if (proc < 0 || fd < 0) return -EBADF;
+  char name[16];
+  snprintf(name, sizeof name, "%d", fd);
+  int own = openat(proc, "thread-self/fd", O_DIRECTORY | O_RDONLY | O_CLOEXEC);
+  if (own < 0) return -errno;
+  int result = fchdir(own) < 0 || umount2(name, MNT_DETACH) < 0 ? -errno : 0;
+  close(own);
+  return chdir("/") < 0 && result == 0 ? -errno : result;
+}
+
 // mount(source, target, type, flags, data): by name, for host paths that only root can change.
 int op_mount(struct state *st, const struct arg *args, int argc) {
   (void)st, (void)argc;

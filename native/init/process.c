@@ -112,11 +112,43 @@ int op_ambient(struct state *st, const struct arg *args, int argc) {
   return result;
 }
 
-// bpf_device(cgroup slot, program): loads and attaches a device program to a version 2 cgroup.
+enum { DEVICE_PROGRAMS = 64 };  // the most that the kernel lets a cgroup have
+
+// The device programs that a cgroup itself has, by id; their number or a negated errno.
+static int device_programs(int cgroup, uint32_t ids[DEVICE_PROGRAMS]) {
+  union bpf_attr query;
+  memset(&query, 0, sizeof query);
+  query.query.target_fd = (uint32_t)cgroup;
+  query.query.attach_type = BPF_CGROUP_DEVICE;
+  query.query.prog_ids = (uint64_t)(uintptr_t)ids;
+  query.query.prog_cnt = DEVICE_PROGRAMS;
+  return syscall(SYS_bpf, BPF_PROG_QUERY, &query, sizeof query) < 0 ? -errno : (int)query.query.prog_cnt;
+}
+
+static int detach_program(int cgroup, uint32_t id) {
+  union bpf_attr attr;
+  memset(&attr, 0, sizeof attr);
+  attr.prog_id = id;
+  int program = (int)syscall(SYS_bpf, BPF_PROG_GET_FD_BY_ID, &attr, sizeof attr);
+  if (program < 0) return errno == ENOENT ? 0 : -errno;
+  memset(&attr, 0, sizeof attr);
+  attr.target_fd = (uint32_t)cgroup;
+  attr.attach_bpf_fd = (uint32_t)program;
+  attr.attach_type = BPF_CGROUP_DEVICE;
+  int result = CHECK(syscall(SYS_bpf, BPF_PROG_DETACH, &attr, sizeof attr));
+  close(program);
+  return result == -ENOENT ? 0 : result;
+}
+
+// bpf_device(cgroup slot, program, replace): loads and attaches a device program to a version 2 cgroup. With `replace`
+// those that were there go once it is: in between both have to allow what is asked, so no moment is without rules.
 int op_bpf_device(struct state *st, const struct arg *args, int argc) {
   (void)argc;
   int cgroup = slot_get(st, NUM(0));
   if (cgroup < 0) return cgroup;
+  uint32_t old[DEVICE_PROGRAMS];
+  int count = NUM(2) ? device_programs(cgroup, old) : 0;
+  if (count < 0) return count;
   union bpf_attr load;
   memset(&load, 0, sizeof load);
   load.prog_type = BPF_PROG_TYPE_CGROUP_DEVICE;
@@ -133,6 +165,7 @@ int op_bpf_device(struct state *st, const struct arg *args, int argc) {
   attach.attach_flags = BPF_F_ALLOW_MULTI;
   int result = CHECK(syscall(SYS_bpf, BPF_PROG_ATTACH, &attach, sizeof attach));
   close(program);
+  for (int i = 0; result == 0 && i < count; i++) result = detach_program(cgroup, old[i]);
   return result;
 }
 
@@ -213,7 +246,11 @@ int op_home(struct state *st, const struct arg *args, int argc) {
 // report_to(slot): from here on failures go to a file, which `start` reads.
 int op_report_to(struct state *st, const struct arg *args, int argc) {
   (void)argc;
-  return (st->report = slot_get(st, NUM(0))) < 0 ? -EBADF : 0;
+  int fd = slot_get(st, NUM(0));
+  if (fd < 0) return -EBADF;
+  close(st->report);
+  st->report = fd;
+  return 0;
 }
 
 // mark(number): a stage begins; berth trace shows how long each took.
@@ -241,6 +278,18 @@ SIMPLE(op_answer, write(st->sync, "a", 1))
 // exec puts the handler away.
 static void end_waiting(int number) { _exit(128 + number); }
 
+// Closes what is not the process's own by then: all that exec would close, but for what comes until exec.
+static void close_unneeded(struct state *st, int needed) {
+  for (int i = 0; i < MAX_SLOTS; i++) {
+    int fd = st->slots[i];
+    if (fd < 0 || fd == needed || fd == st->report || !(fcntl(fd, F_GETFD) & FD_CLOEXEC)) continue;
+    close(fd);
+    st->slots[i] = -1;
+  }
+  if (st->sync >= 0) close(st->sync);
+  st->sync = -1;
+}
+
 // wait_fifo(slot): waits for the byte that `start` writes. The slot is open for reading and, by the kernel's
 // rule for FIFOs, sees end of file before anybody has opened the other end: poll first.
 int op_wait_fifo(struct state *st, const struct arg *args, int argc) {
@@ -249,6 +298,7 @@ int op_wait_fifo(struct state *st, const struct arg *args, int argc) {
   int fd = slot_get(st, NUM(0));
   if (fd < 0) return fd;
   const int ends[] = {SIGHUP, SIGINT, SIGTERM};
+  close_unneeded(st, fd);
   for (size_t i = 0; i < sizeof ends / sizeof *ends; i++) signal(ends[i], end_waiting);
   for (;;) {
     struct pollfd wait = {fd, POLLIN, 0};

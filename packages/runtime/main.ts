@@ -5,7 +5,7 @@ import type { Command } from "./commands/command.ts";
 import { checkArgs, describeFlags, type Flags, type FlagTable, parseFlags } from "./commands/flags.ts";
 import { logLine } from "./commands/log-lines.ts";
 import { openRuntime } from "./container/context.ts";
-import { defaultRoot } from "./container/owner.ts";
+import { defaultRoot, ownerOf } from "./container/owner.ts";
 
 const VERSION = "0.1.0";
 const SPEC_VERSION = "1.3.0";
@@ -39,9 +39,9 @@ const globalFlags = {
   "log-format": { type: "string", help: "text (default) or json" },
   "log-level": { type: "string", help: "debug, info (default), warning or error" },
   root: { type: "string", help: "folder of the containers' records (default: /run/berth-runc)" },
-  rootless: { type: "string", help: "false or auto (default); true is not supported" },
+  rootless: { type: "string", help: "true, false or auto (default): do without the rights of root" },
   "systemd-cgroup": { type: "bool", help: "use the systemd cgroup driver" },
-  "cgroup-manager": { type: "string", help: "cgroupfs (default) or systemd" },
+  "cgroup-manager": { type: "string", help: "cgroupfs (default), systemd or disabled" },
   version: { type: "bool", short: "v", help: "print the version" },
   help: { type: "bool", short: "h", help: "print this" },
 } as const satisfies FlagTable;
@@ -137,10 +137,10 @@ function cgroupManager(flags: GlobalFlags): string {
 /** Refuses what other runtimes' global flags ask for and this one cannot do. */
 function refuseUnsupported(flags: GlobalFlags): void {
   const manager = cgroupManager(flags);
-  if (manager !== "cgroupfs" && manager !== "systemd")
+  if (!["cgroupfs", "systemd", "disabled"].includes(manager))
     throw new BerthError("unimplemented", `the cgroup manager ${JSON.stringify(manager)} is not supported`, {
       stage: "flags",
-      hint: "expected cgroupfs or systemd",
+      hint: "expected cgroupfs, systemd or disabled",
     });
   // A user's scope takes processes from the user's manager alone, and a container's process enters its cgroup by itself.
   if (manager === "systemd" && commandSys.uid() !== 0)
@@ -148,12 +148,15 @@ function refuseUnsupported(flags: GlobalFlags): void {
       stage: "flags",
       hint: "leave --systemd-cgroup out to use cgroupfs, or run as root",
     });
-  if (flags.rootless !== undefined && !["false", "auto"].includes(flags.rootless))
-    throw new BerthError(
-      "unimplemented",
-      `--rootless: found ${JSON.stringify(flags.rootless)}, expected false or auto: containers without root are not supported`,
-      { stage: "flags" },
-    );
+  const { rootless } = flags;
+  if (rootless === undefined || rootless === "false" || rootless === "auto") return;
+  // Who has root's rights uses them: a container of theirs cannot be made to do without.
+  if (rootless === "true" && ownerOf(commandSys).confined) return;
+  throw new BerthError(
+    "unimplemented",
+    `--rootless: found ${JSON.stringify(rootless)}, expected ${rootless === "true" ? "false or auto, as the caller is root" : "true, false or auto"}`,
+    { stage: "flags", hint: "run it as the ordinary user whose container it is" },
+  );
 }
 
 /** Stages of a failure that come before there is anything of the container's process. */
@@ -216,6 +219,7 @@ async function dispatch(
   checkArgs(verb, parsed.rest, ...command.args);
   const runtime = openRuntime(commandSys, flags.root ?? defaultRoot(commandSys), {
     systemd: cgroupManager(flags) === "systemd",
+    cgroupless: cgroupManager(flags) === "disabled",
   });
   called.verb = verb;
   try {

@@ -45,6 +45,20 @@ test("a cgroup's path stays below the root", () => {
   assert.equal(cgroupFolders(cgroupPaths(layout, undefined, "c")).length, 5);
 });
 
+test("limits of RDMA are the same on both versions", () => {
+  const rdma = { mlx5_0: { hcaHandles: 2, hcaObjects: 2000 }, ocrdma1: { hcaObjects: 3 }, none: {} };
+  const values = ["mlx5_0 hca_handle=2 hca_object=2000", "ocrdma1 hca_object=3"];
+  for (const writes of [v1Writes({ rdma }), v2Writes({ rdma })])
+    assert.deepEqual(
+      writes.map((w) => [w.controller, w.file, w.value]),
+      values.map((value) => ["rdma", "rdma.max", value]),
+    );
+  assert.throws(
+    () => v2Writes({ rdma: { "a b": { hcaHandles: 1 } } }),
+    /linux.resources.rdma: found the device "a b"/,
+  );
+});
+
 test("limits as version 1 writes", () => {
   const writes = v1Writes({
     memory: { limit: 100, swap: 200, swappiness: 0 },
@@ -82,6 +96,23 @@ test("limits as version 2 writes", () => {
       "cpu.weight 100",
       "cpu.max 5 100000",
       "memory.high 80",
+    ],
+  );
+  assert.deepEqual(
+    v2Writes({ blockIO: { weight: 1000, weightDevice: [{ major: 8, minor: 0, weight: 10 }] } }),
+    [
+      {
+        controller: "io",
+        file: "io.bfq.weight",
+        value: "1000",
+        otherwise: { file: "io.weight", value: "10000" },
+      },
+      {
+        controller: "io",
+        file: "io.bfq.weight",
+        value: "8:0 10",
+        otherwise: { file: "io.weight", value: "8:0 1" },
+      },
     ],
   );
   assert.throws(() => v2Writes({ memory: { swap: 5 } }), /without a limit/);

@@ -53,6 +53,15 @@ test("version 2: what shares a file with the change stays", () => {
   assert.throws(() => changeLimits(sys, true, v2, { memory: { swap: 5 } }), /without memory limit/);
 });
 
+test("version 2: a weight of block IO goes where the kernel has a file for it", () => {
+  const sys = new FakeSys().put("/cg/x/io.weight", "default 100\n");
+  changeLimits(sys, true, v2, { blockIO: { weight: 1000 } });
+  assert.equal(sys.readText("/cg/x/io.weight"), "10000");
+  sys.put("/cg/x/io.bfq.weight", "default 100\n");
+  changeLimits(sys, true, v2, { blockIO: { weight: 500 } });
+  assert.deepEqual([sys.readText("/cg/x/io.bfq.weight"), sys.readText("/cg/x/io.weight")], ["500", "10000"]);
+});
+
 test("cgroups below the container's, by controller or for all", () => {
   const sys = new FakeSys();
   for (const folder of [...Object.values(v1.v1), "/cg/memory/x/sub"]) sys.put(folder, "", "folder");

@@ -92,13 +92,17 @@ export function changeLimits(sys: Sys, v2: boolean, paths: CgroupPaths, resource
       if (folder === undefined) {
         throw new BerthError(
           "failed_precondition",
-          `${write.file} needs the cgroup controller "${write.controller}", which this host does not have`,
+          `${write.file} needs the cgroup controller "${write.controller}", which this host or container does not have`,
           { stage: "update" },
         );
       }
-      const path = `${folder}/${write.file}`;
+      const { file, value } =
+        write.otherwise !== undefined && sys.stat(`${folder}/${write.file}`) === undefined
+          ? write.otherwise
+          : write;
+      const path = `${folder}/${file}`;
       try {
-        sys.writeExisting(path, write.value);
+        sys.writeExisting(path, value);
       } catch (caught) {
         const error = BerthError.from(caught);
         // Hosts without swap accounting lack the file; no limit is what they have.

@@ -7,6 +7,8 @@ export interface CgroupWrite {
   readonly controller: string;
   readonly file: string;
   readonly value: string;
+  /** What to write where the kernel has no such file. */
+  readonly otherwise?: { readonly file: string; readonly value: string };
 }
 
 const set = (value: Int64 | undefined): value is Int64 => value !== undefined && BigInt(value) !== 0n;
@@ -74,6 +76,23 @@ function pidsLimit(limit: Int64): string {
   return BigInt(limit) === 0n ? "1" : String(limit);
 }
 
+/** Lines of rdma.max, the same on both versions: "mlx5_0 hca_handle=2 hca_object=100". */
+function rdma(resources: Resources, put: (file: string, value: string) => void): void {
+  for (const [device, { hcaHandles, hcaObjects }] of Object.entries(resources.rdma ?? {})) {
+    if (/[\s=]/.test(device) || device === "")
+      throw new BerthError(
+        "invalid_argument",
+        `linux.resources.rdma: found the device ${JSON.stringify(device)}, expected a name such as "mlx5_0"`,
+        { stage: "cgroup" },
+      );
+    const limits = [
+      ...(hcaHandles === undefined ? [] : [`hca_handle=${hcaHandles}`]),
+      ...(hcaObjects === undefined ? [] : [`hca_object=${hcaObjects}`]),
+    ];
+    if (limits.length > 0) put("rdma.max", [device, ...limits].join(" "));
+  }
+}
+
 /** Writes for the version 1 controllers. */
 export function v1Writes(resources: Resources): CgroupWrite[] {
   const out: CgroupWrite[] = [];
@@ -88,6 +107,7 @@ export function v1Writes(resources: Resources): CgroupWrite[] {
   if (resources.network?.classID !== undefined) {
     out.push({ controller: "net_cls", file: "net_cls.classid", value: String(resources.network.classID) });
   }
+  rdma(resources, (file, value) => out.push({ controller: "rdma", file, value }));
   for (const p of resources.network?.priorities ?? []) {
     out.push({ controller: "net_prio", file: "net_prio.ifpriomap", value: `${p.name} ${p.priority}` });
   }
@@ -103,6 +123,11 @@ export function weightOfShares(shares: Int64): number {
   // A quadratic in the logarithm that meets the three fixed points 2 -> 1, 1024 -> 100, 262144 -> 10000.
   const l = Math.log2(s);
   return Math.ceil(10 ** ((l * l + 125 * l) / 612 - 7 / 34));
+}
+
+/** io.weight of version 2 (1 to 10000) for a weight of 10 to 1000: linear, as runc and crun have it. */
+export function ioWeight(weight: Int64): number {
+  return 1 + Math.floor(((Number(weight) - 10) * 9999) / 990);
 }
 
 const maxOr = (value: Int64) => (BigInt(value) < 0n ? "max" : String(value));
@@ -150,13 +175,21 @@ export function v2Writes(resources: Resources): CgroupWrite[] {
   if (resources.pids?.limit !== undefined) put("pids.max", pidsLimit(resources.pids.limit));
   const io = resources.blockIO;
   if (io) {
-    if (set(io.weight)) put("io.bfq.weight", String(io.weight));
-    for (const d of io.weightDevice ?? [])
-      if (set(d.weight)) put("io.bfq.weight", `${d.major}:${d.minor} ${d.weight}`);
+    // The BFQ scheduler takes the weight as it is; the kernel's own cost model goes from 1 to 10000.
+    const weigh = (weight: Int64, device: string) =>
+      out.push({
+        controller: "io",
+        file: "io.bfq.weight",
+        value: `${device}${weight}`,
+        otherwise: { file: "io.weight", value: `${device}${ioWeight(weight)}` },
+      });
+    if (set(io.weight)) weigh(io.weight, "");
+    for (const d of io.weightDevice ?? []) if (set(d.weight)) weigh(d.weight, `${d.major}:${d.minor} `);
     for (const [field, , key] of throttles)
       for (const d of io[field] ?? []) put("io.max", `${d.major}:${d.minor} ${key}=${d.rate}`);
   }
   for (const h of resources.hugepageLimits ?? []) put(`hugetlb.${h.pageSize}.max`, String(h.limit));
+  rdma(resources, put);
   for (const [file, value] of Object.entries(resources.unified ?? {})) {
     if (file.includes("/")) {
       throw new BerthError(

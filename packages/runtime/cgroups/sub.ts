@@ -40,6 +40,10 @@ export function subCgroups(sys: Sys, paths: CgroupPaths, subs: ReadonlyMap<strin
     if (controller !== "" && !(controller in paths.v1)) throw invalid(`unknown controller ${controller}`);
   }
   const all = subs.get("");
+  if (cgroupFolders(paths).length === 0)
+    throw invalid(
+      "--cgroup: found a container without a cgroup, expected one that has cgroups below its own",
+    );
   const v1 = Object.fromEntries(
     Object.entries(paths.v1).map(([controller, folder]) => {
       const sub = subs.get(controller) ?? all;

@@ -1,7 +1,7 @@
-import { BerthError, log } from "@berth/base";
+import { log } from "@berth/base";
 import { parseJson, type Resources, validateResources } from "@berth/oci";
-import type { Sys } from "@berth/sys";
-import { updateResources } from "../container/update.ts";
+import { updateRdt, updateResources } from "../container/update.ts";
+import { checkRdt } from "../rdt/change.ts";
 import { defineCommand } from "./command.ts";
 import type { Flags } from "./flags.ts";
 import { absolute, readAll } from "./launching.ts";
@@ -73,21 +73,6 @@ export function resourcesOf(given: Flags<typeof flags>): Resources {
   return validateResources(resources, { what: "flags" });
 }
 
-function refuseRdt(sys: Sys, given: Flags<typeof flags>): void {
-  for (const [flag, what, folder] of [
-    ["l3-cache-schema", "Intel RDT/CAT: l3 cache schema is not enabled", "L3"],
-    ["mem-bw-schema", "Intel RDT/MBA: memory bandwidth schema is not enabled", "MB"],
-  ] as const) {
-    if (!given[flag]) continue;
-    const there = sys.stat(`/sys/fs/resctrl/info/${folder}`) !== undefined;
-    throw new BerthError(
-      there ? "unimplemented" : "failed_precondition",
-      there ? `--${flag}: changing Intel RDT of a running container is not supported` : what,
-      { stage: "flags" },
-    );
-  }
-}
-
 export const command = defineCommand({
   usage: "update [options] ID",
   help: "change a container's limits",
@@ -104,8 +89,13 @@ export const command = defineCommand({
     }
     if (given["kernel-memory"] || given["kernel-memory-tcp"])
       log.warn("Kernel memory settings are ignored and will be removed");
-    refuseRdt(sys, given);
+    const l3CacheSchema = given["l3-cache-schema"];
+    const memBwSchema = given["mem-bw-schema"];
+    const rdt = { ...(l3CacheSchema ? { l3CacheSchema } : {}), ...(memBwSchema ? { memBwSchema } : {}) };
+    const wantsRdt = Object.keys(rdt).length > 0;
+    if (wantsRdt) checkRdt(sys, rdt);
     await updateResources(runtime, id!, resourcesOf(given));
+    if (wantsRdt) await updateRdt(runtime, id!, rdt);
     return 0;
   },
 });

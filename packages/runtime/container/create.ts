@@ -107,9 +107,11 @@ export function newRecord(
   const { id, bundle, spec, rootfs } = of;
   const layout = runtime.layout();
   const unit = runtime.systemd ? unitName(spec.linux?.cgroupsPath, id, owner.uid !== 0) : undefined;
-  const cgroup = unit
-    ? pathsBelow(layout, likelyPath(unit))
-    : cgroupPaths(layout, spec.linux?.cgroupsPath, id);
+  const cgroup = runtime.cgroupless
+    ? { path: "", v1: {} }
+    : unit
+      ? pathsBelow(layout, likelyPath(unit))
+      : cgroupPaths(layout, spec.linux?.cgroupsPath, id);
   return {
     version: 1,
     ociVersion: spec.ociVersion,
@@ -185,6 +187,8 @@ export async function planContainer(
   await addRdt(sys, spec, record);
   if (cgroup !== undefined) record.cgroup = cgroup;
   const paths = record.cgroup;
+  if (runtime.cgroupless && spec.linux?.resources?.devices?.some((rule) => !rule.allow))
+    log.warn("linux.resources.devices: without a cgroup nothing enforces these rules");
   const files = containerFiles(runtime.root, options.id);
   const input: CompileInput = {
     id: options.id,

@@ -134,11 +134,11 @@ export async function exec(runtime: Runtime, options: ExecOptions): Promise<Laun
   };
   const initial = options.process.execCPUAffinity?.initial;
   if (initial)
-    log.debug(
-      `nsexec: affinity: ${maskText(parseMask(initial, "process.execCPUAffinity.initial", "CPU affinity"))}`,
-    );
+    log.debug("CPU affinity of the process until it is in its cgroup", {
+      mask: maskText(parseMask(initial, "process.execCPUAffinity.initial", "CPU affinity")),
+    });
   const plan = compileExec(input);
   return stage("launch", { id: options.id }, () =>
-    launch(sys, { plan, name: options.id, stdio: options.stdio, inherited: options.inherited, joins: true }),
+    launch(sys, { plan, name: options.id, stdio: options.stdio, inherited: options.inherited }),
   );
 }

@@ -2,15 +2,35 @@
 import { BerthError } from "@berth/base";
 import type { Sys } from "@berth/sys";
 import { removeCgroup, signalAll } from "../cgroups/processes.ts";
+import { hasCgroup, membersOf } from "../state/members.ts";
 import { type ContainerRecord, isAlive } from "../state/record.ts";
 
 const SIGKILL = 9;
+const SIGSTOP = 19;
 const DEATH_LIMIT_MS = 10_000;
+
+const GATHER_LIMIT = 100;
+
+/** Sends a signal to every process of a container; where no cgroup freezes them, SIGKILL stops them before. */
+export async function signalMembers(sys: Sys, record: ContainerRecord, signal: number): Promise<void> {
+  if (hasCgroup(record)) return signalAll(sys, record.cgroup, signal);
+  const found = new Set<number>();
+  for (let turn = 0; turn < GATHER_LIMIT; turn++) {
+    const fresh = membersOf(sys, record).filter((pid) => !found.has(pid));
+    if (fresh.length === 0) break;
+    for (const pid of fresh) {
+      found.add(pid);
+      if (signal === SIGKILL) sys.kill(pid, SIGSTOP);
+    }
+    if (signal !== SIGKILL) break;
+  }
+  for (const pid of found) sys.kill(pid, signal);
+}
 
 /** Kills a container's processes and waits for the first one's end. */
 export async function killNow(sys: Sys, record: ContainerRecord): Promise<void> {
-  sys.kill(record.pid, SIGKILL);
-  await signalAll(sys, record.cgroup, SIGKILL);
+  if (hasCgroup(record)) sys.kill(record.pid, SIGKILL);
+  await signalMembers(sys, record, SIGKILL);
   for (let waited = 0, step = 0.5; isAlive(sys, record); waited += step, step = Math.min(step * 2, 100)) {
     if (waited > DEATH_LIMIT_MS) {
       throw new BerthError(

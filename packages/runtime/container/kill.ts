@@ -1,8 +1,8 @@
 /** kill: a signal to a container's first process, or to all. */
 import { BerthError } from "@berth/base";
-import { signalAll } from "../cgroups/processes.ts";
 import { type ContainerRecord, isAlive, readCreatedSpec, readRecord } from "../state/record.ts";
 import type { Runtime } from "./context.ts";
+import { signalMembers } from "./groups.ts";
 
 const SIGKILL = 9;
 
@@ -27,8 +27,7 @@ function sharesPids(runtime: Runtime, record: ContainerRecord): boolean {
 export async function kill(runtime: Runtime, id: string, signal: number, all: boolean): Promise<void> {
   const { sys, root } = runtime;
   const record = readRecord(sys, root, id);
-  if (all || (signal === SIGKILL && sharesPids(runtime, record)))
-    return signalAll(sys, record.cgroup, signal);
+  if (all || (signal === SIGKILL && sharesPids(runtime, record))) return signalMembers(sys, record, signal);
   if (!isAlive(sys, record)) throw notRunning(id);
   const pidfd = sys.pidfdOpen(record.pid);
   if (pidfd === undefined) throw notRunning(id);

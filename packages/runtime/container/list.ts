@@ -1,8 +1,6 @@
 /** list, state and ps: what containers there are and what is in them. */
 import type { ContainerStatus, State } from "@berth/oci";
-import { cgroupFolders } from "../cgroups/paths.ts";
-import { cgroupPids } from "../cgroups/processes.ts";
-import { descendants } from "../state/descendants.ts";
+import { membersOf } from "../state/members.ts";
 import { type ContainerRecord, containerFiles, readRecord } from "../state/record.ts";
 import { ociState, statusOf } from "../state/status.ts";
 import type { Runtime } from "./context.ts";
@@ -34,7 +32,5 @@ export function list(runtime: Runtime): ContainerInfo[] {
 export function pids(runtime: Runtime, id: string): number[] {
   const { sys, root } = runtime;
   const record = readRecord(sys, root, id);
-  return cgroupFolders(record.cgroup).length > 0
-    ? cgroupPids(sys, record.cgroup)
-    : descendants(sys, record.pid);
+  return membersOf(sys, record);
 }

@@ -1,8 +1,22 @@
 /** update: changes a container's limits while it lives. */
 import { BerthError } from "@berth/base";
-import { parseJson, type Resources, stringifyJson, validateResources } from "@berth/oci";
+import {
+  type DeviceRule,
+  type IntelRdt,
+  parseJson,
+  type Resources,
+  stringifyJson,
+  validateResources,
+} from "@berth/oci";
 import { changeLimits } from "../cgroups/change.ts";
-import { readCreatedSpec, readRecord } from "../state/record.ts";
+import { membersOf } from "../state/members.ts";
+import {
+  type ContainerRecord,
+  containerFiles,
+  readCreatedSpec,
+  readRecord,
+  writeRecord,
+} from "../state/record.ts";
 import { statusOf } from "../state/status.ts";
 import type { Runtime } from "./context.ts";
 
@@ -23,13 +37,6 @@ export async function updateResources(runtime: Runtime, id: string, resources: R
   const same =
     devices === undefined ||
     stringifyJson(devices) === stringifyJson(readCreatedSpec(sys, root, id).linux?.resources?.devices ?? []);
-  if (v2 && !same) {
-    throw new BerthError(
-      "unimplemented",
-      "resources.devices: device rules of a running container cannot be changed on cgroup version 2",
-      { stage: "update", hint: "create the container anew with the rules it needs" },
-    );
-  }
   if (!v2 && Object.keys(resources.unified ?? {}).length > 0) {
     throw new BerthError(
       "failed_precondition",
@@ -37,8 +44,49 @@ export async function updateResources(runtime: Runtime, id: string, resources: R
       { stage: "update" },
     );
   }
-  changeLimits(sys, v2, record.cgroup, same ? rest : resources);
+  changeLimits(sys, v2, record.cgroup, same || v2 ? rest : resources);
+  if (!same) await changeDevices(runtime, record, devices, v2);
   if (record.unit === undefined) return;
   const { updateUnit } = await import("../systemd/cgroup.ts");
-  await updateUnit(runtime, record.unit, resources);
+  await updateUnit(runtime, record.unit, same ? rest : resources);
+}
+
+/** On version 1 the rules are written by now. What holds from here on is kept, to be told from what is asked next. */
+async function changeDevices(
+  runtime: Runtime,
+  record: ContainerRecord,
+  devices: readonly DeviceRule[],
+  v2: boolean,
+): Promise<void> {
+  const { sys, root } = runtime;
+  if (v2) {
+    const { replaceDeviceRules } = await import("./device-rules.ts");
+    await replaceDeviceRules(runtime, record, devices);
+  }
+  const spec = readCreatedSpec(sys, root, record.id);
+  const linux = { ...spec.linux, resources: { ...spec.linux?.resources, devices: [...devices] } };
+  sys.replaceFile(containerFiles(root, record.id).spec, stringifyJson({ ...spec, linux }));
+}
+
+/** Changes a container's Intel RDT class; one that was created without gets one of its own. */
+export async function updateRdt(
+  runtime: Runtime,
+  id: string,
+  wanted: Pick<IntelRdt, "l3CacheSchema" | "memBwSchema">,
+): Promise<void> {
+  const { sys, root } = runtime;
+  const record = readRecord(sys, root, id);
+  const { changeSchemata, checkRdt, newClass } = await import("../rdt/change.ts");
+  checkRdt(sys, wanted);
+  const lines = [wanted.l3CacheSchema, wanted.memBwSchema].filter((line) => !!line) as string[];
+  if (statusOf(sys, root, record) === "stopped")
+    throw new BerthError("failed_precondition", "container not running", { stage: "update" });
+  if (record.rdt !== undefined) return changeSchemata(sys, record.rdt, lines);
+  newClass(
+    sys,
+    id,
+    lines,
+    () => membersOf(sys, record),
+    (rdt) => writeRecord(sys, root, { ...record, rdt }),
+  );
 }

@@ -16,8 +16,6 @@ export interface LaunchOptions {
   stdio: readonly [number, number, number];
   /** Descriptors that become slots 0, 1, and so on. */
   inherited: readonly number[];
-  /** The process joins a container that is there. */
-  joins?: boolean;
 }
 
 /** What runs after a launch. */
@@ -75,7 +73,8 @@ export async function launch(sys: Sys, options: LaunchOptions): Promise<Launched
   const planFd = sys.sealedFile("plan", encodePlan(plan));
   const [ours, theirs] = sys.socketPair();
   const spawnedAt = performance.now();
-  log.debug("nsexec container setup");
+  const operations = Object.values(plan.sections).reduce((sum, section) => sum + section.length, 0);
+  log.debug("starting berth-init", { name: options.name, operations, joins: plan.sections.join.length > 0 });
   let initPid: number;
   try {
     initPid = sys.spawn({
@@ -117,14 +116,17 @@ export async function launch(sys: Sys, options: LaunchOptions): Promise<Launched
     for (const record of records) {
       if (record.kind === "pid") {
         pid = record.a;
-        log.debug("child process in init()", { pid });
+        log.debug("berth-init has made the process", { pid, initPid });
       }
       if (record.kind === "failed") return fail(failureOf(record, inPlan(plan)));
       if (record.kind === "warning") warn(failureOf(record, inPlan(plan)));
     }
     if (records.some((r) => r.kind === "ready")) break;
   }
-  log.debug(options.joins ? "setns_init: about to exec" : "init: closing the pipe to signal completion");
+  log.debug(hasGate(plan) ? "the process is set up and waits for start" : "the process is set up", {
+    pid,
+    ms: Math.round(performance.now() - spawnedAt),
+  });
   recordMarks(sys, seen, spawnedAt);
   const pending = seen.slice(seen.findIndex((r) => r.kind === "ready") + 1);
   if (plan.parent === "wait" || !plan.child || !hasGate(plan)) {

@@ -18,6 +18,8 @@ export interface CgroupPlan {
   facts: CgroupFacts;
 }
 
+const LIMIT_HINT = "boot with the controller enabled, have a cgroup delegated, or leave the limit out";
+
 function write(b: PlanBuilder, path: string, value: string, optional = false): void {
   b.add("setup", `write ${JSON.stringify(value)} to ${path}`, "write", [path, utf8.encode(value)], {
     optional,
@@ -31,13 +33,31 @@ function limitsV1(b: PlanBuilder, paths: CgroupPaths, writes: readonly CgroupWri
       throw new BerthError(
         "failed_precondition",
         `linux.resources: ${file} needs the cgroup controller "${controller}", which this host does not have or this user may not use`,
-        {
-          stage: "cgroup",
-          hint: `boot with the controller enabled, have a cgroup delegated, or leave the limit out`,
-        },
+        { stage: "cgroup", hint: LIMIT_HINT },
       );
     }
     write(b, `${folder}/${file}`, value);
+  }
+}
+
+function limitsV2(b: PlanBuilder, folder: string | undefined, writes: readonly CgroupWrite[]): void {
+  for (const { file, value, otherwise } of writes) {
+    if (folder === undefined)
+      throw new BerthError(
+        "failed_precondition",
+        `linux.resources: ${file} needs a cgroup, which this container has none of`,
+        { stage: "cgroup", hint: LIMIT_HINT },
+      );
+    if (otherwise === undefined) {
+      write(b, `${folder}/${file}`, value);
+      continue;
+    }
+    b.add(
+      "setup",
+      `write ${JSON.stringify(value)} to ${folder}/${file}, or ${JSON.stringify(otherwise.value)} to ${otherwise.file}`,
+      "write_first",
+      [`${folder}/${file}`, utf8.encode(value), `${folder}/${otherwise.file}`, utf8.encode(otherwise.value)],
+    );
   }
 }
 
@@ -62,11 +82,11 @@ export function planCgroup(b: PlanBuilder, at: CgroupPlan, resources: Resources)
   }
   const rules = deviceRules(resources);
   if (layout.mode === "v2") {
-    for (const { file, value } of v2Writes(resources)) write(b, `${paths.unified}/${file}`, value);
-    if (rules.length > 0) {
+    limitsV2(b, paths.unified, v2Writes(resources));
+    if (rules.length > 0 && paths.unified !== undefined) {
       const slot = b.slot();
-      b.add("setup", `open cgroup ${paths.unified}`, "open", [slot, paths.unified!, linux.O_DIRECTORY, 0]);
-      b.add("setup", `allow devices by ${rules.length} rules`, "bpf_device", [slot, deviceProgram(rules)]);
+      b.add("setup", `open cgroup ${paths.unified}`, "open", [slot, paths.unified, linux.O_DIRECTORY, 0]);
+      b.add("setup", `allow devices by ${rules.length} rules`, "bpf_device", [slot, deviceProgram(rules), 0]);
     }
     return;
   }
@@ -93,6 +113,8 @@ export function planCgroup(b: PlanBuilder, at: CgroupPlan, resources: Resources)
 /** Adds the operations that put the new process into an existing cgroup, all its folders. */
 export function planCgroupJoin(b: PlanBuilder, paths: CgroupPaths): void {
   b.stage("cgroup");
+  // What leads to the host's cgroups is given up as soon as it has served.
+  const give = (slot: number) => b.add("enter", `close slot ${slot}`, "close", [slot]);
   if (paths.unified !== undefined) {
     b.cgroupSlot = b.slot();
     b.add("setup", `open cgroup ${paths.unified}`, "open", [
@@ -101,11 +123,13 @@ export function planCgroupJoin(b: PlanBuilder, paths: CgroupPaths): void {
       linux.O_DIRECTORY,
       0,
     ]);
+    give(b.cgroupSlot);
   }
   for (const folder of new Set(Object.values(paths.v1))) {
     // Opened before any namespace is joined, written by the process itself: the host's paths are out of reach then.
     const slot = b.slot();
     b.add("setup", `open ${folder}/tasks`, "open", [slot, `${folder}/tasks`, linux.O_WRONLY, 0]);
     b.add("enter", `enter ${folder}`, "enter_cgroup", [slot]);
+    give(slot);
   }
 }

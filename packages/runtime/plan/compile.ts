@@ -177,6 +177,7 @@ function planFileSystem(b: PlanBuilder, input: CompileInput, shape: Shape, paren
   planWorkingFolder(b, root, input.process.cwd);
   planSysctls(b, spec, mounts);
   planPaths(b, root, spec);
+  for (const slot of [mounts.readonlyDev, mounts.proc]) if (slot !== undefined) b.release(slot);
   if (own.has("mount")) planCovers(b, input.bareMounts ?? []);
   planPivot(b, root, {
     readonly: spec.root?.readonly ?? false,

@@ -79,6 +79,7 @@ function planLabels(b: PlanBuilder, process: Process): void {
       utf8.encode(selinuxLabel),
     ]);
   }
+  b.add("child", "close the host's /proc", "close", [proc]);
 }
 
 /** Adds the operations from personality to umask. */

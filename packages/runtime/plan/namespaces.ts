@@ -42,6 +42,10 @@ export function planJoin(b: PlanBuilder, joined: readonly Namespace[], owner: Ow
       slots.get(ns.type)!,
       CLONE_FLAGS[ns.type],
     ]);
+  // That of the user namespace may still be needed, to map owners by.
+  for (const ns of ordered)
+    if (ns.type !== "user")
+      b.add("join", `close the ${ns.type} namespace ${ns.path}`, "close", [slots.get(ns.type)!]);
   return slots;
 }
 
@@ -123,7 +127,8 @@ export function planTimeNamespace(
       "timens_offsets",
       utf8.encode(lines.join("")),
     ]);
-  const slot = b.slot();
+  const slot = b.childSlot();
   b.add("child", "open the time namespace", "open", [slot, "/proc/self/ns/time_for_children", 0, 0]);
   b.add("child", "enter the time namespace", "setns", [slot, CLONE_FLAGS.time]);
+  b.release(slot);
 }

@@ -147,7 +147,11 @@ test("namespaces by path are opened by the parent and joined by a go-between, th
   );
   assert.deepEqual(
     plan.sections.join.map((op) => op.words),
-    ["join the network namespace /run/netns/x", "join the user namespace /proc/1/ns/user"],
+    [
+      "join the network namespace /run/netns/x",
+      "join the user namespace /proc/1/ns/user",
+      "close the network namespace /run/netns/x",
+    ],
   );
 });
 
@@ -186,7 +190,10 @@ test("device rules: files on version 1, a program on version 2", () => {
   const cgroup = { layout: V2, paths: cgroupPaths(V2, undefined, "c"), facts: { cpusets: [], delegate: [] } };
   const v2 = compileContainer(input(rules, { cgroup }));
   assert.ok(names(v2, "setup").includes("bpf_device"));
-  assert.equal(v2.sections.enter.length, 0, "a version 2 cgroup is entered by being born there");
+  assert.ok(
+    !names(v2, "enter").includes("enter_cgroup"),
+    "a version 2 cgroup is entered by being born there",
+  );
   assert.ok(v2.cgroupSlot >= 0);
 });
 
@@ -213,6 +220,21 @@ test("an overlay root is mounted detached; many lower folders go one by one, or 
   assert.ok(!names(old, "setup").includes("fsopen"));
 });
 
+test("a container without a cgroup asks for none, and is refused limits by name", () => {
+  for (const layout of [HYBRID, V2]) {
+    const cgroup = { layout, paths: { path: "", v1: {} }, facts: { cpusets: [], delegate: [] } };
+    const devices = [{ allow: false, access: "rwm" }];
+    const plan = compileContainer(input((s) => (s.linux!.resources = { devices }), { cgroup }));
+    const { setup, enter, attach } = plan.sections;
+    const touched = [...setup, ...enter, ...attach].filter((op) => /cgroup|devices/.test(op.words));
+    assert.deepEqual([touched, plan.cgroupSlot], [[], -1]);
+    assert.throws(
+      () => compileContainer(input((s) => (s.linux!.resources = { memory: { limit: 1e6 } }), { cgroup })),
+      /linux.resources: memory\S+ needs/,
+    );
+  }
+});
+
 test("an added process joins what differs from the host, and nothing else", () => {
   const base = input();
   const plan = compileExec({
@@ -225,7 +247,20 @@ test("an added process joins what differs from the host, and nothing else", () =
   });
   assert.deepEqual(
     plan.sections.join.map((op) => op.words),
-    ["join its pid namespace", "join its mount namespace"],
+    [
+      "join its pid namespace",
+      "join its mount namespace",
+      "close its pid namespace",
+      "close its mount namespace",
+    ],
+  );
+  // Nothing of the host's that was opened for the joining is open in the new process.
+  const slots = (section: SectionName, ...wanted: string[]) =>
+    plan.sections[section].filter((op) => wanted.includes(op.name)).map((op) => op.args[0]);
+  const closed = [...slots("setup", "close"), ...slots("join", "close"), ...slots("enter", "close")];
+  assert.deepEqual(
+    slots("setup", "open", "open_at").filter((slot) => !closed.includes(slot)),
+    [],
   );
   assert.deepEqual(find(plan, /still the container's/)!.args, [0, 5]);
   assert.equal(plan.cloneFlags, 0);

@@ -17,9 +17,7 @@ export function planPaths(b: PlanBuilder, root: number, spec: Spec): void {
   }
   if (masked.length === 0) return;
   // What covers a masked file is the host's /dev/null, never a node that the image brought.
-  const nothing = b.slot();
-  const folder = b.slot();
-  const fs = b.slot();
+  const [nothing, folder, fs] = [b.childSlot(), b.childSlot(), b.childSlot()];
   b.add("child", "take the host's /dev/null for masks", "open_tree", [nothing, AT_FDCWD, "/dev/null", 0]);
   b.add("child", "check that it is the null device", "check_device", [nothing, (1n << 32n) | 3n]);
   b.add("child", "open an empty file system for masks", "fsopen", [fs, "tmpfs"]);
@@ -27,6 +25,7 @@ export function planPaths(b: PlanBuilder, root: number, spec: Spec): void {
   b.add("child", "mount it read-only", "fsmount", [folder, fs, MOUNT_ATTR_RDONLY]);
   for (const path of masked)
     b.add("child", `mask ${path}`, "mask", [root, path, nothing, folder], { ifPresent: true });
+  for (const slot of [nothing, folder, fs]) b.release(slot);
 }
 
 /** Adds linux.sysctl, written through the container's own procfs. */

@@ -146,10 +146,11 @@ function needsOldMount(mount: RootMount, kernelRelease: string): boolean {
  * wants no shared parent and nothing of the root may reach the host.
  */
 function planHostPropagation(b: PlanBuilder, wanted: number, parent: string | undefined): void {
-  const host = b.slot();
+  const host = b.childSlot();
   if (parent !== undefined) {
     b.add("child", `open ${parent}`, "open", [host, parent, linux.O_PATH, 0]);
     b.add("child", `make the mount on ${parent} private`, "mount_setattr", [host, 0, 0, 0, MS_PRIVATE, -1]);
+    b.release(host);
     return;
   }
   const outer = wanted === MS_PRIVATE ? MS_PRIVATE : MS_SLAVE;
@@ -160,6 +161,7 @@ function planHostPropagation(b: PlanBuilder, wanted: number, parent: string | un
     "mount_setattr",
     [host, AT_RECURSIVE, 0, 0, outer, -1],
   );
+  b.release(host);
 }
 
 /**
@@ -239,9 +241,10 @@ export function planRoot(b: PlanBuilder, root: RootPlan): number {
     ]);
   // Where the root is mounted matters little: pivot_root takes it from there. "/" is in everyone's reach.
   const at = root.fromHost ? "/" : root.path;
-  const place = b.slot();
+  const place = b.childSlot();
   b.add("child", `open ${at}`, "open", [place, at, linux.O_PATH, 0]);
   b.add("child", `mount it on ${at}`, "move_mount", [slot, place]);
+  b.release(place);
   return slot;
 }
 
@@ -267,4 +270,5 @@ export function planPivot(
   }
   if (options.readonly)
     b.add("child", "make / read-only", "mount_setattr", [root, 0, MOUNT_ATTR_RDONLY, 0, 0, -1]);
+  b.add("child", `close slot ${root}`, "close", [root]);
 }

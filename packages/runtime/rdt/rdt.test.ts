@@ -3,6 +3,7 @@ import { test } from "node:test";
 import { FakeSys } from "@berth/sys";
 import { PlanBuilder } from "../plan/builder.ts";
 import { planRdt, planRdtJoin } from "../plan/rdt.ts";
+import { changeSchemata, checkRdt, newClass } from "./change.ts";
 import { rdtGroups, removeRdt } from "./groups.ts";
 
 function host(): FakeSys {
@@ -43,4 +44,34 @@ test("a class of the container's own is made, filled and removed; a shared one s
   );
   const sys = host();
   removeRdt(sys, ["/sys/fs/resctrl/none"]);
+});
+
+test("update: schemata of the class that a container has", () => {
+  const sys = host();
+  assert.throws(() => checkRdt(sys, { memBwSchema: "MB:0=20" }), /Intel RDT\/MBA: .* is not enabled/);
+  sys.put("/sys/fs/resctrl/info/MB", "", "folder");
+  checkRdt(sys, { memBwSchema: "MB:0=20" });
+  assert.throws(() => checkRdt(sys, { l3CacheSchema: "L3:0=f" }), /Intel RDT\/CAT/);
+  changeSchemata(sys, { folder: "/sys/fs/resctrl/gold", made: [], schemata: [] }, ["MB:0=20"]);
+  assert.equal(sys.readText("/sys/fs/resctrl/gold/schemata"), "MB:0=20\n");
+});
+
+test("update: a container without a class gets one, and all its threads move there", () => {
+  const sys = host();
+  for (const task of ["5/task/5", "5/task/6", "9/task/9"]) sys.put(`/proc/${task}`, "", "folder");
+  const moved: string[] = [];
+  sys.onWrite = (path, content) => {
+    if (path.endsWith("/tasks")) moved.push(content);
+    // A thread that began while others were moved.
+    if (content === "6") sys.put("/proc/9/task/10", "", "folder");
+  };
+  const told: string[] = [];
+  const pids = () => {
+    sys.put("/sys/fs/resctrl/c/tasks", "");
+    return [5, 9];
+  };
+  sys.put("/sys/fs/resctrl/c/schemata", "");
+  newClass(sys, "c", ["L3:0=f"], pids, (groups) => told.push(groups.folder));
+  assert.deepEqual([told, moved], [["/sys/fs/resctrl/c"], ["5", "6", "9", "10"]]);
+  assert.equal(sys.readText("/sys/fs/resctrl/c/schemata"), "L3:0=f\n");
 });

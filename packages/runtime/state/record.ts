@@ -3,7 +3,7 @@
  *
  * - `state.json`: the {@link ContainerRecord}, replaced as a whole; written before anything is done that would have to
  *   be undone
- * - `spec.json`: the config.json that the container was created from
+ * - `spec.json`: the config.json that the container was created from, with the device rules of its last update
  * - `exec.fifo`: there as long as the container waits for `start`
  * - `notify`: folder of the socket that stands for the service manager's, where there is one
  * - `exec.report`: what went wrong between `start` and the program

@@ -8,7 +8,7 @@ import { type CgroupPaths, pathsBelow } from "../cgroups/paths.ts";
 import type { Runtime } from "../container/context.ts";
 import { startSandbox } from "../container/sandbox.ts";
 import type { ContainerRecord } from "../state/record.ts";
-import { parseDeviceGroups } from "./devices.ts";
+import { deviceProperties, parseDeviceGroups } from "./devices.ts";
 import { isDBusError, Manager } from "./manager.ts";
 import { unitProperties } from "./properties.ts";
 import { resourceProperties } from "./resources.ts";
@@ -69,7 +69,11 @@ export async function updateUnit(runtime: Runtime, unit: UnitName, resources: Re
   const manager = await Manager.connect(runtime.sys);
   try {
     const context = { unified: runtime.layout().mode === "v2", version: await manager.version() };
+    const groups = parseDeviceGroups(runtime.sys.readTextIfAny("/proc/devices") ?? "");
+    const devices = deviceProperties(resources.devices, groups);
     const properties = resourceProperties(resources, context);
+    // A list is added to what is there; an empty one takes that away first.
+    if (devices.length > 0) properties.push(["DeviceAllow", { signature: "a(ss)", value: [] }], ...devices);
     if (properties.length > 0) await manager.setProperties(unit.unit, properties);
   } finally {
     manager.close();
