@@ -198,7 +198,7 @@ static int make_file(int root, const char *path, int depth) {
 }
 
 // target(slot, root slot, path, like, resolve): where a mount goes, made if it is missing: a folder (like = -1), a
-// file (-2), or what the slot `like` is. `resolve` adds to RESOLVE_IN_ROOT (no links at all, for /proc and /sys).
+// file (-2), or what the slot `like` is; -3: whatever is there. `resolve` adds to RESOLVE_IN_ROOT (no links at all, for /proc and /sys).
 int op_target(struct state *st, const struct arg *args, int argc) {
   (void)argc;
   int root = slot_get(st, NUM(1));
@@ -212,9 +212,9 @@ int op_target(struct state *st, const struct arg *args, int argc) {
     file = !S_ISDIR(info.st_mode);
   }
   int fd = open_resolved(root, STR(2), O_PATH, 0, RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS | (uint64_t)NUM(4));
-  if (fd == -ENOENT) fd = file ? make_file(root, STR(2), 0) : make_folder(root, STR(2), 0);
+  if (fd == -ENOENT && NUM(3) != -3) fd = file ? make_file(root, STR(2), 0) : make_folder(root, STR(2), 0);
   if (fd < 0) errno = -fd;
-  if (fd >= 0 && fstat(fd, &info) == 0 && !S_ISDIR(info.st_mode) != file) {
+  if (fd >= 0 && NUM(3) != -3 && fstat(fd, &info) == 0 && !S_ISDIR(info.st_mode) != file) {
     close(fd);
     return file ? -EISDIR : -ENOTDIR;
   }

@@ -31,6 +31,7 @@ export { MACHINE_ARCHITECTURES, type MachineName } from "./seccomp/docker-rules.
 export {
   parseSpec,
   type ValidateOptions,
+  validateMounts,
   validateProcess,
   validateResources,
   validateSpec,

@@ -1,11 +1,12 @@
 /** Reads and validates runtime-spec documents. */
 import { BerthError } from "@berth/base";
 import { parseJson } from "../json.ts";
+import type { Mount } from "../runtime/mount.ts";
 import type { Process } from "../runtime/process.ts";
 import type { Resources } from "../runtime/resources.ts";
 import type { Spec } from "../runtime/spec.ts";
-import { checkProcessRules, checkResourceRules, checkSpecRules, type Warn } from "./rules.ts";
-import { processCheck, resourcesCheck, specCheck } from "./schema.ts";
+import { checkMount, checkProcessRules, checkResourceRules, checkSpecRules, type Warn } from "./rules.ts";
+import { mountsCheck, processCheck, resourcesCheck, specCheck } from "./schema.ts";
 
 /** What a validator may be told. */
 export interface ValidateOptions {
@@ -48,6 +49,17 @@ export function validateResources(value: unknown, options: ValidateOptions = {})
     resourcesCheck(value, "");
     checkResourceRules(value as Resources, "resources", true);
     return value as Resources;
+  });
+}
+
+/** Checks a parsed list of mounts (of `mounts add`); see {@link validateSpec}. */
+export function validateMounts(value: unknown, options: ValidateOptions = {}): Mount[] {
+  return named(options.what ?? "mounts", () => {
+    mountsCheck(value, "mounts");
+    (value as Mount[]).forEach((mount, i) => {
+      checkMount(mount, `mounts[${i}]`, options.onWarning ?? (() => {}));
+    });
+    return value as Mount[];
   });
 }
 

@@ -62,7 +62,8 @@ export function checkProcessRules(process: Process, path: string, warn: Warn): v
   }
 }
 
-function checkMount(mount: Mount, path: string, warn: Warn): void {
+/** Rules of one mount. */
+export function checkMount(mount: Mount, path: string, warn: Warn): void {
   // 1.0 allowed relative destinations; runc still takes them as below "/", so they are only worth a warning.
   if (!mount.destination.startsWith("/")) {
     warn(`${path}.destination: "${mount.destination}" is relative; taken as "/${mount.destination}"`);

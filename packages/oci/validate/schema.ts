@@ -225,6 +225,21 @@ const linux = object({
   timeOffsets: map(object({ secs: i64, nanosecs: integer(0, 999_999_999) })),
 });
 
+/** The list of mounts. */
+export const mountsCheck: Check = list(
+  object(
+    {
+      destination: name,
+      type: string,
+      source: string,
+      options: strings,
+      uidMappings: idMappings,
+      gidMappings: idMappings,
+    },
+    ["destination"],
+  ),
+);
+
 /** The whole document. */
 export const specCheck: Check = object(
   {
@@ -233,19 +248,7 @@ export const specCheck: Check = object(
     root: object({ path: name, readonly: bool }, ["path"]),
     hostname: string,
     domainname: string,
-    mounts: list(
-      object(
-        {
-          destination: name,
-          type: string,
-          source: string,
-          options: strings,
-          uidMappings: idMappings,
-          gidMappings: idMappings,
-        },
-        ["destination"],
-      ),
-    ),
+    mounts: mountsCheck,
     hooks: object(Object.fromEntries(HOOK_NAMES.map((key) => [key, list(hook)]))),
     annotations: map(string),
     linux,

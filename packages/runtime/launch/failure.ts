@@ -43,6 +43,14 @@ function lookupFailure(op: Operation, errno: string): BerthError {
 
 function linkFailure(op: Operation): BerthError {
   const path = String(op.args[2]);
+  if (op.args[3] === -3)
+    return new BerthError("invalid_argument", `${op.stage}: ${path}: found a symbolic link on the way`, {
+      stage: op.stage,
+      syscall: "openat2",
+      errno: "ELOOP",
+      path,
+      hint: "the container may have put it there: name the path where the mount is",
+    });
   return new BerthError(
     "invalid_argument",
     `${op.stage}: ${path} must be mounted on ordinary directory: found a symbolic link in the image`,
@@ -116,6 +124,12 @@ const HINTS: readonly (readonly [op: string, errno: string, hint: string])[] = [
     "ENODEV",
     "the kernel does not know this file system: load its module, or change the mount's type",
   ],
+  [
+    "unmount",
+    "EINVAL",
+    "nothing is mounted there that can be unmounted: see the container's /proc/1/mountinfo",
+  ],
+  ["target", "ENOENT", "name a destination that the container has"],
   ["open_tree", "ENOENT", "create the source of this mount on the host, or correct its path"],
   [
     "rlimit",

@@ -145,6 +145,7 @@ function planFileSystem(b: PlanBuilder, input: CompileInput, shape: Shape, paren
     layout: input.cgroup.layout,
     cgroup: input.cgroup.paths,
     fromHost,
+    restrictionsStay: fromHost,
     cgroupNamespace: created.has("cgroup"),
     mappings: { users: linux.uidMappings, groups: linux.gidMappings, joined: shape.joinedUser },
     label: input.selinux ? linux.mountLabel : undefined,

@@ -22,14 +22,16 @@ import {
 export interface MountContext {
   /** Slot of the root file system. */
   root: number;
-  /** Absolute path of the root file system on the host. */
-  rootfs: string;
+  /** Absolute path of the root file system on the host, where it means what lies in the container; else undefined. */
+  rootfs: string | undefined;
   /** Bundle folder, which relative sources start from. */
   bundle: string;
   layout: CgroupLayout;
   cgroup: CgroupPaths;
   /** Host paths are taken in the parent (see RootPlan). */
   fromHost: boolean;
+  /** The kernel lets nobody in the container take restrictions off a host's mount. */
+  restrictionsStay: boolean;
   /** The container has a cgroup namespace of its own. */
   cgroupNamespace: boolean;
   /** Whom id-mapped mounts without mappings of their own are mapped for. */
@@ -92,7 +94,9 @@ function attributes(b: PlanBuilder, slot: number, o: MountOptions, deep: boolean
 
 /** The part of a host path that lies in the root file system, from "/" on; undefined when it does not. */
 function insideRoot(ctx: MountContext, path: string): string | undefined {
-  return path.startsWith(`${ctx.rootfs}/`) ? path.slice(ctx.rootfs.length) : undefined;
+  return ctx.rootfs !== undefined && path.startsWith(`${ctx.rootfs}/`)
+    ? path.slice(ctx.rootfs.length)
+    : undefined;
 }
 
 function bindMount(b: PlanBuilder, mount: Mount, o: MountOptions, ctx: MountContext): void {
@@ -120,7 +124,7 @@ function bindMount(b: PlanBuilder, mount: Mount, o: MountOptions, ctx: MountCont
       OPEN_TREE_CLONE | deep,
     ]);
   if (mapped) mapOwners(b, early ? "setup" : "child", slot, mount, o.idmap === "ridmap", ctx.mappings);
-  const [set, clear] = bindAttributes(o, ctx.fromHost);
+  const [set, clear] = bindAttributes(o, ctx.restrictionsStay);
   attributes(b, slot, { ...o, set, clear }, false, false);
   move(b, slot, target(b, ctx.root, mount.destination, slot), `mount ${path} on ${mount.destination}`);
   // A slot of the parent's keeps its number: it is not the child's to give away.
