@@ -2,7 +2,15 @@
 import assert from "node:assert/strict";
 import { execFileSync, spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
-import { chownSync, mkdirSync, readlinkSync, statSync, symlinkSync, writeFileSync } from "node:fs";
+import {
+  chownSync,
+  mkdirSync,
+  readFileSync,
+  readlinkSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { after, before, test } from "node:test";
@@ -101,6 +109,28 @@ test("an id-mapped mount without mappings takes those of the user namespace", (t
     s.mounts!.push({ destination: "/data", type: "bind", source: data, options: ["bind", "idmap"] });
   });
   assert.equal(seen, "0:0\n");
+});
+
+test("an id-mapped mount below a user namespace can show what an earlier mount has put into the root", (t) => {
+  const b = makeBundle(t);
+  const data = join(b.folder, "data");
+  mkdirSync(data);
+  writeFileSync(join(data, "file"), "x");
+  const [within, seenAt] = [join(b.rootfs, "within"), join(b.rootfs, "seen")];
+  for (const folder of [within, seenAt]) mkdirSync(folder);
+  const calls = join(b.folder, "calls");
+  const seen = script(b, "stat -c %u:%g /within/file /seen/file", (s) => {
+    ownUsers(s);
+    s.mounts!.push(
+      { destination: "/within", type: "bind", source: data, options: ["bind"] },
+      { destination: "/seen", type: "bind", source: within, options: ["bind", "idmap"] },
+    );
+    // The parent's part of it comes before that of the hooks.
+    s.hooks = { createRuntime: [{ path: "/bin/sh", args: ["sh", "-c", `echo called >${calls}`] }] };
+  });
+  assert.equal(seen, "65534:65534\n0:0\n");
+  assert.equal(readFileSync(calls, "utf8"), "called\n");
+  assert.equal(statSync(join(data, "file")).uid, 0);
 });
 
 test("an id-mapped mount that nobody is mapped for is refused by its destination", (t) => {

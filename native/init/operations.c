@@ -81,6 +81,8 @@ static const struct {
     {"send_pidfd", "is", op_send_pidfd},
     {"call_parent", "", op_call_parent},
     {"await_child", "", op_await_child},
+    {"lend", "i", op_lend},
+    {"borrow", "i", op_borrow},
     {"answer", "", op_answer},
     {"hook", "sbbiis*", op_hook},
     // The end of a plan.

@@ -46,7 +46,7 @@ handler op_setns, op_unshare, op_setsid, op_hostname, op_domainname, op_rlimit, 
     op_groups, op_setgid, op_setuid, op_bounding, op_keepcaps, op_capset, op_ambient, op_no_new_privs,
     op_personality, op_sched_setattr, op_ioprio, op_mempolicy, op_affinity, op_keyring, op_dup, op_close_range, op_home,
     op_lookup, op_exec, op_mark, op_ready, op_report_to, op_wait_fifo, op_bpf_device, op_pause, op_call_parent,
-    op_await_child, op_answer;
+    op_await_child, op_lend, op_borrow, op_answer;
 // console.c
 handler op_console, op_send_console;
 // listener.c

@@ -272,6 +272,23 @@ int op_await_child(struct state *st, const struct arg *args, int argc) {
   return read(st->sync, &byte, 1) == 1 ? 0 : -ECANCELED;
 }
 
+// lend(slot): the new process's descriptor goes to the parent, which has the rights to change what is behind it;
+// borrow(slot) takes it there, and answer() ends the matter.
+int op_lend(struct state *st, const struct arg *args, int argc) {
+  UNUSED;
+  char byte;
+  int fd = slot_get(st, NUM(0)), result = fd < 0 ? fd : send_descriptor(st->sync, fd, "l");
+  return result < 0 ? result : read(st->sync, &byte, 1) == 1 ? 0 : -ECANCELED;
+}
+
+int op_borrow(struct state *st, const struct arg *args, int argc) {
+  (void)argc;
+  char byte;
+  int fd, n = receive_descriptor(st->sync, &fd, &byte, 1);
+  if (n <= 0 || fd < 0) return n < 0 ? n : -ECANCELED;
+  return slot_set(st, NUM(0), fd);
+}
+
 SIMPLE(op_answer, write(st->sync, "a", 1))
 
 // The first process of a pid namespace ends by no signal that it does not handle; one that waits is to end as any other.

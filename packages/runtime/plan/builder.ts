@@ -20,6 +20,8 @@ export class PlanBuilder {
     SectionName,
     Operation[]
   >;
+  /** What the parent does for the new process's mounts: before all else that it does beside it. */
+  readonly #mounting: Operation[] = [];
   #slots: number;
   readonly #free: number[] = [];
   #stage = "setup";
@@ -57,15 +59,16 @@ export class PlanBuilder {
     return this;
   }
 
-  /** Adds an operation to a section. */
+  /** Adds an operation to a section; "mounting" is the part of "after" that serves the making of mounts. */
   add(
-    section: SectionName,
+    section: SectionName | "mounting",
     words: string,
     name: OperationName,
     args: readonly OperationArg[],
     leniency: Leniency = {},
   ): void {
-    this.#sections[section].push({
+    const to = section === "mounting" ? this.#mounting : this.#sections[section];
+    to.push({
       name,
       args,
       words,
@@ -78,7 +81,7 @@ export class PlanBuilder {
   /** The finished plan. */
   build(): Plan {
     return {
-      sections: this.#sections,
+      sections: { ...this.#sections, after: [...this.#mounting, ...this.#sections.after] },
       cloneFlags: this.cloneFlags,
       cgroupSlot: this.cgroupSlot,
       child: this.child,

@@ -31,10 +31,13 @@ function namespaceFor(b: PlanBuilder, users: readonly IdMapping[], groups: reado
   return slot;
 }
 
-/** Maps the owners of the mount in `slot`: by its own mappings, or else by the container's. */
+/**
+ * Maps the owners of the mount in `slot`: by its own mappings, or else by the container's. Who is where: the parent before
+ * the new process, or that process; or the parent for it, where it is in a user namespace and may not.
+ */
 export function mapOwners(
   b: PlanBuilder,
-  section: "setup" | "child",
+  where: "setup" | "child" | "lent",
   slot: number,
   mount: Mount,
   recursive: boolean,
@@ -51,12 +54,19 @@ export function mapOwners(
       `mount on ${mount.destination}: found no mappings for an id-mapped mount, expected its own uidMappings and gidMappings, or a user namespace`,
       { stage: "mount" },
     );
+  if (where === "lent") b.add("child", `lend the mount of ${mount.source} to the parent`, "lend", [slot]);
+  const at = where === "lent" ? b.slot() : slot;
+  const section = where === "lent" ? "mounting" : where;
+  if (where === "lent") b.add(section, `borrow the mount of ${mount.source}`, "borrow", [at]);
   b.add(section, `map the owners of ${mount.source}`, "mount_setattr", [
-    slot,
+    at,
     recursive ? AT_RECURSIVE : 0,
     MOUNT_ATTR_IDMAP,
     0,
     0,
     namespace,
   ]);
+  if (where !== "lent") return;
+  b.add(section, `close slot ${at}`, "close", [at]);
+  b.add(section, "let the container go on", "answer", []);
 }

@@ -114,7 +114,7 @@ function bindMount(b: PlanBuilder, mount: Mount, o: MountOptions, ctx: MountCont
   const inside = insideRoot(ctx, path);
   // Taken by the parent where the container's root may not reach it. What lies in the root itself is there only once the
   // mounts before this one are made, and within that root's reach.
-  const early = ctx.fromHost && (inside === undefined || mapped);
+  const early = ctx.fromHost && inside === undefined;
   const slot = early ? takeFromHost(b, path, deep) : b.childSlot();
   if (!early)
     b.add("child", `take ${path}`, "open_tree", [
@@ -123,7 +123,8 @@ function bindMount(b: PlanBuilder, mount: Mount, o: MountOptions, ctx: MountCont
       ctx.fromHost ? `.${inside}` : path,
       OPEN_TREE_CLONE | deep,
     ]);
-  if (mapped) mapOwners(b, early ? "setup" : "child", slot, mount, o.idmap === "ridmap", ctx.mappings);
+  const where = early ? "setup" : ctx.fromHost ? "lent" : "child";
+  if (mapped) mapOwners(b, where, slot, mount, o.idmap === "ridmap", ctx.mappings);
   const [set, clear] = bindAttributes(o, ctx.restrictionsStay);
   attributes(b, slot, { ...o, set, clear }, false, false);
   move(b, slot, target(b, ctx.root, mount.destination, slot), `mount ${path} on ${mount.destination}`);

@@ -71,6 +71,8 @@ export const OPERATIONS = [
   ["send_pidfd", "is"],
   ["call_parent", ""],
   ["await_child", ""],
+  ["lend", "i"],
+  ["borrow", "i"],
   ["answer", ""],
   ["hook", "sbbiis*"],
   ["home", "i"],
