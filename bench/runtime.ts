@@ -1,5 +1,5 @@
 /** berth-runc beside runc and crun: run, create+start+delete, exec, state. */
-import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { defaultSpec, dockerSeccomp, machineOfNodeArch, type Spec } from "@berth/oci";
@@ -42,6 +42,28 @@ async function must(argv: string[]): Promise<number> {
   const { ms, code } = await runProgram(argv);
   if (code !== 0) throw new Error(`exit ${code} of ${argv.slice(3, 5).join(" ")}`);
   return ms;
+}
+
+const CREATED = 100;
+
+/** What containers hold that wait for start: the proportional set size of all that runs for them, in kB for each. */
+async function heldByCreated(r: Runtime, bundle: string, root: string): Promise<string> {
+  const ids = Array.from({ length: CREATED }, (_, i) => `bench-held-${i}`);
+  const call = (...args: string[]) => must([r.path, "--root", root, ...args]);
+  const pidFile = join(root, "..", `pid-${r.name}`);
+  let sum = 0;
+  try {
+    const pids: string[] = [];
+    for (const id of ids) {
+      await call("create", "--bundle", bundle, "--pid-file", pidFile, id);
+      pids.push(readFileSync(pidFile, "utf8").trim());
+    }
+    for (const pid of pids)
+      sum += Number(/^Pss: +(\d+)/m.exec(readFileSync(`/proc/${pid}/smaps_rollup`, "utf8"))?.[1] ?? 0);
+  } finally {
+    for (const id of ids) await call("delete", "--force", id).catch(() => 0);
+  }
+  return (sum / CREATED).toFixed(0);
 }
 
 /** Measures and prints the table. */
@@ -101,6 +123,11 @@ export async function benchRuntime(): Promise<void> {
       live((r) => call(r, "state", `bench-${r.name}`)),
     );
     for (const r of running) await call(r, "delete", "--force", `bench-${r.name}`);
+    const held: string[] = [];
+    for (const r of all)
+      held.push(await heldByCreated(r, plain, rootOf(r)).catch((e: Error) => `fails: ${e.message}`));
+    console.log(`\n| kB PSS per created container, at ${CREATED} | ${all.map((r) => r.name).join(" | ")} |`);
+    console.log(`|${"---|".repeat(all.length + 1)}\n| | ${held.join(" | ")} |`);
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }
