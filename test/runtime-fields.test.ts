@@ -180,6 +180,33 @@ test("remount changes what is mounted already", (t) => {
   assert.match(seen, /size=64k/);
 });
 
+test("in a user namespace, a bind mount does not undo what the host's mount forbids", (t) => {
+  const b = makeBundle(t);
+  const strict = join(b.folder, "strict");
+  mkdirSync(strict);
+  const script = 'mount -t tmpfs tmpfs "$1"; mount -o remount,bind,ro,nosuid,noatime "$1"; shift; exec "$@"';
+  const attempt = (user: boolean, ...options: string[]) => {
+    b.configure((s) => {
+      if (user) ownUsers(s);
+      s.process!.args = ["grep", " /tmp ", "/proc/self/mounts"];
+      s.mounts!.push({ destination: "/tmp", type: "bind", source: strict, options: ["bind", ...options] });
+    });
+    const command = ["sh", "-c", script, "sh", strict, BERTH_RUNC, "--root", b.root, "run", b.id];
+    const ran = spawnSync("unshare", ["-m", ...command], {
+      cwd: b.folder,
+      encoding: "utf8",
+      timeout: 20_000,
+    });
+    return ran.stdout + ran.stderr;
+  };
+  const refused = /error mounting .*strict.* to rootfs at .*operation not permitted/;
+  assert.match(attempt(false, "rw"), / tmpfs rw,/);
+  for (const option of ["rw", "suid", "strictatime", "relatime", "nodiratime"])
+    assert.match(attempt(true, option), refused, option);
+  assert.match(attempt(true, "ro", "noexec", "noatime"), / ro,nosuid,noexec,noatime/);
+  assert.match(attempt(true, "nostrictatime"), / ro,nosuid,noatime/);
+});
+
 test("a bind source inside the root sees the mounts that come before it", (t) => {
   for (const change of [() => {}, ownUsers]) {
     const b = makeBundle(t);

@@ -6,6 +6,7 @@
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 #include "files.h"
 #include "operations.h"
@@ -92,6 +93,16 @@ int op_mount_attr(struct state *st, const struct arg *args, int argc) {
   if (NUM(5) >= 0 && (userns = slot_get(st, NUM(5))) < 0) return userns;
   struct mount_attributes attributes = {(uint64_t)NUM(2), (uint64_t)NUM(3), (uint64_t)NUM(4), (uint64_t)userns};
   return set_attributes(fd, "", (unsigned)NUM(1) | AT_EMPTY_PATH, attributes);
+}
+
+// mount_flags(slot, mask, value): are the mount's flags (statfs(2)) of the mask these?
+int op_mount_flags(struct state *st, const struct arg *args, int argc) {
+  (void)argc;
+  struct statfs fs;
+  int fd = slot_get(st, NUM(0));
+  if (fd < 0) return fd;
+  if (fstatfs(fd, &fs) < 0) return -errno;
+  return ((int64_t)fs.f_flags & NUM(1)) == NUM(2) ? 0 : -EPERM;
 }
 
 // move_mount(slot, target slot)

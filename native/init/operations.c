@@ -35,6 +35,7 @@ static const struct {
     {"fsmount", "iii", op_fsmount},
     {"open_tree", "iisi", op_open_tree},
     {"mount_setattr", "iiiiii", op_mount_attr},
+    {"mount_flags", "iii", op_mount_flags},
     {"move_mount", "ii", op_move_mount},
     {"mount", "sssis", op_mount},
     {"pivot_root", "i", op_pivot},

@@ -39,7 +39,7 @@ int slot_set(struct state *st, int64_t slot, int fd);   // stores fd (closing th
 handler op_open, op_close, op_mkdir, op_write, op_write_first, op_write_in, op_enter_cgroup, op_target, op_symlink,
     op_mknod, op_check_start, op_open_at, op_check_device, op_write_child, op_write_pid;
 // mounts.c
-handler op_fsopen, op_fsconfig, op_fsmount, op_open_tree, op_mount_attr, op_move_mount, op_mount, op_pivot,
+handler op_fsopen, op_fsconfig, op_fsmount, op_open_tree, op_mount_attr, op_mount_flags, op_move_mount, op_mount, op_pivot,
     op_chroot, op_mask, op_readonly, op_fspick, op_inherit_mode, op_unmount;
 // process.c
 handler op_setns, op_unshare, op_setsid, op_hostname, op_domainname, op_rlimit, op_umask, op_chdir,

@@ -64,6 +64,19 @@ function linkFailure(op: Operation): BerthError {
   );
 }
 
+function lockedFailure(op: Operation, errno: string): BerthError {
+  return new BerthError(
+    "permission_denied",
+    `error during container init: ${op.words}: operation not permitted: the host's mount is stricter, which a user namespace may not undo`,
+    {
+      stage: op.stage,
+      syscall: "mount_setattr",
+      errno,
+      hint: "leave out the options that clear ro, nosuid, nodev, noexec or change atime, or change the host's mount",
+    },
+  );
+}
+
 function agentFailure(op: Operation, errno: string): BerthError {
   const path = String(op.args[0]);
   return new BerthError(codeOfErrno(errno), `failed to connect with seccomp agent at ${path}: ${errno}`, {
@@ -218,6 +231,7 @@ export function failureOf(record: InitRecord, find: OperationFinder): BerthError
   if (op.name === "exec") return diagnoseExecutable(op, errno, record.detail);
   if (op.name === "hook") return hookFailure(op, errno, text(record.detail));
   if (op.name === "target" && errno === "ELOOP") return linkFailure(op);
+  if (op.name === "mount_flags") return lockedFailure(op, errno);
   if (op.name === "send_listener") return agentFailure(op, errno);
   if (op.name === "ambient")
     return new BerthError("permission_denied", `can't ${op.words}: ${ERRNO_WORDS[errno] ?? errno}`, {

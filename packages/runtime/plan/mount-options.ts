@@ -161,7 +161,9 @@ export function bindAttributes(o: MountOptions, userNamespace: boolean): [set: n
   const restrictions = userNamespace ? 0 : MOUNT_ATTR_RDONLY | NOSUID | NODEV | NOEXEC;
   const times = o.accessTimes && !userNamespace ? ATIME | NODIRATIME : 0;
   const unnamed = (restrictions | NOSYMFOLLOW | times) & ~(o.set & ~ATIME);
-  return [o.set, o.clear | unnamed];
+  // Words such as "nostrictatime" take back what was said before, and leave a locked mode as it is.
+  const clear = userNamespace && !o.accessTimes ? o.clear & ~(ATIME | NODIRATIME) : o.clear;
+  return [o.set, clear | unnamed];
 }
 
 /** Superblock flags that fsconfig(2) knows for every file system. */
@@ -185,4 +187,34 @@ export function mountOptionNames(): string[] {
     ...IGNORED,
     ...SUPERBLOCK,
   ].sort();
+}
+
+/** Attributes that the kernel locks, and the flags of statfs(2) that show them. */
+const SHOWN: readonly (readonly [attribute: number, flag: number])[] = [
+  [MOUNT_ATTR_RDONLY, 0x1],
+  [NOSUID, 0x2],
+  [NODEV, 0x4],
+  [NOEXEC, 0x8],
+];
+const ST_NOATIME = 0x400;
+const ST_NODIRATIME = 0x800;
+const ST_RELATIME = 0x1000;
+
+/**
+ * What a mount must be like for its options to take nothing from it that is locked in a user namespace: flags of statfs(2)
+ * that matter, and their values. Whichever way an atime mode is asked for, it must be the mount's own.
+ */
+export function lockedFlags(o: MountOptions): [mask: number, value: number] {
+  let mask = 0;
+  let value = 0;
+  for (const [attribute, flag] of SHOWN) if (o.clear & attribute && !(o.set & attribute)) mask |= flag;
+  if (o.accessTimes && o.clear & ATIME) {
+    mask |= ST_NOATIME | ST_RELATIME;
+    value |= o.set & NOATIME ? ST_NOATIME : o.set & STRICTATIME ? 0 : ST_RELATIME;
+  }
+  if (o.set & NODIRATIME) {
+    mask |= ST_NODIRATIME;
+    value |= ST_NODIRATIME;
+  }
+  return [mask, value];
 }

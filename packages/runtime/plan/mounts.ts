@@ -6,7 +6,13 @@ import type { CgroupLayout } from "../cgroups/layout.ts";
 import type { CgroupPaths } from "../cgroups/paths.ts";
 import type { PlanBuilder } from "./builder.ts";
 import { type IdMaps, mapOwners } from "./idmap.ts";
-import { bindAttributes, MOUNT_ATTR_RDONLY, type MountOptions, parseMountOptions } from "./mount-options.ts";
+import {
+  bindAttributes,
+  lockedFlags,
+  MOUNT_ATTR_RDONLY,
+  type MountOptions,
+  parseMountOptions,
+} from "./mount-options.ts";
 import {
   AT_FDCWD,
   AT_RECURSIVE,
@@ -99,6 +105,26 @@ function insideRoot(ctx: MountContext, path: string): string | undefined {
     : undefined;
 }
 
+/**
+ * What the host's mount forbids, a container in a user namespace may not allow itself. The kernel locks such flags of mounts
+ * that come into the namespace; this one was taken by root outside, so the check is ours.
+ */
+function checkLocked(
+  b: PlanBuilder,
+  slot: number,
+  o: MountOptions,
+  source: string,
+  destination: string,
+): void {
+  const [mask, value] = lockedFlags(o);
+  if (mask !== 0)
+    b.add("child", `error mounting "${source}" to rootfs at "${destination}"`, "mount_flags", [
+      slot,
+      mask,
+      value,
+    ]);
+}
+
 function bindMount(b: PlanBuilder, mount: Mount, o: MountOptions, ctx: MountContext): void {
   const source = mount.source ?? "";
   if (source === "") {
@@ -125,6 +151,7 @@ function bindMount(b: PlanBuilder, mount: Mount, o: MountOptions, ctx: MountCont
     ]);
   const where = early ? "setup" : ctx.fromHost ? "lent" : "child";
   if (mapped) mapOwners(b, where, slot, mount, o.idmap === "ridmap", ctx.mappings);
+  if (early) checkLocked(b, slot, o, path, mount.destination);
   const [set, clear] = bindAttributes(o, ctx.restrictionsStay);
   attributes(b, slot, { ...o, set, clear }, false, false);
   move(b, slot, target(b, ctx.root, mount.destination, slot), `mount ${path} on ${mount.destination}`);

@@ -26,6 +26,7 @@ export const OPERATIONS = [
   ["fsmount", "iii"],
   ["open_tree", "iisi"],
   ["mount_setattr", "iiiiii"],
+  ["mount_flags", "iii"],
   ["move_mount", "ii"],
   ["mount", "sssis"],
   ["pivot_root", "i"],
