@@ -4,18 +4,20 @@ import { spawnSync } from "node:child_process";
 import {
   chmodSync,
   chownSync,
+  existsSync,
   lchownSync,
   mkdirSync,
   openSync,
   readdirSync,
   readFileSync,
+  rmSync,
   statSync,
   writeFileSync,
 } from "node:fs";
 import { join } from "node:path";
 import { after, before, type TestContext, test } from "node:test";
 import type { Spec } from "@berth/oci";
-import { BERTH_RUNC, type Bundle, makeBundle, traces } from "./runtime-fixture.ts";
+import { BERTH_RUNC, type Bundle, makeBundle, ROOT, traces } from "./runtime-fixture.ts";
 
 const USER = 4711;
 
@@ -51,6 +53,20 @@ function rootless(s: Spec): void {
     if (mount.options) mount.options = mount.options.filter((o) => !o.startsWith("gid="));
 }
 
+/**
+ * The arguments of unshare(1) for a call of berth-runc by the user, in a mount namespace of its own: there the checkout is
+ * mounted in the bundle, as the folders above it may be root's alone. `prepare` is a script that goes before.
+ */
+function byUser(b: Bundle, args: readonly string[], prepare = ""): string[] {
+  const program = join(b.folder, "program");
+  mkdirSync(program, { recursive: true });
+  give(b.folder);
+  const identity = `--reuid ${USER} --regid ${USER} --clear-groups`;
+  const script = `${prepare}
+mount --bind '${ROOT}' '${program}'; exec setpriv ${identity} '${program}/bin/berth-runc' --root '${b.root}' "$@"`;
+  return ["-m", "--propagation", "private", "sh", "-euc", script, "sh", ...args];
+}
+
 /** A bundle that belongs to the user, and berth-runc called by that user. */
 function userBundle(t: TestContext): Bundle & { user(...args: string[]): ReturnType<typeof spawnSync> } {
   const b = makeBundle(t);
@@ -58,26 +74,13 @@ function userBundle(t: TestContext): Bundle & { user(...args: string[]): ReturnT
   mkdirSync(b.root);
   return {
     ...b,
-    user: (...args) => {
-      give(b.folder);
-      const command = [
-        "--reuid",
-        USER,
-        "--regid",
-        USER,
-        "--clear-groups",
-        BERTH_RUNC,
-        "--root",
-        b.root,
-        ...args,
-      ];
-      return spawnSync("setpriv", command.map(String), {
+    user: (...args) =>
+      spawnSync("unshare", byUser(b, args), {
         cwd: b.folder,
         encoding: "utf8",
         timeout: 20_000,
         stdio: ["ignore", "pipe", "pipe"],
-      });
-    },
+      }),
   };
 }
 
@@ -102,23 +105,10 @@ test("its life: detached, seen, joined, killed, deleted", (t) => {
     rootless(s);
     s.process!.args = ["sleep", "100"];
   });
-  give(b.folder);
-  const start = [
-    "--reuid",
-    USER,
-    "--regid",
-    USER,
-    "--clear-groups",
-    BERTH_RUNC,
-    "--root",
-    b.root,
-    "run",
-    "-d",
-    b.id,
-  ];
   const log = openSync(join(b.folder, "log"), "w");
   assert.equal(
-    spawnSync("setpriv", start.map(String), { cwd: b.folder, stdio: ["ignore", log, log] }).status,
+    spawnSync("unshare", byUser(b, ["run", "-d", b.id]), { cwd: b.folder, stdio: ["ignore", log, log] })
+      .status,
     0,
     readFileSync(join(b.folder, "log"), "utf8"),
   );
@@ -148,15 +138,22 @@ test("more ids than the user's own are mapped by newuidmap, or the error says wh
   const subids = join(b.folder, "subids");
   writeFileSync(passwd, `root:x:0:0::/root:/bin/sh\nberther:x:${USER}:${USER}::/:/bin/sh\n`);
   writeFileSync(subids, "berther:200000:1000\n");
-  const script = `for f in passwd:$1 subuid:$2 subgid:$2; do touch /etc/\${f%%:*}; mount --bind "\${f#*:}" /etc/\${f%%:*}; done
-shift 2; exec setpriv --reuid ${USER} --regid ${USER} --clear-groups "$@"`;
-  give(b.folder);
+  const files = { passwd, subuid: subids, subgid: subids };
+  const missing = Object.keys(files).filter((name) => !existsSync(`/etc/${name}`));
+  for (const name of missing) writeFileSync(`/etc/${name}`, "");
+  t.after(() => {
+    for (const name of missing) rmSync(`/etc/${name}`);
+  });
+  const binds = Object.entries(files).map(([name, file]) => `mount --bind ${file} /etc/${name}`);
+  const command = byUser(b, ["run", b.id], binds.join("\n"));
+  // The helpers trust files that are root's.
   for (const file of [passwd, subids]) chownSync(file, 0, 0);
-  const ran = spawnSync(
-    "unshare",
-    ["-m", "sh", "-euc", script, "sh", passwd, subids, BERTH_RUNC, "--root", b.root, "run", b.id],
-    { cwd: b.folder, encoding: "utf8", timeout: 20_000, stdio: ["ignore", "pipe", "pipe"] },
-  );
+  const ran = spawnSync("unshare", command, {
+    cwd: b.folder,
+    encoding: "utf8",
+    timeout: 20_000,
+    stdio: ["ignore", "pipe", "pipe"],
+  });
   assert.equal(ran.status, 0, ran.stderr);
   assert.match(ran.stdout, /^\s+0\s+4711\s+1\n\s+1\s+200000\s+1000\n$/);
 });
