@@ -5,7 +5,7 @@ import type { SeccompFilter } from "../plan/seccomp.ts";
 import type { Runtime } from "./context.ts";
 
 /** To be raised when the compiler's output changes, so that filters of an older berth are not used. */
-const COMPILER_VERSION = 2;
+const COMPILER_VERSION = 3;
 const NATIVE: Readonly<Record<string, "SCMP_ARCH_X86_64" | "SCMP_ARCH_AARCH64">> = {
   x64: "SCMP_ARCH_X86_64",
   arm64: "SCMP_ARCH_AARCH64",

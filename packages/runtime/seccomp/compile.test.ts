@@ -175,7 +175,7 @@ test("notify needs a listener and leaves write alone", () => {
   });
   const made = compileSeccomp(rule(["mount"]), "SCMP_ARCH_X86_64");
   assert.equal(made.notify, true);
-  assert.equal(made.flags, 1 | 8 | 16);
+  assert.equal(made.flags, 8, "one thread has nothing to synchronise");
   assert.throws(
     () => compileSeccomp(rule(["write"]), "SCMP_ARCH_X86_64"),
     /cannot be used for the write syscall/,

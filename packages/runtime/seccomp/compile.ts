@@ -35,7 +35,6 @@ const FLAG_BITS: Record<SeccompFlag, number> = {
   SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV: 1 << 5,
 };
 const FLAG_NEW_LISTENER = 1 << 3;
-const FLAG_TSYNC_ESRCH = 1 << 4;
 
 // struct seccomp_data of linux/seccomp.h.
 const DATA_NR = 0;
@@ -105,11 +104,10 @@ function flagsOf(profile: Seccomp, notify: boolean): number {
   // Without a wish, as runc: do not slow the container down by speculation barriers.
   const wanted = profile.flags ?? ["SECCOMP_FILTER_FLAG_SPEC_ALLOW"];
   let bits = wanted.reduce((sum, flag) => sum | FLAG_BITS[flag], 0);
-  if (notify) {
-    bits |= FLAG_NEW_LISTENER;
-    // Both return something; the kernel wants to know that we know.
-    if (bits & FLAG_BITS.SECCOMP_FILTER_FLAG_TSYNC) bits |= FLAG_TSYNC_ESRCH;
-  } else bits &= ~FLAG_BITS.SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV;
+  // The process that loads the filter has one thread: there is nothing to synchronise.
+  bits &= ~FLAG_BITS.SECCOMP_FILTER_FLAG_TSYNC;
+  if (notify) bits |= FLAG_NEW_LISTENER;
+  else bits &= ~FLAG_BITS.SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV;
   return bits;
 }
 
