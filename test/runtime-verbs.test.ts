@@ -139,6 +139,49 @@ test("errors go to --log as JSON too, for engines", (t) => {
   assert.match(line.msg, /exec: "\/nothing": stat \/nothing: no such file or directory/);
 });
 
+test("a log file that cannot be written is an error, not silence", (t) => {
+  const b = makeBundle(t);
+  const result = b.runc("--log", join(b.folder, "none/log"), "run", b.id);
+  assert.equal(result.status, 1);
+  assert.match(result.stderr, /level=error msg="open .*none\/log: ENOENT"/);
+});
+
+test("a pid file that cannot be written fails create and exec, which leave no process", (t) => {
+  const b = makeBundle(t);
+  b.args("sleep", "50");
+  const pidFile = join(b.folder, "none/pid");
+  const failed = b.runc("create", "--pid-file", pidFile, b.id);
+  assert.equal(failed.status, 1);
+  assert.match(failed.stderr, /none\/pid.*ENOENT/);
+  assert.equal(existsSync(join(b.root, b.id)), false);
+  assert.equal(b.detached("run", "-d", b.id), 0);
+  assert.equal(b.detached("exec", "-d", "--pid-file", pidFile, b.id, "sleep", "50"), 255);
+  assert.equal(b.detached("exec", "--pid-file", pidFile, b.id, "sleep", "50"), 255);
+  assert.equal(JSON.parse(b.runc("ps", "-f", "json", b.id).stdout).length, 1);
+});
+
+test("list shows the others beside a damaged record", (t) => {
+  const b = makeBundle(t);
+  b.args("sleep", "50");
+  assert.equal(b.detached("run", "-d", b.id), 0);
+  mkdirSync(join(b.root, "damaged"));
+  writeFileSync(join(b.root, "damaged/state.json"), "{");
+  const result = b.runc("list", "-q");
+  assert.deepEqual([result.status, result.stdout], [0, `${b.id}\n`]);
+  assert.match(result.stderr, /level=error msg="container damaged: .*not valid JSON/);
+});
+
+test("the systemd driver without systemd leaves no record", {
+  skip: existsSync("/run/systemd/private") && "systemd runs here",
+}, (t) => {
+  const b = makeBundle(t);
+  const result = b.runc("--systemd-cgroup", "run", b.id);
+  assert.equal(result.status, 1);
+  assert.match(result.stderr, /systemd cannot be reached.*hint="the systemd cgroup driver needs/);
+  assert.doesNotMatch(result.stderr, /undoing/);
+  assert.equal(existsSync(join(b.root, b.id)), false);
+});
+
 test("bad bundles are refused by the field's path, and leave nothing", (t) => {
   const b = makeBundle(t);
   const refused = (pattern: RegExp) => {

@@ -99,12 +99,16 @@ const LEVELS: Readonly<Record<string, LogLevel>> = {
 function report(error: BerthError, flags: GlobalFlags): void {
   const format = flags["log-format"] === "json" ? "json" : "text";
   const line = logLine(format, "error", error.message, error.hint === undefined ? {} : { hint: error.hint });
-  if (flags.log === undefined) {
-    err(`${line}\n`);
-    return;
+  try {
+    if (flags.log !== undefined) {
+      commandSys.appendFile(flags.log, `${line}\n`, 0o640);
+      err(`${error.message}\n`);
+      return;
+    }
+  } catch {
+    // The log file may be what is wrong.
   }
-  commandSys.appendFile(flags.log, `${line}\n`, 0o640);
-  err(`${error.message}\n`);
+  err(`${line}\n`);
 }
 
 function usageError(text: string, hint?: string): BerthError {
@@ -124,6 +128,8 @@ function openLog(flags: GlobalFlags): void {
       `--log-level: found ${JSON.stringify(flags["log-level"])}, expected debug, info, warning or error`,
     );
   const { log } = flags;
+  // Whoever asked for a log file reads it: what cannot be written there must not pass for silence.
+  if (log !== undefined) commandSys.appendFile(log, "", 0o640);
   configureLog({
     level,
     render: (at, message, fields) => logLine(format, at, message, fields),

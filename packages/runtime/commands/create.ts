@@ -36,7 +36,14 @@ export const command = defineCommand({
         noPivot: flags["no-pivot"] ?? false,
         additions: additionsOf(sys, runtime.root, id!),
       });
-      writePidFile(sys, flags["pid-file"], pid);
+      try {
+        writePidFile(sys, flags["pid-file"], pid);
+      } catch (error) {
+        // A failed create leaves no container.
+        const { remove } = await import("../container/delete.ts");
+        await remove(runtime, id!, true);
+        throw error;
+      }
     } finally {
       settings.close();
     }

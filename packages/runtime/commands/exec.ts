@@ -20,6 +20,8 @@ export function parseUser(text: string): { uid: number; gid?: number } {
   return gid === undefined ? { uid } : { uid, gid };
 }
 
+const SIGKILL = 9;
+
 export const command = defineCommand({
   usage: "exec [options] ID COMMAND [ARG...] | exec --process FILE ID",
   help: "run a further process in a container",
@@ -83,7 +85,14 @@ export const command = defineCommand({
         ignorePaused: flags["ignore-paused"] ?? false,
         ...(flags.cgroup === undefined ? {} : { subCgroups: parseSubCgroups(flags.cgroup) }),
       });
-      writePidFile(sys, flags["pid-file"], launched.pid);
+      try {
+        writePidFile(sys, flags["pid-file"], launched.pid);
+      } catch (error) {
+        // A failed exec leaves no process.
+        sys.kill(launched.pid, SIGKILL);
+        await launched.exit();
+        throw error;
+      }
       return detach ? await launched.exit() : await waitInForeground(sys, launched);
     } finally {
       settings.close();

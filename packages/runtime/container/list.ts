@@ -1,4 +1,5 @@
 /** list, state and ps: what containers there are and what is in them. */
+import { BerthError, isCode, log } from "@berth/base";
 import type { ContainerStatus, State } from "@berth/oci";
 import { membersOf } from "../state/members.ts";
 import { type ContainerRecord, containerFiles, readRecord } from "../state/record.ts";
@@ -19,13 +20,21 @@ export function inspect(runtime: Runtime, id: string): ContainerInfo {
   return { record, status, state: ociState(record, status) };
 }
 
-/** All containers below the runtime's root, by id. */
+/** All containers below the runtime's root, by id; one that cannot be read is told to the log and left out. */
 export function list(runtime: Runtime): ContainerInfo[] {
   const { sys, root } = runtime;
   return (sys.list(root) ?? [])
     .filter((id) => !id.startsWith(".") && sys.stat(containerFiles(root, id).state) !== undefined)
     .sort()
-    .map((id) => inspect(runtime, id));
+    .flatMap((id) => {
+      try {
+        return [inspect(runtime, id)];
+      } catch (error) {
+        // One may go while we look, and a damaged record hides no other container.
+        if (!isCode(error, "not_found")) log.error(`container ${id}: ${BerthError.from(error).message}`);
+        return [];
+      }
+    });
 }
 
 /** Host pids of a container's processes. */

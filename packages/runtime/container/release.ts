@@ -1,4 +1,6 @@
 /** Giving up a container's cgroup, and with the systemd driver the unit it belongs to. */
+import { isCode } from "@berth/base";
+import { cgroupFolders } from "../cgroups/paths.ts";
 import { cgroupPids, signalAll } from "../cgroups/processes.ts";
 import type { ContainerRecord } from "../state/record.ts";
 import type { Runtime } from "./context.ts";
@@ -13,7 +15,13 @@ export async function releaseCgroup(runtime: Runtime, record: ContainerRecord): 
     if (cgroupPids(runtime.sys, record.cgroup).length > 0)
       await signalAll(runtime.sys, record.cgroup, SIGKILL);
     const { stopUnit } = await import("../systemd/cgroup.ts");
-    await stopUnit(runtime, record.unit);
+    try {
+      await stopUnit(runtime, record.unit);
+    } catch (error) {
+      // Where systemd does not run and nothing is left of the unit's cgroup, the record can go all the same.
+      const left = cgroupFolders(record.cgroup).some((folder) => runtime.sys.stat(folder) !== undefined);
+      if (left || !isCode(error, "failed_precondition")) throw error;
+    }
   }
   // systemd removes what it made: not the hierarchies that it leaves to others.
   await removeGroups(runtime.sys, record);
