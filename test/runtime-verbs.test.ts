@@ -237,6 +237,14 @@ test("programs that do not execute: each with its cause", (t) => {
   assert.match(cwd.runc("run", cwd.id).stderr, /working folder \/etc\/passwd.*ENOTDIR/);
 });
 
+test("a seccomp profile that refuses every call, exit too, does not spin", (t) => {
+  const b = makeBundle(t);
+  b.configure((s) => (s.linux!.seccomp = { defaultAction: "SCMP_ACT_ERRNO" }));
+  // It can neither execute, nor tell why, nor exit: an illegal instruction (SIGILL, 4) ends it.
+  assert.equal(b.runc("run", b.id).status, 128 + 4);
+  assert.equal(existsSync(join(b.root, b.id)), false);
+});
+
 test("created, then started: what exec meets is told by start", (t) => {
   const b = makeBundle(t);
   writeFileSync(join(b.rootfs, "app"), "#!/nowhere\n", { mode: 0o755 });
