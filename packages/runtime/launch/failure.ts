@@ -210,6 +210,12 @@ export function inPlan(plan: Plan): OperationFinder {
   return (section, index) => plan.sections[section][index];
 }
 
+const CLONE_HINTS: Readonly<Record<string, string>> = {
+  ENOSPC: "a limit on namespaces is reached: see /proc/sys/user/max_*_namespaces",
+  EPERM:
+    'without the rights of root, linux.namespaces needs one of type "user" (`berth-runc spec --rootless` shows how), and the kernel must allow it',
+};
+
 /** The error for a "failed" or "warning" record. */
 export function failureOf(record: InitRecord, find: OperationFinder): BerthError {
   const errno = linux.errnoName(record.b);
@@ -221,10 +227,7 @@ export function failureOf(record: InitRecord, find: OperationFinder): BerthError
       stage: "launch",
       syscall: "clone",
       errno,
-      hint:
-        errno === "ENOSPC"
-          ? "a limit on namespaces is reached: see /proc/sys/user/max_*_namespaces"
-          : "look at limits on processes and memory (ulimit -u, pids.max)",
+      hint: CLONE_HINTS[errno] ?? "look at limits on processes and memory (ulimit -u, pids.max)",
     });
   }
   if (op.name === "lookup") return lookupFailure(op, errno);

@@ -69,6 +69,7 @@ test("a failure says stage, operation, errno, the kernel's words, and what to do
 
 test("what goes wrong outside an operation has words too", () => {
   assert.match(failureOf({ ...failed(28), a: 0xffff }, () => undefined).hint!, /max_\*_namespaces/);
+  assert.match(failureOf({ ...failed(1), a: 0xffff }, () => undefined).hint!, /one of type "user"/);
 });
 
 test("a program that is not there: docker's words for its exit code 127", () => {
