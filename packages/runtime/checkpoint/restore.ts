@@ -174,7 +174,8 @@ export async function restore(runtime: Runtime, options: RestoreOptions): Promis
       record.pid = pid;
       record.startTime = processStat(sys, pid)?.startTime ?? 0;
       record.namespaces = namespacesOf(sys, pid, spec);
-      record.streams = streamLinks(sys, pid);
+      const streams = streamLinks(sys, pid);
+      if (streams !== undefined) record.streams = streams;
       writeRecord(sys, root, record);
     };
     const onNotify: NotifyHandler = async (script, pid, descriptor) => {

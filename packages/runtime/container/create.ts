@@ -7,6 +7,7 @@ import { observeCgroups } from "../cgroups/observe.ts";
 import { type CgroupPaths, cgroupPaths, pathsBelow } from "../cgroups/paths.ts";
 import { cgroupPids } from "../cgroups/processes.ts";
 import { reachableCgroups } from "../cgroups/reach.ts";
+import { streamLinks } from "../checkpoint/descriptors.ts";
 import { type Launched, launch } from "../launch/launch.ts";
 import type { NetDevice } from "../network/devices.ts";
 import { type CompileInput, compileContainer } from "../plan/compile.ts";
@@ -382,7 +383,8 @@ export async function create(
     });
     record.pid = launched.pid;
     record.startTime = processStat(sys, launched.pid)?.startTime ?? 0;
-    record.streams = [0, 1, 2].map((fd) => sys.readlink(`/proc/${launched.pid}/fd/${fd}`) ?? "");
+    const streams = streamLinks(sys, launched.pid);
+    if (streams !== undefined) record.streams = streams;
     writeRecord(sys, root, record);
     return { ...launched, record };
   });

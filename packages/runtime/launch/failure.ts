@@ -2,7 +2,7 @@
 import { BerthError, codeOfErrno } from "@berth/base";
 import { linux } from "@berth/sys";
 import type { Operation, Plan, SectionName } from "../plan/operations.ts";
-import { SECTIONS } from "../plan/operations.ts";
+import { NO_PROGRAM, SECTIONS } from "../plan/operations.ts";
 import { diagnoseExecutable } from "./executable.ts";
 import type { InitRecord } from "./records.ts";
 
@@ -14,7 +14,7 @@ function pathOf(op: Operation): string | undefined {
 function lookupFailure(op: Operation, errno: string): BerthError {
   const name = String(op.args[0]);
   const facts = { stage: "exec", syscall: "execve", errno, path: name };
-  if (name === "")
+  if (op.words === NO_PROGRAM)
     return new BerthError("failed_precondition", "process: found nothing, expected the program to run", {
       stage: "exec",
       hint: "a container without a process can only be deleted: add one to config.json and create it anew",

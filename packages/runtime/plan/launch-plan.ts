@@ -5,6 +5,7 @@ import { linux } from "@berth/sys";
 import type { PlanBuilder } from "./builder.ts";
 import { planIdentity, planRlimits } from "./identity.ts";
 import { deniesSetgroups, type Owner } from "./namespaces.ts";
+import { NO_PROGRAM } from "./operations.ts";
 import { planScheduling } from "./scheduling.ts";
 import { planSeccomp, type SeccompFilter } from "./seccomp.ts";
 import { type KeeperPlan, planKeeper, planNullStreams, planStdio } from "./streams.ts";
@@ -152,7 +153,7 @@ function planExec(b: PlanBuilder, input: LaunchInput, beforeReady: () => void, b
   }
   beforeExec();
   b.stage("exec");
-  if (later) b.add("child", "find no program", "lookup", ["", path]);
+  if (later) b.add("child", NO_PROGRAM, "lookup", ["", path]);
   b.add("child", `execute ${argv.join(" ")}`, "exec", [
     Math.max(1, argv.length),
     ...(later ? [""] : argv),

@@ -158,3 +158,6 @@ export interface Plan {
   /** Number of descriptors that the caller hands over, which are slots 0, 1, and so on. */
   readonly inherited: number;
 }
+
+/** Words of the operation that ends the start of a bundle without a process. */
+export const NO_PROGRAM = "find no program";
