@@ -1,6 +1,7 @@
 /** berth-runc's verbs: life cycle, messages and exit codes, as DESIGN's table of states has them. */
 import assert from "node:assert/strict";
 import { spawn, spawnSync } from "node:child_process";
+import { once } from "node:events";
 import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
@@ -303,4 +304,27 @@ test("descriptors: none leak, those that are asked for pass", (t) => {
     { encoding: "utf8", cwd: b.folder, timeout: 20_000 },
   );
   assert.equal(passed.stdout, "three four", passed.stderr);
+});
+
+test("run never takes an end it was not told of for success", async (t) => {
+  const b = makeBundle(t);
+  b.args("sleep", "100");
+  const runc = spawn(BERTH_RUNC, ["--root", b.root, "run", b.id], {
+    cwd: b.folder,
+    stdio: ["ignore", "ignore", "pipe"],
+  });
+  let said = "";
+  runc.stderr.on("data", (chunk) => (said += chunk));
+  const ended = once(runc, "close");
+  await waitFor("the container to run", () => {
+    const state = b.runc("state", b.id);
+    return state.status === 0 && JSON.parse(state.stdout).status === "running";
+  });
+  const [parent] = readFileSync(`/proc/${runc.pid}/task/${runc.pid}/children`, "utf8").split(" ");
+  assert.match(readFileSync(`/proc/${parent}/cmdline`, "utf8"), /^berth-init/);
+  process.kill(Number(parent), "SIGKILL");
+  const [code] = await ended;
+  assert.equal(code, 1, said);
+  assert.match(said, /berth-init ended without telling how the container's process did/);
+  assert.match(b.runc("state", b.id).stderr, /does not exist/);
 });

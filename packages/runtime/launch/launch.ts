@@ -93,9 +93,13 @@ export async function launch(sys: Sys, options: LaunchOptions): Promise<Launched
   const parser = new RecordParser();
   const seen: InitRecord[] = [];
   let pid = 0;
+  // Records that have come; none at the end of the stream, and only there.
   const next = async (): Promise<InitRecord[]> => {
-    const bytes = await sys.read(ours, 8192);
-    return bytes.length === 0 ? [] : parser.push(bytes);
+    for (;;) {
+      const bytes = await sys.read(ours, 8192);
+      const records = bytes.length === 0 ? [] : parser.push(bytes);
+      if (bytes.length === 0 || records.length > 0) return records;
+    }
   };
   const fail = async (error: BerthError): Promise<never> => {
     sys.close(ours);
@@ -153,6 +157,14 @@ function hasGate(plan: Plan): boolean {
   return plan.sections.child.some((op) => op.name === "wait_fifo");
 }
 
+/** Never taken for success: who waits for a process wants to know how it ended. */
+function exitUnknown(): BerthError {
+  return new BerthError("internal", "berth-init ended without telling how the container's process did", {
+    stage: "launch",
+    hint: "look at `dmesg`: something killed it",
+  });
+}
+
 /** Reads on until the process has executed (end of stream) or ended (an exit record). */
 async function follow(
   sys: Sys,
@@ -170,7 +182,10 @@ async function follow(
         if (record.kind === "failed") throw failureOf(record, inPlan(plan));
         if (record.kind === "exit") code = record.a;
       }
-      if (records !== pending && records.length === 0) return code;
+      if (records !== pending && records.length === 0) {
+        if (forExit) throw exitUnknown();
+        return code;
+      }
       if (forExit && records.some((r) => r.kind === "exit")) return code;
     }
   } finally {
