@@ -139,14 +139,15 @@ test("a target that is swapped for a link while mounts are made leads nowhere el
   symlinkSync(victim, join(b.rootfs, "vol/b"));
   // Renames the folder and the link over each other for as long as it lives.
   const swap = `while :; do mv a c && mv b a && mv c b; done 2>/dev/null`;
-  const swapper = spawn("sh", ["-c", swap], { cwd: join(b.rootfs, "vol"), stdio: "ignore" });
+  const swapper = spawn("sh", ["-c", swap], { cwd: join(b.rootfs, "vol"), stdio: "ignore", detached: true });
   sh(b, "true", (s) => {
     for (let i = 0; i < 20; i++)
       s.mounts!.push({ destination: `/vol/a/made${i}`, type: "tmpfs", source: "tmpfs" });
   });
   for (let i = 0; i < 10; i++) run(b);
   // Before the bundle goes, for it would fill the folder that is being removed.
-  swapper.kill("SIGKILL");
+  // The whole group, as its mv would outlive it.
+  process.kill(-swapper.pid!, "SIGKILL");
   await once(swapper, "exit");
   assert.deepEqual(readdirSync(victim), []);
 });
