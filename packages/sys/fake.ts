@@ -229,9 +229,6 @@ export class FakeSys implements Sys {
   restoreTerminal(): void {}
   copyTerminalSize(): void {}
 
-  sha256(content: string | Uint8Array): string {
-    return `sha-${content.length}`;
-  }
   netlinkDump(): Uint8Array[] {
     return [];
   }

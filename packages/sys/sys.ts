@@ -127,8 +127,6 @@ export interface Sys {
    */
   netlinkDump(type: number, family: number): Uint8Array[];
 
-  /** SHA-256 in hexadecimal. */
-  sha256(content: string | Uint8Array): string;
   /** Folder with berth-init. */
   libraryFolder(): string;
   /** Kernel release, "6.1.0-13-amd64". */

@@ -6,7 +6,7 @@ import { type Launched, launch } from "../launch/launch.ts";
 import { compileExec, type ExecInput } from "../plan/compile-exec.ts";
 import { parseMask } from "../plan/masks.ts";
 import { readCreatedSpec, readRecord } from "../state/record.ts";
-import { statusOf } from "../state/status.ts";
+import { ociState, statusOf } from "../state/status.ts";
 import type { Runtime } from "./context.ts";
 import { checkTerminal, type LaunchSettings } from "./create.ts";
 import { ownerOf } from "./owner.ts";
@@ -118,14 +118,7 @@ export async function exec(runtime: Runtime, options: ExecOptions): Promise<Laun
     inherited: options.inherited.length,
     ...(options.pidfdSocket === undefined ? {} : { pidfdSocket: options.pidfdSocket }),
     seccomp: await seccompFilter(runtime, spec.linux?.seccomp),
-    state: {
-      ociVersion: spec.ociVersion,
-      id: record.id,
-      status,
-      pid: record.pid,
-      bundle: record.bundle,
-      ...(spec.annotations === undefined ? {} : { annotations: spec.annotations }),
-    },
+    state: ociState(record, status),
     linux: spec.linux ?? {},
     rdt: record.rdt,
     owner: ownerOf(sys),

@@ -72,7 +72,7 @@ function move(b: PlanBuilder, from: number, to: number, words: string): void {
   b.release(to);
 }
 
-function attributes(b: PlanBuilder, slot: number, o: MountOptions, deep: boolean, isNew: boolean): void {
+function attributes(b: PlanBuilder, slot: number, o: MountOptions, isNew: boolean): void {
   // A new mount got its attributes when it was made.
   if (!isNew && o.set | o.clear)
     b.add("child", "set its options", "mount_setattr", [slot, 0, o.set, o.clear, 0, -1]);
@@ -89,7 +89,7 @@ function attributes(b: PlanBuilder, slot: number, o: MountOptions, deep: boolean
   if (o.propagation) {
     b.add("child", "set its propagation", "mount_setattr", [
       slot,
-      o.recursivePropagation || deep ? AT_RECURSIVE : 0,
+      o.recursivePropagation ? AT_RECURSIVE : 0,
       0,
       0,
       o.propagation,
@@ -153,7 +153,7 @@ function bindMount(b: PlanBuilder, mount: Mount, o: MountOptions, ctx: MountCont
   if (mapped) mapOwners(b, where, slot, mount, o.idmap === "ridmap", ctx.mappings);
   if (early) checkLocked(b, slot, o, path, mount.destination);
   const [set, clear] = bindAttributes(o, ctx.restrictionsStay);
-  attributes(b, slot, { ...o, set, clear }, false, false);
+  attributes(b, slot, { ...o, set, clear }, false);
   move(b, slot, target(b, ctx.root, mount.destination, slot), `mount ${path} on ${mount.destination}`);
   // A slot of the parent's keeps its number: it is not the child's to give away.
   if (!early) b.release(slot);
@@ -163,7 +163,7 @@ function bindMount(b: PlanBuilder, mount: Mount, o: MountOptions, ctx: MountCont
 function remount(b: PlanBuilder, mount: Mount, o: MountOptions, ctx: MountContext): void {
   const slot = b.childSlot();
   b.add("child", `find ${mount.destination}`, "target", [slot, ctx.root, mount.destination, -1, 0]);
-  attributes(b, slot, o, false, false);
+  attributes(b, slot, o, false);
   if (o.parameters.length > 0 && o.bind === "no") {
     const fs = b.childSlot();
     b.add("child", `pick the file system on ${mount.destination}`, "fspick", [fs, slot]);
@@ -199,7 +199,7 @@ function newFileSystem(
   b.add("child", `create the ${type} file system`, "fsconfig", [fs, FSCONFIG_CMD_CREATE, "", "", 0]);
   b.add("child", `mount ${type} with its options`, "fsmount", [slot, fs, attr]);
   b.release(fs);
-  attributes(b, slot, o, false, true);
+  attributes(b, slot, o, true);
   return slot;
 }
 

@@ -130,10 +130,6 @@ export const realSys: Sys = {
   restoreTerminal,
   copyTerminalSize,
 
-  // Loaded at first use: most short commands hash nothing.
-  sha256: (content) =>
-    process.getBuiltinModule("node:crypto").createHash("sha256").update(content).digest("hex"),
-
   libraryFolder,
   kernelRelease: () => realSys.readText("/proc/sys/kernel/osrelease").trim(),
   arch: () => process.arch,
