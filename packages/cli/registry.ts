@@ -51,7 +51,10 @@ export const COMMANDS: Readonly<Record<string, Entry>> = {
   save: { summary: "Write images to an archive", load: () => as(import("./commands/save.ts")) },
   tag: { summary: "Give an image a second name", load: () => as(import("./commands/tag.ts")) },
   rmi: { summary: "Remove images", load: () => as(import("./commands/rmi.ts")) },
-  events: { summary: "Show events as they happen", load: () => as(import("./commands/events.ts")) },
+  events: {
+    summary: "Show events, also those that have happened",
+    load: () => as(import("./commands/events.ts")),
+  },
   trace: {
     summary: "Draw the timed stages of a container's last operations",
     load: () => as(import("./commands/trace.ts")),

@@ -4,7 +4,7 @@ import type * as types from "@berth/api/types";
 import type { CallOptions, Connection } from "@berth/grpc/client";
 import { type DescMessage, fromBinary, type Message } from "@bufbuild/protobuf";
 import { typeOf } from "./any.ts";
-import { dateOf } from "./time.ts";
+import { dateOf, stampOf } from "./time.ts";
 
 /** One event. */
 export interface DaemonEvent {
@@ -16,6 +16,24 @@ export interface DaemonEvent {
   type: string;
   /** The decoded message; undefined for a type this library does not know. */
   event: Message | undefined;
+}
+
+/** An event with its number. */
+export interface NumberedEvent extends DaemonEvent {
+  /** Higher than those of all events before, also of those of a daemon that ran before. */
+  sequence: number;
+}
+
+/** Which events to follow; without `after` and `since` those from now on. */
+export interface FollowOptions extends CallOptions {
+  /** containerd's; an event that any of them matches is given. */
+  filters?: string[];
+  /** Events with higher numbers; "out_of_range" when they are no longer kept. */
+  after?: number;
+  /** Events from this moment on, as far as they are kept. */
+  since?: Date;
+  /** Ends when this moment has passed. */
+  until?: Date;
 }
 
 /** The Events service. */
@@ -34,6 +52,20 @@ export class Events {
     const known = await knownTypes();
     const service = this.#connection.client(api.Events);
     for await (const envelope of service.subscribe({ filters }, options)) yield decode(envelope, known);
+  }
+
+  /** Events in their order and with their numbers, also those of the past. Of berth alone: containerd has no numbers. */
+  async *follow(options: FollowOptions = {}): AsyncGenerator<NumberedEvent> {
+    const { filters = [], after, since, until, ...call } = options;
+    const [known, { Events: Numbered }] = await Promise.all([knownTypes(), import("@berth/api/berthEvents")]);
+    const request = {
+      filters,
+      ...(after === undefined ? {} : { after: BigInt(after) }),
+      ...(since === undefined ? {} : { since: stampOf(since) }),
+      ...(until === undefined ? {} : { until: stampOf(until) }),
+    };
+    for await (const { sequence, envelope } of this.#connection.client(Numbered).subscribe(request, call))
+      if (envelope) yield { sequence: Number(sequence), ...decode(envelope, known) };
   }
 }
 

@@ -4,7 +4,7 @@ export { BerthClient, type ClientOptions, connect, DEFAULT_ADDRESS, socketPath }
 export { Container, Containers, type NewContainer, RUNTIME } from "./containers.ts";
 export { type BlobInfo, Content } from "./content.ts";
 export { chainId } from "./digest.ts";
-export { type DaemonEvent, Events } from "./events.ts";
+export { type DaemonEvent, Events, type FollowOptions, type NumberedEvent } from "./events.ts";
 export type { ExitStatus } from "./exit.ts";
 export { type Image, Images, type PullOptions, type ResolvedImage } from "./images.ts";
 export { LEASE_HEADER, type Lease, Leases } from "./leases.ts";

@@ -11,3 +11,10 @@ export function dateOf(stamp: Timestamp | undefined): Date | undefined {
 export function nanosecondsOf(stamp: Timestamp | undefined): bigint {
   return stamp === undefined ? 0n : stamp.seconds * 1_000_000_000n + BigInt(stamp.nanos);
 }
+
+/** A Date as what a request's timestamp takes. */
+export function stampOf(date: Date): { seconds: bigint; nanos: number } {
+  const ms = date.getTime();
+  const seconds = Math.floor(ms / 1000);
+  return { seconds: BigInt(seconds), nanos: (ms - seconds * 1000) * 1_000_000 };
+}

@@ -11,8 +11,9 @@ import { ContentStore } from "./content/local.ts";
 import { contentService } from "./content/service.ts";
 import { makeFolder } from "./core/folder.ts";
 import { diffService } from "./diff/service.ts";
+import { openHistory } from "./events/history.ts";
 import { EventBus } from "./events/local.ts";
-import { eventsService } from "./events/service.ts";
+import { eventsService, numberedEventsService } from "./events/service.ts";
 import { Collector, type Sweeper } from "./gc/collector.ts";
 import { healthService } from "./health/service.ts";
 import { ImageStore } from "./images/local.ts";
@@ -81,7 +82,9 @@ async function open(config: Config, parts: DaemonParts, undo: (() => unknown)[])
 
   const db = new Database(join(root, "metadata.db"));
   undo.push(() => db.close());
-  const events = new EventBus();
+  const { history, reserve } = openHistory(db, join(state, "events"));
+  const events = new EventBus(history, reserve);
+  undo.push(() => events.close());
   const content = new ContentStore(db, events, join(root, "content"));
   const snapshots = new SnapshotStore(db, events, [
     new OverlayDriver(join(root, "snapshots/overlayfs")),
@@ -115,6 +118,7 @@ async function open(config: Config, parts: DaemonParts, undo: (() => unknown)[])
     tasksService(tasks),
     leasesService(db, collector),
     eventsService(events),
+    numberedEventsService(events),
     streamingService(streams),
     transferService({ config, db, content, images, snapshots, pool, streams, collector }),
     operationsService(recorder),

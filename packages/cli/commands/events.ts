@@ -1,38 +1,64 @@
-/** berth events: what happens in the daemon, as it happens. */
+/** berth events: what happens in the daemon, as it happens, and what has happened. */
+import type { FollowOptions } from "@berth/client";
 import { command } from "../command.ts";
-import { list, text, usageError } from "../flags.ts";
+import { dockerFilter, parseFilters } from "../events/filter.ts";
+import { type Shown, subjectOf, wordsOf } from "../events/words.ts";
+import { list, text, wholeNumber } from "../flags.ts";
 import { parseTemplate } from "../format/template.ts";
+import { parseMoment } from "../units.ts";
 
 export default command({
   usage: "",
-  summary: "Show events as they happen",
+  summary: "Show events as they happen, and those that have happened",
   flags: {
-    filter: list("FILTER", "Only those a containerd filter matches: 'topic==\"/tasks/exit\"'", "f"),
+    filter: list(
+      "FILTER",
+      "Only those with type, event, container, image, label or namespace=VALUE, or containerd's: 'topic==\"/tasks/exit\"'",
+      "f",
+    ),
     format: text("TEMPLATE", '"json" or a Go template ("{{.Topic}} {{.ID}}")'),
+    since: text("TIME", "From this moment on: 2026-01-31T12:00:00Z, or 10m ago"),
+    until: text("TIME", "Up to this moment, then end"),
+    after: text("SEQUENCE", "After the event with this number"),
   },
   args: [0, 0],
   async run(context, flags) {
-    if (flags.filter.some((filter) => filter.trim() === ""))
-      throw usageError("--filter: found an empty filter");
-    const client = await context.client();
+    const filters = parseFilters(flags.filter);
     const template =
       flags.format === undefined || flags.format === "json" ? undefined : parseTemplate(flags.format);
     const abort = new AbortController();
+    const options: FollowOptions = {
+      filters: filters.containerd,
+      signal: abort.signal,
+      ...(flags.since === undefined ? {} : { since: parseMoment("--since", flags.since) }),
+      ...(flags.until === undefined ? {} : { until: parseMoment("--until", flags.until) }),
+      ...(flags.after === undefined ? {} : { after: wholeNumber("--after", flags.after) }),
+    };
+    // What ended before now is over; docker shows it from its begin on.
+    if (options.until && options.until.getTime() <= Date.now() && !options.after)
+      options.since ??= new Date(1);
+    const client = await context.client();
+    const wanted = await dockerFilter(client, filters.docker);
     const stop = () => abort.abort();
     process.once("SIGINT", stop);
     process.once("SIGTERM", stop);
     try {
-      for await (const event of client.events.subscribe(flags.filter, { signal: abort.signal })) {
+      for await (const event of client.events.follow(options)) {
         const facts = readable(event.event ?? {}) as Record<string, unknown>;
-        const shown = {
+        const [type, action] = wordsOf(event.topic, facts);
+        const shown: Shown = {
+          Sequence: event.sequence,
           Time: event.timestamp?.toISOString() ?? "",
           Namespace: event.namespace,
           Topic: event.topic,
-          ID: String(facts.containerId ?? facts.id ?? facts.name ?? facts.key ?? ""),
+          Type: type,
+          Action: action,
+          ID: subjectOf(facts),
           Event: facts,
         };
+        if (!(await wanted(shown))) continue;
         const json = (value: unknown) => JSON.stringify(value);
-        if (template) context.out(`${template(shown)}\n`);
+        if (template) context.out(`${template({ ...shown })}\n`);
         else if (flags.format === "json") context.out(`${json(shown)}\n`);
         else context.out(`${shown.Time} ${shown.Namespace} ${shown.Topic} ${json(facts)}\n`);
       }

@@ -1,49 +1,67 @@
-/** The event bus: everything that changes is published here, numbered, and goes to whoever subscribed. */
-import { eventTypes, images, types } from "@berth/api";
+/**
+ * The event bus: everything that changes is published here, numbered, written to the history, and then told to whoever
+ * subscribed. A subscriber is a place in the history: one that is slow holds no memory, and is cut off when the events
+ * it has not read are no longer kept.
+ */
+import { types } from "@berth/api";
 import { BerthError } from "@berth/base";
-import {
-  create,
-  createRegistry,
-  type DescMessage,
-  fromBinary,
-  type MessageInitShape,
-  type Registry,
-} from "@bufbuild/protobuf";
-import { reflect } from "@bufbuild/protobuf/reflect";
+import { create, type DescMessage, fromBinary, type MessageInitShape, toBinary } from "@bufbuild/protobuf";
 import type { Any } from "@bufbuild/protobuf/wkt";
 import { checkIdentifier } from "../core/names.ts";
-import { pack, typeNameOf } from "../core/pack.ts";
-import { Queue } from "../core/queue.ts";
-import { now, timestamp } from "../core/time.ts";
-import { compileFilters, type Field } from "../filters/index.ts";
+import { pack } from "../core/pack.ts";
+import { nanoseconds, now, timestamp } from "../core/time.ts";
+import { compileFilters } from "../filters/index.ts";
+import { envelopeFields } from "./fields.ts";
+import { EventHistory } from "./history.ts";
 
-/** An event in its envelope, with its number in this daemon's life. */
+/** An event in its envelope, with its number. */
 export interface Published {
   readonly sequence: number;
   readonly envelope: types.Envelope;
 }
 
-/** A subscriber that lets this many events pile up is cut off. */
-const MAX_WAITING = 16_384;
-const TOPIC = /^(?:\/[A-Za-z0-9]+(?:[-_.][A-Za-z0-9]+)*)+$/;
-
-let known: Registry | undefined;
-
-/** The messages that events can carry; made when a filter first looks into one. */
-function registry(): Registry {
-  known ??= createRegistry(
-    ...Object.values(eventTypes).filter((v): v is typeof eventTypes.TaskExitSchema => v?.kind === "message"),
-    images.ImageCreateSchema,
-    images.ImageUpdateSchema,
-    images.ImageDeleteSchema,
-  );
-  return known;
+/** Which events to follow. */
+export interface Follow {
+  /** containerd's; an event that any of them matches is sent, without filters every one. */
+  filters: readonly string[];
+  /** Events with higher numbers, as far back as that; "out_of_range" when they are not kept any more. */
+  after?: number | undefined;
+  /** Events from this moment on that are still kept, in nanoseconds since the epoch. */
+  since?: bigint | undefined;
+  /** Ends when this moment has passed, in nanoseconds since the epoch. */
+  until?: bigint | undefined;
+  /** Ends it. */
+  signal: AbortSignal;
 }
+
+const TOPIC = /^(?:\/[A-Za-z0-9]+(?:[-_.][A-Za-z0-9]+)*)+$/;
+/** Largest event that a client may publish, in bytes. */
+const MAX_PUBLISHED = 1 << 20;
+/** Timers take no longer time than this. */
+const MAX_TIMER_MS = 2 ** 31 - 1;
 
 /** Publishes and delivers events. */
 export class EventBus {
   readonly #listeners = new Set<(event: Published) => void>();
-  #sequence = 0;
+  readonly #history: EventHistory;
+  readonly #reserve: () => void;
+  readonly #waiting = new Set<() => void>();
+  /** Published, and not yet written and told. */
+  #pending: Published[] = [];
+  #sequence: number;
+  #flush: NodeJS.Immediate | undefined;
+
+  /** `reserve` is called after events were written; see openHistory. */
+  constructor(history = new EventHistory(), reserve: () => void = () => {}) {
+    this.#history = history;
+    this.#reserve = reserve;
+    this.#sequence = history.newest;
+  }
+
+  /** Number of the last event. */
+  get sequence(): number {
+    return this.#sequence;
+  }
 
   /** Publishes a message of a known type. */
   emit<D extends DescMessage>(
@@ -65,6 +83,7 @@ export class EventBus {
   /** Publishes what a client sent; "invalid_argument" for a topic that is none. */
   publish(namespace: string, topic: string, event: Any | undefined): void {
     checkTopic(topic);
+    checkSize(event);
     this.#deliver(
       create(types.EnvelopeSchema, {
         timestamp: timestamp(now()),
@@ -81,12 +100,31 @@ export class EventBus {
       throw new BerthError("invalid_argument", "envelope has no timestamp: invalid argument");
     checkIdentifier(envelope.namespace);
     checkTopic(envelope.topic);
+    checkSize(envelope.event);
     this.#deliver(envelope);
   }
 
   #deliver(envelope: types.Envelope): void {
     const event = { sequence: ++this.#sequence, envelope };
+    this.#pending.push(event);
+    // All events of one turn are written at once, after the answers that are on their way.
+    this.#flush ??= setImmediate(() => this.flush());
     for (const listener of this.#listeners) listener(event);
+  }
+
+  /** Writes what was published and tells it: in this order, so that nobody knows a number that a crash takes back. */
+  flush(): void {
+    clearImmediate(this.#flush);
+    this.#flush = undefined;
+    const events = this.#pending;
+    if (events.length === 0) return;
+    this.#pending = [];
+    this.#history.append(
+      events.map(({ sequence, envelope }) => ({ sequence, bytes: toBinary(types.EnvelopeSchema, envelope) })),
+    );
+    this.#reserve();
+    for (const wake of this.#waiting) wake();
+    this.#waiting.clear();
   }
 
   /** Calls `listener` for each event from now on; returns how to stop. */
@@ -95,21 +133,80 @@ export class EventBus {
     return () => this.#listeners.delete(listener);
   }
 
-  /** Yields the events that match one of the filters, until `signal` aborts. */
+  /** Yields the events that match one of the filters, from now on, until `signal` aborts. */
   async *subscribe(filters: readonly string[], signal: AbortSignal): AsyncGenerator<types.Envelope> {
+    for await (const { envelope } of this.follow({ filters, signal })) yield envelope;
+  }
+
+  /** Yields events in their order; from now on, unless `after` or `since` says otherwise. */
+  async *follow({ filters, after, since, until, signal }: Follow): AsyncGenerator<Published> {
     const passes = compileFilters(filters, envelopeFields);
-    const queue = new Queue<types.Envelope>(MAX_WAITING);
-    const stop = this.listen(({ envelope }) => {
-      if (passes(envelope)) queue.push(envelope);
-    });
-    const onAbort = () => queue.end();
-    signal.addEventListener("abort", onAbort, { once: true });
-    try {
-      yield* queue;
-    } finally {
-      stop();
-      signal.removeEventListener("abort", onAbort);
+    let at = after ?? (since === undefined ? this.#sequence : this.#history.oldest - 1);
+    this.#check(at);
+    for (;;) {
+      const events = this.#history.read(at);
+      if (events === undefined) throw this.#tooSlow(at);
+      for (const { sequence, bytes } of events) {
+        at = sequence;
+        const envelope = fromBinary(types.EnvelopeSchema, bytes);
+        const time = nanoseconds(envelope.timestamp) ?? 0n;
+        if (until !== undefined && time > until) return;
+        if ((since === undefined || time >= since) && passes(envelope)) yield { sequence, envelope };
+      }
+      if (events.length > 0) continue;
+      if (signal.aborted || (until !== undefined && now() > until)) {
+        if (at >= this.#sequence) return;
+        this.flush();
+      } else await this.#more(signal, until);
     }
+  }
+
+  /** Resolves when there are new events, when `signal` aborts, and when `until` has passed. */
+  #more(signal: AbortSignal, until: bigint | undefined): Promise<void> {
+    return new Promise((resolve) => {
+      const wake = () => {
+        clearTimeout(timer);
+        signal.removeEventListener("abort", wake);
+        this.#waiting.delete(wake);
+        resolve();
+      };
+      const left = until === undefined ? undefined : Number((until - now()) / 1_000_000n) + 1;
+      const timer = left === undefined ? undefined : setTimeout(wake, Math.min(left, MAX_TIMER_MS));
+      signal.addEventListener("abort", wake, { once: true });
+      this.#waiting.add(wake);
+    });
+  }
+
+  #check(after: number): void {
+    const oldest = this.#history.oldest;
+    if (after > this.#sequence)
+      throw new BerthError(
+        "out_of_range",
+        `after: found ${after}, but the newest event has number ${this.#sequence}`,
+        { stage: "events", hint: `ask for events after ${this.#sequence}, or after none for those to come` },
+      );
+    // Not told yet, but numbered: they are as good as kept.
+    if (after + 1 < oldest && after < this.#sequence)
+      throw new BerthError(
+        "out_of_range",
+        `events after number ${after} are no longer kept: the oldest there is has number ${oldest}`,
+        { stage: "events", hint: `read the state anew, and ask for events after ${oldest - 1}` },
+      );
+  }
+
+  #tooSlow(at: number): BerthError {
+    const { oldest } = this.#history;
+    return new BerthError(
+      "resource_exhausted",
+      `the reader is too slow: it has read up to event ${at}, and the oldest that is kept is ${oldest}`,
+      { stage: "events", hint: `read the state anew, and subscribe again after ${oldest - 1}` },
+    );
+  }
+
+  /** Writes what was published; afterwards nothing is. */
+  close(): void {
+    this.flush();
+    this.#history.close();
   }
 }
 
@@ -119,34 +216,11 @@ function checkTopic(topic: string): void {
   throw new BerthError("invalid_argument", `topic ${why}: invalid argument`);
 }
 
-/** Fields of an envelope for filters: namespace, topic, event.<field of the message>. */
-function envelopeFields(envelope: types.Envelope): Field {
-  return (path) => {
-    if (path.length === 1 && path[0] === "namespace") return envelope.namespace || undefined;
-    if (path.length === 1 && path[0] === "topic") return envelope.topic || undefined;
-    if (path[0] === "event" && envelope.event !== undefined) return eventField(envelope.event, path.slice(1));
-    return undefined;
-  };
-}
-
-function eventField(any: Any, path: readonly string[]): string | undefined {
-  const schema = registry().getMessage(typeNameOf(any.typeUrl));
-  if (schema === undefined) return undefined;
-  let message = reflect(schema, fromBinary(schema, any.value));
-  for (let i = 0; i < path.length; i++) {
-    const field = message.fields.find((f) => f.name === path[i] || f.localName === path[i]);
-    if (field === undefined) return undefined;
-    if (field.fieldKind === "message") {
-      message = message.get(field);
-      continue;
-    }
-    if (field.fieldKind === "map") {
-      const value = message.get(field).get(path.slice(i + 1).join("."));
-      return typeof value === "string" ? value : undefined;
-    }
-    if (field.fieldKind !== "scalar" || i !== path.length - 1) return undefined;
-    const value = String(message.get(field));
-    return value === "" ? undefined : value;
-  }
-  return undefined;
+function checkSize(event: Any | undefined): void {
+  const size = event?.value.length ?? 0;
+  if (size > MAX_PUBLISHED)
+    throw new BerthError(
+      "invalid_argument",
+      `event has ${size} bytes, at most ${MAX_PUBLISHED} are possible`,
+    );
 }

@@ -1,10 +1,11 @@
-/** The Events service on the wire. */
-import { events } from "@berth/api";
+/** The Events services on the wire: containerd's, and berth's own with numbers. */
+import { berthEvents, events } from "@berth/api";
 import { type Service, service } from "@berth/grpc";
 import { scopeOf } from "../core/scope.ts";
+import { nanoseconds } from "../core/time.ts";
 import type { EventBus } from "./local.ts";
 
-/** Serves `bus`. */
+/** Serves `bus` as containerd does. */
 export function eventsService(bus: EventBus): Service {
   return service(events.Events, {
     publish: (request, call) => {
@@ -16,5 +17,17 @@ export function eventsService(bus: EventBus): Service {
       return {};
     },
     subscribe: (request, call) => bus.subscribe(request.filters, call.signal),
+  });
+}
+
+/** Serves `bus` with numbers, and from the past on. */
+export function numberedEventsService(bus: EventBus): Service {
+  return service(berthEvents.Events, {
+    subscribe: async function* ({ filters, after, since, until }, { signal }) {
+      const from = after === undefined ? undefined : Number(after);
+      const span = { since: nanoseconds(since), until: nanoseconds(until) };
+      for await (const { sequence, envelope } of bus.follow({ filters, after: from, ...span, signal }))
+        yield { sequence: BigInt(sequence), envelope };
+    },
   });
 }

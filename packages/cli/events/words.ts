@@ -1,0 +1,44 @@
+/** Events in docker's words: what kind of thing, what happened to it, and to which one. */
+
+/** An event as `berth events` shows it. */
+export interface Shown {
+  Sequence: number;
+  Time: string;
+  Namespace: string;
+  Topic: string;
+  /** "container", "image", ... */
+  Type: string;
+  /** "start", "die", ... */
+  Action: string;
+  ID: string;
+  Event: Record<string, unknown>;
+}
+
+/** docker's words by topic; every other topic has its first part as the type and the others as the action. */
+const WORDS: Readonly<Record<string, readonly [type: string, action: string]>> = {
+  "/containers/delete": ["container", "destroy"],
+  "/tasks/create": ["container", "prepare"],
+  "/tasks/start": ["container", "start"],
+  "/tasks/exit": ["container", "die"],
+  "/tasks/delete": ["container", "cleanup"],
+  "/tasks/oom": ["container", "oom"],
+  "/tasks/paused": ["container", "pause"],
+  "/tasks/resumed": ["container", "unpause"],
+  "/tasks/exec-added": ["container", "exec_create"],
+  "/tasks/exec-started": ["container", "exec_start"],
+  "/tasks/checkpointed": ["container", "checkpoint"],
+};
+
+/** Type and action of a topic. */
+export function wordsOf(topic: string, facts: Readonly<Record<string, unknown>>): [string, string] {
+  const [, first = "", ...rest] = topic.split("/");
+  const known = WORDS[topic];
+  // The end of an added process has its own word.
+  if (topic === "/tasks/exit" && facts.id !== facts.containerId) return ["container", "exec_die"];
+  return known === undefined ? [first.replace(/s$/, ""), rest.join("_")] : [...known];
+}
+
+/** What the event is about. */
+export function subjectOf(facts: Readonly<Record<string, unknown>>): string {
+  return String(facts.containerId ?? facts.id ?? facts.name ?? facts.key ?? "");
+}

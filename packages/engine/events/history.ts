@@ -1,0 +1,146 @@
+/**
+ * The events of the past, as far as they are kept: the last ones in memory, more of them in files of the state folder,
+ * which a kill of the daemon leaves. Both are bounded by size. Numbers never go back: how far they may have gone is
+ * written to the database ahead of time, for when the files are lost (a reboot empties their folder).
+ */
+import * as fs from "node:fs";
+import { log } from "@berth/base";
+import { makeFolder } from "../core/folder.ts";
+import type { Database } from "../store/database.ts";
+import { type Kept, Segment } from "./segment.ts";
+
+/** How much is kept. */
+export interface HistoryLimits {
+  /** Bytes of events in memory. */
+  memory: number;
+  /** Bytes of one file, and how many files there are. */
+  segment: number;
+  segments: number;
+}
+
+const LIMITS: HistoryLimits = { memory: 256 << 10, segment: 1 << 20, segments: 4 };
+/** What one event in memory costs besides its bytes. */
+const OVERHEAD = 128;
+/** After a failure the files are left alone for this long, in milliseconds. */
+const RETRY_MS = 10_000;
+/** So many numbers are reserved ahead. */
+const RESERVE = 1_000_000;
+
+/** What is kept of the events; see the module comment. */
+export class EventHistory {
+  readonly #folder: string | undefined;
+  readonly #limits: HistoryLimits;
+  #recent: Kept[] = [];
+  #recentBytes = 0;
+  #segments: Segment[] = [];
+  #newest = 0;
+  #retryAt = 0;
+
+  /** Opens the files in `folder`, which is made; without one, events are kept in memory only. */
+  constructor(folder?: string, limits: Partial<HistoryLimits> = {}) {
+    this.#folder = folder;
+    this.#limits = { ...LIMITS, ...limits };
+    if (folder === undefined) return;
+    makeFolder(folder, "folder of the event log");
+    fs.chmodSync(folder, 0o700);
+    const found = fs
+      .readdirSync(folder)
+      .flatMap((name) => Segment.open(folder, name) ?? [])
+      .sort((a, b) => a.first - b.first);
+    for (const segment of found) {
+      const before = this.#segments.at(-1);
+      // What does not go on from there is of another life of the daemon's, between which events are missing.
+      if (before !== undefined && before.last + 1 !== segment.first) this.#drop();
+      this.#segments.push(segment);
+    }
+    this.#newest = this.#segments.at(-1)?.last ?? 0;
+  }
+
+  /** Number of the last event; 0 when there never was one. */
+  get newest(): number {
+    return this.#newest;
+  }
+
+  /** Number of the oldest event that is kept; one more than {@link newest} when none is. */
+  get oldest(): number {
+    const none = this.#newest + 1;
+    return Math.min(this.#segments[0]?.first ?? none, this.#recent[0]?.sequence ?? none);
+  }
+
+  /** Lets the numbers go on after `number`. Only before the first event. */
+  startAfter(number: number): void {
+    if (this.#newest === 0) this.#newest = number;
+  }
+
+  /** Keeps events whose numbers follow {@link newest}. Never throws: what cannot be written is in memory only. */
+  append(events: readonly Kept[]): void {
+    const last = events.at(-1);
+    if (last === undefined) return;
+    try {
+      this.#write(events);
+    } catch (error) {
+      log.warn("the event log could not be written: what it had is dropped", { error: String(error) });
+      this.#drop();
+      this.#retryAt = Date.now() + RETRY_MS;
+    }
+    this.#newest = last.sequence;
+    for (const event of events) this.#remember(event);
+  }
+
+  #write(events: readonly Kept[]): void {
+    if (this.#folder === undefined || Date.now() < this.#retryAt) return;
+    let segment = this.#segments.at(-1);
+    if (segment === undefined || segment.size >= this.#limits.segment) {
+      segment = Segment.create(this.#folder, events[0]!.sequence);
+      this.#segments.push(segment);
+      while (this.#segments.length > this.#limits.segments) this.#segments.shift()!.remove();
+    }
+    segment.append(events);
+  }
+
+  #remember(event: Kept): void {
+    this.#recent.push(event);
+    this.#recentBytes += event.bytes.length + OVERHEAD;
+    let gone = 0;
+    while (this.#recentBytes > this.#limits.memory && gone < this.#recent.length - 1)
+      this.#recentBytes -= this.#recent[gone++]!.bytes.length + OVERHEAD;
+    if (gone > 0) this.#recent.splice(0, gone);
+  }
+
+  #drop(): void {
+    for (const segment of this.#segments.splice(0))
+      try {
+        segment.remove();
+      } catch (error) {
+        log.warn("a file of the event log could not be removed", { error: String(error) });
+      }
+  }
+
+  /** Events after number `after`, some of them: at least one when there is one. Undefined when they are not kept. */
+  read(after: number): readonly Kept[] | undefined {
+    const first = this.#recent[0]?.sequence;
+    if (first !== undefined && after + 1 >= first) return this.#recent.slice(after + 1 - first);
+    if (after + 1 < this.oldest) return undefined;
+    return this.#segments.find(({ last }) => last > after)?.read(after) ?? [];
+  }
+
+  close(): void {
+    for (const segment of this.#segments.splice(0)) segment.close();
+  }
+}
+
+/** The daemon's history: the files in `folder`, and a number ahead of all that were given in `db`. */
+export function openHistory(db: Database, folder: string): { history: EventHistory; reserve: () => void } {
+  const history = new EventHistory(folder);
+  const row = db.get("SELECT value FROM settings WHERE name = 'event-sequence'");
+  let reserved = row === undefined ? 0 : Number(row.value);
+  history.startAfter(reserved);
+  const reserve = () => {
+    if (history.newest + RESERVE / 2 < reserved) return;
+    reserved = history.newest + RESERVE;
+    const sql = "INSERT OR REPLACE INTO settings (name, value) VALUES ('event-sequence', ?)";
+    db.transaction(() => db.run(sql, String(reserved)));
+  };
+  reserve();
+  return { history, reserve };
+}
