@@ -1,5 +1,6 @@
 /**
- * The door of `packages/api`: containerd's gRPC API v1 and berth's own additions, one namespace per .proto file.
+ * The door of `packages/api`: containerd's gRPC API v1, what it speaks with shims over ttrpc, and berth's own additions,
+ * one namespace per .proto file.
  *
  * Messages and services are protobuf-es descriptors (`tasks.Tasks`, `tasks.CreateTaskRequestSchema`). A program
  * that must start fast imports only what it calls: `@berth/api/tasks`, `@berth/api/images` and so on are the same
@@ -11,10 +12,16 @@ export * as cgroups1 from "./gen/cgroups/v1_pb.js";
 export * as cgroups2 from "./gen/cgroups/v2_pb.js";
 export * as eventTypes from "./gen/containerd/events/events_pb.js";
 export * as runc from "./gen/containerd/runc/options_pb.js";
+export * as runtimeOptions from "./gen/containerd/runc/runtimeoptions_pb.js";
+export * as bootstrap from "./gen/containerd/runtime/bootstrap_pb.js";
+export * as sandbox from "./gen/containerd/runtime/sandbox_pb.js";
+export * as task2 from "./gen/containerd/runtime/task2_pb.js";
+export * as task3 from "./gen/containerd/runtime/task3_pb.js";
 export * as containers from "./gen/containerd/services/containers_pb.js";
 export * as content from "./gen/containerd/services/content_pb.js";
 export * as diff from "./gen/containerd/services/diff_pb.js";
 export * as events from "./gen/containerd/services/events_pb.js";
+export * as shimEvents from "./gen/containerd/services/events_ttrpc_pb.js";
 export * as images from "./gen/containerd/services/images_pb.js";
 export * as introspection from "./gen/containerd/services/introspection_pb.js";
 export * as leases from "./gen/containerd/services/leases_pb.js";
@@ -24,8 +31,10 @@ export * as streaming from "./gen/containerd/services/streaming_pb.js";
 export * as tasks from "./gen/containerd/services/tasks_pb.js";
 export * as transfer from "./gen/containerd/services/transfer_pb.js";
 export * as version from "./gen/containerd/services/version_pb.js";
+export * as runtimeTypes from "./gen/containerd/types/runtime_pb.js";
 export * as taskTypes from "./gen/containerd/types/task_pb.js";
 export * as transferTypes from "./gen/containerd/types/transfer_pb.js";
 export * as types from "./gen/containerd/types/types_pb.js";
 export * as rpc from "./gen/google/rpc/rpc_pb.js";
 export * as health from "./gen/grpc/health_pb.js";
+export * as ttrpc from "./gen/ttrpc/ttrpc_pb.js";

@@ -2,7 +2,6 @@
 import { performance } from "node:perf_hooks";
 import { BerthError } from "@berth/base";
 import type { CallContext, Route } from "./service.ts";
-import { parseTimeout } from "./timeout.ts";
 
 /** The {@link CallContext} a handler sees. The abort controller is made only when somebody asks for the signal. */
 export class Call implements CallContext {
@@ -13,10 +12,15 @@ export class Call implements CallContext {
   #reason: BerthError | undefined;
   #timer: NodeJS.Timeout | undefined;
 
-  constructor(method: Route["method"], headers: CallContext["headers"], onExpired: (e: BerthError) => void) {
+  /** `ms`: how long the client waits; undefined for ever. */
+  constructor(
+    method: Route["method"],
+    headers: CallContext["headers"],
+    ms: number | undefined,
+    onExpired: (e: BerthError) => void,
+  ) {
     this.method = method;
     this.headers = headers;
-    const ms = parseTimeout(headers["grpc-timeout"]);
     this.deadline = ms === undefined ? undefined : performance.now() + ms;
     if (ms !== undefined)
       this.#timer = setTimeout(() => {

@@ -9,6 +9,7 @@ import { BerthError, type ErrorCode } from "@berth/base";
 import { create, fromJson, type JsonValue, type Registry, toJson } from "@bufbuild/protobuf";
 import { Call, refusalOf } from "./call.ts";
 import type { CallContext, Route } from "./service.ts";
+import { parseTimeout } from "./timeout.ts";
 
 /** What answering needs from the server. */
 export interface JsonFace {
@@ -50,7 +51,9 @@ export async function answerJson(
         hint: "POST a JSON body to /<service>/<Method>",
       });
     if (route === undefined) throw new BerthError("unimplemented", `unknown method ${path}`);
-    call = new Call(route.method, request.headers, (expired) => fail(response, expired));
+    call = new Call(route.method, request.headers, parseTimeout(request.headers["grpc-timeout"]), (expired) =>
+      fail(response, expired),
+    );
     response.on("close", () => {
       call?.abort(new BerthError("canceled", "the client went away"));
       call?.end();

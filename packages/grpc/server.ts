@@ -15,6 +15,7 @@ import { answerJson } from "./json.ts";
 import type { CallContext, Route, Service } from "./service.ts";
 import { statusOf } from "./status.ts";
 import { MessageReader, writeMessage } from "./stream.ts";
+import { parseTimeout } from "./timeout.ts";
 
 /** How to serve. */
 export interface ServeOptions {
@@ -219,7 +220,9 @@ async function answer(
     const encoding = encodingOf(headers["grpc-encoding"]);
     if (encoding === "gzip" && /\bgzip\b/.test(String(headers["grpc-accept-encoding"] ?? "gzip")))
       reply.encoding = "gzip";
-    call = new Call(route.method, headers, (expired) => reply.fail(expired));
+    call = new Call(route.method, headers, parseTimeout(headers["grpc-timeout"]), (expired) =>
+      reply.fail(expired),
+    );
     stream.on("close", () => {
       call?.abort(new BerthError("canceled", "the client canceled the call"));
       call?.end();

@@ -52,11 +52,10 @@ export function codeOfStatus(number: number): ErrorCode {
 export function statusOf(thrown: unknown): StatusHeaders {
   const error = BerthError.from(thrown);
   const headers: StatusHeaders = { "grpc-status": String(CODES[error.code]) };
-  // Headers are limited to some 16 KB in common clients: a message is cut long before.
-  const message = error.message.length > 4096 ? `${error.message.slice(0, 4096)}...` : error.message;
+  const message = messageOf(error);
   headers["grpc-message"] = percentEncode(message);
-  if (FACTS.some((name) => error[name] !== undefined))
-    headers["grpc-status-details-bin"] = encodeDetails(error, message);
+  const detail = detailOf(error);
+  if (detail !== undefined) headers["grpc-status-details-bin"] = encodeDetails(error, message, detail);
   return headers;
 }
 
@@ -93,7 +92,20 @@ export function percentDecode(text: string): string {
   return bytes.toString("utf8");
 }
 
-function encodeDetails(error: BerthError, message: string): string {
+/** The text of an error for the wire. Headers are limited to some 16 KB in common clients: it is cut long before. */
+export function messageOf(error: BerthError): string {
+  return error.message.length > 4096 ? `${error.message.slice(0, 4096)}...` : error.message;
+}
+
+/** A google.protobuf.Any among a status's details. */
+export interface Detail {
+  readonly typeUrl: string;
+  readonly value: Uint8Array;
+}
+
+/** What an error knows besides code and message, as a google.rpc.ErrorInfo; undefined when that is nothing. */
+export function detailOf(error: BerthError): Detail | undefined {
+  if (FACTS.every((name) => error[name] === undefined)) return undefined;
   const info = new BinaryWriter();
   info.tag(1, WireType.LengthDelimited).string(error.code.toUpperCase());
   info.tag(2, WireType.LengthDelimited).string(DOMAIN);
@@ -105,15 +117,54 @@ function encodeDetails(error: BerthError, message: string): string {
     info.tag(2, WireType.LengthDelimited).string(value.slice(0, 2048));
     info.join();
   }
+  return { typeUrl: ERROR_INFO, value: info.finish() };
+}
+
+/** Undoes {@link detailOf}; details of another make, or cut short, are passed over: the message has to do. */
+export function factsOf(details: Iterable<Detail>): ErrorFacts {
+  const facts: Partial<Record<(typeof FACTS)[number], string>> = {};
+  try {
+    for (const { typeUrl, value } of details) {
+      if (typeUrl !== ERROR_INFO) continue;
+      for (const [field, entry] of fields(value)) {
+        if (field !== 3) continue;
+        const pair = new Map(fields(entry));
+        const name = FACTS.find((known) => known === text(pair.get(1)));
+        if (name !== undefined) facts[name] = text(pair.get(2));
+      }
+    }
+  } catch {
+    // As said above.
+  }
+  return facts;
+}
+
+function encodeDetails(error: BerthError, message: string, detail: Detail): string {
   const status = new BinaryWriter();
   status.tag(1, WireType.Varint).int32(CODES[error.code]);
   status.tag(2, WireType.LengthDelimited).string(message);
   status.tag(3, WireType.LengthDelimited).fork();
-  status.tag(1, WireType.LengthDelimited).string(ERROR_INFO);
-  status.tag(2, WireType.LengthDelimited).bytes(info.finish());
+  status.tag(1, WireType.LengthDelimited).string(detail.typeUrl);
+  status.tag(2, WireType.LengthDelimited).bytes(detail.value);
   status.join();
   return Buffer.from(status.finish()).toString("base64").replace(/=+$/, "");
 }
+
+function decodeDetails(base64: string): ErrorFacts {
+  const details: Detail[] = [];
+  try {
+    for (const [number, detail] of fields(Buffer.from(base64, "base64"))) {
+      if (number !== 3) continue;
+      const any = new Map(fields(detail));
+      details.push({ typeUrl: text(any.get(1)), value: any.get(2) ?? new Uint8Array() });
+    }
+  } catch {
+    // What was whole before the break counts.
+  }
+  return factsOf(details);
+}
+
+const text = (bytes: Uint8Array | undefined) => Buffer.from(bytes ?? []).toString("utf8");
 
 /** Yields [field number, bytes] of the length-delimited fields of a message. */
 function* fields(bytes: Uint8Array): Generator<[number, Uint8Array]> {
@@ -123,25 +174,4 @@ function* fields(bytes: Uint8Array): Generator<[number, Uint8Array]> {
     if (type === WireType.LengthDelimited) yield [number, reader.bytes()];
     else reader.skip(type, number);
   }
-}
-
-function decodeDetails(base64: string): ErrorFacts {
-  const facts: Partial<Record<(typeof FACTS)[number], string>> = {};
-  const text = (bytes: Uint8Array | undefined) => Buffer.from(bytes ?? []).toString("utf8");
-  try {
-    for (const [number, detail] of fields(Buffer.from(base64, "base64"))) {
-      if (number !== 3) continue;
-      const any = new Map(fields(detail));
-      if (text(any.get(1)) !== ERROR_INFO) continue;
-      for (const [field, entry] of fields(any.get(2) ?? new Uint8Array())) {
-        if (field !== 3) continue;
-        const pair = new Map(fields(entry));
-        const name = FACTS.find((known) => known === text(pair.get(1)));
-        if (name !== undefined) facts[name] = text(pair.get(2));
-      }
-    }
-  } catch {
-    // Details of another make, or cut short: the message alone has to do.
-  }
-  return facts;
 }

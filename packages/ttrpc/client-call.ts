@@ -1,0 +1,119 @@
+/** One call on the client's side: sends in the background, yields answers, ends with the status. */
+import { RequestSchema, ResponseSchema } from "@berth/api/ttrpc";
+import { BerthError } from "@berth/base";
+import type { CallOptions } from "@berth/grpc/client";
+import { create, type DescMethod, fromBinary, toBinary } from "@bufbuild/protobuf";
+import type { Channel } from "./channel.ts";
+import { FLAG, type Frame, TYPE, tooLarge } from "./frames.ts";
+import { Inbox } from "./inbox.ts";
+import { errorOf } from "./status.ts";
+
+/** setTimeout's limit; 24 days are as good as no deadline. */
+const MAX_TIMER_MS = 2 ** 31 - 1;
+
+/** See the module comment. */
+export class ClientCall {
+  readonly #channel: Channel;
+  readonly #method: DescMethod;
+  readonly #options: CallOptions;
+  readonly #inbox: Inbox;
+
+  constructor(channel: Channel, method: DescMethod, options: CallOptions) {
+    this.#channel = channel;
+    this.#method = method;
+    this.#options = options;
+    this.#inbox = new Inbox(channel);
+  }
+
+  hear({ type, flags, payload, oversized }: Frame): void {
+    const { methodKind, name } = this.#method;
+    const repliesOnce = methodKind === "unary" || methodKind === "client_streaming";
+    if (oversized !== undefined) this.fail(tooLarge(oversized));
+    else if (type === TYPE.response) {
+      try {
+        const response = fromBinary(ResponseSchema, payload);
+        const error = errorOf(response.status);
+        if (error !== undefined) this.fail(error);
+        // A method of many answers may end with a response that holds none.
+        else if (repliesOnce || response.payload.length > 0) this.#inbox.push(response.payload);
+        this.#inbox.end();
+      } catch (cause) {
+        this.fail(
+          new BerthError("internal", `${name}: the answer is not a ttrpc.Response`, {
+            stage: "ttrpc",
+            cause,
+          }),
+        );
+      }
+    } else if (type === TYPE.data && !repliesOnce) {
+      if ((flags & FLAG.empty) === 0) this.#inbox.push(payload);
+      if (flags & FLAG.closed) this.#inbox.end();
+    } else if (type === TYPE.data)
+      this.fail(new BerthError("internal", `${name} answered with data`, { stage: "ttrpc" }));
+  }
+
+  /** Ends the call; the first end counts. */
+  fail(error: BerthError): void {
+    this.#inbox.fail(error);
+  }
+
+  /**
+   * Yields the answers' bytes. `begin` gives the stream its number, which must be above all that were sent before;
+   * `done` is called when it is of no more use.
+   */
+  async *run(
+    request: Uint8Array<ArrayBuffer> | undefined,
+    requests: AsyncGenerator<Uint8Array> | undefined,
+    headers: Readonly<Record<string, string>>,
+    begin: () => number,
+    done: (id: number) => void,
+  ): AsyncGenerator<Uint8Array> {
+    const { signal } = this.#options;
+    const timeoutMs =
+      this.#options.timeoutMs === undefined ? undefined : Math.min(this.#options.timeoutMs, MAX_TIMER_MS);
+    const { name, methodKind, parent } = this.#method;
+    const onAbort = () =>
+      this.fail(
+        signal?.reason instanceof BerthError
+          ? signal.reason
+          : new BerthError("canceled", `${name} was canceled`, { cause: signal?.reason }),
+      );
+    const expire = () =>
+      this.fail(new BerthError("deadline_exceeded", `${name} took longer than ${timeoutMs} ms`));
+    const id = begin();
+    signal?.addEventListener("abort", onAbort, { once: true });
+    const timer = timeoutMs === undefined ? undefined : setTimeout(expire, timeoutMs);
+    let over = false;
+    try {
+      const message = create(RequestSchema, {
+        service: parent.typeName,
+        method: name,
+        ...(request === undefined ? {} : { payload: request }),
+        // 0 would be no deadline at all.
+        timeoutNano: timeoutMs === undefined ? 0n : BigInt(Math.max(1, Math.round(timeoutMs * 1e6))),
+        metadata: Object.entries(headers).map(([key, value]) => ({ key, value })),
+      });
+      const flags = requests !== undefined ? FLAG.open : methodKind === "unary" ? 0 : FLAG.closed;
+      this.#channel.send(id, TYPE.request, flags, toBinary(RequestSchema, message));
+      if (requests !== undefined)
+        this.#sendAll(id, requests, () => over).catch((error) => this.fail(BerthError.from(error)));
+      yield* this.#inbox;
+    } finally {
+      over = true;
+      clearTimeout(timer);
+      signal?.removeEventListener("abort", onAbort);
+      await this.#inbox.return();
+      done(id);
+    }
+  }
+
+  async #sendAll(id: number, requests: AsyncGenerator<Uint8Array>, over: () => boolean): Promise<void> {
+    for await (const message of requests) {
+      // The server may answer before it has read everything; what is left is no longer wanted.
+      if (over() || this.#inbox.ended) return;
+      this.#channel.send(id, TYPE.data, 0, message);
+      await this.#channel.room();
+    }
+    if (!over()) this.#channel.send(id, TYPE.data, FLAG.closed | FLAG.empty);
+  }
+}

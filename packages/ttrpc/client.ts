@@ -1,0 +1,270 @@
+/**
+ * A ttrpc client over a unix socket.
+ *
+ * `connect({ address })` gives a connection that dials at its first call, and dials again for the first call after the
+ * server went away. Every failure is a BerthError. ttrpc has no word for giving up one call: an aborted one is
+ * forgotten here, while the server works on; closing the connection cancels all there are.
+ */
+import net from "node:net";
+import { BerthError } from "@berth/base";
+import type { CallOptions, Client } from "@berth/grpc/client";
+import {
+  create,
+  type DescMethod,
+  type DescService,
+  fromBinary,
+  type Message,
+  toBinary,
+} from "@bufbuild/protobuf";
+import { shownName, socketName } from "./address.ts";
+import { Channel } from "./channel.ts";
+import { ClientCall } from "./client-call.ts";
+import type { Frame } from "./frames.ts";
+
+/** How to connect. */
+export interface ConnectOptions {
+  /** Address of the server's socket: see `socketName`. */
+  address: string;
+  /** A name without any mark is an abstract socket's, as shims of containerd 1.3 and before have it. */
+  bare?: "path" | "abstract";
+  /** Metadata of every call, for instance `{"containerd-namespace-ttrpc": "default"}`. */
+  headers?: Readonly<Record<string, string>>;
+  /** Deadline of unary calls that do not set one, in milliseconds. Default: none. */
+  timeoutMs?: number;
+  /** How long a call waits for a socket that is not there or not answered yet, in milliseconds. Default: 0. */
+  dialTimeoutMs?: number;
+  /** Called each time that an open connection has ended, whoever ended it. */
+  onLost?: () => void;
+  /** An idle connection does not keep the process alive. Default: it does. */
+  background?: boolean;
+}
+
+/** A connection to one server; calls may be made at any time and in any number. */
+export interface Connection extends AsyncDisposable {
+  client<D extends DescService>(desc: D): Client<D>;
+  /** Dials now, unless that was done; "unavailable" when nobody answers. */
+  open(): Promise<void>;
+  /** Ends the connection; calls in flight fail with "canceled". */
+  close(): void;
+}
+
+/** Makes a connection; the socket is opened by the first call. */
+export function connect(options: ConnectOptions): Connection {
+  return new Dialer(options);
+}
+
+/** One open connection: a channel and its calls. */
+class Session {
+  readonly channel: Channel;
+  readonly #calls = new Map<number, ClientCall>();
+  readonly #background: boolean;
+  #next = 1;
+  #reason: BerthError | undefined;
+
+  constructor(socket: net.Socket, name: string, background: boolean, onClose: () => void) {
+    this.#background = background;
+    this.channel = new Channel(
+      socket,
+      (frame) => this.#hear(frame),
+      (cause) => {
+        const reason =
+          this.#reason ??
+          new BerthError("unavailable", `the connection to ${shownName(name)} was lost`, {
+            stage: "ttrpc",
+            path: shownName(name),
+            cause,
+            hint: "the call may or may not have been carried out",
+          });
+        onClose();
+        for (const call of this.#calls.values()) call.fail(reason);
+        this.#calls.clear();
+      },
+    );
+    if (background) this.channel.setRef(false);
+  }
+
+  /** Gives a call its stream; "unavailable" when the connection has ended or has no numbers left. */
+  add(call: ClientCall): number {
+    if (this.channel.closed || this.#next > 0xffff_ffff) {
+      const reason = new BerthError("unavailable", "the connection has ended", {
+        stage: "ttrpc",
+        hint: "call again",
+      });
+      this.close(reason);
+      throw reason;
+    }
+    const id = this.#next;
+    this.#next += 2;
+    if (this.#background && this.#calls.size === 0) this.channel.setRef(true);
+    this.#calls.set(id, call);
+    return id;
+  }
+
+  remove(id: number): void {
+    if (this.#calls.delete(id) && this.#background && this.#calls.size === 0) this.channel.setRef(false);
+  }
+
+  close(reason: BerthError): void {
+    this.#reason ??= reason;
+    this.channel.close();
+  }
+
+  // Frames of calls that were given up find nobody.
+  #hear(frame: Frame): void {
+    this.#calls.get(frame.stream)?.hear(frame);
+  }
+}
+
+class Dialer implements Connection {
+  readonly #options: ConnectOptions;
+  readonly #name: string;
+  #session: Promise<Session> | undefined;
+  #live: Session | undefined;
+  #closed = false;
+  readonly #clients = new Map<DescService, unknown>();
+
+  constructor(options: ConnectOptions) {
+    this.#options = options;
+    this.#name = socketName(options.address, options.bare);
+  }
+
+  client<D extends DescService>(desc: D): Client<D> {
+    const known = this.#clients.get(desc);
+    if (known) return known as Client<D>;
+    const methods: Record<string, unknown> = {};
+    for (const method of desc.methods) methods[method.localName] = this.#bind(method);
+    this.#clients.set(desc, methods);
+    return methods as Client<D>;
+  }
+
+  async open(): Promise<void> {
+    await this.#connected();
+  }
+
+  close(): void {
+    this.#closed = true;
+    this.#live?.close(new BerthError("canceled", "the connection was closed", { stage: "ttrpc" }));
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.close();
+  }
+
+  #bind(method: DescMethod): unknown {
+    const encode = (request: unknown) => toBinary(method.input, create(method.input, request as Message));
+    const many = async function* (requests: AsyncIterable<unknown>) {
+      for await (const request of requests) yield encode(request);
+    };
+    const decode = (bytes: Uint8Array) => fromBinary(method.output, bytes);
+    const only = async (call: AsyncGenerator<Uint8Array>) => {
+      const { value } = await call.next();
+      await call.return(undefined);
+      if (value === undefined)
+        throw new BerthError("internal", `${method.name} answered without a message`, { stage: "ttrpc" });
+      return decode(value);
+    };
+    const all = async function* (call: () => Promise<AsyncGenerator<Uint8Array>>) {
+      for await (const bytes of await call()) yield decode(bytes);
+    };
+    switch (method.methodKind) {
+      case "unary":
+        return async (request: unknown, options: CallOptions = {}) =>
+          only(
+            await this.#call(method, encode(request), undefined, {
+              ...(this.#options.timeoutMs === undefined ? {} : { timeoutMs: this.#options.timeoutMs }),
+              ...options,
+            }),
+          );
+      case "client_streaming":
+        return async (requests: AsyncIterable<unknown>, options: CallOptions = {}) =>
+          only(await this.#call(method, undefined, many(requests), options));
+      case "server_streaming":
+        return (request: unknown, options: CallOptions = {}) =>
+          all(() => this.#call(method, encode(request), undefined, options));
+      default:
+        return (requests: AsyncIterable<unknown>, options: CallOptions = {}) =>
+          all(() => this.#call(method, undefined, many(requests), options));
+    }
+  }
+
+  async #call(
+    method: DescMethod,
+    request: Uint8Array<ArrayBuffer> | undefined,
+    requests: AsyncGenerator<Uint8Array> | undefined,
+    options: CallOptions,
+  ): Promise<AsyncGenerator<Uint8Array>> {
+    options.signal?.throwIfAborted();
+    const headers = { ...this.#options.headers, ...options.headers };
+    if (this.#live?.channel.closed) this.#forget(this.#live);
+    const session = this.#live ?? (await this.#connected());
+    const call = new ClientCall(session.channel, method, options);
+    return call.run(
+      request,
+      requests,
+      headers,
+      () => session.add(call),
+      (id) => session.remove(id),
+    );
+  }
+
+  // The next call dials anew.
+  #forget(session: Session): void {
+    if (this.#live !== session) return;
+    this.#live = undefined;
+    this.#session = undefined;
+  }
+
+  #connected(): Promise<Session> {
+    if (this.#closed) throw new BerthError("canceled", "the connection was closed", { stage: "ttrpc" });
+    this.#session ??= this.#dial().catch((error) => {
+      this.#session = undefined;
+      throw error;
+    });
+    return this.#session;
+  }
+
+  async #dial(): Promise<Session> {
+    const { dialTimeoutMs = 0, background = false } = this.#options;
+    const until = performance.now() + dialTimeoutMs;
+    for (;;) {
+      try {
+        const socket = await openSocket(this.#name);
+        if (this.#closed) {
+          socket.destroy();
+          throw new BerthError("canceled", "the connection was closed", { stage: "ttrpc" });
+        }
+        const session = new Session(socket, this.#name, background, () => {
+          this.#forget(session);
+          this.#options.onLost?.();
+        });
+        this.#live = session;
+        return session;
+      } catch (error) {
+        const { errno } = error as BerthError;
+        if (performance.now() >= until || (errno !== "ENOENT" && errno !== "ECONNREFUSED")) throw error;
+        await new Promise((resolve) => setTimeout(resolve, 10));
+      }
+    }
+  }
+}
+
+function openSocket(name: string): Promise<net.Socket> {
+  return new Promise((resolve, reject) => {
+    const socket = net.connect(name);
+    const failed = (cause: Error) => {
+      const { errno } = BerthError.from(cause);
+      const path = shownName(name);
+      const facts = { stage: "connect", syscall: "connect", path, cause, ...(errno ? { errno } : {}) };
+      reject(
+        errno === "EACCES" || errno === "EPERM"
+          ? new BerthError("permission_denied", `permission denied on ${path}`, facts)
+          : new BerthError("unavailable", `cannot connect to ${path}: ${cause.message}`, facts),
+      );
+    };
+    socket.once("error", failed);
+    socket.once("connect", () => {
+      socket.off("error", failed);
+      resolve(socket);
+    });
+  });
+}

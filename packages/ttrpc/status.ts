@@ -1,0 +1,26 @@
+/** Errors in ttrpc's responses: BerthError to and from google.rpc.Status, as packages/grpc has it in headers. */
+import type * as rpc from "@berth/api/rpc";
+import { BerthError } from "@berth/base";
+import { codeOfStatus, detailOf, factsOf, messageOf, statusNumber } from "@berth/grpc/status";
+import type { MessageInitShape } from "@bufbuild/protobuf";
+
+/** Anything that was thrown, as a status. */
+export function statusOf(thrown: unknown): MessageInitShape<typeof rpc.StatusSchema> {
+  const error = BerthError.from(thrown);
+  const detail = detailOf(error);
+  return {
+    code: statusNumber(error.code),
+    message: messageOf(error),
+    details: detail === undefined ? [] : [{ typeUrl: detail.typeUrl, value: Uint8Array.from(detail.value) }],
+  };
+}
+
+/** Reads a status; undefined when there is none or it says OK. */
+export function errorOf(status: rpc.Status | undefined): BerthError | undefined {
+  if (status === undefined || status.code === 0) return undefined;
+  return new BerthError(
+    codeOfStatus(status.code),
+    status.message || `ttrpc status ${status.code}`,
+    factsOf(status.details),
+  );
+}
