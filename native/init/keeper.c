@@ -1,7 +1,8 @@
 // The keeper's loop and the operations that set up its streams; see keeper.h.
 //
-// keeper.sock speaks lines: "RESIZE columns rows", "CLOSE_STDIN"; each is answered by "OK" or "ERR errno". When
-// the process has ended, every connection gets "EXIT code nanoseconds" and is closed.
+// keeper.sock speaks lines. A connection is greeted with "PID pid"; "OOM count" comes whenever the out-of-memory killer
+// has been there. Commands: "RESIZE columns rows", "CLOSE_STDIN", "REOPEN_LOG", "KILL signal", "ADOPT pid"; each is answered
+// by "OK" or "ERR errno". When the process has ended, every connection gets "EXIT code nanoseconds ooms" and is closed.
 #include "keeper.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -10,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/ioctl.h>
 #include <sys/prctl.h>
 #include <sys/signalfd.h>
@@ -23,13 +25,14 @@
 #include "files.h"
 
 #define MAX_CLIENTS 16
+#define SETTLE_MS 10000
 
 struct keeper *keeper_new(void) {
   static struct keeper k;
-  k = (struct keeper){.folder = -1, .listener = -1, .stdin_hold = -1, .holds = {-1, -1}, .log = -1,
-                      .master = -1, .relay_in = -1, .relay_out = -1};
-  k.sources[0] = (struct source){.pipe = -1, .copy = -1, .name = "stdout"};
-  k.sources[1] = (struct source){.pipe = -1, .copy = -1, .name = "stderr"};
+  k = (struct keeper){.folder = -1, .listener = -1, .stdin_hold = -1, .holds = {-1, -1}, .log = -1, .master = -1,
+                      .relay_in = -1, .relay_out = {.fd = -1}, .oom = -1, .oom_file = -1};
+  k.sources[0] = (struct source){.pipe = -1, .copy = {.fd = -1}, .name = "stdout"};
+  k.sources[1] = (struct source){.pipe = -1, .copy = {.fd = -1}, .name = "stderr"};
   return &k;
 }
 
@@ -85,6 +88,39 @@ static int open_ends(const char *path, int own, int held, int *hold) {
   return fd < 0 ? fd : *hold < 0 ? *hold : fd;
 }
 
+// Takes a slot as an output that must not hold the keeper up: its flags are its own, as the plan opened it for this alone.
+static int take_sink(struct state *st, int64_t slot, struct sink *sink) {
+  sink->fd = take_slot(st, slot);
+  if (sink->fd < 0) return sink->fd;
+  return fcntl(sink->fd, F_SETFL, fcntl(sink->fd, F_GETFL) | O_NONBLOCK) < 0 ? -errno : 0;
+}
+
+static void close_sink(struct sink *sink) {
+  if (sink->fd >= 0) close(sink->fd);
+  free(sink->kept);
+  *sink = (struct sink){.fd = -1};
+}
+
+bool sink_write(struct sink *sink, const char *bytes, uint32_t size) {
+  while (sink->fd >= 0 && size > 0) {
+    ssize_t n = write(sink->fd, bytes, size);
+    if (n >= 0) bytes += n, size -= (uint32_t)n;
+    else if (errno == EAGAIN && (sink->kept = malloc(size))) {
+      memcpy(sink->kept, bytes, size);
+      sink->size = size, sink->sent = 0;
+      return true;
+    } else if (errno != EINTR) close_sink(sink);  // EPIPE, or a bad descriptor: the client has left
+  }
+  return sink->fd >= 0;
+}
+
+static void sink_flush(struct sink *sink) {
+  ssize_t n = write(sink->fd, sink->kept + sink->sent, sink->size - sink->sent);
+  if (n < 0 && (errno == EAGAIN || errno == EINTR)) return;
+  if (n < 0) close_sink(sink);
+  else if ((sink->sent += (uint32_t)n) == sink->size) free(sink->kept), sink->kept = NULL;
+}
+
 static int keep_slot(struct state *st, int64_t slot, int fd) {
   if (fd < 0) errno = -fd;
   return slot_set(st, slot, fd);
@@ -120,7 +156,8 @@ int op_log(struct state *st, const struct arg *args, int argc) {
   for (int i = 0; i < 2; i++) {
     int ends[2];
     if (NUM(1 + i) < 0) continue;
-    if (NUM(3 + i) >= 0 && (k->sources[i].copy = take_slot(st, NUM(3 + i))) < 0) return k->sources[i].copy;
+    int taken = NUM(3 + i) < 0 ? 0 : take_sink(st, NUM(3 + i), &k->sources[i].copy);
+    if (taken < 0) return taken;
     if (pipe2(ends, O_CLOEXEC) < 0) return -errno;
     fcntl(ends[0], F_SETPIPE_SZ, 1 << 20);  // fewer switches; a host that allows less keeps its own size
     k->sources[i].pipe = ends[0];
@@ -136,8 +173,10 @@ int op_relay(struct state *st, const struct arg *args, int argc) {
   struct keeper *k = st->keeper;
   char byte;
   if (NUM(0) >= 0 && (k->relay_in = take_slot(st, NUM(0))) < 0) return k->relay_in;
-  if (NUM(1) >= 0 && (k->relay_out = take_slot(st, NUM(1))) < 0) return k->relay_out;
   k->foreground = NUM(2) != 0;
+  // In the foreground it is the caller's own terminal, whose flags are not ours to change.
+  int taken = NUM(1) < 0 ? 0 : k->foreground ? (k->relay_out.fd = take_slot(st, NUM(1))) : take_sink(st, NUM(1), &k->relay_out);
+  if (taken < 0) return taken;
   if (k->relay_in >= 0 && !k->foreground) {
     // As with fifo_in: between two clients there is no end of file.
     char self[64];
@@ -146,6 +185,44 @@ int op_relay(struct state *st, const struct arg *args, int argc) {
   }
   int n = receive_descriptor(st->sync, &k->master, &byte, 1);
   return n < 0 ? n : 0;  // without a descriptor the child has failed and said why
+}
+
+// Reads "oom_kill N"; true when it has risen.
+static bool count_ooms(struct keeper *k) {
+  char text[1024];
+  uint64_t times;
+  if (k->oom < 0) return false;
+  if (k->oom != k->oom_file && read(k->oom, &times, sizeof times) != sizeof times) return false;
+  ssize_t n = pread(k->oom_file, text, sizeof text - 1, 0);
+  text[n < 0 ? 0 : n] = 0;
+  const char *found = strstr(text, "oom_kill ");
+  unsigned count = found ? (unsigned)strtoul(found + 9, NULL, 10) : k->ooms;
+  bool risen = count > k->ooms;
+  k->ooms = count;
+  return risen;
+}
+
+// watch_oom(cgroup version, cgroup folder of the memory controller, file): memory.oom_control with an eventfd, or
+// memory.events, which polls as urgent when it has changed.
+int op_watch_oom(struct state *st, const struct arg *args, int argc) {
+  (void)argc;
+  struct keeper *k = st->keeper;
+  char path[4352], text[32];
+  snprintf(path, sizeof path, "%s/%s", STR(1), STR(2));
+  if ((k->oom_file = open(path, O_RDONLY | O_CLOEXEC)) < 0) return -errno;
+  if (NUM(0) == 2) {
+    k->oom = k->oom_file;
+    count_ooms(k);  // what has been read once polls as changed from then on
+    return 0;
+  }
+  if ((k->oom = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) < 0) return -errno;
+  snprintf(path, sizeof path, "%s/cgroup.event_control", STR(1));
+  int control = open(path, O_WRONLY | O_CLOEXEC);
+  if (control < 0) return -errno;
+  int size = snprintf(text, sizeof text, "%d %d", k->oom, k->oom_file);
+  int result = write(control, text, (size_t)size) < 0 ? -errno : 0;
+  close(control);
+  return result;
 }
 
 static struct termios saved_modes;
@@ -179,8 +256,14 @@ static void close_fd(int *fd) {
   *fd = -1;
 }
 
-static int command(struct keeper *k, char *line) {
-  unsigned columns, rows;
+static int command(struct state *st, struct keeper *k, char *line) {
+  unsigned columns, rows, number;
+  // Nobody else waits for the process: as long as this has not been told of its end, the pid is its own.
+  if (sscanf(line, "KILL %u", &number) == 1) return kill(st->child, (int)number) < 0 ? -errno : 0;
+  if (sscanf(line, "ADOPT %u", &number) == 1) {
+    st->child = (pid_t)number;  // criu's work: the process it restored is our child as criu was
+    return 0;
+  }
   if (sscanf(line, "RESIZE %u %u", &columns, &rows) == 2) return resize(k, columns, rows);
   if (strcmp(line, "CLOSE_STDIN") == 0) {
     close_fd(&k->stdin_hold);
@@ -204,7 +287,7 @@ struct client {
   char line[64];
 };
 
-static bool serve_client(struct keeper *k, struct client *c) {
+static bool serve_client(struct state *st, struct keeper *k, struct client *c) {
   ssize_t n = read(c->fd, c->line + c->used, sizeof c->line - c->used);
   if (n < 0 && (errno == EAGAIN || errno == EINTR)) return true;
   if (n <= 0) return false;
@@ -212,7 +295,7 @@ static bool serve_client(struct keeper *k, struct client *c) {
   char *end;
   while ((end = memchr(c->line, '\n', c->used))) {
     *end = 0;
-    int result = command(k, c->line);
+    int result = command(st, k, c->line);
     char answer[32];
     int size = result < 0 ? snprintf(answer, sizeof answer, "ERR %d\n", -result) : snprintf(answer, sizeof answer, "OK\n");
     if (send(c->fd, answer, (size_t)size, MSG_NOSIGNAL) < 0) return false;
@@ -222,36 +305,54 @@ static bool serve_client(struct keeper *k, struct client *c) {
   return c->used < sizeof c->line;
 }
 
-// Copies one buffer; false at the end of the stream.
-static bool pump(int from, int to, struct keeper *k, struct source *log) {
+// One buffer of what the terminal shows, to the log and the client; false at the end.
+static bool pump_out(struct keeper *k) {
   static char bytes[16384];
-  ssize_t n = read(from, bytes, sizeof bytes);
+  ssize_t n = read(k->master, bytes, sizeof bytes);
   if (n < 0) return errno == EINTR || errno == EAGAIN;
   if (n == 0) return false;
-  if (log && k->log >= 0) log_bytes(k, log, bytes, (uint32_t)n);
-  return to < 0 || write_all(to, bytes, (size_t)n) == 0 || log;
+  if (k->log >= 0) log_bytes(k, &k->sources[0], bytes, (uint32_t)n);
+  sink_write(&k->relay_out, bytes, (uint32_t)n);
+  return true;
+}
+
+// One buffer of what is typed.
+static bool pump_in(struct keeper *k) {
+  static char bytes[16384];
+  ssize_t n = read(k->relay_in, bytes, sizeof bytes);
+  if (n < 0) return errno == EINTR || errno == EAGAIN;
+  return n > 0 && write_all(k->master, bytes, (size_t)n) == 0;
+}
+
+// Gives a client that is slow this long to take what the process left behind, and lets go of one that does not read.
+static void settle(struct sink *sink) {
+  struct pollfd ready = {sink->fd, POLLOUT, 0};
+  while (sink->kept && poll(&ready, 1, SETTLE_MS) > 0) sink_flush(sink);
+  if (sink->kept) close_sink(sink);
 }
 
 static void drain(struct keeper *k, bool all) {
   for (int i = 0; i < 2; i++) {
     struct source *s = &k->sources[i];
     struct pollfd ready = {s->pipe, POLLIN, 0};
-    while (s->pipe >= 0 && poll(&ready, 1, all ? -1 : 0) > 0)
+    settle(&s->copy);
+    while (s->pipe >= 0 && poll(&ready, 1, all ? -1 : 0) > 0) {
       if (!log_pump(k, s)) close_fd(&s->pipe);
-    close_fd(&s->copy);
+      settle(&s->copy);
+    }
+    close_sink(&s->copy);
   }
   struct pollfd ready = {k->master, POLLIN, 0};
-  while (k->master >= 0 && poll(&ready, 1, 0) > 0 && (ready.revents & POLLIN))
-    if (!pump(k->master, k->relay_out, k, &k->sources[0])) break;
+  settle(&k->relay_out);
+  while (k->master >= 0 && poll(&ready, 1, 0) > 0 && (ready.revents & POLLIN) && pump_out(k)) settle(&k->relay_out);
 }
 
-static void record_exit(struct keeper *k, int code, int64_t time) {
-  char text[64], name[300];
-  int size = snprintf(text, sizeof text, "%d %lld\n", code, (long long)time);
+static void record_exit(struct keeper *k, const char *text, size_t size) {
+  char name[300];
   snprintf(name, sizeof name, ".%s.new", k->exit_name);
   int fd = openat(k->folder, name, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
   if (fd < 0) return;
-  bool whole = write_all(fd, text, (size_t)size) == 0 && fsync(fd) == 0;
+  bool whole = write_all(fd, text, size) == 0 && fsync(fd) == 0;
   close(fd);
   // Renamed only when complete: a reader sees no record or a whole one.
   if (whole) renameat(k->folder, name, k->folder, k->exit_name);
@@ -270,9 +371,14 @@ static bool reap(struct state *st, int *code) {
   return ended;
 }
 
+// Descriptors that are always polled for, before those of clients.
+enum { FIXED = 10 };
+
 int keeper_run(struct state *st, struct keeper *k, bool record) {
   struct client clients[MAX_CLIENTS];
+  struct sink *sinks[] = {&k->sources[0].copy, &k->sources[1].copy, &k->relay_out};
   int connected = 0, code = 255;
+  char text[64];
   sigset_t watched;
   sigemptyset(&watched);
   sigaddset(&watched, SIGCHLD);
@@ -281,13 +387,24 @@ int keeper_run(struct state *st, struct keeper *k, bool record) {
   if (k->foreground && k->master >= 0) enter_foreground(k);
   bool ended = reap(st, &code);
   while (!ended) {
-    struct pollfd wait[6 + MAX_CLIENTS] = {
-        {signals, POLLIN, 0},          {connected < MAX_CLIENTS ? k->listener : -1, POLLIN, 0},
-        {k->sources[0].pipe, POLLIN, 0}, {k->sources[1].pipe, POLLIN, 0},
-        {k->master, POLLIN, 0},        {k->master >= 0 ? k->relay_in : -1, POLLIN, 0},
+    struct pollfd wait[FIXED + MAX_CLIENTS] = {
+        {signals, POLLIN, 0},
+        {connected < MAX_CLIENTS ? k->listener : -1, POLLIN, 0},
+        {sinks[0]->kept ? -1 : k->sources[0].pipe, POLLIN, 0},
+        {sinks[1]->kept ? -1 : k->sources[1].pipe, POLLIN, 0},
+        {sinks[2]->kept ? -1 : k->master, POLLIN, 0},
+        {k->master >= 0 ? k->relay_in : -1, POLLIN, 0},
+        {k->oom, k->oom == k->oom_file ? POLLPRI : POLLIN, 0},
     };
-    for (int i = 0; i < connected; i++) wait[6 + i] = (struct pollfd){clients[i].fd, POLLIN, 0};
-    if (poll(wait, (nfds_t)(6 + connected), -1) < 0) continue;
+    for (int i = 0; i < 3; i++) wait[7 + i] = (struct pollfd){sinks[i]->kept ? sinks[i]->fd : -1, POLLOUT, 0};
+    for (int i = 0; i < connected; i++) wait[FIXED + i] = (struct pollfd){clients[i].fd, POLLIN, 0};
+    if (poll(wait, (nfds_t)(FIXED + connected), -1) < 0) continue;
+    for (int i = 0; i < 3; i++)
+      if (wait[7 + i].revents) sink_flush(sinks[i]);
+    if (wait[6].revents && count_ooms(k)) {
+      int size = snprintf(text, sizeof text, "OOM %u\n", k->ooms);
+      for (int i = 0; i < connected; i++) send(clients[i].fd, text, (size_t)size, MSG_NOSIGNAL | MSG_DONTWAIT);
+    }
     if (wait[0].revents) {
       struct signalfd_siginfo info;
       while (read(signals, &info, sizeof info) == sizeof info) {
@@ -301,20 +418,23 @@ int keeper_run(struct state *st, struct keeper *k, bool record) {
       if (wait[2 + i].revents && !log_pump(k, &k->sources[i])) {
         log_finish(k, &k->sources[i]);
         close_fd(&k->sources[i].pipe);
-        close_fd(&k->sources[i].copy);
+        close_sink(&k->sources[i].copy);
       }
     // A terminal that nobody has open hangs up, but may be opened again: only the exit ends it.
-    if (wait[4].revents & POLLIN) pump(k->master, k->relay_out, k, &k->sources[0]);
+    if (wait[4].revents & POLLIN) pump_out(k);
     else if (wait[4].revents & POLLHUP) usleep(2000);
-    if (wait[5].revents && !pump(k->relay_in, k->master, k, NULL)) close_fd(&k->relay_in);
+    if (wait[5].revents && !pump_in(k)) close_fd(&k->relay_in);
     for (int i = connected - 1; i >= 0; i--)
-      if (wait[6 + i].revents && !serve_client(k, &clients[i])) {
+      if (wait[FIXED + i].revents && !serve_client(st, k, &clients[i])) {
         close(clients[i].fd);
         clients[i] = clients[--connected];
       }
     if (wait[1].revents) {
       int fd = accept4(k->listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
-      if (fd >= 0) clients[connected++] = (struct client){.fd = fd};
+      int size = snprintf(text, sizeof text, "PID %d\n", st->child);
+      if (k->ooms) size += snprintf(text + size, sizeof text - (size_t)size, "OOM %u\n", k->ooms);
+      if (fd >= 0 && send(fd, text, (size_t)size, MSG_NOSIGNAL) == size) clients[connected++] = (struct client){.fd = fd};
+      else close_fd(&fd);
     }
   }
   struct timespec now;
@@ -323,19 +443,19 @@ int keeper_run(struct state *st, struct keeper *k, bool record) {
   // First what the process wrote, then word of its end: who hears of it finds the log complete.
   drain(k, false);
   if (modes_saved) tcsetattr(k->relay_in, TCSANOW, &saved_modes);
-  if (record) record_exit(k, code, time);
+  count_ooms(k);
+  int size = snprintf(text, sizeof text, "EXIT %d %lld %u\n", code, (long long)time, k->ooms);
+  if (record) record_exit(k, text + 5, (size_t)size - 5);
   // Connections that wait to be accepted hear of it too.
   int fd;
   while (connected < MAX_CLIENTS && k->listener >= 0 && (fd = accept4(k->listener, NULL, NULL, SOCK_CLOEXEC)) >= 0)
     clients[connected++] = (struct client){.fd = fd};
-  char text[64];
-  int size = snprintf(text, sizeof text, "EXIT %d %lld\n", code, (long long)time);
   for (int i = 0; i < connected; i++) {
     send(clients[i].fd, text, (size_t)size, MSG_NOSIGNAL | MSG_DONTWAIT);
     close(clients[i].fd);
   }
   close_fd(&k->listener);
-  close_fd(&k->relay_out);
+  close_sink(&k->relay_out);
   // Others may still hold the pipes (a daemon that an exec started): log until they are done.
   if (k->sources[0].pipe >= 0 || k->sources[1].pipe >= 0) drain(k, true);
   for (int i = 0; i < 2; i++) log_finish(k, &k->sources[i]);

@@ -7,9 +7,17 @@
 
 #include "operations.h"
 
+// An output that nobody may be reading: what it does not take at once is kept, and no more is read for it until it does.
+struct sink {
+  int fd;
+  char *kept;
+  uint32_t size, sent;
+};
+
 // One stream that is formatted into the log: the read end of the process's pipe, and a FIFO that gets a copy.
 struct source {
-  int pipe, copy;
+  int pipe;
+  struct sink copy;
   const char *name;     // "stdout" or "stderr"
   uint32_t used;        // bytes of an unfinished line in `line`
   bool cut;             // the line so far was written as a partial one
@@ -25,13 +33,18 @@ struct keeper {
   int log;
   char log_path[4096];
   struct source sources[2];
-  int master, relay_in, relay_out;
+  int master, relay_in;
+  struct sink relay_out;
   bool foreground;      // the relay runs between the caller's own terminal and the container's
+  int oom, oom_file;    // version 1: an eventfd; version 2: memory.events itself
+  unsigned ooms;        // how often the kernel's out-of-memory killer came
 };
 
 // Waits for st->child, relaying and logging; returns its exit code. `k` may have no streams at all.
 int keeper_run(struct state *st, struct keeper *k, bool record);
 struct keeper *keeper_new(void);
+// Hands bytes to a sink; false when nobody reads there any more.
+bool sink_write(struct sink *sink, const char *bytes, uint32_t size);
 // Writes what has come on one stream as CRI log lines; false at its end. log.c
 bool log_pump(struct keeper *k, struct source *source);
 // Flushes an unfinished line at the end of the stream.

@@ -89,11 +89,8 @@ bool log_pump(struct keeper *k, struct source *s) {
   if (n < 0) return errno == EINTR || errno == EAGAIN;
   if (n == 0) return false;
   log_bytes(k, s, in, (uint32_t)n);
-  // The attached client gets the bytes as they came; EPIPE or a bad descriptor means that it has left.
-  if (s->copy >= 0 && write_all(s->copy, in, (size_t)n) < 0) {
-    close(s->copy);
-    s->copy = -1;
-  }
+  // The attached client gets the bytes as they came.
+  sink_write(&s->copy, in, (uint32_t)n);
   return true;
 }
 

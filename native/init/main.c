@@ -127,9 +127,8 @@ static int start(struct state *st, struct plan *plan) {
   close(ends[1]);
   st->sync = ends[0];
   st->child = pid;
-  report(st->report, RECORD_PID, pid, 0, NULL, 0);
-  if (read(st->sync, &entered, sizeof entered) != sizeof entered || !run_section(st, plan, ATTACH) ||
-      write(st->sync, &pid, sizeof pid) != sizeof pid || !run_section(st, plan, AFTER)) {
+  if (!report(st->report, RECORD_PID, pid, 0, NULL, 0) || read(st->sync, &entered, sizeof entered) != sizeof entered ||
+      !run_section(st, plan, ATTACH) || write(st->sync, &pid, sizeof pid) != sizeof pid || !run_section(st, plan, AFTER)) {
     kill(pid, SIGKILL);
     waitpid(pid, NULL, 0);
     return 1;

@@ -102,6 +102,7 @@ static const struct {
     {"fifo_out", "is", op_fifo_out},
     {"log", "siiii", op_log},
     {"relay", "iii", op_relay},
+    {"watch_oom", "iss", op_watch_oom},
 };
 
 #define OPERATIONS (sizeof table / sizeof *table)

@@ -60,5 +60,5 @@ handler op_loopback, op_netlink;
 // hooks.c
 handler op_hook;
 // keeper.c
-handler op_keep, op_listen, op_fifo_in, op_fifo_out, op_log, op_relay;
+handler op_keep, op_listen, op_fifo_in, op_fifo_out, op_log, op_relay, op_watch_oom;
 #endif

@@ -255,8 +255,8 @@ int op_report_to(struct state *st, const struct arg *args, int argc) {
 
 // mark(number): a stage begins; berth trace shows how long each took.
 SIMPLE(op_mark, (report(st->report, RECORD_MARK, (int)NUM(0), 0, NULL, 0), 0))
-// ready(): tells the runtime that all is set up.
-SIMPLE(op_ready, (report(st->report, RECORD_READY, 0, 0, NULL, 0), 0))
+// ready(): tells the runtime that all is set up. One that has gone would never know of this process: it must not begin.
+SIMPLE(op_ready, report(st->report, RECORD_READY, 0, 0, NULL, 0) ? 0 : -1)
 
 // The new process asks its parent to do what only that can, at this very point (hooks between mounts and pivot_root):
 // call_parent() there, await_child() and answer() around the parent's operations.

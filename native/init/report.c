@@ -10,14 +10,13 @@ int64_t monotonic_ns(void) {
   return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
 }
 
-void report(int fd, enum record_kind kind, int a, int b, const void *text, uint32_t length) {
+bool report(int fd, enum record_kind kind, int a, int b, const void *text, uint32_t length) {
   char memory[sizeof(struct record) + 1024];
-  if (fd < 0) return;
+  if (fd < 0) return false;
   if (length > 1024) length = 1024;
   struct record record = {kind, length, a, b, monotonic_ns()};
   memcpy(memory, &record, sizeof record);
   if (length) memcpy(memory + sizeof record, text, length);
   // One write below PIPE_BUF: records of parent and child never mix.
-  ssize_t ignored = write(fd, memory, sizeof record + length);
-  (void)ignored;
+  return write(fd, memory, sizeof record + length) == (ssize_t)(sizeof record + length);
 }

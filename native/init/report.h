@@ -1,6 +1,7 @@
 // Records: what berth-init tells packages/runtime, as a stream of fixed headers with text behind them.
 #ifndef BERTH_REPORT_H
 #define BERTH_REPORT_H
+#include <stdbool.h>
 #include <stdint.h>
 
 enum record_kind {
@@ -18,7 +19,7 @@ struct record {
   int64_t time;  // CLOCK_MONOTONIC, nanoseconds
 };
 
-// Writes one record; a reader that is gone is no error.
-void report(int fd, enum record_kind kind, int a, int b, const void *text, uint32_t length);
+// Writes one record; false when there is no reader any more.
+bool report(int fd, enum record_kind kind, int a, int b, const void *text, uint32_t length);
 int64_t monotonic_ns(void);
 #endif

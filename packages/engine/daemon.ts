@@ -47,8 +47,8 @@ export interface Daemon {
 
 /** What the daemon is given from outside. */
 export interface DaemonParts {
-  /** Makes the Task service over the state directory. */
-  makeShim: (stateDir: string) => TaskShim | Promise<TaskShim>;
+  /** Makes the Task service over the state directory, with the configured limits. */
+  makeShim: (config: Config) => TaskShim | Promise<TaskShim>;
 }
 
 /** Starts the daemon; when this resolves, it answers. */
@@ -101,7 +101,7 @@ async function open(config: Config, parts: DaemonParts, undo: (() => unknown)[])
   recoverTransfers(db, snapshots);
   content.cleanup();
   snapshots.cleanup();
-  const shim = await parts.makeShim(state);
+  const shim = await parts.makeShim(config);
   const tasks = new TaskManager(shim, { db, containers, snapshots, events, logs: join(root, "logs") });
   undo.push(() => tasks.close());
   await tasks.recover();

@@ -6,7 +6,7 @@
 import { parseArgs } from "node:util";
 import { BerthError, configureLog, log } from "@berth/base";
 import type { TaskShim } from "@berth/shim";
-import type { ConfigFlags } from "./config/config.ts";
+import type { Config, ConfigFlags } from "./config/config.ts";
 
 const USAGE = `Usage: berthd [flags]
 
@@ -92,9 +92,13 @@ async function run(values: { [flag: string]: string | undefined }): Promise<void
 }
 
 /** The in-process shim. */
-async function makeShim(stateDir: string): Promise<TaskShim> {
+async function makeShim({ state, limits }: Config): Promise<TaskShim> {
   const [{ createTaskShim }, { realSys }] = await Promise.all([import("@berth/shim"), import("@berth/sys")]);
-  return createTaskShim({ sys: realSys, stateDir });
+  return createTaskShim({
+    sys: realSys,
+    stateDir: state,
+    ...(limits.starts > 0 ? { startWorkers: limits.starts } : {}),
+  });
 }
 
 if (import.meta.main) process.exitCode = await main(process.argv.slice(2));

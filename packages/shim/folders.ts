@@ -9,7 +9,7 @@
  */
 import { BerthError } from "@berth/base";
 import type { Sys } from "@berth/sys";
-import type { Stdio } from "./task-shim.ts";
+import type { RootfsMount, Stdio, TaskOptions } from "./task-shim.ts";
 
 /** A process as its file describes it. */
 export interface ProcessRecord {
@@ -19,10 +19,23 @@ export interface ProcessRecord {
   token: string;
   /** Host pid; 0 until the process has been made. */
   pid: number;
+  /** Start time of that pid in clock ticks since boot, and the boot: they tell it from a later process of its number. */
+  startTime?: number;
+  bootId?: string;
   started: boolean;
+  /** How often the out-of-memory killer came, as far as it was told. */
+  ooms?: number;
   /** process object of an added process, as JSON. */
   process?: string;
+  /** Of a first process: how the task was made. */
+  options?: TaskOptions;
+  /** Folder of the checkpoint that it starts from, and the mounts of its root file system, which are needed then. */
+  checkpoint?: string;
+  rootfs?: readonly RootfsMount[];
 }
+
+/** How the names of bundles begin that are being removed. */
+export const GONE = ".gone-";
 
 /** Paths below the state folder. */
 export class Folders {
@@ -54,8 +67,14 @@ export class Folders {
   exit(token: string): string {
     return `${this.keepers}/${token}.exit`;
   }
-  record(namespace: string, id: string, execId: string): string {
-    return `${this.bundle(namespace, id)}/${execId === "" ? "task.json" : `exec-${execId}.json`}`;
+  /** Where a process is written down. */
+  record(bundle: string, execId: string): string {
+    return `${bundle}/${execId === "" ? "task.json" : `exec-${execId}.json`}`;
+  }
+
+  /** Where a bundle goes that is being removed: its task is no more. No id begins with a dot. */
+  gone(namespace: string, token: string): string {
+    return `${this.tasks}/${namespace}/${GONE}${token}`;
   }
 
   /** Removes a keeper's files. */

@@ -10,10 +10,17 @@ import type { Exit } from "./task-shim.ts";
 const ANSWER_LIMIT_MS = 5000;
 const MAX_LINE = 256;
 
-/** Reads "code nanoseconds", the text of an exit record and of the keeper's last line. */
-export function parseExit(text: string): Exit | undefined {
-  const match = /^(\d{1,3}) (\d{1,20})$/.exec(text.trim());
-  return match ? { exitStatus: Number(match[1]), exitedAt: BigInt(match[2]!) } : undefined;
+/** Reads "code nanoseconds ooms", the text of an exit record and of the keeper's last line. */
+export function parseExit(text: string): RecordedExit | undefined {
+  // Keepers of an earlier version do not count.
+  const match = /^(\d{1,3}) (\d{1,20})(?: (\d{1,10}))?$/.exec(text.trim());
+  if (match === null) return undefined;
+  return { exitStatus: Number(match[1]), exitedAt: BigInt(match[2]!), ooms: Number(match[3] ?? 0) };
+}
+
+/** What a keeper says at the end: also how often the out-of-memory killer was in the container. */
+export interface RecordedExit extends Exit {
+  ooms: number;
 }
 
 /** See the module comment. */
@@ -21,9 +28,12 @@ export class KeeperLink {
   readonly #socket: Socket;
   readonly #answers: { resolve: () => void; reject: (error: BerthError) => void }[] = [];
   #rest = "";
-  #exit: Exit | undefined;
+  #exit: RecordedExit | undefined;
   /** Resolves with the exit, or with undefined when the keeper went without a word. */
-  readonly ended: Promise<Exit | undefined>;
+  readonly ended: Promise<RecordedExit | undefined>;
+  /** Called with the count whenever the out-of-memory killer has been there. */
+  onOom: ((ooms: number) => void) | undefined;
+  readonly #greeted = Promise.withResolvers<number | undefined>();
 
   private constructor(socket: Socket) {
     this.#socket = socket;
@@ -36,6 +46,7 @@ export class KeeperLink {
       socket.on("close", () => {
         for (const { reject } of this.#answers.splice(0))
           reject(new BerthError("not_found", "the process has ended", { stage: "keeper" }));
+        this.#greeted.resolve(undefined);
         resolve(this.#exit);
       });
     });
@@ -59,6 +70,8 @@ export class KeeperLink {
     this.#rest = (lines.pop() ?? "").slice(0, MAX_LINE);
     for (const line of lines) {
       if (line.startsWith("EXIT ")) this.#exit = parseExit(line.slice(5));
+      else if (line.startsWith("PID ")) this.#greeted.resolve(Number(line.slice(4)));
+      else if (line.startsWith("OOM ")) this.onOom?.(Number(line.slice(4)));
       else if (line === "OK") this.#answers.shift()?.resolve();
       else if (line.startsWith("ERR ")) {
         const errno = linux.errnoName(Number(line.slice(4)));
@@ -67,6 +80,11 @@ export class KeeperLink {
           ?.reject(new BerthError(codeOfErrno(errno), `keeper: ${errno}`, { stage: "keeper", errno }));
       }
     }
+  }
+
+  /** The pid of the keeper's process; undefined when it ended first. Keepers of an earlier version never say. */
+  get pid(): Promise<number | undefined> {
+    return this.#greeted.promise;
   }
 
   /** Sends a command line; resolves when the keeper has done it, "deadline_exceeded" when it does not answer. */

@@ -1,7 +1,14 @@
 /** containerd's stdio URIs as the runtime's streams. */
 import { BerthError } from "@berth/base";
 import type { Stream, Streams } from "@berth/runtime";
+import type { LoggingProgram } from "./logger.ts";
 import type { Stdio } from "./task-shim.ts";
+
+/** Streams, and the logging program that stdout and stderr go to: it is inherited slots 0 and 1. */
+export interface TaskStreams {
+  streams: Streams;
+  logger?: LoggingProgram;
+}
 
 function invalid(field: string, uri: string, expected: string): BerthError {
   return new BerthError("invalid_argument", `${field}: found ${JSON.stringify(uri)}, expected ${expected}`, {
@@ -22,16 +29,10 @@ function streamOf(field: string, uri: string): Stream {
   const path = decodeURI(uri.slice(at + 3).split("?", 1)[0]!);
   if (scheme === "fifo") return { kind: "fifo", path: absolutePath(field, uri, path) };
   if (scheme === "file") return { kind: "file", path: absolutePath(field, uri, path) };
-  if (scheme === "binary") {
-    throw new BerthError("unimplemented", `${field}: logging binaries (binary://) are not supported`, {
-      stage: "streams",
-      hint: "use file:///path, or cri-log:///path",
-    });
-  }
   throw invalid(
     field,
     uri,
-    "nothing, an absolute path of a FIFO, or fifo://, file:// or cri-log:// with one",
+    "nothing, an absolute path of a FIFO, or fifo://, file://, binary:// or cri-log:// with one",
   );
 }
 
@@ -47,8 +48,37 @@ function logOf(field: string, uri: string): { path: string; copy: Stream } {
   };
 }
 
+const BINARY = /^binary(-v2)?:\/\//;
+
+function programOf(field: string, uri: string): LoggingProgram {
+  const { pathname, searchParams } = new URL(uri);
+  return {
+    path: absolutePath(field, uri, decodeURIComponent(pathname)),
+    // Of a key that is given twice the first value counts, as in containerd.
+    args: [...new Set(searchParams.keys())].flatMap((key) => [key, searchParams.get(key)!]),
+    mustSayReady: uri.startsWith("binary-v2"),
+  };
+}
+
 /** Turns a request's stdio into streams; "invalid_argument" names the field that makes no sense. */
-export function streamsOf(stdio: Stdio): Streams {
+export function streamsOf(stdio: Stdio): TaskStreams {
+  const { stdout, stderr, terminal } = stdio;
+  if (BINARY.test(stdout)) {
+    if (!terminal && stderr !== stdout && stderr !== "")
+      throw invalid("stderr", stderr, `the logging program of stdout, ${stdout}`);
+    const stdin = streamOf("stdin", stdio.stdin);
+    const slot = (n: number): Stream => ({ kind: "inherited", slot: n });
+    return {
+      streams: { stdin, stdout: slot(0), stderr: terminal || stderr === "" ? { kind: "null" } : slot(1) },
+      logger: programOf("stdout", stdout),
+    };
+  }
+  if (BINARY.test(stderr))
+    throw invalid("stderr", stderr, "a logging program only where stdout has the same one");
+  return { streams: plainStreams(stdio) };
+}
+
+function plainStreams(stdio: Stdio): Streams {
   const { stdout, stderr, terminal } = stdio;
   const stdin = streamOf("stdin", stdio.stdin);
   if (stdout.startsWith(LOG)) {

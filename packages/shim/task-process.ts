@@ -12,7 +12,9 @@ export class TaskProcess {
   keeperPid = 0;
   exit: Exit | undefined;
   /** A start that is under way: the exit is told only after it. */
-  starting: Promise<unknown> | undefined;
+  starting: Promise<{ pid: number }> | undefined;
+  /** A deletion that is under way. */
+  deleting: Promise<Exit & { pid: number }> | undefined;
   readonly #ended = Promise.withResolvers<Exit>();
 
   constructor(record: ProcessRecord) {

@@ -1,5 +1,5 @@
 /**
- * The Task service of a shim, as the engine (in process) and later ttrpc (out of process) see it.
+ * The Task service of a shim, as the engine (in process) and ttrpc (out of process) see it.
  *
  * Names and meaning are those of containerd's `containerd.task.v3.Task`; a process is named by its container's
  * namespace and id, plus an exec id for the processes that were added to it ("" names the init process).
@@ -19,6 +19,8 @@ export interface RootfsMount {
  * - "" : nowhere (/dev/null)
  * - an absolute path or fifo:// URI: a FIFO that the client made and reads or writes
  * - file:///path : appended to that file
+ * - binary:///path?key=value : a logging program of containerd's protocol, for stdout and stderr (the same URI for both):
+ *   it gets stdout as descriptor 3, stderr as 4, closes 5 when it is ready, and is started with "key value" as arguments
  * - cri-log:///path?attach=/fifo : stdout and stderr written as CRI log lines to the file (the same path for
  *   both); `attach` names a FIFO that also gets the raw bytes
  * With a terminal, stdin and stdout carry it and stderr is unused.
@@ -37,11 +39,47 @@ export interface ProcessRef {
   execId?: string;
 }
 
+/** How the runtime is to make a container, beyond its config: the fields of containerd.runc.v1.Options that apply. */
+export interface TaskOptions {
+  noPivotRoot?: boolean;
+  noNewKeyring?: boolean;
+  systemdCgroup?: boolean;
+  /** Folder for CRIU's logs. */
+  criuWorkPath?: string;
+  /** Folder for images of a checkpoint that names none. */
+  criuImagePath?: string;
+  /** Folder below which the runtime keeps a folder of records for each namespace; default: the shim's own. */
+  root?: string;
+}
+
 export interface CreateTask extends ProcessRef {
   stdio: Stdio;
-  /** The runtime-spec config, as JSON text; `root.path` is set by the shim when `rootfs` is not empty. */
-  spec: Uint8Array;
+  /** The runtime-spec config, as JSON text. Left out where `bundle` names a folder that has it. */
+  spec?: Uint8Array;
+  /** Absolute path of the caller's own bundle, which the caller removes; none: the shim makes one. */
+  bundle?: string;
   rootfs: readonly RootfsMount[];
+  options?: TaskOptions;
+  /** Folder of a checkpoint to restore the processes from. */
+  checkpoint?: string;
+}
+
+/** What a checkpoint is to be like: the fields of containerd.runc.v1.CheckpointOptions. */
+export interface CheckpointTask {
+  /** Absolute path of the folder that takes the image. */
+  path: string;
+  /** End the container once it is written. */
+  exit: boolean;
+  openTcp?: boolean;
+  externalUnixSockets?: boolean;
+  terminal?: boolean;
+  fileLocks?: boolean;
+  emptyNamespaces?: readonly string[];
+  cgroupsMode?: string;
+  /** Folder for CRIU's log. */
+  workPath?: string;
+  /** An earlier image, relative to `path`. */
+  parentPath?: string;
 }
 
 export interface ExecTask extends ProcessRef {
@@ -87,7 +125,10 @@ export type TaskEvent =
   | ({ topic: "/tasks/delete"; namespace: string; id: string; execId: string; pid: number } & Exit)
   | { topic: "/tasks/exec-added"; namespace: string; id: string; execId: string }
   | { topic: "/tasks/exec-started"; namespace: string; id: string; execId: string; pid: number }
-  | { topic: "/tasks/paused" | "/tasks/resumed" | "/tasks/oom"; namespace: string; id: string };
+  | { topic: "/tasks/paused" | "/tasks/resumed"; namespace: string; id: string }
+  /** The out-of-memory killer was in the container; `cgroup` is the one whose limit was met, as far as it can be told. */
+  | { topic: "/tasks/oom"; namespace: string; id: string; cgroup: string | undefined }
+  | { topic: "/tasks/checkpointed"; namespace: string; id: string; path: string };
 
 /** A protobuf message in its envelope, for what differs by cgroup version (metrics). */
 export interface PackedMessage {
@@ -99,10 +140,13 @@ export interface PackedMessage {
 export interface TaskShim {
   /** Finds the tasks that an earlier daemon left (running or ended) and takes them over. Call once, first. */
   recover(): Promise<void>;
-  /** Creates the container up to its exec FIFO; "already_exists" when the task exists. */
-  create(request: CreateTask): Promise<{ pid: number }>;
-  /** Starts the init process, or an added one. */
-  start(ref: ProcessRef): Promise<{ pid: number }>;
+  /**
+   * Creates the container up to its exec FIFO; "already_exists" when the task exists. The same request, made once more
+   * while the first is at work, gets its result. When `signal` aborts (for all who ask), what was made is undone.
+   */
+  create(request: CreateTask, signal?: AbortSignal): Promise<{ pid: number }>;
+  /** Starts the init process, or an added one, unless `signal` aborts before its turn has come. */
+  start(ref: ProcessRef, signal?: AbortSignal): Promise<{ pid: number }>;
   /** Deletes a stopped process; deleting the init ("") deletes the task. "failed_precondition" while it runs. */
   delete(ref: ProcessRef): Promise<Exit & { pid: number }>;
   /** Adds a process; it begins to run with `start`. */
@@ -112,6 +156,8 @@ export interface TaskShim {
   list(namespace: string): TaskState[];
   /** Sends a signal to one process, or to all of the container. "not_found" when it has ended. */
   kill(ref: ProcessRef, signal: number, all: boolean): Promise<void>;
+  /** Writes the container's processes to a folder, with CRIU. */
+  checkpoint(ref: ProcessRef, request: CheckpointTask): Promise<void>;
   pause(ref: ProcessRef): Promise<void>;
   resume(ref: ProcessRef): Promise<void>;
   resizePty(ref: ProcessRef, width: number, height: number): Promise<void>;

@@ -68,6 +68,15 @@ export class FakeSys implements Sys {
   replaceFile(path: string, content: string | Uint8Array, mode = 0o600): void {
     this.writeFile(path, content, mode);
   }
+  rename(from: string, to: string): void {
+    this.calls.push(`rename ${from} ${to}`);
+    this.#get("rename", from);
+    for (const [path, file] of [...this.files]) {
+      if (path !== from && !path.startsWith(`${from}/`)) continue;
+      this.files.delete(path);
+      this.files.set(to + path.slice(from.length), file);
+    }
+  }
   writeExisting(path: string, content: string): void {
     const file = this.#get("open", path);
     this.calls.push(`write ${path} ${content}`);

@@ -47,6 +47,8 @@ export interface Sys {
   writeFile(path: string, content: string | Uint8Array, mode?: number): void;
   /** Writes a new file beside the old one and renames it over: a reader sees the old or the new, never a part. */
   replaceFile(path: string, content: string | Uint8Array, mode?: number): void;
+  /** Gives a file or folder another name on the same file system, in one step. */
+  rename(from: string, to: string): void;
   /** Adds to the end of a file, made if it is missing. */
   appendFile(path: string, content: string, mode: number): void;
   /** Writes into an existing file (cgroup, /proc) with a single write. */

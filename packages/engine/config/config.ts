@@ -25,6 +25,8 @@ export interface Config {
     downloads: number;
     /** Threads that unpack layers; 0 for one per processor, at most four. */
     unpackers: number;
+    /** Creates and starts of containers at work at a time; 0 for four for each processor. */
+    starts: number;
   };
   registry: {
     /** Registries that are spoken to over plain HTTP, as host or host:port. Loopback addresses always are. */
@@ -54,6 +56,7 @@ const KEYS: Readonly<Record<string, Check>> = {
   "log.format": "format",
   "limits.downloads": "natural",
   "limits.unpackers": "natural",
+  "limits.starts": "natural",
   "registry.insecure": "strings",
 };
 const EXPECTED: Readonly<Record<Check, string>> = {
@@ -170,7 +173,11 @@ export function loadConfig(file: string | undefined, flags: ConfigFlags): Config
       maxConnections: get("grpc.max_connections", 1024),
     },
     log: { level, format: get("log.format", "text") },
-    limits: { downloads: get("limits.downloads", 3) || 3, unpackers: get("limits.unpackers", 0) },
+    limits: {
+      downloads: get("limits.downloads", 3) || 3,
+      unpackers: get("limits.unpackers", 0),
+      starts: get("limits.starts", 0),
+    },
     registry: { insecure: get("registry.insecure", []) },
   };
 }

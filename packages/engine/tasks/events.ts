@@ -54,6 +54,9 @@ export function publishTaskEvent(bus: EventBus, event: TaskEvent): void {
     case "/tasks/resumed":
       bus.emit(namespace, topic, eventTypes.TaskResumedSchema, { containerId });
       return;
+    case "/tasks/checkpointed":
+      bus.emit(namespace, topic, eventTypes.TaskCheckpointedSchema, { containerId, checkpoint: event.path });
+      return;
     default:
       bus.emit(namespace, topic, eventTypes.TaskOOMSchema, { containerId });
   }

@@ -139,6 +139,9 @@ export class FakeShim implements TaskShim {
   async resume(ref: ProcessRef): Promise<void> {
     this.#set(ref, "running", "/tasks/resumed");
   }
+  async checkpoint(ref: ProcessRef): Promise<void> {
+    this.#get(ref);
+  }
   async resizePty(ref: ProcessRef): Promise<void> {
     this.#get(ref);
   }

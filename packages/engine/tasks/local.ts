@@ -6,15 +6,16 @@
  * (`berth/auto-remove=true`) once their task has ended.
  */
 import { BerthError, isCode, log, stage } from "@berth/base";
-import type {
-  CreateTask,
-  Exit,
-  ProcessRef,
-  RootfsMount,
-  Stdio,
-  TaskEvent,
-  TaskShim,
-  TaskState,
+import {
+  type CreateTask,
+  type Exit,
+  type ProcessRef,
+  type RootfsMount,
+  readTaskOptions,
+  type Stdio,
+  type TaskEvent,
+  type TaskShim,
+  type TaskState,
 } from "@berth/shim";
 import type { Any } from "@bufbuild/protobuf/wkt";
 import type { ContainerRecord, ContainerStore } from "../containers/local.ts";
@@ -208,21 +209,22 @@ export class TaskManager {
   create(
     ns: string,
     request: { id: string; rootfs: readonly RootfsMount[]; stdio: Stdio; options: Any | undefined },
+    signal?: AbortSignal,
   ): Promise<{ pid: number }> {
     const { id, stdio, options } = request;
     return stage("tasks.Create", { namespace: ns, container: id }, async () => {
       const record = this.#container(ns, id);
-      checkRuntime(record.runtime!.name, record.runtime!.options);
-      checkRuntime(record.runtime!.name, options);
+      checkRuntime(record.runtime!.name);
       const create: CreateTask = {
         namespace: ns,
         id,
         stdio,
         spec: record.spec!.value,
         rootfs: request.rootfs.length > 0 ? request.rootfs : this.#rootfs(ns, record),
+        options: { ...readTaskOptions(record.runtime!.options), ...readTaskOptions(options) },
       };
       this.#keep(ns, id);
-      const made = await this.#shim.create(create);
+      const made = await this.#shim.create(create, signal);
       if (record.labels[EXIT_CODE] !== undefined)
         this.#stores.containers.note(ns, id, { [EXIT_CODE]: "", [FINISHED_AT]: "" });
       return made;
@@ -242,13 +244,13 @@ export class TaskManager {
     this.#removals.delete(key);
   }
 
-  start(ref: ProcessRef): Promise<{ pid: number }> {
+  start(ref: ProcessRef, signal?: AbortSignal): Promise<{ pid: number }> {
     const facts = {
       namespace: ref.namespace,
       container: ref.id,
       ...(ref.execId ? { exec: ref.execId } : {}),
     };
-    return stage("tasks.Start", facts, () => this.#ask(ref, () => this.#shim.start(ref)));
+    return stage("tasks.Start", facts, () => this.#ask(ref, () => this.#shim.start(ref, signal)));
   }
 
   delete(ref: ProcessRef): Promise<Exit & { pid: number }> {

@@ -55,20 +55,24 @@ export function tasksService(manager: TaskManager): Service {
         const { namespace } = scopeOf(call);
         if (request.checkpoint !== undefined)
           throw new BerthError("unimplemented", "tasks Create from a checkpoint is not supported");
-        const { pid } = await manager.create(namespace, {
-          id: request.containerId,
-          rootfs: request.rootfs.map(fromMount),
-          stdio: {
-            stdin: request.stdin,
-            stdout: request.stdout,
-            stderr: request.stderr,
-            terminal: request.terminal,
+        const { pid } = await manager.create(
+          namespace,
+          {
+            id: request.containerId,
+            rootfs: request.rootfs.map(fromMount),
+            stdio: {
+              stdin: request.stdin,
+              stdout: request.stdout,
+              stderr: request.stderr,
+              terminal: request.terminal,
+            },
+            options: request.options,
           },
-          options: request.options,
-        });
+          call.signal,
+        );
         return { containerId: request.containerId, pid };
       },
-      start: (request, call) => manager.start(process(call, request)),
+      start: (request, call) => manager.start(process(call, request), call.signal),
       delete: async ({ containerId }, call) =>
         ended(containerId, await manager.delete(init(call, containerId))),
       deleteProcess: async (request, call) =>

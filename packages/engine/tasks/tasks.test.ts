@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import test from "node:test";
 import { containers, runc } from "@berth/api";
 import { isCode } from "@berth/base";
+import { readTaskOptions } from "@berth/shim";
 import { create } from "@bufbuild/protobuf";
 import { ContainerStore } from "../containers/local.ts";
 import { pack } from "../core/pack.ts";
@@ -97,15 +98,17 @@ test("what is not there is named as containerd names it", async () => {
 });
 
 test("runtimes and options that berth does not have are refused by name", () => {
-  checkRuntime("io.containerd.runc.v2", undefined);
-  checkRuntime("io.containerd.runc.v2", pack(runc.OptionsSchema, {}));
-  assert.throws(() => checkRuntime("io.containerd.kata.v2", undefined), /kata/);
+  checkRuntime("io.containerd.runc.v2");
+  assert.throws(() => checkRuntime("io.containerd.kata.v2"), /kata/);
+  assert.deepEqual(readTaskOptions(undefined), {});
+  assert.deepEqual(readTaskOptions(pack(runc.OptionsSchema, {})), {});
+  assert.deepEqual(readTaskOptions(pack(runc.OptionsSchema, { systemdCgroup: true, root: "/r" })), {
+    systemdCgroup: true,
+    root: "/r",
+  });
+  assert.throws(() => readTaskOptions(pack(runc.OptionsSchema, { binaryName: "crun" })), /binary_name/);
   assert.throws(
-    () => checkRuntime("io.containerd.runc.v2", pack(runc.OptionsSchema, { binaryName: "crun" })),
-    /binary_name/,
-  );
-  assert.throws(
-    () => checkRuntime("io.containerd.runc.v2", pack(runc.CheckpointOptionsSchema, { exit: true })),
+    () => readTaskOptions(pack(runc.CheckpointOptionsSchema, { exit: true })),
     /CheckpointOptions/,
   );
 });

@@ -8,6 +8,7 @@ import { PlanBuilder } from "../plan/builder.ts";
 import { type CgroupPlan, planCgroup, planCgroupJoin } from "../plan/cgroup.ts";
 import { CLONE_FLAGS, type Plan } from "../plan/operations.ts";
 import { AT_FDCWD, AT_RECURSIVE, OPEN_TREE_CLONE, planRoot, type RootMount } from "../plan/rootfs.ts";
+import { type KeeperPlan, planKeeper, planOomWatch, planStdio } from "../plan/streams.ts";
 import type { HostMount } from "./external.ts";
 
 /** What the plan depends on. */
@@ -23,6 +24,10 @@ export interface RestoreInput {
   searchPath: string;
   /** Inherited slots that become CRIU's descriptors 3 (its socket), 4, and so on. */
   handed: number;
+  /** Who stays as CRIU's parent. */
+  keeper?: KeeperPlan;
+  /** Inherited slots behind those: streams of the keeper's. */
+  streams?: number;
 }
 
 /** A mount point that is missing is made, unless it is on a file system that CRIU fills with what it dumped. */
@@ -62,10 +67,12 @@ function planMountPoints(b: PlanBuilder, input: RestoreInput, root: number): voi
 
 /** Compiles the plan. */
 export function compileRestore(input: RestoreInput): Plan {
-  const b = new PlanBuilder(input.handed);
+  const b = new PlanBuilder(input.handed + (input.streams ?? 0));
   b.cloneFlags = CLONE_FLAGS.mount;
   planCgroup(b, input.cgroup, input.spec.linux?.resources ?? {});
   planCgroupJoin(b, input.cgroup.paths);
+  if (input.keeper !== undefined) planOomWatch(b, input.cgroup.paths);
+  const stdio = input.keeper && planKeeper(b, input.keeper, false);
   const scratch = planRoot(b, {
     path: input.rootfs,
     mounts: input.rootMounts,
@@ -86,6 +93,7 @@ export function compileRestore(input: RestoreInput): Plan {
   const place = b.slot();
   b.add("child", `open ${input.rootfs}`, "open", [place, input.rootfs, linux.O_PATH, 0]);
   b.add("child", `mount the copy on ${input.rootfs}`, "move_mount", [root, place]);
+  if (stdio !== undefined) planStdio(b, stdio);
   b.stage("exec");
   for (let slot = 0; slot < input.handed; slot++)
     b.add("child", `hand over descriptor ${3 + slot}`, "dup", [slot, 3 + slot]);

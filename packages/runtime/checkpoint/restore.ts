@@ -16,6 +16,7 @@ import {
 import { runHooks } from "../container/hooks.ts";
 import { launch } from "../launch/launch.ts";
 import type { RootMount } from "../plan/rootfs.ts";
+import type { KeeperPlan, Stream } from "../plan/streams.ts";
 import { type ContainerRecord, checkId, containerFiles, processStat, writeRecord } from "../state/record.ts";
 import { criuConfig } from "./config.ts";
 import { ask, type NotifyHandler } from "./conversation.ts";
@@ -40,7 +41,9 @@ export interface RestoreOptions extends RestoreSettings {
   /** Takes the master of the container's terminal; the descriptor is closed afterwards unless it says it keeps it. */
   onTerminal(master: number): { keep: boolean };
   /** Called when all is restored and nothing runs yet. */
-  onRestored(): void;
+  onRestored(pid: number): Promise<void> | void;
+  /** Who stays as CRIU's parent, and holds the streams; `stdio` is then berth-init's own, `inherited` the keeper's slots. */
+  keeper?: { plan: KeeperPlan; inherited: readonly number[] };
 }
 
 /** What runs after a restore: a child of the caller's, who must be a subreaper while it is made. */
@@ -91,6 +94,15 @@ function namespacesOf(sys: Sys, pid: number, spec: Spec): string[] {
   return types;
 }
 
+/** The keeper's streams, whose slots come behind those that are handed to CRIU. */
+function keeperAfter(keeper: KeeperPlan, first: number): KeeperPlan {
+  const moved = (stream: Stream): Stream =>
+    stream.kind === "inherited" ? { kind: "inherited", slot: first + stream.slot } : stream;
+  const { stdin, stdout, stderr, log } = keeper.streams;
+  const streams = { stdin: moved(stdin), stdout: moved(stdout), stderr: moved(stderr) };
+  return { ...keeper, streams: log === undefined ? streams : { ...streams, log } };
+}
+
 /** Restores the container; after a failure nothing of it is left. */
 export async function restore(runtime: Runtime, options: RestoreOptions): Promise<Restored> {
   const { sys, root } = runtime;
@@ -134,10 +146,21 @@ export async function restore(runtime: Runtime, options: RestoreOptions): Promis
         criu,
         searchPath: searchPath(sys),
         handed: 1 + inherit.length,
+        ...(options.keeper === undefined
+          ? {}
+          : {
+              keeper: keeperAfter(options.keeper.plan, 1 + inherit.length),
+              streams: options.keeper.inherited.length,
+            }),
       });
       const nothing = spec.process?.terminal ? open("/dev/null", linux.O_RDWR) : undefined;
       const stdio = nothing === undefined ? options.stdio : ([nothing, nothing, nothing] as const);
-      return { plan: compiled, name: id, stdio, inherited: [socket, ...inherit.map((i) => i.source)] };
+      return {
+        plan: compiled,
+        name: id,
+        stdio,
+        inherited: [socket, ...inherit.map((i) => i.source), ...(options.keeper?.inherited ?? [])],
+      };
     };
     const request = (worker: number, folders: CriuFolders) =>
       encodeRequest("restore", {
@@ -191,7 +214,7 @@ export async function restore(runtime: Runtime, options: RestoreOptions): Promis
       // Before its processes run: whoever finds the container from now on finds it running.
       if (script !== "post-restore") return;
       settle(pid);
-      options.onRestored();
+      await options.onRestored(pid);
     };
     claim(runtime, id);
     return await withUndo(runtime, record, async () => {
@@ -218,7 +241,7 @@ export async function restore(runtime: Runtime, options: RestoreOptions): Promis
       } finally {
         // The end of the conversation is CRIU's sign to leave.
         for (const fd of opened.splice(0)) sys.close(fd);
-        if (worker !== 0) await reapChild(sys, worker);
+        if (worker !== 0 && options.keeper === undefined) await reapChild(sys, worker);
       }
       return { pid: record.pid, record };
     });

@@ -38,6 +38,11 @@ export interface LaunchSettings {
   pidfdSocket?: number;
 }
 
+/** What a launch is found again by, where a keeper stays behind. */
+export function launchTag({ attachment }: LaunchSettings): { tag?: string } {
+  return attachment.kind === "keeper" ? { tag: attachment.keeper.exitName } : {};
+}
+
 /** What a caller adds to the bundle's spec, for this process alone. */
 export interface Additions {
   env: string[];
@@ -378,7 +383,7 @@ export async function create(
       if (cgroup !== undefined) ({ plan, record } = await planContainer(runtime, spec, options, cgroup));
       const { stdio, inherited } = options;
       return stage("launch", { id: options.id }, () =>
-        launch(sys, { plan, name: options.id, stdio, inherited }),
+        launch(sys, { plan, name: options.id, ...launchTag(options), stdio, inherited }),
       );
     });
     record.pid = launched.pid;

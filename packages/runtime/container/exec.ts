@@ -8,7 +8,7 @@ import { parseMask } from "../plan/masks.ts";
 import { readCreatedSpec, readRecord } from "../state/record.ts";
 import { ociState, statusOf } from "../state/status.ts";
 import type { Runtime } from "./context.ts";
-import { checkTerminal, type LaunchSettings } from "./create.ts";
+import { checkTerminal, type LaunchSettings, launchTag } from "./create.ts";
 import { ownerOf } from "./owner.ts";
 import { seccompFilter } from "./seccomp-filter.ts";
 
@@ -132,6 +132,12 @@ export async function exec(runtime: Runtime, options: ExecOptions): Promise<Laun
     });
   const plan = compileExec(input);
   return stage("launch", { id: options.id }, () =>
-    launch(sys, { plan, name: options.id, stdio: options.stdio, inherited: options.inherited }),
+    launch(sys, {
+      plan,
+      name: options.id,
+      ...launchTag(options),
+      stdio: options.stdio,
+      inherited: options.inherited,
+    }),
   );
 }

@@ -12,6 +12,8 @@ export interface LaunchOptions {
   plan: Plan;
   /** Shown in `ps` behind "berth-init". */
   name: string;
+  /** The next word there: by it a launch is found again by who did not see its end. */
+  tag?: string;
   /** Descriptors 0 to 2 of berth-init (and of a process that inherits them). */
   stdio: readonly [number, number, number];
   /** Descriptors that become slots 0, 1, and so on. */
@@ -79,7 +81,7 @@ export async function launch(sys: Sys, options: LaunchOptions): Promise<Launched
   try {
     initPid = sys.spawn({
       path: initExecutable(sys),
-      argv: ["berth-init", options.name],
+      argv: ["berth-init", options.name, ...(options.tag === undefined ? [] : [options.tag])],
       env: [],
       fds: [...options.stdio, planFd, theirs, ...options.inherited],
     });

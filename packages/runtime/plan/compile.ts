@@ -28,6 +28,7 @@ import { planPaths, planSysctls } from "./protect.ts";
 import { planRdt, planRdtJoin } from "./rdt.ts";
 import { planCovers, planPivot, planRoot, type RootMount } from "./rootfs.ts";
 import { planAffinity } from "./scheduling.ts";
+import { planOomWatch } from "./streams.ts";
 
 /** Everything a container's plan depends on. */
 export interface CompileInput extends LaunchInput {
@@ -89,6 +90,7 @@ export function compileContainer(input: CompileInput): Plan {
   if (created.has("user")) planUserNamespace(b, linux, input.owner);
   planOomScore(b, input.process);
   const parentHooks = planParentHooks(b, spec.hooks, state);
+  if (input.attachment.kind === "keeper") planOomWatch(b, input.cgroup.paths);
   const stdio = planAttachment(b, input);
 
   b.stage("namespaces");

@@ -90,6 +90,7 @@ export const OPERATIONS = [
   ["fifo_out", "is"],
   ["log", "siiii"],
   ["relay", "iii"],
+  ["watch_oom", "iss"],
 ] as const satisfies readonly (readonly [string, string])[];
 
 /** Name of an operation. */

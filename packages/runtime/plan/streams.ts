@@ -1,5 +1,6 @@
 /** Operations for the process's standard streams, and for the keeper that holds their other ends. */
 import { linux } from "@berth/sys";
+import type { CgroupPaths } from "../cgroups/paths.ts";
 import type { PlanBuilder } from "./builder.ts";
 
 const { O_APPEND, O_CREAT, O_DIRECTORY, O_NONBLOCK, O_RDONLY, O_RDWR, O_WRONLY } = linux;
@@ -7,8 +8,12 @@ const { O_APPEND, O_CREAT, O_DIRECTORY, O_NONBLOCK, O_RDONLY, O_RDWR, O_WRONLY }
 /** Device 1:3 as `check_device` takes it. */
 const NULL_DEVICE = (1n << 32n) | 3n;
 
-/** Where one stream leads. */
-export type Stream = { kind: "null" } | { kind: "fifo"; path: string } | { kind: "file"; path: string };
+/** Where one stream leads; "inherited" is a descriptor that berth-init gets in this slot. */
+export type Stream =
+  | { kind: "null" }
+  | { kind: "fifo"; path: string }
+  | { kind: "file"; path: string }
+  | { kind: "inherited"; slot: number };
 
 /** All streams of a process. */
 export interface Streams {
@@ -31,6 +36,7 @@ export interface KeeperPlan {
 }
 
 function openStream(b: PlanBuilder, stream: Stream, direction: "in" | "out", name: string): number {
+  if (stream.kind === "inherited") return stream.slot;
   const slot = b.slot();
   if (stream.kind === "fifo") {
     b.add("setup", `open ${name}, the FIFO ${stream.path}`, direction === "in" ? "fifo_in" : "fifo_out", [
@@ -53,7 +59,7 @@ function openStream(b: PlanBuilder, stream: Stream, direction: "in" | "out", nam
 /** The other end of a copy or relay, opened so that a client that is gone is noticed. */
 function openCopy(b: PlanBuilder, stream: Stream, direction: "in" | "out", name: string): number {
   if (stream.kind === "null") return -1;
-  if (stream.kind === "file") return openStream(b, stream, direction, name);
+  if (stream.kind !== "fifo") return openStream(b, stream, direction, name);
   // Open for both ends first: opening one end of a FIFO waits for the other.
   const both = b.slot();
   b.add("setup", `hold the FIFO ${stream.path}`, "open", [both, stream.path, O_RDWR | O_NONBLOCK, 0]);
@@ -97,6 +103,30 @@ export function planKeeper(b: PlanBuilder, keeper: KeeperPlan, terminal: boolean
   const copies = [openCopy(b, streams.stdout, "out", "stdout"), openCopy(b, streams.stderr, "out", "stderr")];
   b.add("setup", `log to ${streams.log}`, "log", [streams.log, stdout, stderr, ...copies]);
   return [stdin, stdout, stderr];
+}
+
+/** Adds the watch for the out-of-memory killer in the container's cgroup. */
+export function planOomWatch(b: PlanBuilder, cgroup: CgroupPaths): void {
+  const { memory } = cgroup.v1;
+  // A host without the controller, or one that does not count, has nothing to be told.
+  const options = { optional: true };
+  b.stage("streams");
+  if (memory !== undefined)
+    b.add(
+      "after",
+      `watch ${memory} for lack of memory`,
+      "watch_oom",
+      [1, memory, "memory.oom_control"],
+      options,
+    );
+  else if (cgroup.unified !== undefined)
+    b.add(
+      "after",
+      `watch ${cgroup.unified} for lack of memory`,
+      "watch_oom",
+      [2, cgroup.unified, "memory.events"],
+      options,
+    );
 }
 
 /** Adds the operations that make slots the process's descriptors 0, 1 and 2. */

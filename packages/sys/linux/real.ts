@@ -56,6 +56,7 @@ export const realSys: Sys = {
     files.writeFile(fresh, content, mode);
     files.rename(fresh, path);
   },
+  rename: files.rename,
   appendFile: files.appendFile,
   writeExisting: files.writeExisting,
   mkdir: files.mkdir,

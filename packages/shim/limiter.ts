@@ -1,0 +1,69 @@
+/** A limit on how many starts are at work at a time; the others wait their turn, in the order they came. */
+import { BerthError } from "@berth/base";
+
+interface Waiting {
+  go: () => void;
+  signal: AbortSignal | undefined;
+}
+
+/** See the module comment. */
+export class Limiter {
+  readonly #workers: number;
+  readonly #queue: Waiting[] = [];
+  #busy = 0;
+
+  /** `workers`: most pieces of work at a time; 0 for no limit. */
+  constructor(workers: number) {
+    this.#workers = workers;
+  }
+
+  /** How many are at work and how many wait. */
+  get load(): { busy: number; waiting: number } {
+    return { busy: this.#busy, waiting: this.#queue.length };
+  }
+
+  /** Does the work when its turn comes; rejects with the signal's reason when that aborts before. */
+  async run<T>(signal: AbortSignal | undefined, work: () => Promise<T>): Promise<T> {
+    if (signal?.aborted) throw canceled(signal);
+    if (this.#workers > 0 && this.#busy >= this.#workers) await this.#turn(signal);
+    else this.#busy++;
+    try {
+      return await work();
+    } finally {
+      this.#pass();
+    }
+  }
+
+  #turn(signal: AbortSignal | undefined): Promise<void> {
+    return new Promise((resolve, reject) => {
+      const waiting: Waiting = {
+        signal,
+        go: () => {
+          signal?.removeEventListener("abort", leave);
+          resolve();
+        },
+      };
+      const leave = () => {
+        this.#queue.splice(this.#queue.indexOf(waiting), 1);
+        reject(canceled(signal!));
+      };
+      signal?.addEventListener("abort", leave, { once: true });
+      this.#queue.push(waiting);
+    });
+  }
+
+  /** The place goes to who has waited longest. */
+  #pass(): void {
+    const next = this.#queue.shift();
+    if (next === undefined) this.#busy--;
+    else next.go();
+  }
+}
+
+/** Why work was given up, as an error of ours. */
+export function canceled(signal: AbortSignal): BerthError {
+  const { reason } = signal;
+  return reason instanceof BerthError
+    ? reason
+    : new BerthError("canceled", "the request was canceled", { stage: "start", cause: reason });
+}

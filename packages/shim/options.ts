@@ -1,0 +1,36 @@
+/** The runtime's options on the wire, containerd.runc.v1.Options, as this runtime takes them. */
+import { runc } from "@berth/api";
+import { BerthError } from "@berth/base";
+import { fromBinary } from "@bufbuild/protobuf";
+import type { PackedMessage, TaskOptions } from "./task-shim.ts";
+
+/** The type name that containerd 1.x gives the options: its fields are others. */
+const OLD_NAME = "containerd.linux.runc.CreateOptions";
+
+/** Reads options; "unimplemented" names the one that this runtime does not have. */
+export function readTaskOptions(options: PackedMessage | undefined): TaskOptions {
+  if (options === undefined || options.value.length === 0) return {};
+  const type = options.typeUrl.slice(options.typeUrl.lastIndexOf("/") + 1);
+  if (type === OLD_NAME) return {};
+  if (type !== runc.OptionsSchema.typeName)
+    throw new BerthError("unimplemented", `runtime options of type ${options.typeUrl} are not supported`, {
+      hint: `expected ${runc.OptionsSchema.typeName}`,
+    });
+  const known = fromBinary(runc.OptionsSchema, options.value);
+  const refused = {
+    binary_name: known.binaryName,
+    shim_cgroup: known.shimCgroup,
+    io_uid: known.ioUid,
+    io_gid: known.ioGid,
+  };
+  for (const [option, value] of Object.entries(refused))
+    if (value) throw new BerthError("unimplemented", `runtime option ${option} is not supported`);
+  return {
+    ...(known.noPivotRoot ? { noPivotRoot: true } : {}),
+    ...(known.noNewKeyring ? { noNewKeyring: true } : {}),
+    ...(known.systemdCgroup ? { systemdCgroup: true } : {}),
+    ...(known.criuImagePath ? { criuImagePath: known.criuImagePath } : {}),
+    ...(known.criuWorkPath ? { criuWorkPath: known.criuWorkPath } : {}),
+    ...(known.root ? { root: known.root } : {}),
+  };
+}

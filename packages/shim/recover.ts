@@ -1,0 +1,130 @@
+/** Taking over what an earlier daemon left: tasks that run or have ended; what was begun and not finished is undone. */
+import { BerthError, isCode, log } from "@berth/base";
+import * as runtime from "@berth/runtime";
+import type { ShimContext, Task } from "./context.ts";
+import { forgetTask } from "./delete.ts";
+import { GONE, type ProcessRecord } from "./folders.ts";
+import { follow, recordedExit } from "./follow.ts";
+import { KeeperLink } from "./keeper-link.ts";
+import { killLaunch } from "./orphans.ts";
+import { TaskProcess } from "./task-process.ts";
+
+/** How many tasks are looked at at a time: each is mostly a wait for its keeper. */
+const AT_A_TIME = 32;
+
+/** See {@link TaskShim.recover}. */
+export async function recover(shim: ShimContext): Promise<void> {
+  const { sys, folders } = shim;
+  const found: (() => Promise<void>)[] = [];
+  for (const namespace of sys.list(folders.tasks) ?? []) {
+    for (const id of sys.list(`${folders.tasks}/${namespace}`) ?? []) {
+      found.push(() =>
+        (id.startsWith(GONE) ? clear(shim, namespace, id) : recoverTask(shim, namespace, id)).catch(
+          (error: unknown) => {
+            const { message } = BerthError.from(error);
+            log.error(`task ${id} could not be taken over: ${message}`, { namespace });
+          },
+        ),
+      );
+    }
+  }
+  const next = async () => {
+    for (let work = found.pop(); work !== undefined; work = found.pop()) await work();
+  };
+  await Promise.all(Array.from({ length: AT_A_TIME }, next));
+}
+
+function readRecord(shim: ShimContext, path: string): ProcessRecord | undefined {
+  const content = shim.sys.readTextIfAny(path);
+  return content === undefined ? undefined : (JSON.parse(content) as ProcessRecord);
+}
+
+/** Finishes the removal of a bundle. */
+async function clear(shim: ShimContext, namespace: string, name: string): Promise<void> {
+  const { sys, folders } = shim;
+  const bundle = `${folders.tasks}/${namespace}/${name}`;
+  for (const file of sys.list(bundle) ?? []) {
+    if (!/^(task|exec-.+)\.json$/.test(file)) continue;
+    const record = readRecord(shim, `${bundle}/${file}`);
+    if (record !== undefined) folders.forget(sys, record.token);
+  }
+  sys.removeTree(bundle);
+}
+
+function readTask(shim: ShimContext, namespace: string, id: string): Task {
+  const { sys, folders } = shim;
+  const bundle = folders.bundle(namespace, id);
+  const first = readRecord(shim, folders.record(bundle, ""));
+  const processes = new Map<string, TaskProcess>();
+  if (first !== undefined) processes.set("", new TaskProcess(first));
+  for (const name of sys.list(bundle) ?? []) {
+    const execId = /^exec-(.+)\.json$/.exec(name)?.[1];
+    if (execId !== undefined) processes.set(execId, new TaskProcess(readRecord(shim, `${bundle}/${name}`)!));
+  }
+  return { namespace, id, bundle, foreignBundle: false, options: first?.options ?? {}, processes };
+}
+
+async function recoverTask(shim: ShimContext, namespace: string, id: string): Promise<void> {
+  const { sys } = shim;
+  const task = readTask(shim, namespace, id);
+  const record = task.processes.get("")?.record;
+  if (record?.pid === 0 && record.checkpoint !== undefined) await undoRestore(shim, task, record);
+  else if (record === undefined || record.pid === 0) {
+    // A create that a crash cut short: nobody has its result, so it is undone.
+    log.info("undoing an unfinished create", { namespace, id });
+    if (record !== undefined) await killLaunch(shim, record.token);
+    await runtime.remove(shim.runtimeOf(task), id, true);
+    if (record === undefined) sys.removeTree(task.bundle);
+    else forgetTask(shim, task);
+    return;
+  }
+  shim.tasks.set(`${namespace}/${id}`, task);
+  for (const process of task.processes.values()) await recoverProcess(shim, task, process);
+}
+
+async function recoverProcess(shim: ShimContext, task: Task, process: TaskProcess): Promise<void> {
+  const { record } = process;
+  if (record.pid === 0 && record.execId !== "") await recoverLaunch(shim, task, process);
+  if (record.pid === 0) return;
+  // A start that went through just before the crash: the gate is gone, the file does not say so yet.
+  if (record.execId === "" && !record.started && wasStarted(shim, task, record)) {
+    record.started = true;
+    shim.save(task, record);
+  }
+  await follow(shim, task, process);
+}
+
+function wasStarted(shim: ShimContext, task: Task, record: ProcessRecord): boolean {
+  if (recordedExit(shim, record.token) !== undefined) return true;
+  try {
+    return runtime.inspect(shim.runtimeOf(task), task.id).status === "running";
+  } catch (error) {
+    // A deletion had got that far: what is left of it ends when it is asked for once more.
+    if (isCode(error, "not_found")) return true;
+    throw error;
+  }
+}
+
+/** A restore that a crash cut short, if it had begun: it can be started again. */
+async function undoRestore(shim: ShimContext, task: Task, record: ProcessRecord): Promise<void> {
+  await killLaunch(shim, record.token);
+  await runtime.remove(shim.runtimeOf(task), task.id, true);
+  shim.folders.forget(shim.sys, record.token);
+}
+
+/** An added process whose start a crash cut short: it runs, has run, or is made not to have been. */
+async function recoverLaunch(shim: ShimContext, task: Task, process: TaskProcess): Promise<void> {
+  const { record } = process;
+  const link = await KeeperLink.open(shim.folders.socket(record.token));
+  const pid = await link?.pid;
+  link?.close();
+  const ended = recordedExit(shim, record.token);
+  if (pid !== undefined || ended !== undefined) {
+    shim.setPid(record, pid ?? 1);
+    record.started = true;
+    shim.save(task, record);
+    return;
+  }
+  await killLaunch(shim, record.token);
+  shim.folders.forget(shim.sys, record.token);
+}
