@@ -1,6 +1,14 @@
 /** A daemon of its own with an image made of Debian's busybox, and the built `berth` to talk to it. */
 import { type ChildProcess, spawn } from "node:child_process";
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import {
+  existsSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmdirSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { makeImage, ociArchive, tar } from "./engine-image.ts";
@@ -32,6 +40,11 @@ export interface Cli {
   start(args: string[]): { child: ChildProcess; closed: Promise<number | null> };
   /** Kills the daemon without warning and starts another one on the same directories. */
   crash(): Promise<void>;
+  /**
+   * What a reboot does: the daemon and all processes of its containers are killed, and the state folder is emptied. Then
+   * the daemon starts again.
+   */
+  reboot(): Promise<void>;
   /** Removes every container, stops the daemon, and tells what was left behind. */
   close(): Promise<string[]>;
 }
@@ -85,6 +98,15 @@ export async function startCli(): Promise<Cli> {
       const ended = new Promise((resolve) => daemon.once("exit", resolve));
       daemon.kill("SIGKILL");
       await ended;
+      daemon = launch();
+      await answers();
+    },
+    reboot: async () => {
+      const ended = new Promise((resolve) => daemon.once("exit", resolve));
+      daemon.kill("SIGKILL");
+      await ended;
+      killTasks(join(folder, "state"));
+      rmSync(join(folder, "state"), { recursive: true });
       daemon = launch();
       await answers();
     },
@@ -148,6 +170,32 @@ function busyboxArchive(name: string): Buffer {
     Labels: { made: "by test" },
   });
   return ociArchive(image, name);
+}
+
+// Ends the containers that a daemon's state folder knows, with their keepers and cgroups, as a power cut does.
+function killTasks(state: string): void {
+  const tasks = join(state, "io.containerd.runtime.v2.task");
+  for (const namespace of readdirSync(tasks))
+    for (const id of readdirSync(join(tasks, namespace))) {
+      const { pid } = JSON.parse(readFileSync(join(tasks, namespace, id, "task.json"), "utf8"));
+      try {
+        const keeper = Number(/^PPid:\s*(\d+)/m.exec(readFileSync(`/proc/${pid}/status`, "utf8"))?.[1]);
+        process.kill(keeper, "SIGKILL");
+        process.kill(pid, "SIGKILL");
+      } catch {
+        // It has ended by itself.
+      }
+      const record = join(state, "runc", namespace, id, "state.json");
+      if (!existsSync(record)) continue;
+      const { cgroup } = JSON.parse(readFileSync(record, "utf8"));
+      for (const path of [...Object.values<string>(cgroup.v1), cgroup.unified])
+        for (let tries = 0; path && existsSync(path) && tries < 100; tries++)
+          try {
+            rmdirSync(path);
+          } catch {
+            Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 20);
+          }
+    }
 }
 
 // Mounts, cgroups, FIFOs and files of containers that should be gone.

@@ -27,6 +27,10 @@ export const COMMANDS: Readonly<Record<string, Entry>> = {
     load: () => as(import("./commands/stop.ts")),
   },
   restart: { summary: "Stop and start containers", load: () => as(import("./commands/restart.ts")) },
+  update: {
+    summary: "Change the restart policy of containers",
+    load: () => as(import("./commands/update.ts")),
+  },
   kill: { summary: "Send a signal to containers", load: () => as(import("./commands/kill.ts")) },
   pause: { summary: "Freeze all processes of containers", load: () => as(import("./commands/pause.ts")) },
   unpause: { summary: "Let paused containers go on", load: () => as(import("./commands/unpause.ts")) },

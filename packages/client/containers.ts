@@ -5,7 +5,7 @@ import { isCode } from "@berth/base";
 import type { CallOptions, Connection } from "@berth/grpc/client";
 import { parseJson, type Spec, stringifyJson } from "@berth/oci";
 import { packJson, SPEC_TYPE } from "./any.ts";
-import { type Task, type TaskIO, Tasks } from "./tasks.ts";
+import { type ProcessState, type Task, type TaskIO, Tasks } from "./tasks.ts";
 import { dateOf } from "./time.ts";
 
 /** Name of berth's runtime in container records. */
@@ -21,6 +21,18 @@ export interface NewContainer {
   snapshotKey?: string;
   runtime?: string;
 }
+
+/** How a container is stopped; what is left out is the container's own. */
+export interface StopWishes {
+  /** Grace period in seconds; negative for ever. */
+  seconds?: number;
+  signal?: number;
+}
+
+const asked = ({ seconds, signal }: StopWishes) => ({
+  ...(seconds === undefined ? {} : { timeoutSeconds: seconds }),
+  signal: signal ?? 0,
+});
 
 /** A container record. */
 export class Container {
@@ -79,6 +91,16 @@ export class Container {
     }
   }
 
+  /** State of the container's task; undefined when there is none. */
+  async taskState(options?: CallOptions): Promise<ProcessState | undefined> {
+    try {
+      return await new Tasks(this.#connection).state(this.id, options);
+    } catch (error) {
+      if (isCode(error, "not_found")) return undefined;
+      throw error;
+    }
+  }
+
   /** Replaces all labels. */
   async setLabels(labels: Record<string, string>, options?: CallOptions): Promise<void> {
     await this.#connection
@@ -96,6 +118,32 @@ export class Container {
       options,
     );
     return new Container(this.#connection, container!);
+  }
+
+  /**
+   * Asks the container to end and, after a grace period, makes it; joins in when somebody is at it. "deadline_exceeded"
+   * names a process that is stuck in the kernel. Of berth alone, as is {@link restart}.
+   */
+  async stop(wishes: StopWishes = {}, options?: CallOptions): Promise<{ wasRunning: boolean; code: number }> {
+    const service = this.#connection.client((await import("@berth/api/supervisor")).Supervisor);
+    const answer = await service.stop({ containerId: this.id, ...asked(wishes) }, options);
+    return { wasRunning: answer.wasRunning, code: answer.exitStatus };
+  }
+
+  /** Stops the container and starts it anew, with its log as its output; gives the new process's pid. */
+  async restart(wishes: StopWishes = {}, options?: CallOptions): Promise<number> {
+    const service = this.#connection.client((await import("@berth/api/supervisor")).Supervisor);
+    return (await service.restart({ containerId: this.id, ...asked(wishes) }, options)).pid;
+  }
+
+  /** Sets one label; an empty value removes it. */
+  async setLabel(key: string, value: string, options?: CallOptions): Promise<void> {
+    await this.#connection
+      .client(api.Containers)
+      .update(
+        { container: { id: this.id, labels: { [key]: value } }, updateMask: { paths: [`labels.${key}`] } },
+        options,
+      );
   }
 
   /** Deletes the record; its task and snapshot must be gone or are left to their own. */

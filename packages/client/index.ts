@@ -1,7 +1,7 @@
 /** The door of `packages/client`: see {@link connect}. */
 export { type PackedAny, PROCESS_TYPE, pack, packJson, SPEC_TYPE, typeOf, unpack } from "./any.ts";
 export { BerthClient, type ClientOptions, connect, DEFAULT_ADDRESS, socketPath } from "./client.ts";
-export { Container, Containers, type NewContainer, RUNTIME } from "./containers.ts";
+export { Container, Containers, type NewContainer, RUNTIME, type StopWishes } from "./containers.ts";
 export { type BlobInfo, Content } from "./content.ts";
 export { chainId } from "./digest.ts";
 export { type DaemonEvent, Events, type FollowOptions, type NumberedEvent } from "./events.ts";

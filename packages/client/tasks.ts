@@ -173,6 +173,11 @@ export class Tasks {
     return new Task(this.#connection, containerId, process!.pid);
   }
 
+  /** State of a container's task; "not_found" when there is none. */
+  async state(containerId: string, options?: CallOptions): Promise<ProcessState> {
+    return stateOf((await this.raw.get({ containerId }, options)).process!);
+  }
+
   /** State of every task of the namespace. */
   async list(options?: CallOptions): Promise<ProcessState[]> {
     return (await this.raw.list({}, options)).tasks.map(stateOf);

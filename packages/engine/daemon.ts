@@ -24,6 +24,9 @@ import { leasesService } from "./leases/service.ts";
 import { namespacesService } from "./namespaces/service.ts";
 import { Recorder } from "./operations/recorder.ts";
 import { operationsService } from "./operations/service.ts";
+import { Lives } from "./restart/lives.ts";
+import { RestartMonitor } from "./restart/monitor.ts";
+import { supervisorService, watchedTasks } from "./restart/service.ts";
 import { SnapshotStore } from "./snapshots/local.ts";
 import { NativeDriver } from "./snapshots/native.ts";
 import { OverlayDriver } from "./snapshots/overlayfs.ts";
@@ -105,6 +108,9 @@ async function open(config: Config, parts: DaemonParts, undo: (() => unknown)[])
   const tasks = new TaskManager(shim, { db, containers, snapshots, events, logs: join(root, "logs") });
   undo.push(() => tasks.close());
   await tasks.recover();
+  const lives = new Lives(tasks, shim, containers);
+  const monitor = new RestartMonitor({ db, containers, events, tasks, shim, lives });
+  undo.push(() => monitor.close());
 
   const services = [
     versionService(),
@@ -115,7 +121,8 @@ async function open(config: Config, parts: DaemonParts, undo: (() => unknown)[])
     snapshotsService(snapshots),
     diffService(content, pool),
     containersService(containers, collector),
-    tasksService(tasks),
+    watchedTasks(tasksService(tasks), monitor),
+    supervisorService(lives),
     leasesService(db, collector),
     eventsService(events),
     numberedEventsService(events),
@@ -131,6 +138,7 @@ async function open(config: Config, parts: DaemonParts, undo: (() => unknown)[])
     maxConnections: config.grpc.maxConnections,
     services: [...services, healthService(services.map((s) => s.desc.typeName))],
   });
+  monitor.start();
   collector.start();
   await collector.request(false);
   log.info("berthd is serving", { address: config.grpc.address, root, state });

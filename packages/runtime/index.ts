@@ -2,6 +2,7 @@
 export { readLayout } from "./cgroups/layout.ts";
 export { type CgroupPaths, cgroupFolders } from "./cgroups/paths.ts";
 export { cgroupPids } from "./cgroups/processes.ts";
+export { signalNumber } from "./commands/signals.ts";
 export { openRuntime, type Runtime } from "./container/context.ts";
 export { type CreateOptions, create } from "./container/create.ts";
 export { remove } from "./container/delete.ts";

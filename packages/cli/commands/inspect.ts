@@ -1,10 +1,10 @@
 /** berth inspect: everything about containers and images, as JSON. */
-import { isCode } from "@berth/base";
+import { isCode, parseRestartPolicy } from "@berth/base";
 import type { BerthClient, Container, Image } from "@berth/client";
 import { command } from "../command.ts";
 import { findContainer, nameOf } from "../container/find.ts";
-import { LABEL, userLabels } from "../container/labels.ts";
-import { seenOf, startedAt } from "../container/state.ts";
+import { LABEL, restartsOf, userLabels } from "../container/labels.ts";
+import { isUp, seenOf, startedAt } from "../container/state.ts";
 import { EXIT, printError } from "../errors.ts";
 import { text, usageError } from "../flags.ts";
 import { parseTemplate } from "../format/template.ts";
@@ -63,9 +63,11 @@ function notFound(error: unknown, name: string): unknown {
 }
 
 async function inspectContainer(container: Container): Promise<object> {
-  const task = await container.task();
-  const seen = seenOf(container, await task?.state());
+  const seen = seenOf(container, await container.taskState());
   const state = seen.task;
+  const stopped = seen.state === "exited" || seen.state === "restarting";
+  const { labels } = container;
+  const restart = parseRestartPolicy("label", labels[LABEL.restartPolicy] ?? "no");
   const spec = container.spec();
   const { process: run, linux } = spec;
   const resources = linux?.resources;
@@ -78,13 +80,15 @@ async function inspectContainer(container: Container): Promise<object> {
     Args: run?.args?.slice(1) ?? [],
     State: {
       Status: seen.state,
-      Running: seen.state === "running" || seen.state === "paused",
+      Running: isUp(seen.state),
       Paused: seen.state === "paused",
-      Pid: seen.state === "exited" ? 0 : (state?.pid ?? 0),
+      Restarting: seen.state === "restarting",
+      Pid: stopped ? 0 : (state?.pid ?? 0),
       ExitCode: state?.exitStatus ?? 0,
-      StartedAt: seen.state === "exited" ? "" : (startedAt(state?.pid ?? 0)?.toISOString() ?? ""),
+      StartedAt: stopped ? "" : (startedAt(state?.pid ?? 0)?.toISOString() ?? ""),
       FinishedAt: state?.exitedAt?.toISOString() ?? "",
     },
+    RestartCount: restartsOf(labels),
     LogPath: container.labels[LABEL.logPath] ?? "",
     Runtime: container.runtime,
     Snapshotter: container.snapshotter,
@@ -99,9 +103,11 @@ async function inspectContainer(container: Container): Promise<object> {
       Image: container.image,
       WorkingDir: run?.cwd ?? "/",
       Labels: userLabels(container.labels),
-      StopSignal: container.labels[LABEL.stopSignal] ?? "SIGTERM",
+      StopSignal: labels[LABEL.stopSignal] ?? "SIGTERM",
+      ...(labels[LABEL.stopTimeout] === undefined ? {} : { StopTimeout: Number(labels[LABEL.stopTimeout]) }),
     },
     HostConfig: {
+      RestartPolicy: { Name: restart.name, MaximumRetryCount: restart.max },
       AutoRemove: container.labels[LABEL.autoRemove] !== undefined,
       NetworkMode: linux?.namespaces?.some((n) => n.type === "network") ? "none" : "host",
       ReadonlyRootfs: spec.root?.readonly ?? false,

@@ -2,8 +2,8 @@
 import { command } from "../command.ts";
 import { asksForStopped, containerFilter } from "../container/filters.ts";
 import { nameOf } from "../container/find.ts";
-import { userLabels } from "../container/labels.ts";
-import { type Seen, seenOf, statusText } from "../container/state.ts";
+import { restartsOf, userLabels } from "../container/labels.ts";
+import { isUp, type Seen, seenOf, statusText } from "../container/state.ts";
 import { bool, list, text, wholeNumber } from "../flags.ts";
 import { type Column, printRows, type Row, shorten } from "../format/rows.ts";
 import { familiar } from "../reference.ts";
@@ -51,7 +51,7 @@ export default command({
         : wholeNumber("--last", flags.last, 1);
     const all = flags.all || last !== undefined || asksForStopped(flags.filter);
     const shown = seen
-      .filter((each) => all || each.state === "running" || each.state === "paused")
+      .filter((each) => all || isUp(each.state))
       .filter(wanted)
       .slice(0, last);
     if (flags.quiet && flags.format === undefined) {
@@ -84,6 +84,7 @@ export function rowOf(seen: Seen, whole: boolean, now = Date.now()): Row {
     State: seen.state,
     Ports: "",
     Names: nameOf(container),
+    RestartCount: String(restartsOf(container.labels)),
     Labels: Object.entries(userLabels(container.labels))
       .map(([key, value]) => `${key}=${value}`)
       .join(","),

@@ -5,6 +5,7 @@ import { forEachContainer } from "../container/each.ts";
 import { findContainer } from "../container/find.ts";
 import { LABEL } from "../container/labels.ts";
 import { logPathOf, startAttached, startDetached } from "../container/start.ts";
+import { isUp, seenOf } from "../container/state.ts";
 import { ignoreMissing, removeContainer } from "../container/stop.ts";
 import { bool, text, usageError } from "../flags.ts";
 
@@ -42,13 +43,13 @@ export default command({
   },
 });
 
-/** Removes an ended task, so that a new one can be made; true when the task runs. */
+/** Removes an ended task, so that a new one can be made; true when the task runs, or the daemon is about to start it. */
 export async function clearTask(container: Container): Promise<boolean> {
+  const known = await container.taskState();
+  if (isUp(seenOf(container, known).state)) return true;
   const task = await container.task();
   if (!task) return false;
-  const { status } = await task.state();
-  if (status === "running" || status === "paused") return true;
-  if (status === "created") await task.kill(9).catch(() => {});
+  if (known?.status === "created") await task.kill(9).catch(() => {});
   await ignoreMissing(task.delete());
   return false;
 }

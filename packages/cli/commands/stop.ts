@@ -1,19 +1,17 @@
-/** berth stop: signal, grace period, SIGKILL. */
+/** berth stop: signal, grace period, SIGKILL; all of it is the daemon's work. */
 import { command } from "../command.ts";
 import { forEachContainer } from "../container/each.ts";
-import { GRACE_SECONDS, stopTask } from "../container/stop.ts";
-import { text, wholeNumber } from "../flags.ts";
+import { STOP_FLAGS, stopWishes } from "../container/stop-flags.ts";
 
 export default command({
   usage: "CONTAINER [CONTAINER...]",
   summary: "Stop containers: signal, grace period, SIGKILL",
-  flags: { time: text("SECONDS", `Grace period; -1 for ever (default ${GRACE_SECONDS})`, "t") },
+  flags: STOP_FLAGS,
   args: [1, Number.POSITIVE_INFINITY],
   async run(context, flags, names) {
-    const grace = flags.time === undefined ? GRACE_SECONDS : wholeNumber("--time", flags.time, -1);
+    const wishes = stopWishes(flags);
     return forEachContainer(context, names, async (container) => {
-      const task = await container.task();
-      if (task) await stopTask(container, task, grace);
+      await container.stop(wishes);
       return undefined;
     });
   },

@@ -103,7 +103,16 @@ test("flags of run", () => {
   const parse = (...argv: string[]) => parseFlags(CREATE_FLAGS, argv, true).flags;
   assert.doesNotThrow(() => checkCreateFlags(parse("--network", "host", "--restart", "no")));
   assert.throws(() => checkCreateFlags(parse("--network", "bridge")), /--network: found "bridge"/);
-  assert.throws(() => checkCreateFlags(parse("--restart", "always")), /--restart: found "always"/);
+  for (const policy of ["always", "unless-stopped", "on-failure", "on-failure:3", ""])
+    assert.doesNotThrow(() => checkCreateFlags(parse("--restart", policy)));
+  for (const [policy, why] of [
+    ["sometimes", /--restart: invalid restart policy "sometimes"/],
+    ["always:3", /maximum retry count can only be used with on-failure/],
+    ["on-failure:-1", /whole number/],
+  ] as const)
+    assert.throws(() => checkCreateFlags(parse("--restart", policy)), why);
+  assert.throws(() => checkCreateFlags(parse("--restart", "always", "--rm")), /both --restart and --rm/);
+  assert.doesNotThrow(() => checkCreateFlags(parse("--restart", "no", "--rm")));
   assert.throws(() => checkCreateFlags(parse("--pull", "maybe")), /--pull/);
   assert.deepEqual(environmentOf(parse("-e", "A=1", "-e", "HOST", "-e", "UNSET"), { HOST: "h" }), [
     "A=1",

@@ -1,6 +1,6 @@
 /** Flags of `run` and `create`, and what they mean. */
 import { readFileSync } from "node:fs";
-import { BerthError } from "@berth/base";
+import { BerthError, parseRestartPolicy, type RestartPolicy } from "@berth/base";
 import { bool, type FlagTable, type FlagValues, list, text, usageError, wholeNumber } from "../flags.ts";
 import { parseSize } from "../units.ts";
 
@@ -29,12 +29,16 @@ export const CREATE_FLAGS = {
   securityOpt: list("OPTION", "no-new-privileges, seccomp=unconfined or seccomp=FILE"),
   network: text("host|none", 'Network: the host\'s, or none (default "none")'),
   net: text("host|none", "Same as --network"),
-  restart: text("no", "Restart policy; only no"),
+  restart: text(
+    "POLICY",
+    'Start it again when it has ended: no, always, unless-stopped or on-failure[:MAX] (default "no")',
+  ),
   label: list("KEY[=VALUE]", "Set a label", "l"),
   shmSize: text("BYTES", "Size of /dev/shm (default 64m)"),
   sysctl: list("NAME=VALUE", "Set a kernel parameter of its namespaces"),
   ulimit: list("NAME=SOFT[:HARD]", "Set a resource limit"),
   stopSignal: text("SIGNAL", "Signal that asks it to end"),
+  stopTimeout: text("SECONDS", "How long it then has to end; -1 for ever"),
   pull: text("missing|always|never", 'When to fetch the image (default "missing")'),
   cidfile: text("FILE", "Write its id into a file"),
   detachKeys: text("KEYS", 'Keys that leave it running (default "ctrl-p,ctrl-q")'),
@@ -50,10 +54,20 @@ export function checkCreateFlags(flags: CreateFlags): void {
     throw usageError(
       `--network: found "${network}", expected host or none (no other network is supported yet)`,
     );
-  if (flags.restart !== undefined && flags.restart !== "no")
-    throw usageError(`--restart: found "${flags.restart}", expected no (no other policy is supported yet)`);
+  if (restartOf(flags.restart).name !== "no" && flags.rm)
+    throw usageError("conflicting options: cannot specify both --restart and --rm");
+  if (flags.stopTimeout !== undefined) wholeNumber("--stop-timeout", flags.stopTimeout, -1);
   if (flags.pull !== undefined && !["missing", "always", "never"].includes(flags.pull))
     throw usageError(`--pull: found "${flags.pull}", expected missing, always or never`);
+}
+
+/** The restart policy that was asked for; an empty one is none, as in docker. */
+export function restartOf(text: string | undefined): RestartPolicy {
+  try {
+    return parseRestartPolicy("--restart", text || "no");
+  } catch (error) {
+    throw usageError(BerthError.from(error).message);
+  }
 }
 
 /** The network that was asked for. */

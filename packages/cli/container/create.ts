@@ -2,7 +2,7 @@
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { resolve } from "node:path";
 import { isDeepStrictEqual } from "node:util";
-import { BerthError, isCode } from "@berth/base";
+import { BerthError, isCode, restartPolicyText } from "@berth/base";
 import type { BerthClient, Container, ResolvedImage, SnapshotMount } from "@berth/client";
 import type { ContainerOptions, MountWish, Seccomp } from "@berth/oci";
 import type { Context } from "../command.ts";
@@ -19,12 +19,13 @@ import {
   memoryOf,
   networkOf,
   pidsOf,
+  restartOf,
   rlimitsOf,
   sysctlOf,
 } from "./create-flags.ts";
 import { checkNameFree } from "./find.ts";
 import { availableCapabilities, hostDevices, kernelVersion } from "./host.ts";
-import { LABEL } from "./labels.ts";
+import { LABEL, userLabels } from "./labels.ts";
 import { logRoot, makeLogPath, removeLog } from "./log-path.ts";
 import { checkName, newId, randomName } from "./names.ts";
 import { layersOf, readRootfsFile } from "./rootfs.ts";
@@ -78,7 +79,8 @@ async function make(
   const id = newId();
   const logPath = makeLogPath(root, context.namespace, id);
   const labels: Record<string, string> = {
-    ...image.config.config?.Labels,
+    // An image says what it likes about itself, but nothing to the daemon.
+    ...userLabels(image.config.config?.Labels ?? {}),
     ...labelsOf(flags.label),
     [LABEL.name]: name,
     [LABEL.logPath]: logPath,
@@ -89,6 +91,9 @@ async function make(
     parseSignal("--stop-signal", stopSignal);
     labels[LABEL.stopSignal] = stopSignal;
   }
+  if (flags.stopTimeout !== undefined) labels[LABEL.stopTimeout] = flags.stopTimeout;
+  const restart = restartOf(flags.restart);
+  if (restart.name !== "no") labels[LABEL.restartPolicy] = restartPolicyText(restart);
   if (flags.interactive) labels[LABEL.openStdin] = "true";
   let container: Container | undefined;
   try {

@@ -42,8 +42,10 @@ function one(key: Key, value: string, all: readonly Seen[]): SeenFilter {
         name in container.labels && (at < 0 || container.labels[name] === value.slice(at + 1));
     }
     case "status": {
-      if (!["created", "running", "paused", "exited"].includes(value))
-        throw usageError(`--filter status: found "${value}", expected created, running, paused or exited`);
+      if (!["created", "running", "paused", "restarting", "exited"].includes(value))
+        throw usageError(
+          `--filter status: found "${value}", expected created, running, paused, restarting or exited`,
+        );
       return ({ state }) => state === value;
     }
     case "ancestor": {

@@ -10,12 +10,25 @@ export const LABEL = {
   autoRemove: "berth/auto-remove",
   /** Signal that asks the container to end, for instance "SIGQUIT". */
   stopSignal: "berth/stop-signal",
+  /** Seconds it then has. */
+  stopTimeout: "berth/stop-timeout",
+  /** When the daemon starts it again: "always", "unless-stopped", "on-failure", "on-failure:3". */
+  restartPolicy: "berth/restart-policy",
+  /** How often the daemon did; by the daemon. */
+  restartCount: "berth/restart-count",
+  /** It has ended, and is started again then; by the daemon. */
+  restartAt: "berth/restart-at",
   /** "true": standard input is kept open for `start -i`. */
   openStdin: "berth/open-stdin",
   /** How the last task ended; by the daemon, for when the task itself is gone (after a reboot). */
   exitCode: "berth/exit-code",
   finishedAt: "berth/finished-at",
 } as const;
+
+/** How often the daemon started a container again; containerd's label is that of `ctr` and nerdctl. */
+export function restartsOf(labels: Readonly<Record<string, string>>): number {
+  return Number(labels[LABEL.restartCount] ?? labels["containerd.io/restart.count"] ?? 0) || 0;
+}
 
 /** A user's labels, without berth's own. */
 export function userLabels(labels: Readonly<Record<string, string>>): Record<string, string> {

@@ -14,4 +14,6 @@ test("the last start, with what a restart did before it, and nothing of execs", 
     restart,
   );
   assert.deepEqual(lastStart([op("Create")]), []);
+  const whole = { root: { name: "containers.Restart", facts: {} } };
+  assert.deepEqual(lastStart([...first, op("Kill"), whole, op("Kill")]), [whole]);
 });

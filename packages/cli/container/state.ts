@@ -5,7 +5,7 @@ import { formatSpan } from "../units.ts";
 import { LABEL } from "./labels.ts";
 
 /** docker's words for states. */
-export type ContainerState = "created" | "running" | "paused" | "exited";
+export type ContainerState = "created" | "running" | "paused" | "restarting" | "exited";
 
 /** A container with the state of its task, if it has one. */
 export interface Seen {
@@ -17,7 +17,14 @@ export interface Seen {
 /** Puts records and tasks together; a task that is gone is known by the labels the daemon left of it. */
 export function seenOf(container: Container, task: ProcessState | undefined): Seen {
   const known = task ?? endedTask(container);
-  return { container, task: known, state: stateOf(known) };
+  const state = stateOf(known);
+  const waits = container.labels[LABEL.restartAt] !== undefined && state !== "running" && state !== "paused";
+  return { container, task: known, state: waits ? "restarting" : state };
+}
+
+/** Whether docker would call it running: it does, or is about to again. */
+export function isUp(state: ContainerState): boolean {
+  return state === "running" || state === "paused" || state === "restarting";
 }
 
 function endedTask(container: Container): ProcessState | undefined {
@@ -56,6 +63,10 @@ export function statusText(seen: Seen, now = Date.now()): string {
   if (state === "exited") {
     const when = task.exitedAt ? ` ${formatSpan(now - task.exitedAt.getTime())} ago` : "";
     return `Exited (${task.exitStatus})${when}`;
+  }
+  if (state === "restarting") {
+    const when = task.exitedAt ? ` ${formatSpan(now - task.exitedAt.getTime())} ago` : "";
+    return `Restarting (${task.exitStatus})${when}`;
   }
   const started = startedAt(task.pid);
   const up = started ? `Up ${formatSpan(now - started.getTime())}` : "Up";

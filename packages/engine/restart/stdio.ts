@@ -1,0 +1,34 @@
+/** Streams of a task that the daemon starts by itself: nothing comes in, the output goes to the container's log. */
+import type { Stdio } from "@berth/shim";
+import type { ContainerRecord } from "../containers/local.ts";
+import { LOG_PATH } from "../containers/log-file.ts";
+import { CONTAINERD } from "./labels.ts";
+
+const encodePath = (path: string): string => path.split("/").map(encodeURIComponent).join("/");
+
+/** `before` are the streams of the last task: what it wrote to without a client goes on. */
+export function detachedStdio(record: ContainerRecord, before: Stdio | undefined): Stdio {
+  const terminal = hasTerminal(record);
+  const both = (uri: string): Stdio => ({ stdin: "", stdout: uri, stderr: terminal ? "" : uri, terminal });
+  const own = record.labels[LOG_PATH];
+  if (own !== undefined) return both(`cri-log://${encodePath(own)}`);
+  const uri = record.labels[CONTAINERD.logUri];
+  if (uri) return both(uri);
+  const path = record.labels[CONTAINERD.logPath];
+  if (path) return both(`file://${encodePath(path)}`);
+  const lasts = (stream: string) =>
+    /^(file|binary|cri-log):/.test(stream) ? stream.split("?attach=")[0]! : "";
+  return {
+    stdin: "",
+    stdout: lasts(before?.stdout ?? ""),
+    stderr: terminal ? "" : lasts(before?.stderr ?? ""),
+    terminal,
+  };
+}
+
+function hasTerminal(record: ContainerRecord): boolean {
+  const spec = JSON.parse(Buffer.from(record.spec?.value ?? []).toString("utf8")) as {
+    process?: { terminal?: boolean };
+  };
+  return spec.process?.terminal ?? false;
+}

@@ -1,0 +1,50 @@
+/** Names the processes that do not die, and what they wait for in the kernel. */
+import { readFileSync } from "node:fs";
+
+const STATES: Readonly<Record<string, string>> = {
+  D: "waits in the kernel and cannot be interrupted",
+  T: "is stopped",
+  t: "is stopped by a debugger",
+  Z: "has ended and was not collected",
+};
+/** So many functions of a kernel stack are told. */
+const DEPTH = 8;
+
+/** A process as it is right now. */
+export interface Stuck {
+  pid: number;
+  /** "1234 (dd), state D: waits ... in request_wait_answer". */
+  text: string;
+  state: string;
+  /** Innermost function first; empty when it may not be read. */
+  stack: string[];
+}
+
+function read(path: string): string {
+  try {
+    return readFileSync(path, "utf8").trim();
+  } catch {
+    return "";
+  }
+}
+
+/** The processes among `pids` that are there, those that wait in the kernel first. */
+export function stuckProcesses(pids: readonly number[]): Stuck[] {
+  const found = pids.flatMap((pid): Stuck[] => {
+    const stat = read(`/proc/${pid}/stat`);
+    // The command's name is in parentheses and may hold anything.
+    const state = stat.slice(stat.lastIndexOf(")") + 2).split(" ")[0];
+    if (!state) return [];
+    const name = read(`/proc/${pid}/comm`);
+    const where = read(`/proc/${pid}/wchan`);
+    const stack = read(`/proc/${pid}/stack`)
+      .split("\n")
+      .flatMap((line) => /\] ([\w.]+)/.exec(line)?.[1] ?? [])
+      .slice(0, DEPTH);
+    const words = STATES[state];
+    const at = where === "" || where === "0" ? "" : ` in ${where}`;
+    const text = `${pid} (${name}), state ${state}${words === undefined ? "" : `: ${words}`}${at}`;
+    return [{ pid, text, state, stack }];
+  });
+  return found.sort((a, b) => Number(b.state === "D") - Number(a.state === "D"));
+}
