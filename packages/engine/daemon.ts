@@ -24,6 +24,7 @@ import { leasesService } from "./leases/service.ts";
 import { namespacesService } from "./namespaces/service.ts";
 import { Recorder } from "./operations/recorder.ts";
 import { operationsService } from "./operations/service.ts";
+import { Watchdog } from "./operations/watchdog.ts";
 import { Lives } from "./restart/lives.ts";
 import { RestartMonitor } from "./restart/monitor.ts";
 import { supervisorService, watchedTasks } from "./restart/service.ts";
@@ -82,6 +83,9 @@ async function open(config: Config, parts: DaemonParts, undo: (() => unknown)[])
   const recorder = new Recorder();
   recorder.start();
   undo.push(() => recorder.stop());
+  const watchdog = new Watchdog(recorder);
+  watchdog.start();
+  undo.push(() => watchdog.close());
 
   const db = new Database(join(root, "metadata.db"));
   undo.push(() => db.close());
