@@ -134,8 +134,8 @@ export async function startBerthd(folder: string, extra: string[] = []): Promise
   return withCtr(peer, socket);
 }
 
-/** Starts Debian's containerd below `folder`, to compare with. */
-export async function startContainerd(folder: string): Promise<Daemon> {
+/** Starts Debian's containerd below `folder`; a second call with the same folder finds what the first one left. */
+export async function startContainerd(folder: string, env = {}): Promise<Daemon> {
   const socket = join(folder, "cd.sock");
   const config = join(folder, "containerd.toml");
   writeFileSync(config, 'version = 2\ndisabled_plugins = ["io.containerd.grpc.v1.cri"]\n');
@@ -152,6 +152,7 @@ export async function startContainerd(folder: string): Promise<Daemon> {
       socket,
     ],
     answers(socket),
+    env,
   );
   return withCtr(peer, socket);
 }

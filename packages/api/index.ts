@@ -8,6 +8,7 @@
  */
 export * as berthEvents from "./gen/berth/events_pb.js";
 export * as berth from "./gen/berth/operations_pb.js";
+export * as shim from "./gen/berth/shim_pb.js";
 export * as supervisor from "./gen/berth/supervisor_pb.js";
 export * as cgroups1 from "./gen/cgroups/v1_pb.js";
 export * as cgroups2 from "./gen/cgroups/v2_pb.js";

@@ -16,10 +16,10 @@ async function run(name: string, args: string[]): Promise<number> {
     return exitNow(await main(args));
   }
   if (name === "containerd-shim-berth-v1") {
-    const text =
-      "containerd-shim-berth-v1: serving a containerd over ttrpc is not supported yet; use berthd in its place\n";
-    realSys.write(2, new TextEncoder().encode(text));
-    return 1;
+    const { main } = await import("@berth/shim/program");
+    const code = await main(args);
+    // Without one it serves, until it ends itself.
+    return code === undefined ? 0 : exitNow(code);
   }
   const { main } = await import("@berth/cli");
   return main(args, {

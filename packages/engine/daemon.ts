@@ -24,7 +24,6 @@ import { leasesService } from "./leases/service.ts";
 import { namespacesService } from "./namespaces/service.ts";
 import { Recorder } from "./operations/recorder.ts";
 import { operationsService } from "./operations/service.ts";
-import { Watchdog } from "./operations/watchdog.ts";
 import { Lives } from "./restart/lives.ts";
 import { RestartMonitor } from "./restart/monitor.ts";
 import { supervisorService, watchedTasks } from "./restart/service.ts";
@@ -83,9 +82,6 @@ async function open(config: Config, parts: DaemonParts, undo: (() => unknown)[])
   const recorder = new Recorder();
   recorder.start();
   undo.push(() => recorder.stop());
-  const watchdog = new Watchdog(recorder);
-  watchdog.start();
-  undo.push(() => watchdog.close());
 
   const db = new Database(join(root, "metadata.db"));
   undo.push(() => db.close());
@@ -109,14 +105,7 @@ async function open(config: Config, parts: DaemonParts, undo: (() => unknown)[])
   content.cleanup();
   snapshots.cleanup();
   const shim = await parts.makeShim(config);
-  const tasks = new TaskManager(shim, {
-    db,
-    containers,
-    snapshots,
-    events,
-    logs: join(root, "logs"),
-    builtIn: config.runtimes.builtIn,
-  });
+  const tasks = new TaskManager(shim, { db, containers, snapshots, events, logs: join(root, "logs") });
   undo.push(() => tasks.close());
   await tasks.recover();
   const lives = new Lives(tasks, shim, containers);

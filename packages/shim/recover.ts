@@ -51,9 +51,10 @@ async function clear(shim: ShimContext, namespace: string, name: string): Promis
   sys.removeTree(bundle);
 }
 
-function readTask(shim: ShimContext, namespace: string, id: string): Task {
+/** A task by what was written down of it; `foreign`: the caller's own bundle, where it has one. */
+export function readTask(shim: ShimContext, namespace: string, id: string, foreign?: string): Task {
   const { sys, folders } = shim;
-  const bundle = folders.bundle(namespace, id);
+  const bundle = foreign ?? folders.bundle(namespace, id);
   const first = readRecord(shim, folders.record(bundle, ""));
   const processes = new Map<string, TaskProcess>();
   if (first !== undefined) processes.set("", new TaskProcess(first));
@@ -61,7 +62,14 @@ function readTask(shim: ShimContext, namespace: string, id: string): Task {
     const execId = /^exec-(.+)\.json$/.exec(name)?.[1];
     if (execId !== undefined) processes.set(execId, new TaskProcess(readRecord(shim, `${bundle}/${name}`)!));
   }
-  return { namespace, id, bundle, foreignBundle: false, options: first?.options ?? {}, processes };
+  return {
+    namespace,
+    id,
+    bundle,
+    foreignBundle: foreign !== undefined,
+    options: first?.options ?? {},
+    processes,
+  };
 }
 
 async function recoverTask(shim: ShimContext, namespace: string, id: string): Promise<void> {

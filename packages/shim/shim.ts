@@ -7,6 +7,7 @@ import { BerthError } from "@berth/base";
 import * as runtime from "@berth/runtime";
 import { realSys, type Sys } from "@berth/sys";
 import { checkpointTask } from "./checkpoint.ts";
+import { closeIO } from "./close-io.ts";
 import { ShimContext } from "./context.ts";
 import { Creator } from "./create.ts";
 import { remove } from "./delete.ts";
@@ -69,10 +70,7 @@ export function createTaskShim({ sys = realSys, stateDir, startWorkers }: ShimOp
         throw new BerthError("failed_precondition", "the process has no terminal", { stage: "resize" });
       await process.link?.command(`RESIZE ${width & 0xffff} ${height & 0xffff}`);
     },
-    async closeIO(ref) {
-      const { process } = shim.process(ref);
-      await process.link?.command("CLOSE_STDIN");
-    },
+    closeIO: (ref) => closeIO(shim, ref),
     pids: async (ref) => pidsOf(shim, ref),
     wait: async (ref, signal) => shim.process(ref).process.wait(signal),
     async update(ref, resources) {

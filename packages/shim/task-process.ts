@@ -11,6 +11,8 @@ export class TaskProcess {
   /** berth-init's pid while it is our child, to be reaped. */
   keeperPid = 0;
   exit: Exit | undefined;
+  /** Nothing more comes on standard input. */
+  stdinClosed = false;
   /** A start that is under way: the exit is told only after it. */
   starting: Promise<{ pid: number }> | undefined;
   /** A deletion that is under way. */

@@ -18,12 +18,19 @@ export const TYPE = {
   enum: 14,
 } as const;
 const REPEATED = 3;
+const SINGLE_KINDS = new Map([
+  [TYPE.message as number, "message" as const],
+  [TYPE.enum as number, "enum" as const],
+]);
 
 /** A field of a message. */
 export interface Field {
   readonly number: number;
+  /** As in the .proto file. */
+  readonly name: string;
   /** Name of the property. */
   readonly localName: string;
+  readonly fieldKind: "scalar" | "enum" | "message" | "list" | "map";
   readonly type: number;
   readonly repeated: boolean;
   /** Has a presence of its own: absent and zero are different. */
@@ -177,7 +184,9 @@ function fieldOf(file: LiteFile, raw: RawField): Field {
   const entry = repeated && message?.isMap ? message.fields : undefined;
   return {
     number: raw.number,
+    name: raw.name,
     localName: safeName(camelCase(raw.name)),
+    fieldKind: entry ? "map" : repeated ? "list" : (SINGLE_KINDS.get(raw.type) ?? "scalar"),
     type: raw.type,
     repeated: repeated && !entry,
     optional: raw.optional || (raw.type === TYPE.message && !repeated),

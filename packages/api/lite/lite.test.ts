@@ -160,6 +160,19 @@ test("services have the same methods", async () => {
     });
 });
 
+test("fields have the same names and kinds", async () => {
+  for (const [name, file] of await realFiles())
+    file.messages.forEach((desc, i) => {
+      const facts = (
+        fields: readonly { name: string; localName: string; fieldKind: string; number: number }[],
+      ) =>
+        fields
+          .map((f) => [f.number, f.name, f.localName, f.fieldKind])
+          .sort((a, b) => Number(a[0]) - Number(b[0]));
+      assert.deepEqual(facts(liteFile(name).messages[i]!.fields), facts(desc.fields), desc.typeName);
+    });
+});
+
 test("enums have the same names", async () => {
   for (const path of modules) {
     const module = (await import(join(GEN, path))) as Record<string, unknown>;

@@ -3,7 +3,6 @@ import { readFileSync } from "node:fs";
 import { isAbsolute, join } from "node:path";
 import { BerthError, isLogLevel, type LogLevel } from "@berth/base";
 import { parse, TomlError } from "smol-toml";
-import { BUILT_IN } from "../tasks/runtime.ts";
 import { lineOf } from "./line.ts";
 
 /** Settings of the daemon. */
@@ -28,10 +27,6 @@ export interface Config {
     unpackers: number;
     /** Creates and starts of containers at work at a time; 0 for four for each processor. */
     starts: number;
-  };
-  runtimes: {
-    /** Names of runtimes that mean berth's own. All others are found by their shims' programs. */
-    builtIn: readonly string[];
   };
   registry: {
     /** Registries that are spoken to over plain HTTP, as host or host:port. Loopback addresses always are. */
@@ -63,7 +58,6 @@ const KEYS: Readonly<Record<string, Check>> = {
   "limits.unpackers": "natural",
   "limits.starts": "natural",
   "registry.insecure": "strings",
-  "runtimes.built_in": "strings",
 };
 const EXPECTED: Readonly<Record<Check, string>> = {
   path: "an absolute path",
@@ -184,7 +178,6 @@ export function loadConfig(file: string | undefined, flags: ConfigFlags): Config
       unpackers: get("limits.unpackers", 0),
       starts: get("limits.starts", 0),
     },
-    runtimes: { builtIn: get("runtimes.built_in", BUILT_IN) },
     registry: { insecure: get("registry.insecure", []) },
   };
 }

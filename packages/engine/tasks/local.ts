@@ -26,7 +26,7 @@ import type { EventBus } from "../events/local.ts";
 import type { SnapshotStore } from "../snapshots/local.ts";
 import type { Database } from "../store/database.ts";
 import { publishTaskEvent } from "./events.ts";
-import { BUILT_IN, foreignRuntime } from "./runtime.ts";
+import { checkRuntime } from "./runtime.ts";
 
 /**
  * Label of a container that is to vanish when its task has ended: "true", or "attached" while a client watches it, who
@@ -53,8 +53,6 @@ export interface TaskStores {
   events: EventBus;
   /** Folder of containers' logs. */
   logs: string;
-  /** Names of runtimes that mean berth's own; default: {@link BUILT_IN}. */
-  builtIn?: readonly string[];
 }
 
 /** Tasks of all namespaces. */
@@ -216,17 +214,14 @@ export class TaskManager {
     const { id, stdio, options } = request;
     return stage("tasks.Create", { namespace: ns, container: id }, async () => {
       const record = this.#container(ns, id);
-      const runtime = foreignRuntime(record, this.#stores.builtIn ?? BUILT_IN);
-      const given = [options, record.runtime!.options].find((o) => o !== undefined && o.value.length > 0);
+      checkRuntime(record.runtime!.name);
       const create: CreateTask = {
         namespace: ns,
         id,
         stdio,
         spec: record.spec!.value,
         rootfs: request.rootfs.length > 0 ? request.rootfs : this.#rootfs(ns, record),
-        ...(runtime === undefined
-          ? { options: { ...readTaskOptions(record.runtime!.options), ...readTaskOptions(options) } }
-          : { runtime, ...(given === undefined ? {} : { runtimeOptions: given }) }),
+        options: { ...readTaskOptions(record.runtime!.options), ...readTaskOptions(options) },
       };
       this.#keep(ns, id);
       const made = await this.#shim.create(create, signal);

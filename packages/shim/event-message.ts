@@ -1,0 +1,54 @@
+/** The shim's events as containerd's messages, `containerd.events.*`. */
+import * as eventTypes from "@berth/api/eventTypes";
+import { create, type DescMessage, type MessageInitShape, toBinary } from "@bufbuild/protobuf";
+import type { PackedMessage, TaskEvent } from "./task-shim.ts";
+import { timestamp } from "./timestamp.ts";
+
+function pack<D extends DescMessage>(schema: D, message: MessageInitShape<D>): PackedMessage {
+  return { typeUrl: schema.typeName, value: toBinary(schema, create(schema, message)) };
+}
+
+/** An event, packed as containerd packs it: with its type's bare name. */
+export function eventMessage(event: TaskEvent): PackedMessage {
+  const { id: containerId } = event;
+  switch (event.topic) {
+    case "/tasks/create":
+      return pack(eventTypes.TaskCreateSchema, {
+        containerId,
+        bundle: event.bundle,
+        pid: event.pid,
+        io: event.stdio,
+        rootfs: event.rootfs.map((m) => ({ ...m, target: m.target ?? "", options: [...m.options] })),
+      });
+    case "/tasks/start":
+      return pack(eventTypes.TaskStartSchema, { containerId, pid: event.pid });
+    case "/tasks/exit":
+      return pack(eventTypes.TaskExitSchema, {
+        containerId,
+        id: event.execId || containerId,
+        pid: event.pid,
+        exitStatus: event.exitStatus,
+        exitedAt: timestamp(event.exitedAt),
+      });
+    case "/tasks/delete":
+      return pack(eventTypes.TaskDeleteSchema, {
+        containerId,
+        id: event.execId,
+        pid: event.pid,
+        exitStatus: event.exitStatus,
+        exitedAt: timestamp(event.exitedAt),
+      });
+    case "/tasks/exec-added":
+      return pack(eventTypes.TaskExecAddedSchema, { containerId, execId: event.execId });
+    case "/tasks/exec-started":
+      return pack(eventTypes.TaskExecStartedSchema, { containerId, execId: event.execId, pid: event.pid });
+    case "/tasks/paused":
+      return pack(eventTypes.TaskPausedSchema, { containerId });
+    case "/tasks/resumed":
+      return pack(eventTypes.TaskResumedSchema, { containerId });
+    case "/tasks/checkpointed":
+      return pack(eventTypes.TaskCheckpointedSchema, { containerId, checkpoint: event.path });
+    case "/tasks/oom":
+      return pack(eventTypes.TaskOOMSchema, { containerId });
+  }
+}

@@ -1,0 +1,63 @@
+/**
+ * The shim's log: containerd reads a FIFO called `log` in each bundle. One process serves many containers, and bundles
+ * come and go: a line goes to the youngest bundle whose FIFO has a reader.
+ */
+import { configureLog, type LogFields, type LogLevel } from "@berth/base";
+import type { Sys } from "@berth/sys";
+
+const O_WRONLY = 1;
+const O_NONBLOCK = 0o4000;
+const LEVEL_NAMES: Readonly<Partial<Record<LogLevel, string>>> = { warn: "warning" };
+
+/** Bundles of the containers that are served. */
+export class LogFifo {
+  readonly #sys: Sys;
+  readonly #bundles = new Map<string, string>();
+
+  constructor(sys: Sys, debug: boolean) {
+    this.#sys = sys;
+    configureLog({ render, write: (line) => this.#write(line) });
+    this.setDebug(debug);
+  }
+
+  setDebug(debug: boolean): void {
+    configureLog({ level: debug ? "debug" : "info" });
+  }
+
+  add(id: string, bundle: string): void {
+    this.#bundles.delete(id);
+    this.#bundles.set(id, bundle);
+  }
+
+  remove(id: string): void {
+    this.#bundles.delete(id);
+  }
+
+  // Nobody waits for a reader, or for room: a log must not hold a container up.
+  #write(line: string): void {
+    for (const bundle of [...this.#bundles.values()].reverse()) {
+      try {
+        const fd = this.#sys.open(`${bundle}/log`, O_WRONLY | O_NONBLOCK);
+        try {
+          this.#sys.write(fd, new TextEncoder().encode(line));
+        } finally {
+          this.#sys.close(fd);
+        }
+        return;
+      } catch {
+        // No reader, no room or no bundle: the next one may do.
+      }
+    }
+  }
+}
+
+/** A line as containerd's own are. */
+function render(level: LogLevel, message: string, fields: LogFields): string {
+  const tail = Object.entries(fields).map(
+    ([name, value]) => ` ${name}=${JSON.stringify(typeof value === "string" ? value : String(value))}`,
+  );
+  return (
+    `time="${new Date().toISOString()}" level=${LEVEL_NAMES[level] ?? level} msg=${JSON.stringify(message)}` +
+    ` runtime=io.containerd.berth.v1${tail.join("")}`
+  );
+}

@@ -1,0 +1,51 @@
+/**
+ * `containerd-shim-berth-v1`: berth's runtime for a containerd, by its shim contract, version 2. `start` and `delete`
+ * are calls that live a moment; the containers of one containerd and namespace share one process that serves.
+ */
+import { BerthError } from "@berth/base";
+import { commandSys as sys } from "@berth/sys";
+import { parseCall, type ShimCall, USAGE } from "./flags.ts";
+
+const VERSION = "0.1.0";
+/** The commit it was built from; scripts/build.sh puts it there. */
+const COMMIT = process.env.BERTH_COMMIT ?? "unknown";
+
+const bytes = (text: string) => new TextEncoder().encode(text);
+
+async function act(call: ShimCall): Promise<Uint8Array> {
+  if (call.help || call.h) return bytes(`${USAGE}\n`);
+  if (call.version || call.v)
+    return bytes(`containerd-shim-berth-v1:\n  Version:  ${VERSION}\n  Revision: ${COMMIT}\n\n`);
+  if (call.info) return (await import("./info.ts")).info(VERSION, COMMIT);
+  switch (call.action) {
+    case "start":
+      return (await import("./start.ts")).start(call);
+    case "delete":
+      return (await import("./delete.ts")).deleteContainer(call);
+    default:
+      throw new BerthError(
+        "invalid_argument",
+        call.action === ""
+          ? "found no action, expected start or delete"
+          : `action ${JSON.stringify(call.action)}: expected start or delete`,
+        { hint: "containerd calls this program: `ctr run --runtime io.containerd.berth.v1`" },
+      );
+  }
+}
+
+/** Runs the program; resolves with its exit code, or, for the process that serves, with undefined: it goes on. */
+export async function main(args: readonly string[]): Promise<number | undefined> {
+  try {
+    const call = parseCall(args);
+    if (call.action === "serve") {
+      await (await import("./serve.ts")).serve(call);
+      return undefined;
+    }
+    sys.write(1, await act(call));
+    return 0;
+  } catch (thrown) {
+    const { message, hint } = BerthError.from(thrown);
+    sys.write(2, bytes(`containerd-shim-berth-v1: ${message}${hint === undefined ? "" : `; ${hint}`}\n`));
+    return 1;
+  }
+}

@@ -1,0 +1,102 @@
+/** What a create comes with, in all the messages that containerd has for it. */
+import * as runc from "@berth/api/runc";
+import * as runtimeOptions from "@berth/api/runtimeOptions";
+import { BerthError } from "@berth/base";
+import type { Sys } from "@berth/sys";
+import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
+import type { Any } from "@bufbuild/protobuf/wkt";
+import { readTaskOptions } from "../options.ts";
+import type { CheckpointTask, TaskOptions } from "../task-shim.ts";
+
+/** Names of runc's options in containerd's configuration, which reach a runtime it does not know as TOML. */
+const TOML_NAMES = {
+  NoPivotRoot: "noPivotRoot",
+  NoNewKeyring: "noNewKeyring",
+  ShimCgroup: "shimCgroup",
+  IoUid: "ioUid",
+  IoGid: "ioGid",
+  BinaryName: "binaryName",
+  Root: "root",
+  SystemdCgroup: "systemdCgroup",
+  CriuImagePath: "criuImagePath",
+  CriuWorkPath: "criuWorkPath",
+} as const;
+
+/** A container's options, and who is to own its streams. */
+export interface CreateOptions {
+  task: TaskOptions;
+  ioUid: number;
+  ioGid: number;
+}
+
+const typeNameOf = (any: Any) => any.typeUrl.slice(any.typeUrl.lastIndexOf("/") + 1);
+
+/** Reads a create's options; "unimplemented" names what this runtime does not have. */
+export async function readCreateOptions(sys: Sys, options: Any | undefined): Promise<CreateOptions> {
+  if (options === undefined || options.value.length === 0) return { task: {}, ioUid: 0, ioGid: 0 };
+  const name = typeNameOf(options);
+  if (name !== runc.OptionsSchema.typeName && name !== runtimeOptions.OptionsSchema.typeName)
+    return { task: readTaskOptions(options), ioUid: 0, ioGid: 0 };
+  const known =
+    name === runc.OptionsSchema.typeName
+      ? fromBinary(runc.OptionsSchema, options.value)
+      : await fromToml(sys, fromBinary(runtimeOptions.OptionsSchema, options.value));
+  // The shim's own cgroup was seen to at its start, the streams' owner is by the caller of this.
+  const rest = create(runc.OptionsSchema, { ...known, shimCgroup: "", ioUid: 0, ioGid: 0 });
+  const value = toBinary(runc.OptionsSchema, rest);
+  return {
+    task: readTaskOptions({ typeUrl: runc.OptionsSchema.typeName, value }),
+    ioUid: known.ioUid,
+    ioGid: known.ioGid,
+  };
+}
+
+async function fromToml(sys: Sys, options: runtimeOptions.Options): Promise<runc.Options> {
+  const text =
+    options.configPath === ""
+      ? new TextDecoder().decode(options.configBody)
+      : sys.readText(options.configPath);
+  const { parse } = await import("smol-toml");
+  let table: Record<string, unknown>;
+  try {
+    table = parse(text);
+  } catch (cause) {
+    throw new BerthError("invalid_argument", `runtime options are not TOML: ${(cause as Error).message}`, {
+      ...(options.configPath === "" ? {} : { path: options.configPath }),
+      cause,
+    });
+  }
+  const fields: Record<string, unknown> = {};
+  for (const [name, value] of Object.entries(table)) {
+    const field = TOML_NAMES[name as keyof typeof TOML_NAMES];
+    if (field === undefined)
+      throw new BerthError(
+        "invalid_argument",
+        `runtime option ${name}: expected one of ${Object.keys(TOML_NAMES).join(", ")}`,
+      );
+    fields[field] = value;
+  }
+  return create(runc.OptionsSchema, fields);
+}
+
+/** Reads a checkpoint's options. */
+export function readCheckpoint(path: string, options: Any | undefined): CheckpointTask {
+  if (options === undefined || options.value.length === 0) return { path, exit: false };
+  if (typeNameOf(options) !== runc.CheckpointOptionsSchema.typeName)
+    throw new BerthError("unimplemented", `checkpoint options of type ${options.typeUrl} are not supported`, {
+      hint: `expected ${runc.CheckpointOptionsSchema.typeName}`,
+    });
+  const known = fromBinary(runc.CheckpointOptionsSchema, options.value);
+  return {
+    path,
+    exit: known.exit,
+    openTcp: known.openTcp,
+    externalUnixSockets: known.externalUnixSockets,
+    terminal: known.terminal,
+    fileLocks: known.fileLocks,
+    emptyNamespaces: known.emptyNamespaces,
+    cgroupsMode: known.cgroupsMode,
+    workPath: known.workPath,
+    parentPath: known.parentPath,
+  };
+}

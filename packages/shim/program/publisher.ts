@@ -1,0 +1,172 @@
+/**
+ * Handing events to containerd: in order, over ttrpc, where that has no address by containerd's own program. While
+ * containerd is away (it restarts) they wait.
+ */
+import { Events } from "@berth/api/shimEvents";
+import { BerthError, log, systemClock } from "@berth/base";
+import type { Sys } from "@berth/sys";
+import { type Connection, connect } from "@berth/ttrpc";
+import { create, toBinary } from "@bufbuild/protobuf";
+import { AnySchema } from "@bufbuild/protobuf/wkt";
+import type { PackedMessage } from "../task-shim.ts";
+import { timestamp } from "../timestamp.ts";
+
+/** Events that may wait; what comes on top displaces the oldest. */
+const MAX_WAITING = 8192;
+/** How long containerd may take for one. */
+const FORWARD_MS = 5000;
+/** An event that containerd refuses this often is dropped. */
+const MAX_REFUSALS = 5;
+const MAX_PAUSE_MS = 2000;
+
+interface Waiting {
+  topic: string;
+  at: bigint;
+  event: PackedMessage;
+}
+
+/** Where events go. */
+export interface PublisherOptions {
+  sys: Sys;
+  namespace: string;
+  /** containerd's ttrpc address; "" for none. */
+  ttrpcAddress: string;
+  /** What the publish program is told instead: containerd's address, and the program. */
+  address: string;
+  publishBinary: string | undefined;
+}
+
+/** See the module comment. */
+export class Publisher {
+  readonly #options: PublisherOptions;
+  readonly #connection: Connection | undefined;
+  readonly #waiting: Waiting[] = [];
+  #working: Promise<void> | undefined;
+  #dropped = 0;
+  #closing = false;
+  #wake: (() => void) | undefined;
+
+  constructor(options: PublisherOptions) {
+    this.#options = options;
+    if (options.ttrpcAddress !== "")
+      this.#connection = connect({
+        address: options.ttrpcAddress,
+        background: true,
+        headers: { "containerd-namespace-ttrpc": options.namespace },
+      });
+  }
+
+  publish(topic: string, event: PackedMessage): void {
+    if (this.#connection === undefined && this.#options.publishBinary === undefined) return;
+    if (this.#waiting.length >= MAX_WAITING) {
+      this.#waiting.shift();
+      if (this.#dropped++ === 0) log.warn("events are dropped, containerd takes none", { topic });
+    }
+    this.#waiting.push({ topic, at: systemClock.wall(), event });
+    this.#working ??= this.#work().finally(() => {
+      this.#working = undefined;
+    });
+  }
+
+  async #work(): Promise<void> {
+    let refusals = 0;
+    let pause = 50;
+    for (let next = this.#waiting[0]; next !== undefined; next = this.#waiting[0]) {
+      try {
+        await this.#send(next);
+      } catch (thrown) {
+        const error = BerthError.from(thrown);
+        const away = error.code === "unavailable" || error.code === "deadline_exceeded";
+        if (!away) refusals++;
+        log.debug("an event was not taken", { topic: next.topic, error: error.message });
+        if (this.#closing && away) return;
+        if (refusals <= MAX_REFUSALS) {
+          await this.#rest(pause);
+          pause = Math.min(pause * 2, MAX_PAUSE_MS);
+          continue;
+        }
+        log.error("an event is dropped", { topic: next.topic, error: error.message });
+      }
+      refusals = 0;
+      pause = 50;
+      this.#dropped = 0;
+      // The queue may have lost its first one meanwhile.
+      if (this.#waiting[0] === next) this.#waiting.shift();
+    }
+  }
+
+  #rest(ms: number): Promise<void> {
+    return new Promise((resolve) => {
+      const timer = setTimeout(resolve, ms);
+      this.#wake = () => {
+        clearTimeout(timer);
+        resolve();
+      };
+    });
+  }
+
+  async #send({ topic, at, event }: Waiting): Promise<void> {
+    if (this.#connection === undefined) return this.#sendByProgram(topic, event);
+    await this.#connection.client(Events).forward(
+      {
+        envelope: {
+          timestamp: timestamp(at),
+          namespace: this.#options.namespace,
+          topic,
+          event: { typeUrl: event.typeUrl, value: Uint8Array.from(event.value) },
+        },
+      },
+      { timeoutMs: FORWARD_MS },
+    );
+  }
+
+  /** `containerd publish`, with the event on its standard input. */
+  async #sendByProgram(topic: string, event: PackedMessage): Promise<void> {
+    const { sys, publishBinary, address, namespace } = this.#options;
+    const any = create(AnySchema, { typeUrl: event.typeUrl, value: Uint8Array.from(event.value) });
+    const input = sys.sealedFile("berth-event", toBinary(AnySchema, any));
+    const none = sys.open("/dev/null", 2);
+    try {
+      // By a path of its own: the descriptor is read from its beginning.
+      const stdin = sys.open(`/proc/self/fd/${input}`, 0);
+      try {
+        const pid = sys.spawn({
+          path: publishBinary!,
+          argv: [publishBinary!, "--address", address, "publish", "--topic", topic, "--namespace", namespace],
+          env: Object.entries(process.env).map(([name, value]) => `${name}=${value}`),
+          fds: [stdin, none, none],
+        });
+        const until = sys.monotonicMs() + FORWARD_MS;
+        for (let code = sys.reap(pid); ; code = sys.reap(pid)) {
+          if (code === 0) return;
+          if (code !== undefined)
+            throw new BerthError("internal", `${publishBinary} publish ended with ${code}`, {
+              stage: "publish",
+            });
+          if (sys.monotonicMs() > until) sys.kill(pid, 9);
+          await sys.sleep(5);
+        }
+      } finally {
+        sys.close(stdin);
+      }
+    } finally {
+      sys.close(none);
+      sys.close(input);
+    }
+  }
+
+  /** Sends what waits, for at most `ms`, and ends. */
+  async close(ms: number): Promise<void> {
+    this.#closing = true;
+    this.#wake?.();
+    let timer: NodeJS.Timeout | undefined;
+    await Promise.race([
+      this.#working,
+      new Promise((resolve) => {
+        timer = setTimeout(resolve, ms);
+      }),
+    ]);
+    clearTimeout(timer);
+    this.#connection?.close();
+  }
+}

@@ -1,0 +1,75 @@
+/** Removing what a container left whose serving process has died, by what that kept of it. */
+import { isCode, systemClock } from "@berth/base";
+import * as runtime from "@berth/runtime";
+import { linux, commandSys as sys } from "@berth/sys";
+import { ShimContext } from "../context.ts";
+import { forgetTask } from "../delete.ts";
+import { Folders } from "../folders.ts";
+import { recordedExit } from "../follow.ts";
+import { killLaunch } from "../orphans.ts";
+import { readTask } from "../recover.ts";
+import type { Exit } from "../task-shim.ts";
+import type { Place } from "./place.ts";
+
+const KILLED_STATUS = 137;
+const O_RDWR = 2;
+/** How long a keeper may take to write down its process's end, in milliseconds. */
+const RECORD_MS = 1000;
+
+/** Kills what runs and removes what there is; says how the first process ended. */
+export async function removeRemains(
+  place: Place,
+  namespace: string,
+  id: string,
+  bundle: string,
+): Promise<Exit & { pid: number }> {
+  const shim = new ShimContext(sys, new Folders(place.folder), 1);
+  const task = readTask(shim, namespace, id, bundle);
+  const first = task.processes.get("")?.record;
+  // Those that were on their way, then all that runs; a keeper ends with its process.
+  for (const { record } of task.processes.values())
+    if (record.pid === 0) await killLaunch(shim, record.token);
+  await runtime.remove(shim.runtimeOf(task), id, true);
+  const exit: Exit = first === undefined ? killed() : await writtenExit(shim, first.token);
+  if (first !== undefined) forgetTask(shim, task);
+  clearPlace(place, namespace);
+  return { pid: first?.pid ?? 0, ...exit };
+}
+
+function killed(): Exit {
+  return { exitStatus: KILLED_STATUS, exitedAt: systemClock.wall() };
+}
+
+async function writtenExit(shim: ShimContext, token: string): Promise<Exit> {
+  for (const until = sys.monotonicMs() + RECORD_MS; ; ) {
+    const exit = recordedExit(shim, token);
+    if (exit !== undefined) return exit;
+    // Without a keeper there will be no record.
+    const socket = shim.folders.socket(token);
+    if (sys.lstat(socket) === undefined || sys.monotonicMs() > until) return killed();
+    await sys.sleep(2);
+  }
+}
+
+/** Removes the serving process's folder with the last container, unless there is a new process. */
+function clearPlace({ folder, socket }: Place, namespace: string): void {
+  let lock: number;
+  try {
+    lock = sys.open(`${folder}/lock`, O_RDWR);
+  } catch (error) {
+    if (isCode(error, "not_found")) return;
+    throw error;
+  }
+  try {
+    if (!linux.tryLock(lock)) return;
+    const left = [
+      ...(sys.list(`${folder}/runc/${namespace}`) ?? []),
+      ...(sys.list(`${folder}/keepers`) ?? []),
+    ];
+    if (left.length > 0) return;
+    sys.unlink(socket);
+    sys.removeTree(folder);
+  } finally {
+    sys.close(lock);
+  }
+}

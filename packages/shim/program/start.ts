@@ -1,0 +1,153 @@
+/** `start`: answers the address of the process that serves, and makes it where there is none. */
+import { BerthError } from "@berth/base";
+import { linux, commandSys as sys } from "@berth/sys";
+import { expect, reach } from "./ask.ts";
+import { answerOf, type Bootstrap, readBootstrap } from "./bootstrap.ts";
+import type { ShimCall } from "./flags.ts";
+import { readInput } from "./input.ts";
+import { groupOf, type Place, placeOf } from "./place.ts";
+
+/** How long until there is a process that serves, on a machine that is very busy. */
+const SERVING_MS = 30_000;
+const O_RDWR = 2;
+const AT_FDCWD = -100;
+
+/** Carries the call out; returns what goes to standard output. */
+export async function start(call: ShimCall): Promise<Uint8Array> {
+  const { namespace, id } = call;
+  if (!namespace) throw new BerthError("invalid_argument", "-namespace: found none, expected one");
+  if (!id) throw new BerthError("invalid_argument", "-id: found none, expected one");
+  if (sys.env("SCHED_CORE"))
+    throw new BerthError("unimplemented", "SCHED_CORE (core scheduling) is not supported", {
+      hint: "leave sched_core out of containerd's configuration for this runtime",
+    });
+  const bundle = sys.cwd();
+  const bootstrap = readBootstrap(readInput(), id, namespace, sys.env("MAX_SHIM_VERSION"));
+  const address = bootstrap.grpcAddress || call.address || sys.env("GRPC_ADDRESS") || "";
+  const place = placeOf(sys, address, namespace, groupOf(sys, bundle), bootstrap.socketDir);
+  const debug = bootstrap.debug ?? call.debug ?? false;
+  // For `delete`, which is not told of it.
+  if (bootstrap.socketDir !== undefined && sys.readlink(`${bundle}/s`) === undefined)
+    linux.symlinkat(bootstrap.socketDir, AT_FDCWD, `${bundle}/s`);
+  const until = sys.monotonicMs() + SERVING_MS;
+  for (let pause = 1; ; pause = Math.min(pause * 2, 50)) {
+    const fd = reach(place.socket);
+    if (fd !== undefined) {
+      try {
+        await expect(fd, { id, bundle, debug });
+        return answer(bootstrap, bundle, place);
+      } catch (error) {
+        // It was about to end; the next one serves.
+        if ((error as BerthError).code !== "unavailable") throw error;
+      } finally {
+        sys.close(fd);
+      }
+    }
+    const outcome = await launch(call, bootstrap, place, { namespace, id, address, bundle, debug });
+    if (outcome === "serving") return answer(bootstrap, bundle, place);
+    if (sys.monotonicMs() > until)
+      throw new BerthError("deadline_exceeded", `no shim serves ${place.socket} after ${SERVING_MS} ms`, {
+        stage: "shim",
+        path: place.socket,
+        hint: `another process holds ${place.folder}/lock, and does not answer`,
+      });
+    await sys.sleep(pause);
+  }
+}
+
+function answer(bootstrap: Bootstrap, bundle: string, { socket }: Place): Uint8Array {
+  // containerd 1.6 and before looks there when it has been restarted; later ones keep a note of their own.
+  if (bootstrap.form !== "protobuf") sys.writeFile(`${bundle}/address`, `unix://${socket}`, 0o600);
+  return answerOf(bootstrap, socket);
+}
+
+/** Starts the process that serves. "busy": another one holds the place, or is just letting go of it. */
+async function launch(
+  call: ShimCall,
+  bootstrap: Bootstrap,
+  place: Place,
+  what: { namespace: string; id: string; address: string; bundle: string; debug: boolean },
+): Promise<"serving" | "busy"> {
+  const [ready, tell] = sys.pipe();
+  const none = sys.open("/dev/null", O_RDWR);
+  const publisher = bootstrap.publishBinary || call["publish-binary"];
+  const argv = [
+    "containerd-shim-berth-v1",
+    "-namespace",
+    what.namespace,
+    "-id",
+    what.id,
+    "-address",
+    what.address,
+    ...(publisher ? ["-publish-binary", publisher] : []),
+    "-bundle",
+    what.bundle,
+    "-state",
+    place.folder,
+    "-socket",
+    place.socket,
+    ...(what.debug ? ["-debug"] : []),
+    "serve",
+  ];
+  const env = Object.entries({
+    ...process.env,
+    ...(bootstrap.ttrpcAddress ? { TTRPC_ADDRESS: bootstrap.ttrpcAddress } : {}),
+  }).map(([name, value]) => `${name}=${value}`);
+  let pid: number;
+  try {
+    pid = sys.spawn({
+      path: sys.readlink("/proc/self/exe") ?? "/proc/self/exe",
+      argv,
+      env,
+      fds: [none, none, none, tell],
+      setsid: true,
+    });
+  } finally {
+    sys.close(none);
+    sys.close(tell);
+  }
+  try {
+    prepare(pid, bootstrap);
+    const words: Uint8Array[] = [];
+    for (;;) {
+      const chunk = await sys.read(ready, 65536);
+      if (chunk.length === 0) break;
+      words.push(chunk);
+    }
+    const said = Buffer.concat(words).toString();
+    if (said === "serving" || said === "busy") return said;
+    throw new BerthError("internal", said === "" ? "the shim ended before it served" : said, {
+      stage: "shim",
+    });
+  } catch (error) {
+    sys.kill(pid, 9);
+    throw error;
+  } finally {
+    sys.close(ready);
+  }
+}
+
+/** What only who started a process can do for it: its cgroup, and its place among those that memory is taken from. */
+function prepare(pid: number, { shimCgroup }: Bootstrap): void {
+  if (shimCgroup !== undefined) {
+    // A hierarchy each (version 1), or one (version 2): the cgroup is in those where it was made.
+    const folders = ["", ...(sys.list("/sys/fs/cgroup") ?? [])]
+      .map((name) => `/sys/fs/cgroup/${name}/${shimCgroup}`)
+      .filter((folder) => sys.stat(`${folder}/cgroup.procs`) !== undefined);
+    if (folders.length === 0)
+      throw new BerthError("not_found", `shim_cgroup: there is no cgroup ${shimCgroup}`, {
+        stage: "shim",
+        hint: "make it before the container is created",
+      });
+    for (const folder of folders) sys.writeExisting(`${folder}/cgroup.procs`, String(pid));
+  }
+  // One above containerd's: under pressure the shim goes before it does.
+  const parent = /^PPid:\s*(\d+)/m.exec(sys.readText("/proc/self/status"))?.[1];
+  const score = Number(sys.readTextIfAny(`/proc/${parent}/oom_score_adj`) ?? "0");
+  try {
+    sys.writeExisting(`/proc/${pid}/oom_score_adj`, String(Math.min(score + 1, 1000)));
+  } catch (error) {
+    // A user without rights may not: the score is then what it was.
+    if ((error as BerthError).code !== "permission_denied") throw error;
+  }
+}

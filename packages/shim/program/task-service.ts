@@ -1,0 +1,160 @@
+/** The Task service on the wire, version 3 and, under its other name, version 2. */
+import { ProcessDetailsSchema } from "@berth/api/runc";
+import * as task2 from "@berth/api/task2";
+import * as task3 from "@berth/api/task3";
+import { Status } from "@berth/api/taskTypes";
+import { BerthError } from "@berth/base";
+import { linux, type Sys } from "@berth/sys";
+import { type Service, type ServiceImpl, service } from "@berth/ttrpc";
+import { create, toBinary } from "@bufbuild/protobuf";
+import type { Any } from "@bufbuild/protobuf/wkt";
+import type { ProcessRef, Stdio, TaskShim, TaskStatus } from "../task-shim.ts";
+import { timestamp } from "../timestamp.ts";
+import { readCheckpoint, readCreateOptions } from "./options.ts";
+import type { Residents } from "./residents.ts";
+
+const STATUS: Readonly<Record<TaskStatus, Status>> = {
+  created: Status.CREATED,
+  running: Status.RUNNING,
+  stopped: Status.STOPPED,
+  paused: Status.PAUSED,
+  pausing: Status.PAUSING,
+};
+
+const VERSION = "0.1.0";
+const AT_FDCWD = -100;
+const AT_SYMLINK_NOFOLLOW = 0x100;
+
+function bytesOf(any: Any | undefined, field: string): Uint8Array {
+  if (any === undefined) throw new BerthError("invalid_argument", `${field}: found none, expected one`);
+  return any.value;
+}
+
+/** Gives the client's FIFOs to whom a container with other ids than the host's may open them as. */
+function giveStreams(sys: Sys, { stdin, stdout, stderr }: Stdio, uid: number, gid: number): void {
+  for (const path of [stdin, stdout, stderr]) {
+    if (!path.startsWith("/") || sys.lstat(path)?.kind !== "fifo") continue;
+    linux.fchownat(AT_FDCWD, path, uid, gid, AT_SYMLINK_NOFOLLOW);
+  }
+}
+
+/** The services over `shim`; all containers are of one namespace. */
+export function taskServices(sys: Sys, namespace: string, shim: TaskShim, residents: Residents): Service[] {
+  const init = (id: string): ProcessRef => ({ namespace, id });
+  const process = ({ id, execId }: { id: string; execId: string }): ProcessRef => ({ namespace, id, execId });
+  const impl: ServiceImpl<typeof task3.Task> = {
+    create: (request, call) =>
+      residents.admit(request.id, request.bundle, async () => {
+        const { id, bundle, stdin, stdout, stderr, terminal, checkpoint } = request;
+        if (request.parentCheckpoint !== "")
+          throw new BerthError("unimplemented", "parent_checkpoint is not supported", {
+            hint: "CRIU finds earlier images by the parent link in the image's folder",
+          });
+        const { task, ioUid, ioGid } = await readCreateOptions(sys, request.options);
+        const stdio = { stdin, stdout, stderr, terminal };
+        if (ioUid !== 0 || ioGid !== 0) giveStreams(sys, stdio, ioUid, ioGid);
+        return shim.create(
+          {
+            namespace,
+            id,
+            bundle,
+            stdio,
+            rootfs: request.rootfs,
+            options: task,
+            ...(checkpoint === "" ? {} : { checkpoint }),
+          },
+          call.signal,
+        );
+      }),
+    start: (request) => shim.start(process(request)),
+    async delete(request) {
+      const { pid, exitStatus, exitedAt } = await shim.delete(process(request));
+      if (request.execId === "") residents.leave(request.id);
+      return { pid, exitStatus, exitedAt: timestamp(exitedAt) };
+    },
+    async exec(request) {
+      const { stdin, stdout, stderr, terminal } = request;
+      await shim.exec({
+        ...process(request),
+        execId: request.execId,
+        stdio: { stdin, stdout, stderr, terminal },
+        process: bytesOf(request.spec, "spec"),
+      });
+      return {};
+    },
+    state(request) {
+      const found = shim.state(process(request));
+      const { stdin, stdout, stderr, terminal } = found.stdio;
+      return {
+        id: found.execId || found.id,
+        bundle: found.bundle,
+        pid: found.pid,
+        status: STATUS[found.status],
+        stdin,
+        stdout,
+        stderr,
+        terminal,
+        exitStatus: found.exitStatus,
+        ...(found.status === "stopped" ? { exitedAt: timestamp(found.exitedAt) } : {}),
+        execId: found.execId,
+      };
+    },
+    async kill(request) {
+      await shim.kill(process(request), request.signal, request.all);
+      return {};
+    },
+    async pause({ id }) {
+      await shim.pause(init(id));
+      return {};
+    },
+    async resume({ id }) {
+      await shim.resume(init(id));
+      return {};
+    },
+    async checkpoint({ id, path, options }) {
+      await shim.checkpoint(init(id), readCheckpoint(path, options));
+      return {};
+    },
+    async resizePty(request) {
+      await shim.resizePty(process(request), request.width, request.height);
+      return {};
+    },
+    async closeIO(request) {
+      if (request.stdin) await shim.closeIO(process(request));
+      return {};
+    },
+    async update({ id, resources }) {
+      await shim.update(init(id), bytesOf(resources, "resources"));
+      return {};
+    },
+    async wait(request, call) {
+      const { exitStatus, exitedAt } = await shim.wait(process(request), call.signal);
+      return { exitStatus, exitedAt: timestamp(exitedAt) };
+    },
+    async pids({ id }) {
+      const found = await shim.pids(init(id));
+      return {
+        processes: found.map(({ pid, execId }) => ({ pid, ...(execId ? { info: details(execId) } : {}) })),
+      };
+    },
+    async stats({ id }) {
+      const { typeUrl, value } = await shim.stats(init(id));
+      return { stats: { typeUrl, value: Uint8Array.from(value) } };
+    },
+    connect: ({ id }) => ({
+      shimPid: sys.pid(),
+      taskPid: residents.has(id) ? shim.state(init(id)).pid : 0,
+      version: VERSION,
+    }),
+    shutdown() {
+      residents.endIfEmpty();
+      return {};
+    },
+  };
+  return [service(task3.Task, impl), service(task2.Task, impl as ServiceImpl<typeof task2.Task>)];
+}
+
+function details(execId: string) {
+  const value = toBinary(ProcessDetailsSchema, create(ProcessDetailsSchema, { execId }));
+  return { typeUrl: ProcessDetailsSchema.typeName, value };
+}

@@ -1,0 +1,23 @@
+/** One unary call as bytes: for a command that makes a single one, over a descriptor of its own. */
+import { RequestSchema, ResponseSchema } from "@berth/api/ttrpc";
+import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
+import { encodeFrame, FrameReader, TYPE } from "./frames.ts";
+import { errorOf } from "./status.ts";
+
+/** The frame of a request on a connection's first stream. */
+export function encodeUnary(service: string, method: string, payload: Uint8Array<ArrayBuffer>): Uint8Array {
+  const request = toBinary(RequestSchema, create(RequestSchema, { service, method, payload }));
+  return Buffer.concat(encodeFrame(1, TYPE.request, 0, request));
+}
+
+/** The answer's message out of all that has been received; undefined while that is not whole. Throws its error. */
+export function readAnswer(received: Uint8Array): Uint8Array | undefined {
+  const reader = new FrameReader();
+  reader.push(received);
+  const frame = reader.next();
+  if (frame === undefined) return undefined;
+  const response = fromBinary(ResponseSchema, frame.payload);
+  const error = errorOf(response.status);
+  if (error !== undefined) throw error;
+  return response.payload;
+}
