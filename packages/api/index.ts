@@ -39,4 +39,5 @@ export * as transferTypes from "./gen/containerd/types/transfer_pb.js";
 export * as types from "./gen/containerd/types/types_pb.js";
 export * as rpc from "./gen/google/rpc/rpc_pb.js";
 export * as health from "./gen/grpc/health_pb.js";
+export * as pod from "./gen/kubernetes/pod_pb.js";
 export * as ttrpc from "./gen/ttrpc/ttrpc_pb.js";

@@ -4,6 +4,7 @@
  */
 import { launch } from "../launch/launch.ts";
 import { PlanBuilder } from "../plan/builder.ts";
+import { planJoin } from "../plan/namespaces.ts";
 import { CLONE_FLAGS, type Plan } from "../plan/operations.ts";
 import type { Runtime } from "./context.ts";
 
@@ -15,12 +16,16 @@ export interface SandboxOptions {
   namespaces: readonly ("ipc" | "uts" | "network" | "pid")[];
   /** Host name; needs "uts". */
   hostname?: string;
+  /** File of a network namespace that is held too; not together with a new one. */
+  networkPath?: string;
 }
 
 /** Compiles the plan of a sandbox; the loopback device of a new network is brought up. */
 export function compileSandbox(options: SandboxOptions): Plan {
   const b = new PlanBuilder();
   b.stage("namespaces");
+  if (options.networkPath !== undefined)
+    planJoin(b, [{ type: "network", path: options.networkPath }], { uid: 0 });
   for (const type of options.namespaces) b.cloneFlags = (b.cloneFlags | CLONE_FLAGS[type]) >>> 0;
   b.add("child", "lead a session of its own", "setsid", []);
   if (options.hostname !== undefined)

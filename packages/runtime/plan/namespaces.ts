@@ -27,7 +27,11 @@ export function cloneFlags(created: ReadonlySet<string>): number {
 }
 
 /** Adds the joining of existing namespaces; returns the slots that hold them, by type. */
-export function planJoin(b: PlanBuilder, joined: readonly Namespace[], owner: Owner): Map<string, number> {
+export function planJoin(
+  b: PlanBuilder,
+  joined: readonly Namespace[],
+  owner: Pick<Owner, "uid">,
+): Map<string, number> {
   b.stage("namespaces");
   const order = joinOrder(owner.uid);
   const ordered = [...joined].sort((x, y) => order.indexOf(x.type) - order.indexOf(y.type));

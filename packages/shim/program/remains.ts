@@ -10,9 +10,11 @@ import { killLaunch } from "../orphans.ts";
 import { readTask } from "../recover.ts";
 import type { Exit } from "../task-shim.ts";
 import type { Place } from "./place.ts";
+import { removeShm, SANDBOX_FILE, type SandboxRecord } from "./sandboxes.ts";
 
 const KILLED_STATUS = 137;
 const O_RDWR = 2;
+const SIGKILL = 9;
 /** How long a keeper may take to write down its process's end, in milliseconds. */
 const RECORD_MS = 1000;
 
@@ -23,6 +25,7 @@ export async function removeRemains(
   id: string,
   bundle: string,
 ): Promise<Exit & { pid: number }> {
+  await removeSandbox(bundle);
   const shim = new ShimContext(sys, new Folders(place.folder), 1);
   const task = readTask(shim, namespace, id, bundle);
   const first = task.processes.get("")?.record;
@@ -34,6 +37,20 @@ export async function removeRemains(
   if (first !== undefined) forgetTask(shim, task);
   clearPlace(place, namespace);
   return { pid: first?.pid ?? 0, ...exit };
+}
+
+/** Kills the pause process of a sandbox whose bundle this is. */
+async function removeSandbox(bundle: string): Promise<void> {
+  const content = sys.readTextIfAny(`${bundle}/${SANDBOX_FILE}`);
+  if (content === undefined) return;
+  const { pid, startTime, shm } = JSON.parse(content) as SandboxRecord;
+  const pidfd = sys.pidfdOpen(pid);
+  if (pidfd !== undefined) {
+    // Looked at behind the pidfd: from here on the pid cannot become another's.
+    if (runtime.processStat(sys, pid)?.startTime === startTime) sys.pidfdSignal(pidfd, SIGKILL);
+    sys.close(pidfd);
+  }
+  await removeShm(sys, shm);
 }
 
 function killed(): Exit {
@@ -64,6 +81,7 @@ function clearPlace({ folder, socket }: Place, namespace: string): void {
     if (!linux.tryLock(lock)) return;
     const left = [
       ...(sys.list(`${folder}/runc/${namespace}`) ?? []),
+      ...(sys.list(`${folder}/sandboxes`) ?? []),
       ...(sys.list(`${folder}/keepers`) ?? []),
     ];
     if (left.length > 0) return;

@@ -13,6 +13,7 @@ export class Residents {
   readonly #end: () => void;
   /** Names of what is here ("" never is one), with the timer of those that have only been announced. */
   readonly #here = new Map<string, NodeJS.Timeout | undefined>();
+  readonly #bundles = new Map<string, string>();
   #lingering: NodeJS.Timeout | undefined;
   #ended = false;
 
@@ -26,10 +27,24 @@ export class Residents {
     return this.#here.has(id) && this.#here.get(id) === undefined;
   }
 
+  get isEmpty(): boolean {
+    return this.#here.size === 0;
+  }
+
+  /** Has it been announced, and not come yet? */
+  isAnnounced(id: string): boolean {
+    return this.#here.get(id) !== undefined;
+  }
+
+  /** The bundle that something was announced with, or came with. */
+  bundleOf(id: string): string | undefined {
+    return this.#bundles.get(id);
+  }
+
   /** A container will come; "unavailable" when it is too late for that. */
   expect(id: string, bundle: string): void {
     if (this.#ended) throw new BerthError("unavailable", "the shim is about to end", { stage: "shim" });
-    this.#log.add(id, bundle);
+    this.#note(id, bundle);
     if (this.has(id)) return;
     clearTimeout(this.#here.get(id));
     this.#arrive(
@@ -39,6 +54,11 @@ export class Residents {
         this.leave(id);
       }, EXPECTED_MS),
     );
+  }
+
+  #note(id: string, bundle: string): void {
+    this.#bundles.set(id, bundle);
+    this.#log.add(id, bundle);
   }
 
   #arrive(id: string, timer: NodeJS.Timeout | undefined): void {
@@ -54,7 +74,7 @@ export class Residents {
     if (!known) {
       clearTimeout(this.#here.get(id));
       this.#arrive(id, undefined);
-      this.#log.add(id, bundle);
+      this.#note(id, bundle);
     }
     try {
       return await make();
@@ -67,6 +87,7 @@ export class Residents {
   leave(id: string): void {
     clearTimeout(this.#here.get(id));
     this.#here.delete(id);
+    this.#bundles.delete(id);
     this.endIfEmpty();
     this.#log.remove(id);
   }

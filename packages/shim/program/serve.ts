@@ -1,15 +1,17 @@
 /** The process that serves: the Task and Sandbox services of all containers of one containerd and namespace. */
 import { Shim } from "@berth/api/shim";
-import { BerthError, log, systemClock } from "@berth/base";
+import { BerthError, isCode, log, systemClock } from "@berth/base";
 import { linux, realSys as sys } from "@berth/sys";
 import { serve as listen, type RunningServer, service } from "@berth/ttrpc";
 import { eventMessage } from "../event-message.ts";
 import { createTaskShim } from "../shim.ts";
-import type { TaskShim } from "../task-shim.ts";
+import type { Exit, TaskShim } from "../task-shim.ts";
 import type { ShimCall } from "./flags.ts";
 import { LogFifo } from "./log-fifo.ts";
 import { Publisher } from "./publisher.ts";
 import { Residents } from "./residents.ts";
+import { sandboxService } from "./sandbox-service.ts";
+import { Sandboxes } from "./sandboxes.ts";
 import { taskServices } from "./task-service.ts";
 
 const SIGKILL = 9;
@@ -50,6 +52,15 @@ function takePlace(folder: string): boolean {
   }
 }
 
+interface Serving {
+  shim: TaskShim;
+  sandboxes: Sandboxes;
+  residents: Residents;
+  namespace: string;
+}
+
+type Removed = Exit & { pid: number };
+
 /** Serves until nobody needs it; resolves when it does, and says so to who started it. */
 export async function serve(call: ShimCall): Promise<void> {
   const tell = (text: string) => {
@@ -79,6 +90,7 @@ async function begin(call: ShimCall, folder: string): Promise<void> {
   process.on("uncaughtException", (error) => log.error("unexpected error", { error: String(error.stack) }));
   process.on("unhandledRejection", (error) => log.error("unexpected rejection", { error: String(error) }));
   const shim = createTaskShim({ sys, stateDir: folder });
+  const sandboxes = new Sandboxes(sys, folder);
   const publisher = new Publisher({
     sys,
     namespace,
@@ -94,15 +106,20 @@ async function begin(call: ShimCall, folder: string): Promise<void> {
   let server: RunningServer | undefined;
   const end = async () => {
     log.debug("the shim ends", { namespace });
-    sys.unlink(socket);
-    await publisher.close(FLUSH_MS);
-    await server?.close(100);
-    await shim.close();
-    // Containers that are still there (a signal ended us) are found by `delete`, by what is kept of them.
-    if (shim.list(namespace).length === 0) sys.removeTree(folder);
-    process.exit(0);
+    const empty = residents.isEmpty;
+    try {
+      sys.unlink(socket);
+      await publisher.close(FLUSH_MS);
+      await server?.close(100);
+      await shim.close();
+      // Containers that are still there (a signal ended us) are found by `delete`, by what is kept of them.
+      if (empty) sys.removeTree(folder);
+    } finally {
+      process.exit(0);
+    }
   };
   const residents = new Residents(fifo, () => void end());
+  const remove = (gone: string) => removeAll({ shim, sandboxes, residents, namespace }, gone);
   residents.expect(id, need(call, "bundle"));
   for (const signal of ["SIGTERM", "SIGINT"] as const) process.on(signal, () => residents.endNow());
   // What is left of an earlier one; nobody listens there, for the place is ours.
@@ -111,32 +128,44 @@ async function begin(call: ShimCall, folder: string): Promise<void> {
   server = await listen({
     address: socket,
     services: [
-      ...taskServices(sys, namespace, shim, residents),
+      ...taskServices(sys, namespace, shim, residents, sandboxes),
+      sandboxService(sys, sandboxes, residents, remove),
       service(Shim, {
         expect({ id: coming, bundle, debug }) {
           residents.expect(coming, bundle);
           if (debug) fifo.setDebug(true);
           return { pid: sys.pid() };
         },
-        remove: ({ id: gone }) => removeTask(shim, residents, namespace, gone),
+        remove: ({ id: gone }) => remove(gone),
       }),
     ],
   });
   log.debug("the shim serves", { namespace, socket });
 }
 
-/** Kills a container and removes it, whatever it is doing. */
-async function removeTask(shim: TaskShim, residents: Residents, namespace: string, id: string) {
+/** Kills a container and removes it, whatever it is doing; of a sandbox, first the containers in it. */
+async function removeAll({ shim, sandboxes, residents, namespace }: Serving, id: string): Promise<Removed> {
   const ref = { namespace, id };
-  let exit = { pid: 0, exitStatus: LOST_STATUS, exitedAt: systemClock.wall() };
-  if (residents.has(id)) {
+  let removed: Removed = { pid: 0, exitStatus: LOST_STATUS, exitedAt: systemClock.wall() };
+  if (sandboxes.has(id)) {
+    const { pid, members } = sandboxes.get(id);
+    for (const member of members)
+      if (residents.has(member)) await removeAll({ shim, sandboxes, residents, namespace }, member);
+    await sandboxes.remove(id);
+    removed = { ...removed, pid };
+  } else if (shim.list(namespace).some((task) => task.id === id)) {
     const { pid, status } = shim.state(ref);
     if (status !== "stopped" && status !== "created") {
       await shim.kill(ref, SIGKILL, true).catch(() => undefined);
       await shim.wait(ref);
     }
-    exit = { ...(await shim.delete(ref)), pid };
+    try {
+      removed = { ...(await shim.delete(ref)), pid };
+    } catch (error) {
+      // Its own client was faster.
+      if (!isCode(error, "not_found")) throw error;
+    }
   }
   residents.leave(id);
-  return exit;
+  return removed;
 }

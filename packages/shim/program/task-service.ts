@@ -10,8 +10,10 @@ import { create, toBinary } from "@bufbuild/protobuf";
 import type { Any } from "@bufbuild/protobuf/wkt";
 import type { ProcessRef, Stdio, TaskShim, TaskStatus } from "../task-shim.ts";
 import { timestamp } from "../timestamp.ts";
+import { membership } from "./members.ts";
 import { readCheckpoint, readCreateOptions } from "./options.ts";
 import type { Residents } from "./residents.ts";
+import type { Sandboxes } from "./sandboxes.ts";
 
 const STATUS: Readonly<Record<TaskStatus, Status>> = {
   created: Status.CREATED,
@@ -39,12 +41,23 @@ function giveStreams(sys: Sys, { stdin, stdout, stderr }: Stdio, uid: number, gi
 }
 
 /** The services over `shim`; all containers are of one namespace. */
-export function taskServices(sys: Sys, namespace: string, shim: TaskShim, residents: Residents): Service[] {
+export function taskServices(
+  sys: Sys,
+  namespace: string,
+  shim: TaskShim,
+  residents: Residents,
+  sandboxes: Sandboxes,
+): Service[] {
   const init = (id: string): ProcessRef => ({ namespace, id });
   const process = ({ id, execId }: { id: string; execId: string }): ProcessRef => ({ namespace, id, execId });
+  const pidOf = (id: string) => {
+    if (sandboxes.has(id)) return sandboxes.get(id).pid;
+    return shim.list(namespace).find((task) => task.id === id)?.pid ?? 0;
+  };
   const impl: ServiceImpl<typeof task3.Task> = {
-    create: (request, call) =>
-      residents.admit(request.id, request.bundle, async () => {
+    create(request, call) {
+      const announced = residents.isAnnounced(request.id);
+      return residents.admit(request.id, request.bundle, async () => {
         const { id, bundle, stdin, stdout, stderr, terminal, checkpoint } = request;
         if (request.parentCheckpoint !== "")
           throw new BerthError("unimplemented", "parent_checkpoint is not supported", {
@@ -53,6 +66,9 @@ export function taskServices(sys: Sys, namespace: string, shim: TaskShim, reside
         const { task, ioUid, ioGid } = await readCreateOptions(sys, request.options);
         const stdio = { stdin, stdout, stderr, terminal };
         if (ioUid !== 0 || ioGid !== 0) giveStreams(sys, stdio, ioUid, ioGid);
+        const member = membership(sys, sandboxes, bundle, announced);
+        // Noted before it is there: whatever becomes of it goes with the sandbox.
+        member?.sandbox.members.add(id);
         return shim.create(
           {
             namespace,
@@ -62,10 +78,12 @@ export function taskServices(sys: Sys, namespace: string, shim: TaskShim, reside
             rootfs: request.rootfs,
             options: task,
             ...(checkpoint === "" ? {} : { checkpoint }),
+            ...(member === undefined ? {} : { spec: member.spec }),
           },
           call.signal,
         );
-      }),
+      });
+    },
     start: (request) => shim.start(process(request)),
     async delete(request) {
       const { pid, exitStatus, exitedAt } = await shim.delete(process(request));
@@ -143,7 +161,7 @@ export function taskServices(sys: Sys, namespace: string, shim: TaskShim, reside
     },
     connect: ({ id }) => ({
       shimPid: sys.pid(),
-      taskPid: residents.has(id) ? shim.state(init(id)).pid : 0,
+      taskPid: pidOf(id),
       version: VERSION,
     }),
     shutdown() {
