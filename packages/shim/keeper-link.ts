@@ -89,6 +89,9 @@ export class KeeperLink {
 
   /** Sends a command line; resolves when the keeper has done it, "deadline_exceeded" when it does not answer. */
   command(line: string): Promise<void> {
+    // Its last word was heard: there will be no answer.
+    if (this.#socket.destroyed)
+      return Promise.reject(new BerthError("not_found", "the process has ended", { stage: "keeper" }));
     return new Promise((resolve, reject) => {
       const timer = setTimeout(
         () =>

@@ -3,11 +3,9 @@
  * anew must know is in a file before it is done; {@link TaskShim.recover} reads those files. Each verb is a file.
  */
 import { availableParallelism } from "node:os";
-import { BerthError } from "@berth/base";
 import * as runtime from "@berth/runtime";
 import { realSys, type Sys } from "@berth/sys";
 import { checkpointTask } from "./checkpoint.ts";
-import { closeIO } from "./close-io.ts";
 import { ShimContext } from "./context.ts";
 import { Creator } from "./create.ts";
 import { remove } from "./delete.ts";
@@ -18,6 +16,7 @@ import { taskMetrics } from "./metrics.ts";
 import { recover } from "./recover.ts";
 import { start } from "./start.ts";
 import { pidsOf, stateOf } from "./state.ts";
+import { closeIO, resizePty } from "./streams.ts";
 import type { TaskShim } from "./task-shim.ts";
 
 /** What a shim needs. */
@@ -64,12 +63,7 @@ export function createTaskShim({ sys = realSys, stateDir, startWorkers }: ShimOp
       shim.emit({ topic: "/tasks/resumed", namespace: task.namespace, id: task.id });
     },
     checkpoint: (ref, request) => checkpointTask(shim, ref, request),
-    async resizePty(ref, width, height) {
-      const { process } = shim.process(ref);
-      if (!process.record.stdio.terminal)
-        throw new BerthError("failed_precondition", "the process has no terminal", { stage: "resize" });
-      await process.link?.command(`RESIZE ${width & 0xffff} ${height & 0xffff}`);
-    },
+    resizePty: (ref, width, height) => resizePty(shim, ref, width, height),
     closeIO: (ref) => closeIO(shim, ref),
     pids: async (ref) => pidsOf(shim, ref),
     wait: async (ref, signal) => shim.process(ref).process.wait(signal),
