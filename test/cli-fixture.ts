@@ -38,6 +38,10 @@ export interface Cli {
   berth(args: string[], options?: RunOptions): Promise<Ran>;
   /** Starts `berth`; gives the process and the promise of its exit code. */
   start(args: string[]): { child: ChildProcess; closed: Promise<number | null> };
+  /** Kills the daemon without warning. */
+  down(): Promise<void>;
+  /** Starts it again on the same directories. */
+  up(): Promise<void>;
   /** Kills the daemon without warning and starts another one on the same directories. */
   crash(): Promise<void>;
   /**
@@ -79,6 +83,15 @@ export async function startCli(): Promise<Cli> {
       await new Promise((resolve) => setTimeout(resolve, 50));
     }
   };
+  const down = async () => {
+    const ended = new Promise((resolve) => daemon.once("exit", resolve));
+    daemon.kill("SIGKILL");
+    await ended;
+  };
+  const up = async () => {
+    daemon = launch();
+    await answers();
+  };
   await answers();
   writeFileSync(`${folder}/busybox.tar`, busyboxArchive("docker.io/library/busybox:latest"));
   const loaded = await berth(["load", "-q", "-i", `${folder}/busybox.tar`]);
@@ -94,21 +107,17 @@ export async function startCli(): Promise<Cli> {
       child.stderr!.resume();
       return { child, closed: new Promise((resolve) => child.once("close", resolve)) };
     },
+    down,
+    up,
     crash: async () => {
-      const ended = new Promise((resolve) => daemon.once("exit", resolve));
-      daemon.kill("SIGKILL");
-      await ended;
-      daemon = launch();
-      await answers();
+      await down();
+      await up();
     },
     reboot: async () => {
-      const ended = new Promise((resolve) => daemon.once("exit", resolve));
-      daemon.kill("SIGKILL");
-      await ended;
+      await down();
       killTasks(join(folder, "state"));
       rmSync(join(folder, "state"), { recursive: true });
-      daemon = launch();
-      await answers();
+      await up();
     },
     close: async () => {
       const ids = (await berth(["ps", "-aq", "--no-trunc"])).out.split("\n").filter(Boolean);

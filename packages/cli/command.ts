@@ -8,6 +8,8 @@ export interface CliDeps {
   explain?: (bundle: string) => Promise<string>;
   /** Says in what two bundles' directories differ for the runtime; from packages/runtime. */
   explainDifference?: (first: string, second: string) => Promise<string>;
+  /** Examines what a daemon that does not run left: `berthd doctor` with these arguments. */
+  doctor?: (args: readonly string[]) => Promise<{ out: string; err: string; code: number }>;
   /** Environment; default: the process's. */
   env?: Readonly<Record<string, string | undefined>>;
   /** Writes to standard output and error; default: the process's. */

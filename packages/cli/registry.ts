@@ -64,6 +64,10 @@ export const COMMANDS: Readonly<Record<string, Entry>> = {
     load: () => as(import("./commands/trace.ts")),
   },
   ops: { summary: "List what the daemon is working on", load: () => as(import("./commands/ops.ts")) },
+  doctor: {
+    summary: "Find what is wrong with the host, and what is left over of containers",
+    load: () => as(import("./commands/doctor.ts")),
+  },
   explain: {
     summary: "Print what the runtime would do for a bundle or container",
     load: () => as(import("./commands/explain.ts")),

@@ -4,6 +4,7 @@ export { BerthClient, type ClientOptions, connect, DEFAULT_ADDRESS, socketPath }
 export { Container, Containers, type NewContainer, RUNTIME, type StopWishes } from "./containers.ts";
 export { type BlobInfo, Content } from "./content.ts";
 export { chainId } from "./digest.ts";
+export { type Examination, examine, type HostCheck, type LeakFinding } from "./doctor.ts";
 export { type DaemonEvent, Events, type FollowOptions, type NumberedEvent } from "./events.ts";
 export type { ExitStatus } from "./exit.ts";
 export { type Image, Images, type PullOptions, type ResolvedImage } from "./images.ts";

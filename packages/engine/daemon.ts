@@ -4,6 +4,7 @@ import { dirname, join } from "node:path";
 import { log } from "@berth/base";
 import { type RunningServer, serve } from "@berth/grpc";
 import type { TaskShim } from "@berth/shim";
+import { realSys } from "@berth/sys";
 import type { Config } from "./config/config.ts";
 import { ContainerStore } from "./containers/local.ts";
 import { containersService } from "./containers/service.ts";
@@ -11,6 +12,7 @@ import { ContentStore } from "./content/local.ts";
 import { contentService } from "./content/service.ts";
 import { makeFolder } from "./core/folder.ts";
 import { diffService } from "./diff/service.ts";
+import { doctorService } from "./doctor/service.ts";
 import { openHistory } from "./events/history.ts";
 import { EventBus } from "./events/local.ts";
 import { eventsService, numberedEventsService } from "./events/service.ts";
@@ -129,6 +131,7 @@ async function open(config: Config, parts: DaemonParts, undo: (() => unknown)[])
     streamingService(streams),
     transferService({ config, db, content, images, snapshots, pool, streams, collector }),
     operationsService(recorder),
+    doctorService({ sys: realSys, db, history, root, state, removeTask: (ns, id) => lives.forget(ns, id) }),
   ];
   const server = await serve({
     path: config.grpc.address,

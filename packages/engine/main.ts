@@ -17,6 +17,9 @@ const USAGE = `Usage: berthd [flags]
   --log-level LEVEL  trace, debug, info, warn or error; default info
   --version          print the version and exit
   --help             print this and exit
+  --doctor           do not serve: print as JSON what an earlier daemon left over, and exit
+    --fix            and remove it
+    --temporary DIR  where clients make their FIFOs, besides /tmp
 `;
 const DEFAULT_CONFIG = "/etc/berth/config.toml";
 
@@ -34,6 +37,9 @@ export async function main(argv: readonly string[]): Promise<number> {
         "log-level": { type: "string" },
         version: { type: "boolean" },
         help: { type: "boolean" },
+        doctor: { type: "boolean" },
+        fix: { type: "boolean" },
+        temporary: { type: "string" },
       },
     }));
   } catch (error) {
@@ -50,6 +56,10 @@ export async function main(argv: readonly string[]): Promise<number> {
     return 0;
   }
   try {
+    if (values.doctor) {
+      await examine(values as { [flag: string]: string | undefined }, values.fix === true);
+      return 0;
+    }
     await run(values as { [flag: string]: string | undefined });
     return 0;
   } catch (thrown) {
@@ -60,10 +70,18 @@ export async function main(argv: readonly string[]): Promise<number> {
   }
 }
 
-async function run(values: { [flag: string]: string | undefined }): Promise<void> {
-  const [{ loadConfig }, { startDaemon }, { existsSync }] = await Promise.all([
+async function examine(values: { [flag: string]: string | undefined }, fix: boolean): Promise<void> {
+  const { examineOffline } = await import("./doctor/offline.ts");
+  const { temporary } = values;
+  const found = await examineOffline(await settings(values), fix, temporary === undefined ? [] : [temporary]);
+  const findings = found.findings.map(({ apply: _, ...finding }) => finding);
+  process.stdout.write(`${JSON.stringify({ ...found, findings })}\n`);
+}
+
+/** The file's settings and the flags'; the logger is set up by them. */
+async function settings(values: { [flag: string]: string | undefined }): Promise<Config> {
+  const [{ loadConfig }, { existsSync }] = await Promise.all([
     import("./config/config.ts"),
-    import("./daemon.ts"),
     import("node:fs"),
   ]);
   const flags: ConfigFlags = {};
@@ -76,6 +94,11 @@ async function run(values: { [flag: string]: string | undefined }): Promise<void
     flags,
   );
   configureLog(config.log);
+  return config;
+}
+
+async function run(values: { [flag: string]: string | undefined }): Promise<void> {
+  const [{ startDaemon }, config] = await Promise.all([import("./daemon.ts"), settings(values)]);
   const daemon = await startDaemon(config, { makeShim });
   await new Promise<void>((resolve) => {
     const stop = (signal: string) => {

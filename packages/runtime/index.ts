@@ -1,7 +1,7 @@
 /** The door of `packages/runtime`: runc's verbs as functions. The command line and `explain` are loaded late. */
 export { readLayout } from "./cgroups/layout.ts";
-export { type CgroupPaths, cgroupFolders } from "./cgroups/paths.ts";
-export { cgroupPids } from "./cgroups/processes.ts";
+export { type CgroupPaths, cgroupFolders, pathsBelow } from "./cgroups/paths.ts";
+export { cgroupPids, removeCgroup } from "./cgroups/processes.ts";
 export { signalNumber } from "./commands/signals.ts";
 export { openRuntime, type Runtime } from "./container/context.ts";
 export { type CreateOptions, create } from "./container/create.ts";

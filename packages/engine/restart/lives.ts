@@ -147,6 +147,11 @@ export class Lives {
     }
   }
 
+  /** Ends and removes a task whose container has no record any more. */
+  forget(ns: string, id: string): Promise<void> {
+    return this.#locks.run(`${ns}/${id}`, () => this.#remove({ namespace: ns, id }));
+  }
+
   /** Removes a task that nobody wants, also one whose container is gone. */
   async #remove(ref: ProcessRef): Promise<void> {
     await this.#shim.kill(ref, SIGKILL, true).catch(() => {});

@@ -113,6 +113,7 @@ export const S_IFSOCK = 0o140000;
 export const MS_PRIVATE = 1 << 18;
 export const MS_SLAVE = 1 << 19;
 export const MNT_DETACH = 2;
+export const UMOUNT_NOFOLLOW = 8;
 
 /** Packs a `struct open_how` (openat2(2)). */
 export function packOpenHow(flags: number, mode: number, resolve: number): BigUint64Array {

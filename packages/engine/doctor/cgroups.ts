@@ -1,0 +1,44 @@
+/** Leaked cgroups: of a container that was made here, in a namespace's cgroup, and without a task. */
+import { cgroupFolders, cgroupPids, pathsBelow, readLayout, removeCgroup } from "@berth/runtime";
+import type { Leak, Place } from "./finding.ts";
+import { bundlesOf, hasRecord, madeHere, namespacesOf } from "./known.ts";
+
+/** Ids that nobody else's container has by chance. */
+const UNIQUE = /^[0-9a-f]{64}$/;
+
+/** Looks below /NAMESPACE in every hierarchy. */
+export function cgroupLeaks(place: Place): Leak[] {
+  const { sys } = place;
+  const layout = readLayout(sys);
+  const found = new Set<string>();
+  for (const ns of namespacesOf(place))
+    for (const folder of cgroupFolders(pathsBelow(layout, `/${ns}`)))
+      for (const id of sys.list(folder) ?? [])
+        if (!id.includes(".") && sys.lstat(`${folder}/${id}`)?.kind === "folder") found.add(`${ns}/${id}`);
+  if (found.size === 0) return [];
+  const alive = new Set(bundlesOf(place).map(({ ns, id }) => `${ns}/${id}`));
+  const made = madeHere(place);
+  return [...found].flatMap((name): Leak[] => {
+    const [ns, id] = name.split("/") as [string, string];
+    if (alive.has(name) || !(made.has(name) || hasRecord(place, ns, id))) return [];
+    const paths = pathsBelow(layout, `/${name}`);
+    const folders = cgroupFolders(paths).filter((folder) => sys.stat(folder) !== undefined);
+    const pids = cgroupPids(sys, paths);
+    // Another daemon may have a container of the same name that lives.
+    if (folders.length === 0 || (pids.length > 0 && !UNIQUE.test(id))) return [];
+    const inside =
+      pids.length === 0 ? "" : `, but ${pids.length} processes in it (${pids.slice(0, 5).join(", ")})`;
+    return [
+      {
+        kind: "cgroup",
+        where: folders[0]!,
+        why: `container ${id} of namespace ${ns} has no task${inside}`,
+        fix:
+          pids.length === 0
+            ? "remove it from all hierarchies"
+            : "kill them and remove it from all hierarchies",
+        apply: () => removeCgroup(sys, paths),
+      },
+    ];
+  });
+}

@@ -1,0 +1,69 @@
+/** The whole examination: the host, what is left over, and with `fix` its removal. */
+import { BerthError, log } from "@berth/base";
+import { cgroupLeaks } from "./cgroups.ts";
+import { clientLeaks } from "./clients.ts";
+import type { Check, Leak, Place } from "./finding.ts";
+import { hostChecks } from "./host.ts";
+import { mountLeaks } from "./mounts.ts";
+import { storageLeaks } from "./storage.ts";
+import { taskLeaks } from "./tasks.ts";
+
+/** What is being made or removed right now looks like a leak for less than this, in milliseconds. */
+const TRANSIENT_MS = 700;
+/** Fixing one thing may show another: a killed keeper leaves its exit record. */
+const ROUNDS = 3;
+
+/** A leak that was dealt with, or not. */
+export interface Finding extends Leak {
+  fixed: boolean;
+  /** Why it could not be; "" otherwise. */
+  error: string;
+}
+
+/** What the examination found. */
+export interface Examination {
+  host: Check[];
+  findings: Finding[];
+}
+
+const nameOf = ({ kind, where }: Leak): string => `${kind} ${where}`;
+
+// In the order in which they can be removed: nothing is mounted any more where files are removed.
+const look = (place: Place): Leak[] => [
+  ...mountLeaks(place),
+  ...taskLeaks(place),
+  ...cgroupLeaks(place),
+  ...storageLeaks(place),
+  ...clientLeaks(place),
+];
+
+/** What is left over: found twice, with a while in between. */
+async function lasting(place: Place): Promise<Leak[]> {
+  const first = new Set(look(place).map(nameOf));
+  if (first.size === 0) return [];
+  await place.sys.sleep(TRANSIENT_MS);
+  return look(place).filter((leak) => first.has(nameOf(leak)));
+}
+
+/** Examines, and with `fix` removes what is left over and nothing else. */
+export async function examine(place: Place, fix: boolean): Promise<Examination> {
+  const findings = new Map<string, Finding>();
+  for (let round = 0; round < (fix ? ROUNDS : 1); round++) {
+    const leaks = await lasting(place);
+    for (const leak of leaks) findings.set(nameOf(leak), { ...leak, fixed: false, error: "" });
+    if (!fix || leaks.length === 0) break;
+    for (const leak of leaks) findings.set(nameOf(leak), await repair(leak));
+  }
+  return { host: hostChecks(place), findings: [...findings.values()] };
+}
+
+async function repair(leak: Leak): Promise<Finding> {
+  if (leak.apply === undefined) return { ...leak, fixed: false, error: "" };
+  log.info("doctor: removing what is left over", { kind: leak.kind, where: leak.where, why: leak.why });
+  try {
+    await leak.apply();
+    return { ...leak, fixed: true, error: "" };
+  } catch (error) {
+    return { ...leak, fixed: false, error: BerthError.from(error).message };
+  }
+}

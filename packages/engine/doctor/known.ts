@@ -1,0 +1,77 @@
+/** What is not left over: containers that have a record, and tasks that have a bundle. */
+import { eventTypes, types } from "@berth/api";
+import { fromBinary } from "@bufbuild/protobuf";
+import type { Place } from "./finding.ts";
+
+/** Folder of all bundles, as the shim names it. */
+export const tasksFolder = ({ state }: Place) => `${state}/io.containerd.runtime.v2.task`;
+/** How the names of bundles begin that are being removed. */
+export const GONE = ".gone-";
+
+/** A bundle on disk. */
+export interface Bundle {
+  ns: string;
+  /** The name of its folder: the container's id, or {@link GONE} and something. */
+  id: string;
+  path: string;
+  /** Names of its keepers' files. */
+  tokens: string[];
+  /** Made by the built-in shim: others keep other files. */
+  own: boolean;
+}
+
+/** Whether a container has a record. */
+export function hasRecord({ db }: Place, ns: string, id: string): boolean {
+  return db.get("SELECT 1 FROM containers WHERE ns = ? AND id = ?", ns, id) !== undefined;
+}
+
+/** Names of all namespaces that have, or had, containers. */
+export function namespacesOf({ db, sys, state }: Place): string[] {
+  const rows = db.all("SELECT name FROM namespaces") as { name: string }[];
+  return [...new Set([...rows.map(({ name }) => name), ...(sys.list(`${state}/runc`) ?? [])])];
+}
+
+/** All bundles. */
+export function bundlesOf(place: Place): Bundle[] {
+  const { sys } = place;
+  const folder = tasksFolder(place);
+  return (sys.list(folder) ?? []).flatMap((ns) =>
+    (sys.list(`${folder}/${ns}`) ?? []).map((id) => {
+      const path = `${folder}/${ns}/${id}`;
+      const files = sys.list(path) ?? [];
+      const records = files.filter((name) => /^(task|exec-.+)\.json$/.test(name));
+      return {
+        ns,
+        id,
+        path,
+        tokens: records.flatMap((name) => tokenOf(sys.readTextIfAny(`${path}/${name}`))),
+        own: records.length > 0 || files.length === 0,
+      };
+    }),
+  );
+}
+
+function tokenOf(content: string | undefined): string[] {
+  try {
+    const { token } = JSON.parse(content ?? "{}") as { token?: unknown };
+    return typeof token === "string" ? [token] : [];
+  } catch {
+    return [];
+  }
+}
+
+/** "NAMESPACE/ID" of the containers that were made here, as far as the events tell: nobody else's have these names. */
+export function madeHere({ history }: Place): Set<string> {
+  const found = new Set<string>();
+  for (let at = history.oldest - 1; ; ) {
+    const events = history.read(at);
+    const last = events?.at(-1);
+    if (events === undefined || last === undefined) return found;
+    for (const { bytes } of events) {
+      const { topic, namespace, event } = fromBinary(types.EnvelopeSchema, bytes);
+      if (topic === "/containers/create" && event !== undefined)
+        found.add(`${namespace}/${fromBinary(eventTypes.ContainerCreateSchema, event.value).id}`);
+    }
+    at = last.sequence;
+  }
+}

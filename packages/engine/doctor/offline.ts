@@ -1,0 +1,40 @@
+/** The examination without a daemon: the directories are locked, so that none is started meanwhile. */
+import { existsSync } from "node:fs";
+import { join } from "node:path";
+import { BerthError } from "@berth/base";
+import { realSys } from "@berth/sys";
+import type { Config } from "../config/config.ts";
+import { EventHistory } from "../events/history.ts";
+import { Database } from "../store/database.ts";
+import { lockDirectory } from "../store/locks.ts";
+import { type Examination, examine } from "./examine.ts";
+import { TEMPORARY } from "./service.ts";
+
+/** Examines what a daemon with these settings left; "failed_precondition" while one runs. */
+export async function examineOffline(
+  { root, state }: Config,
+  fix: boolean,
+  temporary: readonly string[],
+): Promise<Examination> {
+  for (const [what, folder] of [
+    ["root", root],
+    ["state", state],
+  ] as const)
+    if (!existsSync(folder))
+      throw new BerthError("not_found", `there is no ${what} directory ${folder}`, {
+        path: folder,
+        hint: `name the daemon's with --${what}`,
+      });
+  const undo = [lockDirectory(root, "root")];
+  try {
+    if (state !== root) undo.push(lockDirectory(state, "state"));
+    const db = new Database(join(root, "metadata.db"));
+    undo.push(() => db.close());
+    const history = new EventHistory(join(state, "events"));
+    undo.push(() => history.close());
+    const place = { sys: realSys, db, history, root, state, temporary: [...TEMPORARY, ...temporary] };
+    return await examine(place, fix);
+  } finally {
+    for (const action of undo.reverse()) action();
+  }
+}
