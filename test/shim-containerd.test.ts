@@ -85,13 +85,18 @@ async function ok(...args: string[]): Promise<string> {
 /** ctr on a terminal. */
 const onTerminal = (...args: string[]) =>
   run("/usr/bin/script", ["-qec", ["/usr/bin/ctr", "-a", containerd.socket, ...args].join(" "), "/dev/null"]);
+interface Test {
+  after(fn: () => Promise<unknown>): void;
+}
+
 /** A container that runs until it is killed; it is removed in the end. */
-async function lasting(
-  t: { after(fn: () => Promise<unknown>): void },
-  ...command: string[]
-): Promise<string> {
+async function lasting(t: Test, ...command: string[]): Promise<string> {
+  return lastingWith(t, [], ...command);
+}
+async function lastingWith(t: Test, options: string[], ...command: string[]): Promise<string> {
   const id = name();
-  await ok("run", "-d", ...flags(), id, ...(command.length > 0 ? command : ["sleep", "1000"]));
+  const words = command.length > 0 ? command : ["sleep", "1000"];
+  await ok("run", "-d", ...options, ...flags(), id, ...words);
   t.after(async () => {
     await ctr("t", "kill", "-s", "SIGKILL", "-a", id);
     await waitFor("the end", async () => (await status(id)) !== "RUNNING");
@@ -183,16 +188,17 @@ test("pause, resume, metrics, kill", { skip }, async (t) => {
 const noCriu =
   criu.status === 0 ? skip : `criu does not work here: ${criu.stderr?.trim().split("\n").at(-1)}`;
 test("checkpoint", { skip: skip || noCriu }, async (t) => {
-  const id = await lasting(t);
-  const image = join(folder.path, `image-${id}`);
-  mkdirSync(image);
-  await ok("t", "checkpoint", "--image-path", image, id);
-  assert.ok(existsSync(join(image, "inventory.img")));
+  // CRIU finds no way to the FIFOs of a client, which the container's process has open itself.
+  const id = await lastingWith(t, ["--null-io"]);
+  // Where a runtime is not runc, ctr passes no options on, and containerd takes the image into its store.
+  await ok("t", "checkpoint", id);
+  const images = (await ok("i", "ls", "-q")).split("\n").filter((ref) => ref.includes(id));
+  assert.equal(images.length, 1);
   assert.equal(await status(id), "RUNNING");
-  const last = join(folder.path, `last-${id}`);
-  mkdirSync(last);
-  await ok("t", "checkpoint", "--exit", "--image-path", last, id);
-  await waitFor("the end", async () => (await status(id)) === "STOPPED");
+  const manifest = JSON.parse(await ok("content", "get", (await ok("i", "ls")).match(/sha256:\w+/)![0]));
+  const dump = manifest.manifests.find((m: { mediaType: string }) => m.mediaType.includes("criu"));
+  assert.ok(dump.size > 10_000, "the image holds the process's memory");
+  for (const ref of (await ok("i", "ls", "-q")).split("\n").filter(Boolean)) await ok("i", "rm", ref);
 });
 
 test("events come in order", { skip }, async (t) => {
