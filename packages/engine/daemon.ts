@@ -23,6 +23,9 @@ import { imagesService } from "./images/service.ts";
 import { introspectionService } from "./introspection/service.ts";
 import { LayerPool } from "./layers/pool.ts";
 import { leasesService } from "./leases/service.ts";
+import { serveMetrics } from "./metrics/listener.ts";
+import { Metrics } from "./metrics/metrics.ts";
+import { CONTENT_TYPE } from "./metrics/registry.ts";
 import { namespacesService } from "./namespaces/service.ts";
 import { Recorder } from "./operations/recorder.ts";
 import { operationsService } from "./operations/service.ts";
@@ -114,6 +117,10 @@ async function open(config: Config, parts: DaemonParts, undo: (() => unknown)[])
   const monitor = new RestartMonitor({ db, containers, events, tasks, shim, lives });
   undo.push(() => monitor.close());
 
+  const metrics = new Metrics({ db, containers, shim, events, recorder, monitor });
+  metrics.start();
+  undo.push(() => metrics.close());
+
   const services = [
     versionService(),
     introspectionService(snapshots, root, daemonId(db)),
@@ -133,12 +140,15 @@ async function open(config: Config, parts: DaemonParts, undo: (() => unknown)[])
     operationsService(recorder),
     doctorService({ sys: realSys, db, history, root, state, removeTask: (ns, id) => lives.forget(ns, id) }),
   ];
+  if (config.metrics.address !== "")
+    undo.push(await serveMetrics(config.metrics.address, () => metrics.text()));
   const server = await serve({
     path: config.grpc.address,
     uid: config.grpc.uid,
     gid: config.grpc.gid,
     maxMessageBytes: config.grpc.maxMessageBytes,
     maxConnections: config.grpc.maxConnections,
+    pages: { "/metrics": { type: CONTENT_TYPE, text: () => metrics.text() } },
     services: [...services, healthService(services.map((s) => s.desc.typeName))],
   });
   monitor.start();

@@ -11,12 +11,17 @@ import { Call, refusalOf } from "./call.ts";
 import type { CallContext, Route } from "./service.ts";
 import { parseTimeout } from "./timeout.ts";
 
+/** Texts to be read with GET, by path. */
+export type Pages = Readonly<Record<string, { type: string; text: () => string }>>;
+
 /** What answering needs from the server. */
 export interface JsonFace {
   readonly routes: ReadonlyMap<string, Route>;
   /** Largest body, in bytes. */
   readonly max: number;
   readonly registry: Registry;
+  /** What GET gives, by path. */
+  readonly pages: Pages;
   readonly around: <T>(call: CallContext, run: () => Promise<T>) => Promise<T>;
 }
 
@@ -46,6 +51,12 @@ export async function answerJson(
   try {
     const path = (request.url ?? "").split("?")[0]!;
     const route = face.routes.get(path);
+    const page = Object.hasOwn(face.pages, path) ? face.pages[path] : undefined;
+    if (page !== undefined && request.method === "GET") {
+      response.writeHead(200, { "content-type": page.type });
+      response.end(page.text());
+      return;
+    }
     if (request.method !== "POST")
       throw new BerthError("unimplemented", `${request.method} ${path} is not supported`, {
         hint: "POST a JSON body to /<service>/<Method>",

@@ -11,7 +11,7 @@ import { BerthError, log } from "@berth/base";
 import { create, createRegistry, fromBinary, toBinary } from "@bufbuild/protobuf";
 import { Call, refusalOf } from "./call.ts";
 import { DEFAULT_MAX_MESSAGE, type Encoding, encodingOf } from "./frames.ts";
-import { answerJson } from "./json.ts";
+import { answerJson, type Pages } from "./json.ts";
 import type { CallContext, Route, Service } from "./service.ts";
 import { statusOf } from "./status.ts";
 import { MessageReader, writeMessage } from "./stream.ts";
@@ -31,6 +31,8 @@ export interface ServeOptions {
   maxConnections?: number;
   /** Most calls at a time on one connection. Default: 4096. */
   maxCallsPerConnection?: number;
+  /** What is served with GET over HTTP/1.1, by path. */
+  pages?: Pages;
   /** Runs around each unary call, for tracing; must return what `run` returns. */
   around?: <T>(call: CallContext, run: () => Promise<T>) => Promise<T>;
 }
@@ -94,7 +96,7 @@ export async function serve(options: ServeOptions): Promise<RunningServer> {
     if (h1 !== undefined) return h1;
     const registry = createRegistry(...options.services.map((s) => s.desc.file));
     h1 = process.getBuiltinModule("node:http").createServer((request, response) => {
-      void answerJson(request, response, { routes, max, around, registry });
+      void answerJson(request, response, { routes, max, around, registry, pages: options.pages ?? {} });
     });
     return h1;
   };

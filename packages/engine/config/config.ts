@@ -3,6 +3,7 @@ import { readFileSync } from "node:fs";
 import { isAbsolute, join } from "node:path";
 import { BerthError, isLogLevel, type LogLevel } from "@berth/base";
 import { parse, TomlError } from "smol-toml";
+import { loopbackAddress } from "../metrics/listener.ts";
 import { lineOf } from "./line.ts";
 
 /** Settings of the daemon. */
@@ -28,6 +29,10 @@ export interface Config {
     /** Creates and starts of containers at work at a time; 0 for four for each processor. */
     starts: number;
   };
+  metrics: {
+    /** Where metrics are served over TCP, besides GET /metrics on the socket: "127.0.0.1:PORT"; "" for nowhere. */
+    address: string;
+  };
   registry: {
     /** Registries that are spoken to over plain HTTP, as host or host:port. Loopback addresses always are. */
     insecure: string[];
@@ -42,7 +47,7 @@ export interface ConfigFlags {
   logLevel?: string;
 }
 
-type Check = "path" | "natural" | "level" | "format" | "strings";
+type Check = "loopback" | "path" | "natural" | "level" | "format" | "strings";
 /** Every key, with what its value must be. */
 const KEYS: Readonly<Record<string, Check>> = {
   root: "path",
@@ -57,6 +62,7 @@ const KEYS: Readonly<Record<string, Check>> = {
   "limits.downloads": "natural",
   "limits.unpackers": "natural",
   "limits.starts": "natural",
+  "metrics.address": "loopback",
   "registry.insecure": "strings",
 };
 const EXPECTED: Readonly<Record<Check, string>> = {
@@ -65,6 +71,7 @@ const EXPECTED: Readonly<Record<Check, string>> = {
   level: "one of trace, debug, info, warn, error",
   format: "text or json",
   strings: "a list of texts",
+  loopback: "127.0.0.1:PORT or [::1]:PORT",
 };
 const TABLES = new Set(Object.keys(KEYS).flatMap((key) => (key.includes(".") ? [key.split(".")[0]!] : [])));
 
@@ -74,6 +81,8 @@ function fits(check: Check, value: unknown): boolean {
       return typeof value === "string" && isAbsolute(value);
     case "natural":
       return Number.isSafeInteger(value) && (value as number) >= 0;
+    case "loopback":
+      return typeof value === "string" && loopbackAddress(value) !== undefined;
     case "level":
       return typeof value === "string" && isLogLevel(value);
     case "format":
@@ -178,6 +187,7 @@ export function loadConfig(file: string | undefined, flags: ConfigFlags): Config
       unpackers: get("limits.unpackers", 0),
       starts: get("limits.starts", 0),
     },
+    metrics: { address: get("metrics.address", "") },
     registry: { insecure: get("registry.insecure", []) },
   };
 }

@@ -40,6 +40,11 @@ export class ContainerStore {
     return found;
   }
 
+  /** Ids of all containers of a namespace. */
+  ids(ns: string): string[] {
+    return this.#db.all("SELECT id FROM containers WHERE ns = ?", ns).map((row) => row.id as string);
+  }
+
   list(ns: string): ContainerRecord[] {
     return this.#db
       .all("SELECT record FROM containers WHERE ns = ? ORDER BY id", ns)
