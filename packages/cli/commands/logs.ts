@@ -49,7 +49,7 @@ export default command({
     const reader = new LineReader(path, tail === undefined ? 0 : tailPosition(path, tail));
     const print = printer(context, selection, flags.timestamps);
     try {
-      for (const line of reader.read()) print(line);
+      await printAll(reader, print);
       if (flags.follow) await follow(reader, path, task, print);
     } finally {
       reader.close();
@@ -58,15 +58,46 @@ export default command({
   },
 });
 
-function printer(context: Context, selection: LogSelection, timestamps: boolean): (line: string) => void {
+/** Prints entries, several with one write. */
+interface Printer {
+  /** True when enough has been written for a look at what else there is. */
+  add(line: string): boolean;
+  flush(): void;
+}
+
+const BATCH = 64 * 1024;
+
+/** Prints what is there, with pauses in which a reader that left is noticed. */
+async function printAll(reader: LineReader, print: Printer): Promise<void> {
+  for (const line of reader.read())
+    if (print.add(line)) await new Promise((resolve) => setImmediate(resolve));
+  print.flush();
+}
+
+function printer(context: Context, selection: LogSelection, timestamps: boolean): Printer {
   const continued = { stdout: false, stderr: false };
-  return (line) => {
-    const entry: LogEntry | undefined = parseLogLine(line);
-    if (!entry || !isSelected(entry, selection)) return;
-    const shown = renderEntry(entry, timestamps, continued[entry.stream]);
-    continued[entry.stream] = !entry.whole;
-    if (entry.stream === "stderr") context.err(shown);
-    else context.out(shown);
+  let stream: LogEntry["stream"] = "stdout";
+  let waiting = "";
+  const flush = () => {
+    if (waiting === "") return;
+    if (stream === "stderr") context.err(waiting);
+    else context.out(waiting);
+    waiting = "";
+  };
+  return {
+    add: (line) => {
+      const entry: LogEntry | undefined = parseLogLine(line);
+      if (!entry || !isSelected(entry, selection)) return false;
+      // The two streams may lead to the same place: their order is kept.
+      if (entry.stream !== stream) flush();
+      stream = entry.stream;
+      waiting += renderEntry(entry, timestamps, continued[stream]);
+      continued[stream] = !entry.whole;
+      if (waiting.length < BATCH) return false;
+      flush();
+      return true;
+    },
+    flush,
   };
 }
 
@@ -74,7 +105,7 @@ async function follow(
   reader: LineReader,
   path: string,
   task: Task | undefined,
-  print: (line: string) => void,
+  print: Printer,
 ): Promise<void> {
   let wake = () => {};
   let ended = task === undefined;
@@ -91,7 +122,7 @@ async function follow(
     for (;;) {
       // Looked at before reading: what was written before the end is then read for sure.
       const last = ended;
-      for (const line of reader.read()) print(line);
+      await printAll(reader, print);
       if (last) return;
       await new Promise<void>((resolve) => {
         const timer = setTimeout(resolve, POLL_MS);
