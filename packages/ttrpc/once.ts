@@ -2,7 +2,6 @@
 import { RequestSchema, ResponseSchema } from "@berth/api/ttrpc";
 import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
 import { encodeFrame, FrameReader, TYPE } from "./frames.ts";
-import { errorOf } from "./status.ts";
 
 /** The frame of a request on a connection's first stream. */
 export function encodeUnary(service: string, method: string, payload: Uint8Array<ArrayBuffer>): Uint8Array {
@@ -11,13 +10,14 @@ export function encodeUnary(service: string, method: string, payload: Uint8Array
 }
 
 /** The answer's message out of all that has been received; undefined while that is not whole. Throws its error. */
-export function readAnswer(received: Uint8Array): Uint8Array | undefined {
+export async function readAnswer(received: Uint8Array): Promise<Uint8Array | undefined> {
   const reader = new FrameReader();
   reader.push(received);
   const frame = reader.next();
   if (frame === undefined) return undefined;
   const response = fromBinary(ResponseSchema, frame.payload);
-  const error = errorOf(response.status);
-  if (error !== undefined) throw error;
-  return response.payload;
+  if (response.status === undefined || response.status.code === 0) return response.payload;
+  // What reads errors is loaded for them only.
+  const { errorOf } = await import("./status.ts");
+  throw errorOf(response.status);
 }

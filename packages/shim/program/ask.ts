@@ -42,7 +42,7 @@ async function call(fd: number, method: string, payload: Uint8Array<ArrayBuffer>
     if (chunk.length === 0)
       throw new BerthError("unavailable", `the shim ended before it answered ${method}`, { stage: "shim" });
     parts.push(chunk);
-    const answer = readAnswer(Buffer.concat(parts));
+    const answer = await readAnswer(Buffer.concat(parts));
     if (answer !== undefined) return answer;
   }
 }

@@ -25,13 +25,13 @@ test("containerd's calls are read, with one dash or two", () => {
     assert.throws(() => parseCall(wrong), { code: "invalid_argument" }, wrong.join(" "));
 });
 
-test("each containerd is answered as it understands", () => {
-  const old = readBootstrap(new Uint8Array(), "id", "ns", undefined);
-  assert.equal(text(answerOf(old, "/run/s")), "unix:///run/s");
+test("each containerd is answered as it understands", async () => {
+  const old = await readBootstrap(new Uint8Array(), "id", "ns", undefined);
+  assert.equal(text(await answerOf(old, "/run/s")), "unix:///run/s");
   const options = toBinary(AnySchema, pack(OptionsSchema, { shimCgroup: "/shims", root: "/r" }));
-  const middle = readBootstrap(options, "id", "ns", "2");
+  const middle = await readBootstrap(options, "id", "ns", "2");
   assert.equal(middle.shimCgroup, "/shims");
-  assert.deepEqual(JSON.parse(text(answerOf(middle, "/run/s"))), {
+  assert.deepEqual(JSON.parse(text(await answerOf(middle, "/run/s"))), {
     version: 3,
     address: "unix:///run/s",
     protocol: "ttrpc",
@@ -47,14 +47,14 @@ test("each containerd is answered as it understands", () => {
       extensions: [{ value: pack(OptionsSchema, { shimCgroup: "/other" }) }],
     }),
   );
-  const now = readBootstrap(params, "id", "ns", "2");
+  const now = await readBootstrap(params, "id", "ns", "2");
   assert.deepEqual(
     [now.form, now.debug, now.ttrpcAddress, now.socketDir, now.shimCgroup],
     ["protobuf", true, "/c.ttrpc", "/run/containerd/s", "/other"],
   );
-  const answer = fromBinary(BootstrapResultSchema, answerOf(now, "/run/s"));
+  const answer = fromBinary(BootstrapResultSchema, await answerOf(now, "/run/s"));
   assert.deepEqual([answer.version, answer.address, answer.protocol], [3, "unix:///run/s", "ttrpc"]);
-  assert.equal(readBootstrap(params, "another", "ns", "2").form, "json");
+  assert.equal((await readBootstrap(params, "another", "ns", "2")).form, "json");
 });
 
 test("a place for each containerd, namespace and group, with a short path", () => {

@@ -22,7 +22,7 @@ export async function start(call: ShimCall): Promise<Uint8Array> {
       hint: "leave sched_core out of containerd's configuration for this runtime",
     });
   const bundle = sys.cwd();
-  const bootstrap = readBootstrap(readInput(), id, namespace, sys.env("MAX_SHIM_VERSION"));
+  const bootstrap = await readBootstrap(readInput(), id, namespace, sys.env("MAX_SHIM_VERSION"));
   const address = bootstrap.grpcAddress || call.address || sys.env("GRPC_ADDRESS") || "";
   const place = placeOf(sys, address, namespace, groupOf(sys, bundle), bootstrap.socketDir);
   const debug = bootstrap.debug ?? call.debug ?? false;
@@ -55,7 +55,7 @@ export async function start(call: ShimCall): Promise<Uint8Array> {
   }
 }
 
-function answer(bootstrap: Bootstrap, bundle: string, { socket }: Place): Uint8Array {
+async function answer(bootstrap: Bootstrap, bundle: string, { socket }: Place): Promise<Uint8Array> {
   // containerd 1.6 and before looks there when it has been restarted; later ones keep a note of their own.
   if (bootstrap.form !== "protobuf") sys.writeFile(`${bundle}/address`, `unix://${socket}`, 0o600);
   return answerOf(bootstrap, socket);
