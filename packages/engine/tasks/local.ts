@@ -9,6 +9,7 @@ import { BerthError, isCode, log, stage } from "@berth/base";
 import {
   type CreateTask,
   type Exit,
+  eventMessage,
   type ProcessRef,
   type RootfsMount,
   readTaskOptions,
@@ -17,7 +18,8 @@ import {
   type TaskShim,
   type TaskState,
 } from "@berth/shim";
-import type { Any } from "@bufbuild/protobuf/wkt";
+import { create } from "@bufbuild/protobuf";
+import { type Any, AnySchema } from "@bufbuild/protobuf/wkt";
 import type { ContainerRecord, ContainerStore } from "../containers/local.ts";
 import { removeLog } from "../containers/log-file.ts";
 import { checkIdentifier } from "../core/names.ts";
@@ -25,7 +27,6 @@ import { nanoseconds, now, rfc3339 } from "../core/time.ts";
 import type { EventBus } from "../events/local.ts";
 import type { SnapshotStore } from "../snapshots/local.ts";
 import type { Database } from "../store/database.ts";
-import { publishTaskEvent } from "./events.ts";
 import { checkRuntime } from "./runtime.ts";
 
 /**
@@ -106,7 +107,7 @@ export class TaskManager {
     } catch (error) {
       log.error("an exit could not be noted down", { container: event.id, error: String(error) });
     }
-    publishTaskEvent(this.#stores.events, event);
+    this.#stores.events.publish(event.namespace, event.topic, create(AnySchema, eventMessage(event)));
   }
 
   /**
