@@ -27,8 +27,9 @@ export class Residents {
     return this.#here.has(id) && this.#here.get(id) === undefined;
   }
 
+  /** Is nobody here, but who was announced at most? */
   get isEmpty(): boolean {
-    return this.#here.size === 0;
+    return [...this.#here.values()].every((timer) => timer !== undefined);
   }
 
   /** Has it been announced, and not come yet? */
