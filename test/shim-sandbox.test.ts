@@ -168,3 +168,30 @@ test("options that a create does not know are refused by name", { skip }, async 
     /runtime option A: expected one of/,
   );
 });
+
+test("starts that race end with one process, which goes when nobody comes to it", { skip }, async (t) => {
+  const folder = mkdtempSync(join(tmpdir(), "berth-shim-"));
+  t.after(() => rmSync(folder, { recursive: true, force: true }));
+  writeFileSync(join(folder, "config.json"), "{}");
+  const call = (id: string, action: string) =>
+    run("/bin/sh", [
+      "-c",
+      `cd ${folder} && BERTH_SHIM_STATE=${folder}/s exec ${SHIM} -namespace n -id ${id} -address /none ${action} </dev/null`,
+    ]);
+  const ids = ["a", "b", "c", "d", "e", "f"];
+  const answers = new Set((await Promise.all(ids.map((id) => call(id, "start")))).map((ran) => ran.stdout));
+  assert.equal(answers.size, 1);
+  const connection = connect({ address: [...answers][0]!, timeoutMs: PATIENCE_MS });
+  t.after(() => connection.close());
+  const { shimPid } = await connection.client(task3.Task).connect({ id: "a" });
+  const serving = readdirSync("/proc").filter((pid) => {
+    try {
+      return /^\d+$/.test(pid) && readFileSync(`/proc/${pid}/cmdline`, "utf8").includes(`-state\0${folder}`);
+    } catch {
+      return false;
+    }
+  });
+  assert.deepEqual(serving, [String(shimPid)]);
+  for (const id of ids) assert.equal((await call(id, "delete")).code, 0);
+  await waitFor("its end", () => readdirSync(join(folder, "s")).length === 0);
+});
