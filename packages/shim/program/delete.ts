@@ -39,7 +39,8 @@ function groupIn(bundle: string): string | undefined {
 
 /** The folder that containerd wanted sockets in, as `start` noted it. */
 function socketFolder(bundle: string): string | undefined {
-  return sys.readlink(`${bundle}/s`);
+  const link = `${bundle}/s`;
+  return sys.lstat(link)?.kind === "symlink" ? sys.readlink(link) : undefined;
 }
 
 async function askServing(place: Place, id: string): Promise<(Exit & { pid: number }) | undefined> {

@@ -27,7 +27,7 @@ export async function start(call: ShimCall): Promise<Uint8Array> {
   const place = placeOf(sys, address, namespace, groupOf(sys, bundle), bootstrap.socketDir);
   const debug = bootstrap.debug ?? call.debug ?? false;
   // For `delete`, which is not told of it.
-  if (bootstrap.socketDir !== undefined && sys.readlink(`${bundle}/s`) === undefined)
+  if (bootstrap.socketDir !== undefined && sys.lstat(`${bundle}/s`) === undefined)
     linux.symlinkat(bootstrap.socketDir, AT_FDCWD, `${bundle}/s`);
   const until = sys.monotonicMs() + SERVING_MS;
   for (let pause = 1; ; pause = Math.min(pause * 2, 50)) {
