@@ -4,18 +4,8 @@ import { spawnSync } from "node:child_process";
 import { existsSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
+import { skipWithoutCriu as skip } from "./criu.ts";
 import { BERTH_RUNC, type Bundle, makeBundle, traces } from "./runtime-fixture.ts";
-
-// CRIU must fit the kernel: Debian 12's does not fit Linux 6.12 and later. BERTH_TEST_CRIU names the folder of another.
-const folder = process.env.BERTH_TEST_CRIU;
-if (folder !== undefined) process.env.PATH = `${folder}:${process.env.PATH}`;
-const check = spawnSync("criu", ["check"], { encoding: "utf8", timeout: 30_000 });
-const skip =
-  check.error !== undefined
-    ? "criu is not installed"
-    : check.status !== 0
-      ? `criu does not work on this kernel: ${check.stderr.trim().split("\n").at(-1)}`
-      : false;
 
 let beforehand: string[] = [];
 before(() => {

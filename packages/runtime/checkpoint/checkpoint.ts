@@ -7,8 +7,9 @@ import { type ContainerRecord, isAlive, readCreatedSpec, readRecord } from "../s
 import { statusOf } from "../state/status.ts";
 import { criuConfig } from "./config.ts";
 import { criuFailure, openFolders, requireFeature, runWorker } from "./criu.ts";
-import { saveDescriptors } from "./descriptors.ts";
+import { noteFifos, saveDescriptors } from "./descriptors.ts";
 import { externalForDump, hostMounts, namespacesForDump, parseMounts } from "./external.ts";
+import { replaceFifos } from "./fifo-image.ts";
 import { encodeRequest } from "./rpc.ts";
 import type { CheckpointSettings } from "./settings.ts";
 
@@ -111,7 +112,7 @@ export async function checkpoint(runtime: Runtime, id: string, settings: Checkpo
   external.push(
     ...namespacesForDump(spec.linux?.namespaces ?? [], (file) => sys.stat(`${proc}/ns/${file}`)?.ino ?? 0),
   );
-  if (!settings.preDump) saveDescriptors(sys, settings.imagePath, record);
+  if (!settings.preDump) external.push(...saveDescriptors(sys, settings.imagePath, record));
   const folders = openFolders(sys, settings.imagePath, settings.workPath);
   let { statusFd } = settings;
   try {
@@ -152,7 +153,9 @@ export async function checkpoint(runtime: Runtime, id: string, settings: Checkpo
   } finally {
     folders.close();
   }
-  if (settings.leaveRunning || settings.preDump) return;
+  if (settings.preDump) return;
+  noteFifos(sys, settings.imagePath, replaceFifos(sys, settings.imagePath));
+  if (settings.leaveRunning) return;
   await awaitEnd(sys, record);
   await remove(runtime, id, false);
 }

@@ -22,16 +22,50 @@ export function streamLinks(sys: Sys, pid: number): string[] | undefined {
   }
 }
 
-/** Writes them into the image's folder: those it began with, as it may have others by now. */
-export function saveDescriptors(sys: Sys, folder: string, record: ContainerRecord): void {
-  sys.writeFile(
-    `${folder}/${FILE}`,
-    JSON.stringify(record.streams ?? streamLinks(sys, record.pid) ?? []),
-    0o600,
+/**
+ * Streams that lie on no mount of the container's (a client's FIFO, a log file), as CRIU names them: it leaves them to who
+ * restores. `fdinfo` tells the mount, in decimal; CRIU wants it in hexadecimal, as the inode.
+ */
+function outsideStreams(sys: Sys, pid: number): string[] {
+  const mounts = new Set(
+    sys
+      .readText(`/proc/${pid}/mountinfo`)
+      .split("\n")
+      .map((line) => line.split(" ", 1)[0]),
   );
+  const links = streamLinks(sys, pid) ?? [];
+  return links.map((link, fd) => {
+    const mount = /^mnt_id:\s*(\d+)/m.exec(sys.readTextIfAny(`/proc/${pid}/fdinfo/${fd}`) ?? "")?.[1];
+    if (!link.startsWith("/") || mount === undefined || mounts.has(mount)) return "";
+    const ino = sys.stat(`/proc/${pid}/fd/${fd}`)?.ino ?? 0;
+    return `file[${Number(mount).toString(16)}:${ino.toString(16)}]`;
+  });
 }
 
-/** Pipes of the image that the caller's descriptors 0 to 2 take the place of. */
+/**
+ * Writes the streams into the image's folder: those it began with, as it may have others by now. Returns those that are
+ * external to the image beside pipes.
+ */
+export function saveDescriptors(sys: Sys, folder: string, record: ContainerRecord): string[] {
+  const outside = outsideStreams(sys, record.pid);
+  const links = record.streams ?? streamLinks(sys, record.pid) ?? [];
+  sys.writeFile(`${folder}/${FILE}`, JSON.stringify(links.map((link, fd) => outside[fd] || link)), 0o600);
+  return outside.filter((name) => name !== "");
+}
+
+/** Notes which of them have become pipes in the image: those with these inode numbers. */
+export function noteFifos(sys: Sys, folder: string, fifos: ReadonlySet<number>): void {
+  if (fifos.size === 0) return;
+  const path = `${folder}/${FILE}`;
+  const links = parseJson(sys.readText(path), path) as string[];
+  const noted = links.map((link) => {
+    const ino = Number.parseInt(/^file\[[0-9a-f]+:([0-9a-f]+)\]$/.exec(link)?.[1] ?? "", 16);
+    return fifos.has(ino) ? `pipe:[${ino}]` : link;
+  });
+  sys.writeFile(path, JSON.stringify(noted), 0o600);
+}
+
+/** Streams of the image that the caller's descriptors 0 to 2 take the place of. */
 export function inheritedStreams(sys: Sys, folder: string): { key: string; fd: number }[] {
   const path = `${folder}/${FILE}`;
   const text = sys.readTextIfAny(path);
@@ -40,6 +74,8 @@ export function inheritedStreams(sys: Sys, folder: string): { key: string; fd: n
   return links
     .slice(0, 3)
     .flatMap((key: unknown, fd) =>
-      typeof key === "string" && /^pipe:\[\d+\]$/.test(key) ? [{ key, fd }] : [],
+      typeof key === "string" && /^(pipe:\[\d+\]|file\[[0-9a-f]+:[0-9a-f]+\])$/.test(key)
+        ? [{ key, fd }]
+        : [],
     );
 }

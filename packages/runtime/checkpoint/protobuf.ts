@@ -39,6 +39,10 @@ export class MessageWriter {
   message(field: number, value: MessageWriter | undefined): this {
     return value === undefined ? this : this.#raw(field, value.finish());
   }
+  /** A field's bytes as another message had them. */
+  bytes(field: number, value: Uint8Array | undefined): this {
+    return value === undefined ? this : this.#raw(field, value);
+  }
   finish(): Uint8Array {
     return Uint8Array.from(this.#bytes);
   }
@@ -89,6 +93,9 @@ export class MessageReader {
   text(field: number): string | undefined {
     const bytes = this.#bytes.get(field);
     return bytes === undefined ? undefined : text.decode(bytes);
+  }
+  bytes(field: number): Uint8Array | undefined {
+    return this.#bytes.get(field);
   }
   message(field: number): MessageReader | undefined {
     const bytes = this.#bytes.get(field);
