@@ -461,3 +461,35 @@ int keeper_run(struct state *st, struct keeper *k, bool record) {
   for (int i = 0; i < 2; i++) log_finish(k, &k->sources[i]);
   return code;
 }
+
+int keeper_log(char *where) {
+  struct keeper *k = keeper_new();
+  char *lines[3] = {strsep(&where, "\n"), strsep(&where, "\n"), strsep(&where, "\n")};
+  if (strlen(lines[0]) >= sizeof k->log_path) return 2;
+  strcpy(k->log_path, lines[0]);
+  signal(SIGPIPE, SIG_IGN);
+  if ((k->log = open_log(k)) < 0) return 1;
+  struct pollfd wait[2];
+  for (int i = 0; i < 2; i++) {
+    k->sources[i].pipe = 3 + i;
+    if (!lines[1 + i] || !*lines[1 + i]) continue;
+    int hold = -1, reader = open_ends(lines[1 + i], O_RDONLY | O_NONBLOCK, O_WRONLY, &hold);
+    k->sources[i].copy.fd = hold;  // not blocking, and told when the client has left
+    close_fd(&reader);
+  }
+  while (k->sources[0].pipe >= 0 || k->sources[1].pipe >= 0) {
+    for (int i = 0; i < 2; i++) wait[i] = (struct pollfd){k->sources[i].pipe, POLLIN, 0};
+    if (poll(wait, 2, -1) < 0) continue;
+    for (int i = 0; i < 2; i++) {
+      struct source *s = &k->sources[i];
+      if (!wait[i].revents) continue;
+      bool more = log_pump(k, s);
+      settle(&s->copy);
+      if (more) continue;
+      log_finish(k, s);
+      close_fd(&s->pipe);
+      close_sink(&s->copy);
+    }
+  }
+  return 0;
+}

@@ -43,6 +43,9 @@ struct keeper {
 // Waits for st->child, relaying and logging; returns its exit code. `k` may have no streams at all.
 int keeper_run(struct state *st, struct keeper *k, bool record);
 struct keeper *keeper_new(void);
+// The log's writer alone, for a process that has no keeper: descriptor 3 is its stdout, 4 its stderr. `where` is the log's
+// path and those of FIFOs that get copies, a line each; an empty line is none. Returns an exit code.
+int keeper_log(char *where);
 // Hands bytes to a sink; false when nobody reads there any more.
 bool sink_write(struct sink *sink, const char *bytes, uint32_t size);
 // Writes what has come on one stream as CRI log lines; false at its end. log.c

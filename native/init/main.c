@@ -145,6 +145,7 @@ int main(int argc, char **argv) {
     print_operations();
     return 0;
   }
+  if (argc == 3 && strcmp(argv[1], "--log") == 0) return keeper_log(argv[2]);
   if (fcntl(PLAN_FD, F_SETFD, FD_CLOEXEC) < 0 || fcntl(REPORT_FD, F_SETFD, FD_CLOEXEC) < 0) {
     fprintf(stderr, "berth-init is started by berth, with a plan on descriptor 3 and its reader on 4\n");
     return 2;

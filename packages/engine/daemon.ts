@@ -110,7 +110,14 @@ async function open(config: Config, parts: DaemonParts, undo: (() => unknown)[])
   content.cleanup();
   snapshots.cleanup();
   const shim = await parts.makeShim(config);
-  const tasks = new TaskManager(shim, { db, containers, snapshots, events, logs: join(root, "logs") });
+  const tasks = new TaskManager(shim, {
+    db,
+    containers,
+    snapshots,
+    events,
+    logs: join(root, "logs"),
+    builtIn: config.runtimes.builtIn,
+  });
   undo.push(() => tasks.close());
   await tasks.recover();
   const lives = new Lives(tasks, shim, containers);

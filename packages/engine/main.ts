@@ -114,14 +114,15 @@ async function run(values: { [flag: string]: string | undefined }): Promise<void
   await daemon.close();
 }
 
-/** The in-process shim. */
-async function makeShim({ state, limits }: Config): Promise<TaskShim> {
-  const [{ createTaskShim }, { realSys }] = await Promise.all([import("@berth/shim"), import("@berth/sys")]);
-  return createTaskShim({
-    sys: realSys,
-    stateDir: state,
-    ...(limits.starts > 0 ? { startWorkers: limits.starts } : {}),
-  });
+/** The in-process shim, and beside it other people's. */
+async function makeShim({ state, limits, grpc }: Config): Promise<TaskShim> {
+  const [{ createTaskShim, ForeignShims, routeTasks }, { realSys: sys }] = await Promise.all([
+    import("@berth/shim"),
+    import("@berth/sys"),
+  ]);
+  const startWorkers = limits.starts > 0 ? { startWorkers: limits.starts } : {};
+  const own = createTaskShim({ sys, stateDir: state, ...startWorkers });
+  return routeTasks(own, new ForeignShims({ sys, stateDir: state, address: grpc.address }));
 }
 
 if (import.meta.main) process.exitCode = await main(process.argv.slice(2));

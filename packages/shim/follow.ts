@@ -1,6 +1,7 @@
 /** Listening to keepers: out-of-memory kills, and the ends of processes. */
 import { log, systemClock } from "@berth/base";
 import * as runtime from "@berth/runtime";
+import type { Sys } from "@berth/sys";
 import type { ShimContext, Task } from "./context.ts";
 import { KeeperLink, parseExit, type RecordedExit } from "./keeper-link.ts";
 import { oomCgroup } from "./oom.ts";
@@ -64,7 +65,7 @@ async function ended(
   exit: RecordedExit | undefined,
 ): Promise<void> {
   await process.starting?.catch(() => undefined);
-  reapLater(shim, process.keeperPid);
+  reapLater(shim.sys, process.keeperPid);
   let known = exit;
   if (known === undefined) {
     if (shim.closed) return;
@@ -103,7 +104,7 @@ async function killLost(shim: ShimContext, task: Task, process: TaskProcess): Pr
 }
 
 /** A child that has ended, or soon will, wants to be waited for. */
-export function reapLater(shim: ShimContext, pid: number, delay = 1): void {
-  if (pid === 0 || shim.sys.reap(pid) !== undefined) return;
-  setTimeout(() => reapLater(shim, pid, Math.min(2 * delay, MAX_REAP_DELAY_MS)), delay).unref();
+export function reapLater(sys: Sys, pid: number, delay = 1): void {
+  if (pid === 0 || sys.reap(pid) !== undefined) return;
+  setTimeout(() => reapLater(sys, pid, Math.min(2 * delay, MAX_REAP_DELAY_MS)), delay).unref();
 }

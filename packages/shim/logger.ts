@@ -81,13 +81,13 @@ export async function startLogger(
     close(out, err, toldReady);
     await awaitReady(sys, ready, pid, program);
     close(ready);
-    reapLater(shim, pid);
+    reapLater(sys, pid);
     return { stdout, stderr, close: () => close(...open) };
   } catch (error) {
     close(...open);
     if (pid !== 0) {
       sys.kill(pid, SIGKILL);
-      reapLater(shim, pid);
+      reapLater(sys, pid);
     }
     throw error;
   }

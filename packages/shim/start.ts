@@ -81,7 +81,7 @@ async function startExec(
       shim.emit({ topic: "/tasks/exec-started", namespace, id, execId, pid });
       await follow(shim, task, process);
     } catch (error) {
-      reapLater(shim, process.keeperPid);
+      reapLater(shim.sys, process.keeperPid);
       shim.folders.forget(shim.sys, record.token);
       process.end({ exitStatus: exitStatusOf(error), exitedAt: systemClock.wall() });
       throw error;

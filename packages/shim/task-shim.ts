@@ -60,6 +60,9 @@ export interface CreateTask extends ProcessRef {
   bundle?: string;
   rootfs: readonly RootfsMount[];
   options?: TaskOptions;
+  /** Name of another's runtime, whose shim is to be driven, with the options it is given; none: berth's own. */
+  runtime?: string;
+  runtimeOptions?: PackedMessage;
   /** Folder of a checkpoint to restore the processes from. */
   checkpoint?: string;
 }

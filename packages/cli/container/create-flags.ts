@@ -33,6 +33,7 @@ export const CREATE_FLAGS = {
     "POLICY",
     'Start it again when it has ended: no, always, unless-stopped or on-failure[:MAX] (default "no")',
   ),
+  runtime: text("NAME", "Another runtime than berth's own, by its shim: io.containerd.runc.v2"),
   label: list("KEY[=VALUE]", "Set a label", "l"),
   shmSize: text("BYTES", "Size of /dev/shm (default 64m)"),
   sysctl: list("NAME=VALUE", "Set a kernel parameter of its namespaces"),
@@ -68,6 +69,12 @@ export function restartOf(text: string | undefined): RestartPolicy {
   } catch (error) {
     throw usageError(BerthError.from(error).message);
   }
+}
+
+/** The name of another's runtime; undefined is berth's own. As with docker, "runc" is the usual one. */
+export function runtimeOf(name: string | undefined): string | undefined {
+  if (name === undefined || name === "berth" || name === "io.containerd.berth.v1") return undefined;
+  return name === "runc" ? "io.containerd.runc.v2" : name;
 }
 
 /** The network that was asked for. */

@@ -21,6 +21,7 @@ import {
   pidsOf,
   restartOf,
   rlimitsOf,
+  runtimeOf,
   sysctlOf,
 } from "./create-flags.ts";
 import { checkNameFree } from "./find.ts";
@@ -95,6 +96,8 @@ async function make(
   const restart = restartOf(flags.restart);
   if (restart.name !== "no") labels[LABEL.restartPolicy] = restartPolicyText(restart);
   if (flags.interactive) labels[LABEL.openStdin] = "true";
+  const runtime = runtimeOf(flags.runtime);
+  if (runtime !== undefined) labels[LABEL.shim] = "external";
   let container: Container | undefined;
   try {
     const { containerSpec, resolveUser } = await import("@berth/oci");
@@ -107,6 +110,7 @@ async function make(
       spec: containerSpec(image.config, options),
       snapshotter: client.snapshotter,
       snapshotKey: id,
+      ...(runtime === undefined ? {} : { runtime }),
     });
     const layers = layersOf(await prepare(client, image, id));
     const who = flags.user ?? image.config.config?.User ?? "";

@@ -20,6 +20,8 @@ export const LABEL = {
   restartAt: "berth/restart-at",
   /** "true": standard input is kept open for `start -i`. */
   openStdin: "berth/open-stdin",
+  /** "external": the runtime's own shim is to be used, although berth serves its name. */
+  shim: "berth/shim",
   /** How the last task ended; by the daemon, for when the task itself is gone (after a reboot). */
   exitCode: "berth/exit-code",
   finishedAt: "berth/finished-at",

@@ -4,6 +4,7 @@ import { isAbsolute, join } from "node:path";
 import { BerthError, isLogLevel, type LogLevel } from "@berth/base";
 import { parse, TomlError } from "smol-toml";
 import { loopbackAddress } from "../metrics/listener.ts";
+import { BUILT_IN } from "../tasks/runtime.ts";
 import { lineOf } from "./line.ts";
 
 /** Settings of the daemon. */
@@ -32,6 +33,10 @@ export interface Config {
   metrics: {
     /** Where metrics are served over TCP, besides GET /metrics on the socket: "127.0.0.1:PORT"; "" for nowhere. */
     address: string;
+  };
+  runtimes: {
+    /** Names of runtimes that mean berth's own. All others are found by their shims' programs. */
+    builtIn: readonly string[];
   };
   registry: {
     /** Registries that are spoken to over plain HTTP, as host or host:port. Loopback addresses always are. */
@@ -64,6 +69,7 @@ const KEYS: Readonly<Record<string, Check>> = {
   "limits.starts": "natural",
   "metrics.address": "loopback",
   "registry.insecure": "strings",
+  "runtimes.built_in": "strings",
 };
 const EXPECTED: Readonly<Record<Check, string>> = {
   path: "an absolute path",
@@ -188,6 +194,7 @@ export function loadConfig(file: string | undefined, flags: ConfigFlags): Config
       starts: get("limits.starts", 0),
     },
     metrics: { address: get("metrics.address", "") },
+    runtimes: { builtIn: get("runtimes.built_in", BUILT_IN) },
     registry: { insecure: get("registry.insecure", []) },
   };
 }

@@ -27,7 +27,7 @@ import { nanoseconds, now, rfc3339 } from "../core/time.ts";
 import type { EventBus } from "../events/local.ts";
 import type { SnapshotStore } from "../snapshots/local.ts";
 import type { Database } from "../store/database.ts";
-import { checkRuntime } from "./runtime.ts";
+import { BUILT_IN, foreignRuntime } from "./runtime.ts";
 
 /**
  * Label of a container that is to vanish when its task has ended: "true", or "attached" while a client watches it, who
@@ -54,6 +54,8 @@ export interface TaskStores {
   events: EventBus;
   /** Folder of containers' logs. */
   logs: string;
+  /** Names of runtimes that mean berth's own; default: {@link BUILT_IN}. */
+  builtIn?: readonly string[];
 }
 
 /** Tasks of all namespaces. */
@@ -215,14 +217,17 @@ export class TaskManager {
     const { id, stdio, options } = request;
     return stage("tasks.Create", { namespace: ns, container: id }, async () => {
       const record = this.#container(ns, id);
-      checkRuntime(record.runtime!.name);
+      const runtime = foreignRuntime(record, this.#stores.builtIn ?? BUILT_IN);
+      const given = [options, record.runtime!.options].find((o) => o !== undefined && o.value.length > 0);
       const create: CreateTask = {
         namespace: ns,
         id,
         stdio,
         spec: record.spec!.value,
         rootfs: request.rootfs.length > 0 ? request.rootfs : this.#rootfs(ns, record),
-        options: { ...readTaskOptions(record.runtime!.options), ...readTaskOptions(options) },
+        ...(runtime === undefined
+          ? { options: { ...readTaskOptions(record.runtime!.options), ...readTaskOptions(options) } }
+          : { runtime, ...(given === undefined ? {} : { runtimeOptions: given }) }),
       };
       this.#keep(ns, id);
       const made = await this.#shim.create(create, signal);

@@ -1,17 +1,19 @@
-/** Which runtimes a container may ask for. */
-import { BerthError } from "@berth/base";
+/** Which runtime serves a container: berth's own, or another's through its shim. */
+import type { ContainerRecord } from "../containers/local.ts";
 
-/** Names under which clients know runc's family; all mean the built-in runtime. */
-const BUILT_IN = new Set([
+/** Names under which clients know runc's family; unless the settings say otherwise, all mean berth's own runtime. */
+export const BUILT_IN: readonly string[] = [
+  "io.containerd.berth.v1",
   "io.containerd.runc.v2",
   "io.containerd.runc.v1",
   "io.containerd.runtime.v1.linux",
-  "io.containerd.berth.v1",
-]);
-/** Throws "unimplemented" for a runtime that berth does not have. */
-export function checkRuntime(name: string): void {
-  if (!BUILT_IN.has(name))
-    throw new BerthError("unimplemented", `runtime ${JSON.stringify(name)} is not supported`, {
-      hint: "use io.containerd.runc.v2, which is berth's own runtime here",
-    });
+];
+
+/** Label of a container whose runtime's own shim is to be used ("external"), although berth serves that name. */
+export const SHIM_LABEL = "berth/shim";
+
+/** The name of another's runtime that serves the container; undefined: berth's own. */
+export function foreignRuntime(record: ContainerRecord, builtIn: readonly string[]): string | undefined {
+  const { name } = record.runtime!;
+  return record.labels[SHIM_LABEL] === "external" || !builtIn.includes(name) ? name : undefined;
 }

@@ -4,6 +4,7 @@ import { containers, runc } from "@berth/api";
 import { isCode } from "@berth/base";
 import { readTaskOptions } from "@berth/shim";
 import { create } from "@bufbuild/protobuf";
+import type { ContainerRecord } from "../containers/local.ts";
 import { ContainerStore } from "../containers/local.ts";
 import { pack } from "../core/pack.ts";
 import { EventBus } from "../events/local.ts";
@@ -11,7 +12,7 @@ import { SnapshotStore } from "../snapshots/local.ts";
 import { Database } from "../store/database.ts";
 import { FakeShim } from "./fake-shim.ts";
 import { AUTO_REMOVE, EXIT_CODE, FINISHED_AT, TaskManager } from "./local.ts";
-import { checkRuntime } from "./runtime.ts";
+import { BUILT_IN, foreignRuntime, SHIM_LABEL } from "./runtime.ts";
 
 const ref = { namespace: "n", id: "c1" };
 const stdio = { stdin: "", stdout: "", stderr: "", terminal: false };
@@ -97,9 +98,15 @@ test("what is not there is named as containerd names it", async () => {
   await manager.close();
 });
 
-test("runtimes and options that berth does not have are refused by name", () => {
-  checkRuntime("io.containerd.runc.v2");
-  assert.throws(() => checkRuntime("io.containerd.kata.v2"), /kata/);
+test("a runtime of others is told from berth's own; options that it does not have are refused by name", () => {
+  const record = (name: string, labels = {}) => ({ runtime: { name }, labels }) as ContainerRecord;
+  assert.equal(foreignRuntime(record("io.containerd.runc.v2"), BUILT_IN), undefined);
+  assert.equal(foreignRuntime(record("io.containerd.runc.v2"), []), "io.containerd.runc.v2");
+  assert.equal(
+    foreignRuntime(record("io.containerd.runc.v2", { [SHIM_LABEL]: "external" }), BUILT_IN),
+    "io.containerd.runc.v2",
+  );
+  assert.equal(foreignRuntime(record("io.containerd.kata.v2"), BUILT_IN), "io.containerd.kata.v2");
   assert.deepEqual(readTaskOptions(undefined), {});
   assert.deepEqual(readTaskOptions(pack(runc.OptionsSchema, {})), {});
   assert.deepEqual(readTaskOptions(pack(runc.OptionsSchema, { systemdCgroup: true, root: "/r" })), {

@@ -1,0 +1,68 @@
+/** Events that shims hand in, as the daemon knows them. */
+import { eventTypes, shimEvents } from "@berth/api";
+import { BerthError, log } from "@berth/base";
+import { type Service, service } from "@berth/ttrpc";
+import { type DescMessage, fromBinary, type MessageShape } from "@bufbuild/protobuf";
+import type { Any, Timestamp } from "@bufbuild/protobuf/wkt";
+import type { TaskEvent } from "../task-shim.ts";
+
+function nanoseconds(at: Timestamp | undefined): bigint {
+  return at === undefined ? 0n : at.seconds * 1_000_000_000n + BigInt(at.nanos);
+}
+
+/** An envelope's content as an event of ours; undefined for a topic that is none of a task's. */
+export function taskEventOf(namespace: string, topic: string, event: Any): TaskEvent | undefined {
+  const read = <D extends DescMessage>(schema: D): MessageShape<D> => fromBinary(schema, event.value);
+  switch (topic) {
+    case "/tasks/create": {
+      const { containerId: id, pid, bundle, io, rootfs } = read(eventTypes.TaskCreateSchema);
+      const { stdin = "", stdout = "", stderr = "", terminal = false } = io ?? {};
+      return { topic, namespace, id, pid, bundle, stdio: { stdin, stdout, stderr, terminal }, rootfs };
+    }
+    case "/tasks/start": {
+      const { containerId: id, pid } = read(eventTypes.TaskStartSchema);
+      return { topic, namespace, id, pid };
+    }
+    case "/tasks/exit":
+    case "/tasks/delete": {
+      const schema = topic === "/tasks/exit" ? eventTypes.TaskExitSchema : eventTypes.TaskDeleteSchema;
+      const m = read<typeof schema>(schema);
+      const execId = m.id === m.containerId ? "" : m.id;
+      const exitedAt = nanoseconds(m.exitedAt);
+      return { topic, namespace, id: m.containerId, execId, pid: m.pid, exitStatus: m.exitStatus, exitedAt };
+    }
+    case "/tasks/exec-added": {
+      const { containerId: id, execId } = read(eventTypes.TaskExecAddedSchema);
+      return { topic, namespace, id, execId };
+    }
+    case "/tasks/exec-started": {
+      const { containerId: id, execId, pid } = read(eventTypes.TaskExecStartedSchema);
+      return { topic, namespace, id, execId, pid };
+    }
+    case "/tasks/paused":
+    case "/tasks/resumed":
+      return { topic, namespace, id: read(eventTypes.TaskPausedSchema).containerId };
+    case "/tasks/oom":
+      return { topic, namespace, id: read(eventTypes.TaskOOMSchema).containerId, cgroup: undefined };
+    case "/tasks/checkpointed": {
+      const { containerId: id, checkpoint: path } = read(eventTypes.TaskCheckpointedSchema);
+      return { topic, namespace, id, path };
+    }
+    default:
+      return undefined;
+  }
+}
+
+/** The service that takes shims' events. */
+export function shimEventsService(take: (event: TaskEvent) => void): Service {
+  return service(shimEvents.Events, {
+    forward({ envelope }) {
+      if (envelope?.event === undefined)
+        throw new BerthError("invalid_argument", "envelope: found none with an event: invalid argument");
+      const event = taskEventOf(envelope.namespace, envelope.topic, envelope.event);
+      if (event === undefined) log.debug("a shim's event is of an unknown topic", { topic: envelope.topic });
+      else take(event);
+      return {};
+    },
+  });
+}

@@ -1,0 +1,387 @@
+/**
+ * The Task service by other people's shims: each container has a shim by containerd's contract, a program that is started
+ * beside the daemon and spoken to over ttrpc. What is known of a process comes from the shim's answers; its end from Wait.
+ */
+import { BerthError, isCode, log } from "@berth/base";
+import type { Sys } from "@berth/sys";
+import { type RunningServer, serve } from "@berth/ttrpc";
+import { reapLater } from "../follow.ts";
+import type { TaskProcess } from "../task-process.ts";
+import type {
+  CheckpointTask,
+  CreateTask,
+  ExecTask,
+  Exit,
+  ProcessRef,
+  TaskEvent,
+  TaskShim,
+  TaskState,
+} from "../task-shim.ts";
+import { deleteShim, findShim, type ShimCall, startShim } from "./binary.ts";
+import { ForeignBundles, type ForeignRecord } from "./bundle.ts";
+import { checkpointOptions } from "./checkpoint.ts";
+import { shimEventsService } from "./events.ts";
+import { followLog } from "./log.ts";
+import { type ForeignStdio, foreignStdio } from "./stdio.ts";
+import { exitOf, ForeignTask } from "./task.ts";
+
+/** What foreign shims are driven with. */
+export interface ForeignOptions {
+  sys: Sys;
+  stateDir: string;
+  /** Path of the daemon's own socket; events are taken at that path with ".ttrpc" behind it, as containerd's are. */
+  address: string;
+}
+
+/** The type that containerd gives an added process and resources: JSON in an envelope. */
+const PROCESS = "types.containerd.io/opencontainers/runtime-spec/1/Process";
+const RESOURCES = "types.containerd.io/opencontainers/runtime-spec/1/LinuxResources";
+const SHUTDOWN_MS = 3000;
+
+/** See the module comment. */
+export class ForeignShims implements TaskShim {
+  readonly #options: ForeignOptions;
+  readonly #bundles: ForeignBundles;
+  readonly #tasks = new Map<string, ForeignTask>();
+  readonly #listeners = new Set<(event: TaskEvent) => void>();
+  #server: Promise<RunningServer> | undefined;
+
+  constructor(options: ForeignOptions) {
+    this.#options = options;
+    this.#bundles = new ForeignBundles(options.sys, options.stateDir);
+  }
+
+  /** Is this container one of ours? */
+  has(ref: ProcessRef): boolean {
+    return this.#tasks.has(`${ref.namespace}/${ref.id}`);
+  }
+
+  onEvent(listener: (event: TaskEvent) => void): () => void {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  }
+
+  #emit(event: TaskEvent): void {
+    for (const listener of this.#listeners) listener(event);
+  }
+
+  /** Shims' events come here; the socket is made when the first shim is. */
+  #listen(): Promise<RunningServer> {
+    const address = `${this.#options.address}.ttrpc`;
+    this.#server ??= (async () => {
+      // The daemon holds its state folder's lock: a socket there is one that an earlier daemon left.
+      this.#options.sys.unlink(address);
+      return serve({ address, services: [shimEventsService((event) => this.#take(event))] });
+    })();
+    return this.#server;
+  }
+
+  #take(event: TaskEvent): void {
+    const task = this.#tasks.get(`${event.namespace}/${event.id}`);
+    if (event.topic === "/tasks/exit") {
+      const { exitStatus, exitedAt } = event;
+      task?.processes.get(event.execId)?.end({ exitStatus, exitedAt });
+    }
+    this.#emit(event);
+  }
+
+  #call(program: string, namespace: string, id: string): ShimCall {
+    const { address } = this.#options;
+    const bundle = this.#bundles.path(namespace, id);
+    return { program, namespace, id, bundle, address, ttrpcAddress: `${address}.ttrpc` };
+  }
+
+  #task(ref: ProcessRef): ForeignTask {
+    const task = this.#tasks.get(`${ref.namespace}/${ref.id}`);
+    if (task === undefined) throw new BerthError("not_found", `task ${ref.id} not found`, { stage: "task" });
+    return task;
+  }
+
+  #save(task: ForeignTask): void {
+    this.#bundles.save(task.call.bundle, task.record);
+  }
+
+  async create(request: CreateTask): Promise<{ pid: number }> {
+    const { namespace, id, runtime = "", runtimeOptions } = request;
+    const program = await findShim(runtime);
+    await this.#listen();
+    const record: ForeignRecord = {
+      runtime,
+      program,
+      stdio: request.stdio,
+      pid: 0,
+      started: false,
+      execs: {},
+    };
+    const call = this.#call(program, namespace, id);
+    this.#bundles.make(namespace, id, request.spec ?? new Uint8Array(), record);
+    const task = new ForeignTask(call, record);
+    let streams: ForeignStdio | undefined;
+    try {
+      streams = foreignStdio(this.#options.sys, call.bundle, request.stdio);
+      reapLater(this.#options.sys, streams.logger);
+      task.closeLog = followLog(this.#options.sys, call.bundle, id);
+      await task.connect(await startShim(call), () => this.#lost(task));
+      this.#save(task);
+      const { pid } = await task.client.create({
+        id,
+        bundle: call.bundle,
+        rootfs: request.rootfs.map((m) => ({ ...m, target: m.target ?? "", options: [...m.options] })),
+        ...streams.stdio,
+        checkpoint: request.checkpoint ?? "",
+        ...(runtimeOptions === undefined ? {} : { options: runtimeOptions }),
+      });
+      record.pid = pid;
+      task.process().record.pid = pid;
+      this.#save(task);
+      this.#tasks.set(`${namespace}/${id}`, task);
+      task.watch(task.process());
+      return { pid };
+    } catch (error) {
+      await this.#discard(task);
+      throw error;
+    } finally {
+      streams?.release();
+    }
+  }
+
+  /** Undoes a create that failed: the shim goes, and what it made. */
+  async #discard(task: ForeignTask): Promise<void> {
+    task.leaving = true;
+    await this.#shutdown(task).catch(() => undefined);
+    task.close();
+    try {
+      await deleteShim(task.call);
+    } catch (error) {
+      log.warn("a shim could not clear away", { id: task.call.id, error: BerthError.from(error).message });
+    }
+    await this.#bundles.remove(task.call.bundle);
+  }
+
+  async #shutdown(task: ForeignTask): Promise<void> {
+    try {
+      await task.client.shutdown({ id: task.call.id }, { timeoutMs: SHUTDOWN_MS });
+    } catch (error) {
+      // Most end before they answer.
+      if (!isCode(error, "unavailable") && !isCode(error, "canceled")) throw error;
+    }
+  }
+
+  /** The shim has gone without being asked: what it kept is killed and removed by its program. */
+  async #lost(task: ForeignTask): Promise<void> {
+    const { namespace, id } = task.call;
+    log.warn("a shim was lost; its container is removed", { namespace, id });
+    let exit: Exit & { pid: number };
+    try {
+      exit = await deleteShim(task.call);
+    } catch (error) {
+      log.error("what a lost shim left could not be removed", { id, error: BerthError.from(error).message });
+      exit = { pid: task.record.pid, exitStatus: 255, exitedAt: BigInt(Date.now()) * 1_000_000n };
+    }
+    for (const process of task.processes.values()) {
+      const { execId, pid } = process.record;
+      const { exitStatus, exitedAt } = exit;
+      if (process.end({ exitStatus, exitedAt }))
+        this.#emit({ topic: "/tasks/exit", namespace, id, execId, pid, exitStatus, exitedAt });
+    }
+  }
+
+  async start(ref: ProcessRef): Promise<{ pid: number }> {
+    const task = this.#task(ref);
+    const process = task.process(ref.execId);
+    const { pid } = await task.client.start({ id: ref.id, execId: ref.execId ?? "" });
+    process.record.pid = pid;
+    process.record.started = true;
+    const kept = ref.execId ? task.record.execs[ref.execId]! : task.record;
+    kept.pid = pid;
+    kept.started = true;
+    this.#save(task);
+    if (ref.execId) task.watch(process);
+    return { pid };
+  }
+
+  async delete(ref: ProcessRef): Promise<Exit & { pid: number }> {
+    const task = this.#task(ref);
+    const { execId = "" } = ref;
+    const process = task.process(execId);
+    let answer: Exit & { pid: number } = {
+      ...(process.exit ?? { exitStatus: 255, exitedAt: 0n }),
+      pid: process.record.pid,
+    };
+    try {
+      const deleted = await task.client.delete({ id: ref.id, execId });
+      answer = { ...exitOf(deleted), pid: deleted.pid };
+    } catch (error) {
+      // A shim that was lost has nothing left to delete.
+      if (!isCode(error, "unavailable") && !isCode(error, "not_found")) throw error;
+    }
+    if (execId !== "") {
+      task.processes.delete(execId);
+      delete task.record.execs[execId];
+      this.#save(task);
+      return answer;
+    }
+    task.leaving = true;
+    await this.#shutdown(task).catch((error: unknown) => {
+      log.warn("a shim does not end", { id: ref.id, error: BerthError.from(error).message });
+    });
+    task.close();
+    this.#tasks.delete(`${ref.namespace}/${ref.id}`);
+    await this.#bundles.remove(task.call.bundle);
+    return answer;
+  }
+
+  async exec(request: ExecTask): Promise<void> {
+    const task = this.#task(request);
+    const { execId, id } = request;
+    const { stdio } = request;
+    if (stdio.stdout.startsWith("cri-log:"))
+      throw new BerthError(
+        "unimplemented",
+        "stdout: an added process of another's runtime can have no log of its own",
+      );
+    await task.client.exec({ id, execId, ...stdio, spec: { typeUrl: PROCESS, value: request.process } });
+    task.record.execs[execId] = { stdio, pid: 0, started: false };
+    this.#save(task);
+    task.add(execId, stdio, 0, false);
+  }
+
+  state(ref: ProcessRef): TaskState {
+    return this.#stateOf(this.#task(ref), ref.execId ?? "");
+  }
+
+  #stateOf(task: ForeignTask, execId: string): TaskState {
+    const process = task.process(execId);
+    const { namespace, id, bundle } = task.call;
+    const { pid, stdio } = process.record;
+    const paused = task.paused && process.status === "running";
+    const exit = process.exit ?? { exitStatus: 0, exitedAt: 0n };
+    return { namespace, id, execId, pid, bundle, stdio, status: paused ? "paused" : process.status, ...exit };
+  }
+
+  list(namespace: string): TaskState[] {
+    const own = [...this.#tasks.values()].filter((task) => task.call.namespace === namespace);
+    return own.map((task) => this.#stateOf(task, ""));
+  }
+
+  async kill(ref: ProcessRef, signal: number, all: boolean): Promise<void> {
+    const task = this.#task(ref);
+    const process = task.process(ref.execId);
+    if (process.status === "stopped" && !all)
+      throw new BerthError("not_found", "process already finished", { stage: "kill" });
+    await task.client.kill({ id: ref.id, execId: ref.execId ?? "", signal, all });
+  }
+
+  async checkpoint(ref: ProcessRef, request: CheckpointTask): Promise<void> {
+    await this.#task(ref).client.checkpoint({
+      id: ref.id,
+      path: request.path,
+      options: checkpointOptions(request),
+    });
+  }
+
+  async pause(ref: ProcessRef): Promise<void> {
+    const task = this.#task(ref);
+    await task.client.pause({ id: ref.id });
+    task.paused = true;
+  }
+
+  async resume(ref: ProcessRef): Promise<void> {
+    const task = this.#task(ref);
+    // Shims refuse it in words of their own, without a code.
+    if (!task.paused)
+      throw new BerthError("failed_precondition", "container not paused", { stage: "resume" });
+    await task.client.resume({ id: ref.id });
+    task.paused = false;
+  }
+
+  async resizePty(ref: ProcessRef, width: number, height: number): Promise<void> {
+    await this.#task(ref).client.resizePty({ id: ref.id, execId: ref.execId ?? "", width, height });
+  }
+
+  async closeIO(ref: ProcessRef): Promise<void> {
+    await this.#task(ref).client.closeIO({ id: ref.id, execId: ref.execId ?? "", stdin: true });
+  }
+
+  async pids(ref: ProcessRef): Promise<{ pid: number; execId?: string }[]> {
+    const task = this.#task(ref);
+    const { processes } = await task.client.pids({ id: ref.id });
+    return processes.map(({ pid }) => {
+      const exec = [...task.processes.values()].find((p) => p.record.execId !== "" && p.record.pid === pid);
+      return exec === undefined ? { pid } : { pid, execId: exec.record.execId };
+    });
+  }
+
+  async wait(ref: ProcessRef, signal?: AbortSignal): Promise<Exit> {
+    return this.#task(ref).process(ref.execId).wait(signal);
+  }
+
+  async update(ref: ProcessRef, resources: Uint8Array): Promise<void> {
+    await this.#task(ref).client.update({ id: ref.id, resources: { typeUrl: RESOURCES, value: resources } });
+  }
+
+  async stats(ref: ProcessRef): Promise<{ typeUrl: string; value: Uint8Array }> {
+    const { stats } = await this.#task(ref).client.stats({ id: ref.id });
+    if (stats === undefined)
+      throw new BerthError("unimplemented", `the shim of task ${ref.id} has no statistics`, {
+        stage: "task",
+      });
+    return { typeUrl: stats.typeUrl, value: stats.value };
+  }
+
+  async recover(): Promise<void> {
+    const found = this.#bundles.list();
+    if (found.length === 0) return;
+    await this.#listen();
+    await Promise.all(
+      found.map(({ namespace, id }) =>
+        this.#recoverTask(namespace, id).catch((error: unknown) => {
+          log.error(`task ${id} could not be taken over: ${BerthError.from(error).message}`, { namespace });
+        }),
+      ),
+    );
+  }
+
+  async #recoverTask(namespace: string, id: string): Promise<void> {
+    const bundle = this.#bundles.path(namespace, id);
+    const record = this.#bundles.read(bundle);
+    if (record === undefined) return this.#bundles.remove(bundle);
+    const task = new ForeignTask(this.#call(record.program, namespace, id), record);
+    if (record.pid === 0) {
+      log.info("undoing an unfinished create", { namespace, id });
+      if (record.shim !== undefined) await task.connect(record.shim, () => {}).catch(() => undefined);
+      return this.#discard(task);
+    }
+    this.#tasks.set(`${namespace}/${id}`, task);
+    try {
+      task.closeLog = followLog(this.#options.sys, bundle, id);
+      await task.connect(record.shim!, () => this.#lost(task));
+    } catch {
+      return this.#lost(task);
+    }
+    for (const process of task.processes.values()) await this.#recoverProcess(task, process);
+  }
+
+  /** What happened while no daemon ran is told now. */
+  async #recoverProcess(task: ForeignTask, process: TaskProcess): Promise<void> {
+    const { namespace, id } = task.call;
+    const { execId } = process.record;
+    const state = await task.client.state({ id, execId });
+    process.record.pid = state.pid || process.record.pid;
+    if (!process.record.started && state.status !== 1) process.record.started = true;
+    if (execId === "") task.paused = state.status === 4;
+    if (state.status === 3) {
+      const exit = exitOf(state);
+      process.end(exit);
+      this.#emit({ topic: "/tasks/exit", namespace, id, execId, pid: process.record.pid, ...exit });
+    } else if (process.record.started || execId === "") task.watch(process);
+  }
+
+  async close(): Promise<void> {
+    for (const task of this.#tasks.values()) {
+      task.leaving = true;
+      task.close();
+    }
+    await (await this.#server)?.close(0);
+  }
+}

@@ -1,0 +1,110 @@
+/** One container under a foreign shim: its connection, and what is known of its processes. */
+import { task2, task3 } from "@berth/api";
+import { BerthError, isCode } from "@berth/base";
+import { type Client, type Connection, connect } from "@berth/ttrpc";
+import type { ProcessRecord } from "../folders.ts";
+import { TaskProcess } from "../task-process.ts";
+import type { Exit, Stdio } from "../task-shim.ts";
+import type { ShimAddress, ShimCall } from "./binary.ts";
+import type { ForeignRecord } from "./bundle.ts";
+
+const DIAL_MS = 10_000;
+
+/** The Task service: versions 2 and 3 have the same messages under two names. */
+export type TaskClient = Client<typeof task2.Task>;
+
+/** See the module comment. */
+export class ForeignTask {
+  readonly call: ShimCall;
+  readonly record: ForeignRecord;
+  readonly processes = new Map<string, TaskProcess>();
+  paused = false;
+  /** It is being deleted: the shim's leaving is no accident. */
+  leaving = false;
+  #connection: Connection | undefined;
+  closeLog: () => void = () => {};
+
+  constructor(call: ShimCall, record: ForeignRecord) {
+    this.call = call;
+    this.record = record;
+    this.add("", record.stdio, record.pid, record.started);
+    for (const [execId, exec] of Object.entries(record.execs))
+      this.add(execId, exec.stdio, exec.pid, exec.started);
+  }
+
+  /** Adds a process that the shim knows. */
+  add(execId: string, stdio: Stdio, pid: number, started: boolean): TaskProcess {
+    const record: ProcessRecord = { execId, stdio, token: "", pid, started };
+    const process = new TaskProcess(record);
+    this.processes.set(execId, process);
+    return process;
+  }
+
+  process(execId = ""): TaskProcess {
+    const found = this.processes.get(execId);
+    if (found === undefined)
+      throw new BerthError("not_found", `process ${execId} of task ${this.call.id} not found`, {
+        stage: "task",
+      });
+    return found;
+  }
+
+  /** The shim's services. */
+  get client(): TaskClient {
+    if (this.#connection === undefined)
+      throw new BerthError("unavailable", `the shim of task ${this.call.id} is gone`, { stage: "task" });
+    const service =
+      this.record.shim?.version === 2 ? task2.Task : (task3.Task as unknown as typeof task2.Task);
+    return this.#connection.client(service);
+  }
+
+  /** Connects to the shim; `onLost` is called when it goes, unless the task is being deleted. */
+  async connect(shim: ShimAddress, onLost: () => void): Promise<void> {
+    this.record.shim = shim;
+    const connection = connect({
+      address: shim.address,
+      bare: "abstract",
+      dialTimeoutMs: DIAL_MS,
+      background: true,
+      headers: { "containerd-namespace-ttrpc": this.call.namespace },
+      onLost: () => {
+        if (this.#connection !== connection) return;
+        this.#connection = undefined;
+        if (!this.leaving) onLost();
+      },
+    });
+    await connection.open();
+    this.#connection = connection;
+  }
+
+  /** Waits for a process's end at the shim, and notes it. A shim that goes first tells nothing. */
+  watch(process: TaskProcess): void {
+    const { execId } = process.record;
+    this.client
+      .wait({ id: this.call.id, execId })
+      .then((exit) => process.end(exitOf(exit)))
+      .catch((error: unknown) => {
+        if (isCode(error, "not_found"))
+          process.end({ exitStatus: 255, exitedAt: BigInt(Date.now()) * 1_000_000n });
+      });
+  }
+
+  close(): void {
+    this.closeLog();
+    const connection = this.#connection;
+    this.#connection = undefined;
+    connection?.close();
+  }
+}
+
+/** How a process ended, as a shim says it. */
+export function exitOf(answer: {
+  exitStatus: number;
+  exitedAt?: { seconds: bigint; nanos: number } | undefined;
+}): Exit {
+  const at = answer.exitedAt;
+  return {
+    exitStatus: answer.exitStatus,
+    exitedAt: at === undefined ? 0n : at.seconds * 1_000_000_000n + BigInt(at.nanos),
+  };
+}
