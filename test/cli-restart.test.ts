@@ -191,6 +191,15 @@ test("berth stop and restart", { skip }, async (t) => {
     const forEver = cli.start(["stop", "-s", "TERM", "u3"]);
     await new Promise((resolve) => setTimeout(resolve, 300));
     assert.equal(await status("u3"), "running");
+    const { Id } = await inspect("u3");
+    assert.match(
+      await ok("ops"),
+      new RegExp(
+        `default +containers.Stop +${Id.slice(0, 12)} +\\d+ ms +grace period \\(\\d+ ms\\) +signal=15`,
+      ),
+    );
+    const [operation] = JSON.parse(await ok("ops", "--json"));
+    assert.deepEqual([operation.container, operation.stage], [Id, "grace period"]);
     // Joins the one that waits, and is less patient.
     await ok("stop", "-t", "0", "u3");
     assert.equal(await forEver.closed, 0);
@@ -236,6 +245,7 @@ test("berth stop and restart", { skip }, async (t) => {
     try {
       const { code, err } = await cli.berth(["-n", name, "stop", "-t", "0", "di"], { timeout: 60_000 });
       assert.equal(code, 1);
+      assert.match(err, /did not end/);
       const { Pid } = JSON.parse(await ok("-n", name, "inspect", "di"))[0].State;
       assert.match(err, new RegExp(`did not end .*process ${Pid} \\(sleep\\), state [A-Z]`));
       assert.match(err, /next: /);

@@ -29,6 +29,7 @@ import { CONTENT_TYPE } from "./metrics/registry.ts";
 import { namespacesService } from "./namespaces/service.ts";
 import { Recorder } from "./operations/recorder.ts";
 import { operationsService } from "./operations/service.ts";
+import { Watchdog } from "./operations/watchdog.ts";
 import { Lives } from "./restart/lives.ts";
 import { RestartMonitor } from "./restart/monitor.ts";
 import { supervisorService, watchedTasks } from "./restart/service.ts";
@@ -87,6 +88,9 @@ async function open(config: Config, parts: DaemonParts, undo: (() => unknown)[])
   const recorder = new Recorder();
   recorder.start();
   undo.push(() => recorder.stop());
+  const watchdog = new Watchdog(recorder);
+  watchdog.start();
+  undo.push(() => watchdog.close());
 
   const db = new Database(join(root, "metadata.db"));
   undo.push(() => db.close());

@@ -145,7 +145,7 @@ async function launchTask(
 ): Promise<void> {
   const { id, bundle } = task;
   const made = await withSettings(shim, task, process.record, (settings) =>
-    stage("runtime create", { id }, () =>
+    stage("runtime create", { id, path: task.bundle }, () =>
       runtime.create(shim.runtimeOf(task), {
         ...settings,
         id,

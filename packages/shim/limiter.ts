@@ -1,5 +1,5 @@
 /** A limit on how many starts are at work at a time; the others wait their turn, in the order they came. */
-import { BerthError } from "@berth/base";
+import { BerthError, stage } from "@berth/base";
 
 interface Waiting {
   go: () => void;
@@ -25,7 +25,8 @@ export class Limiter {
   /** Does the work when its turn comes; rejects with the signal's reason when that aborts before. */
   async run<T>(signal: AbortSignal | undefined, work: () => Promise<T>): Promise<T> {
     if (signal?.aborted) throw canceled(signal);
-    if (this.#workers > 0 && this.#busy >= this.#workers) await this.#turn(signal);
+    if (this.#workers > 0 && this.#busy >= this.#workers)
+      await stage("wait for a worker", { workers: this.#workers }, () => this.#turn(signal));
     else this.#busy++;
     try {
       return await work();

@@ -63,22 +63,18 @@ export class Lives {
    */
   stop(ns: string, id: string, wishes: StopWishes, byHand = true): Promise<Stopped> {
     const record = this.#containers.get(ns, id);
-    return this.#join(this.#stops, ns, record, wishes, () =>
-      stage("containers.Stop", { namespace: ns, container: id }, () =>
-        this.#stop(ns, record, wishes, byHand),
-      ),
+    return this.#join("containers.Stop", this.#stops, ns, record, wishes, () =>
+      this.#stop(ns, record, wishes, byHand),
     );
   }
 
   /** Stops a container if it runs, and starts it anew. */
   restart(ns: string, id: string, wishes: StopWishes): Promise<{ pid: number }> {
     const record = this.#containers.get(ns, id);
-    return this.#join(this.#restarts, ns, record, wishes, () =>
-      stage("containers.Restart", { namespace: ns, container: id }, async () => {
-        await this.#stop(ns, record, wishes, true);
-        return this.#renew(ns, id);
-      }),
-    );
+    return this.#join("containers.Restart", this.#restarts, ns, record, wishes, async () => {
+      await this.#stop(ns, record, wishes, true);
+      return this.#renew(ns, id);
+    });
   }
 
   /**
@@ -95,6 +91,7 @@ export class Lives {
 
   /** Runs `work` for a container once nobody else works on it, or gives the promise of the one that already does. */
   #join<T>(
+    name: string,
     running: Map<string, Promise<T>>,
     ns: string,
     record: ContainerRecord,
@@ -106,7 +103,14 @@ export class Lives {
     this.#graces.get(key)?.atMost(graceMs(record, wishes));
     const first = running.get(key);
     if (first !== undefined) return first;
-    const done = this.#locks.run(key, work).finally(() => running.delete(key));
+    const done = stage(name, { namespace: ns, container: record.id }, () => {
+      const turn = Promise.withResolvers<void>();
+      if (this.#locks.busy(key)) void stage("wait for another stop or restart", {}, () => turn.promise);
+      return this.#locks.run(key, () => {
+        turn.resolve();
+        return work();
+      });
+    }).finally(() => running.delete(key));
     running.set(key, done);
     return done;
   }

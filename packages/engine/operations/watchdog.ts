@@ -1,0 +1,58 @@
+/** Tells the log of operations that take long, with the stage they are in and what that waits for. */
+import { log } from "@berth/base";
+import type { Node, Recorder } from "./recorder.ts";
+
+/** An operation that takes longer is told, and again each time its age has doubled. */
+const LONG_MS = 30_000;
+const LOOK_MS = 5_000;
+/** Stages in which waiting is what was asked for. */
+const MEANT = new Set(["grace period"]);
+
+/** The stages of an operation that are in flight, outermost first. */
+export function stagesInFlight(root: Node): Node[] {
+  const inner = root.children.findLast(({ stage }) => stage.end === undefined);
+  return inner === undefined ? [root] : [root, ...stagesInFlight(inner)];
+}
+
+/** Watches what `recorder` has in flight. */
+export class Watchdog {
+  readonly #recorder: Recorder;
+  /** Age at which an operation is told next, by its stage's number. */
+  readonly #told = new Map<number, number>();
+  #timer: NodeJS.Timeout | undefined;
+
+  constructor(recorder: Recorder) {
+    this.#recorder = recorder;
+  }
+
+  start(): void {
+    this.#timer ??= setInterval(() => this.look(performance.now()), LOOK_MS).unref();
+  }
+
+  close(): void {
+    clearInterval(this.#timer);
+  }
+
+  /** Looks at everything in flight; `now` as performance.now() counts. */
+  look(now: number): void {
+    const operations = this.#recorder.inFlight();
+    const alive = new Set(operations.map(({ stage }) => stage.id));
+    for (const id of this.#told.keys()) if (!alive.has(id)) this.#told.delete(id);
+    for (const root of operations) {
+      const age = now - root.stage.begin;
+      if (age < (this.#told.get(root.stage.id) ?? LONG_MS)) continue;
+      const stages = stagesInFlight(root);
+      const last = stages.at(-1)!.stage;
+      if (MEANT.has(last.name)) continue;
+      this.#told.set(root.stage.id, age * 2);
+      log.warn("an operation takes long", {
+        ...root.stage.facts,
+        ...last.facts,
+        operation: root.stage.name,
+        seconds: Math.round(age / 1000),
+        stage: stages.map(({ stage }) => stage.name).join(" > "),
+        stageSeconds: Math.round((now - last.begin) / 1000),
+      });
+    }
+  }
+}
