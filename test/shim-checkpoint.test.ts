@@ -84,7 +84,13 @@ test("a task with FIFOs of its client's goes on with those of another", { skip }
   createReadStream(second, { encoding: "utf8" }).on("data", (text) => {
     out += text;
   });
-  await goesOn(b, { ...NONE, stdout: first }, { ...NONE, stdout: second }, () => out);
+  const input = fifo("input");
+  await goesOn(
+    b,
+    { ...NONE, stdin: input, stdout: first },
+    { ...NONE, stdin: input, stdout: second },
+    () => out,
+  );
 });
 
 test("a checkpoint that leaves the task running; one that is asked for wrongly", { skip }, async (t) => {

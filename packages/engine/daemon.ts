@@ -41,6 +41,7 @@ import { Database } from "./store/database.ts";
 import { lockDirectory } from "./store/locks.ts";
 import { StreamManager } from "./streaming/local.ts";
 import { streamingService } from "./streaming/service.ts";
+import { Checkpoints } from "./tasks/checkpoints.ts";
 import { TaskManager } from "./tasks/local.ts";
 import { tasksService } from "./tasks/service.ts";
 import { recoverTransfers } from "./transfer/recover.ts";
@@ -120,6 +121,7 @@ async function open(config: Config, parts: DaemonParts, undo: (() => unknown)[])
     snapshots,
     events,
     logs: join(root, "logs"),
+    checkpoints: new Checkpoints(content, pool, join(root, "checkpoints")),
     builtIn: config.runtimes.builtIn,
   });
   undo.push(() => tasks.close());

@@ -44,7 +44,8 @@ export async function restoreTask(shim: ShimContext, task: Task, process: TaskPr
         tcpEstablished: true,
         tcpClose: false,
         externalUnixSockets: true,
-        shellJob: true,
+        // CRIU would look for its own terminal at descriptor 0, which it has handed on by then.
+        shellJob: false,
         fileLocks: true,
         autoDedup: false,
         lazyPages: false,

@@ -5,8 +5,10 @@
  * container (`berth/exit-code`, `berth/finished-at`), and removes containers that ask for it
  * (`berth/auto-remove=true`) once their task has ended.
  */
+import { runc } from "@berth/api";
 import { BerthError, isCode, log, stage } from "@berth/base";
 import {
+  type CheckpointTask,
   type CreateTask,
   type Exit,
   eventMessage,
@@ -23,10 +25,14 @@ import { type Any, AnySchema } from "@bufbuild/protobuf/wkt";
 import type { ContainerRecord, ContainerStore } from "../containers/local.ts";
 import { removeLog } from "../containers/log-file.ts";
 import { checkIdentifier } from "../core/names.ts";
+import { unpack } from "../core/pack.ts";
+import type { Scope } from "../core/scope.ts";
 import { nanoseconds, now, rfc3339 } from "../core/time.ts";
 import type { EventBus } from "../events/local.ts";
+import type { Descriptor } from "../images/store.ts";
 import type { SnapshotStore } from "../snapshots/local.ts";
 import type { Database } from "../store/database.ts";
+import type { Checkpoints } from "./checkpoints.ts";
 import { BUILT_IN, foreignRuntime } from "./runtime.ts";
 
 /**
@@ -54,8 +60,20 @@ export interface TaskStores {
   events: EventBus;
   /** Folder of containers' logs. */
   logs: string;
+  /** Images of CRIU's; without them no task is checkpointed. */
+  checkpoints?: Checkpoints;
   /** Names of runtimes that mean berth's own; default: {@link BUILT_IN}. */
   builtIn?: readonly string[];
+}
+
+/** A task to be made. */
+export interface NewTask {
+  id: string;
+  rootfs: readonly RootfsMount[];
+  stdio: Stdio;
+  options: Any | undefined;
+  /** Image that its processes come from. */
+  checkpoint?: Descriptor | undefined;
 }
 
 /** Tasks of all namespaces. */
@@ -76,7 +94,8 @@ export class TaskManager {
   /** Takes over what an earlier daemon left, and finishes removals it did not get to. */
   async recover(): Promise<void> {
     await this.#shim.recover();
-    const { db, containers } = this.#stores;
+    const { db, containers, checkpoints } = this.#stores;
+    checkpoints?.sweep((ns, id) => this.#shim.list(ns).some((task) => task.id === id));
     for (const { name: ns } of db.all("SELECT name FROM namespaces") as { name: string }[]) {
       const tasks = new Map(this.#shim.list(ns).map((task) => [task.id, task]));
       for (const record of containers.list(ns)) {
@@ -209,11 +228,7 @@ export class TaskManager {
     return this.#shim.list(ns);
   }
 
-  create(
-    ns: string,
-    request: { id: string; rootfs: readonly RootfsMount[]; stdio: Stdio; options: Any | undefined },
-    signal?: AbortSignal,
-  ): Promise<{ pid: number }> {
+  create(ns: string, request: NewTask, signal?: AbortSignal): Promise<{ pid: number }> {
     const { id, stdio, options } = request;
     return stage("tasks.Create", { namespace: ns, container: id }, async () => {
       const record = this.#container(ns, id);
@@ -230,6 +245,8 @@ export class TaskManager {
           : { runtime, ...(given === undefined ? {} : { runtimeOptions: given }) }),
       };
       this.#keep(ns, id);
+      if (request.checkpoint !== undefined)
+        create.checkpoint = await this.#checkpoints().load(ns, id, request.checkpoint);
       const made = await this.#shim.create(create, signal);
       if (record.labels[EXIT_CODE] !== undefined)
         this.#stores.containers.note(ns, id, { [EXIT_CODE]: "", [FINISHED_AT]: "" });
@@ -266,7 +283,40 @@ export class TaskManager {
       ...(ref.execId ? { exec: ref.execId } : {}),
     };
     if (!ref.execId) this.#noteNow(ref.namespace, ref.id);
-    return stage("tasks.Delete", facts, () => this.#ask(ref, () => this.#shim.delete(ref)));
+    return stage("tasks.Delete", facts, async () => {
+      const exit = await this.#ask(ref, () => this.#shim.delete(ref));
+      if (!ref.execId) this.#stores.checkpoints?.forget(ref.namespace, ref.id);
+      return exit;
+    });
+  }
+
+  #checkpoints(): Checkpoints {
+    const { checkpoints } = this.#stores;
+    if (checkpoints === undefined) throw new BerthError("unimplemented", "no checkpoints are kept here");
+    return checkpoints;
+  }
+
+  /** Has CRIU write a container's processes down: into a folder that the options name, or into blobs. */
+  checkpoint(scope: Scope, id: string, options: Any | undefined, signal: AbortSignal): Promise<Descriptor[]> {
+    const { namespace } = scope;
+    return stage("tasks.Checkpoint", { namespace, container: id }, async () => {
+      const record = this.#container(namespace, id);
+      const wanted = unpack(runc.CheckpointOptionsSchema, options);
+      if (options !== undefined && options.value.length > 0 && wanted === undefined)
+        throw new BerthError(
+          "unimplemented",
+          `checkpoint options of type ${options.typeUrl} are not supported, expected ${runc.CheckpointOptionsSchema.typeName}`,
+        );
+      const write = (path: string) =>
+        this.#ask({ namespace, id }, () =>
+          this.#shim.checkpoint({ namespace, id }, checkpointWish(path, wanted)),
+        );
+      if (wanted?.imagePath) {
+        await write(wanted.imagePath);
+        return [];
+      }
+      return this.#checkpoints().save(scope, record.spec!, signal, write);
+    });
   }
 
   exec(ref: ProcessRef & { execId: string }, stdio: Stdio, process: Any | undefined): Promise<void> {
@@ -335,6 +385,17 @@ export class TaskManager {
     for (const timer of this.#removals.values()) clearTimeout(timer);
     await this.#shim.close();
   }
+}
+
+/** containerd's options in the shim's terms. */
+function checkpointWish(path: string, wanted: runc.CheckpointOptions | undefined): CheckpointTask {
+  if (wanted === undefined) return { path, exit: false };
+  const { exit, openTcp, externalUnixSockets, terminal, fileLocks, emptyNamespaces } = wanted;
+  const { cgroupsMode, workPath, parentPath } = wanted;
+  return {
+    ...{ path, exit, openTcp, externalUnixSockets, terminal, fileLocks },
+    ...{ emptyNamespaces, cgroupsMode, workPath, parentPath },
+  };
 }
 
 function notFound(ref: ProcessRef, error: unknown): unknown {

@@ -16,6 +16,7 @@ import {
   namespacesForRestore,
   parseMounts,
 } from "./external.ts";
+import { pipeDescriptors, pipesForFifos } from "./fifo-image.ts";
 import { MessageReader, MessageWriter } from "./protobuf.ts";
 import { compileRestore } from "./restore-plan.ts";
 import { decodeAnswer, encodeFeatureCheck, encodeNotifyAnswer, encodeRequest } from "./rpc.ts";
@@ -280,4 +281,42 @@ test("CRIU runs in a mount namespace of its own, with mount points for what come
   );
   const entered = plan.sections.enter.filter((op) => op.name === "enter_cgroup");
   assert.equal(entered.length, 2, "it enters the container's cgroups");
+});
+
+test("a FIFO of the host's is a pipe in the image, and everything else stays as it is", () => {
+  const owner = new MessageWriter().number(1, 0);
+  const file = (id: number, name: string) =>
+    new MessageWriter()
+      .number(1, 1)
+      .number(2, id)
+      .message(3, new MessageWriter().number(1, id).number(2, 0o100001).message(5, owner).text(6, name))
+      .finish();
+  const fifo = (id: number, pipe: number, regular: number) =>
+    new MessageWriter()
+      .number(1, 3)
+      .number(2, id)
+      .message(17, new MessageWriter().number(1, id).number(2, pipe).number(3, regular))
+      .finish();
+  const descriptor = (id: number, type: number) =>
+    new MessageWriter().number(1, id).number(2, 0).number(3, type).number(4, 1).finish();
+  const image = (...entries: Uint8Array[]) =>
+    Buffer.concat([
+      Buffer.from("magicnum"),
+      ...entries.flatMap((e) => [Buffer.from(new Uint32Array([e.length]).buffer), e]),
+    ]);
+  const outside = file(4, "file[1b:2a]");
+  const inside = file(6, "/run/fifo");
+  const made = pipesForFifos(image(outside, fifo(3, 42, 4), inside, fifo(5, 43, 6)), "files.img");
+  const pipe = new MessageWriter()
+    .number(1, 2)
+    .number(2, 3)
+    .message(18, new MessageWriter().number(1, 3).number(2, 42).number(3, 1).message(4, owner))
+    .finish();
+  assert.deepEqual(made.pipes, new Map([[3, 42]]));
+  assert.deepEqual(Buffer.from(made.image), image(outside, pipe, inside, fifo(5, 43, 6)));
+  assert.deepEqual(
+    Buffer.from(pipeDescriptors(image(descriptor(3, 3), descriptor(5, 3)), "fdinfo-2.img", made.pipes)),
+    image(descriptor(3, 2), descriptor(5, 3)),
+  );
+  assert.throws(() => pipesForFifos(Buffer.from("magicnum\u0009\0\0\0"), "files.img"), /cut off at byte 8/);
 });
