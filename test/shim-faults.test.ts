@@ -15,6 +15,13 @@ before(() => {
 });
 after(() => assert.deepEqual(traces(), beforehand, "something was left behind"));
 
+const isSleep = (pid: number) => {
+  try {
+    return readFileSync(`/proc/${pid}/cmdline`, "utf8").startsWith("sleep");
+  } catch {
+    return false;
+  }
+};
 const HOG = "head -c 64000000 /dev/zero | tail -c 63000000 >/dev/null; true";
 const MEMORY = 16 << 20;
 
@@ -49,6 +56,11 @@ test("a parent's limit is told apart from the container's own; a shim that start
     for (let i = 0; i < 300 && !b.events.some((e) => e.topic === "/tasks/oom"); i++) await sleep(10);
     const oom = b.events.find((e) => e.topic === "/tasks/oom");
     assert.equal(oom?.cgroup, pod);
+    // Both ends of the pipe may be killed: what follows them begins when that is over.
+    const { pid } = b.shim.state(ref);
+    const begun = () => b.shim.pids(ref).then((pids) => pids.some((p) => p.pid !== pid && isSleep(p.pid)));
+    for (let i = 0; i < 300 && !(await begun()); i++) await sleep(10);
+    await sleep(50);
     const told = b.events.filter((e) => e.topic === "/tasks/oom").length;
     await b.shim.close();
     const next = b.open();

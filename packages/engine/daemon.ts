@@ -161,6 +161,7 @@ async function open(config: Config, parts: DaemonParts, undo: (() => unknown)[])
     gid: config.grpc.gid,
     maxMessageBytes: config.grpc.maxMessageBytes,
     maxConnections: config.grpc.maxConnections,
+    beforeAnswer: () => db.settled(),
     pages: { "/metrics": { type: CONTENT_TYPE, text: () => metrics.text() } },
     services: [...services, healthService(services.map((s) => s.desc.typeName))],
   });

@@ -23,6 +23,7 @@ export interface JsonFace {
   /** What GET gives, by path. */
   readonly pages: Pages;
   readonly around: <T>(call: CallContext, run: () => Promise<T>) => Promise<T>;
+  readonly beforeAnswer: () => Promise<void> | undefined;
 }
 
 const HTTP_STATUS: Readonly<Partial<Record<ErrorCode, number>>> = {
@@ -103,7 +104,7 @@ async function run(
   call: Call,
   body: JsonValue,
   response: ServerResponse,
-  { registry, around }: JsonFace,
+  { registry, around, beforeAnswer }: JsonFace,
 ): Promise<void> {
   const { method } = route;
   if (route.run === undefined) throw refusalOf(route);
@@ -129,6 +130,7 @@ async function run(
   if (method.methodKind === "unary" || method.methodKind === "client_streaming") {
     const input = method.methodKind === "unary" ? read(body) : many();
     const message = await around(call, async () => execute(input, call));
+    await beforeAnswer();
     const text = `${show(message)}\n`;
     response.writeHead(200, { "content-type": "application/json" }).end(text);
     return;
@@ -136,6 +138,7 @@ async function run(
   const input = method.methodKind === "server_streaming" ? read(body) : many();
   for await (const message of execute(input, call) as AsyncIterable<unknown>) {
     if (call.aborted !== undefined) throw call.aborted;
+    await beforeAnswer();
     if (!response.headersSent) response.writeHead(200, { "content-type": "application/x-ndjson" });
     if (!response.write(`${show(message)}\n`))
       await new Promise((resolve) => response.once("drain", resolve));

@@ -33,6 +33,8 @@ export interface ServeOptions {
   maxCallsPerConnection?: number;
   /** What is served with GET over HTTP/1.1, by path. */
   pages?: Pages;
+  /** Awaited before a message of an answer is sent: what the answer speaks of is to be safe by then. */
+  beforeAnswer?: () => Promise<void> | undefined;
   /** Runs around each unary call, for tracing; must return what `run` returns. */
   around?: <T>(call: CallContext, run: () => Promise<T>) => Promise<T>;
 }
@@ -61,6 +63,7 @@ export async function serve(options: ServeOptions): Promise<RunningServer> {
     for (const route of methods) routes.set(`/${desc.typeName}/${route.method.name}`, route);
   const max = options.maxMessageBytes ?? DEFAULT_MAX_MESSAGE;
   const around = options.around ?? ((_call, run) => run());
+  const beforeAnswer = options.beforeAnswer ?? (() => undefined);
 
   const h2 = http2.createServer({
     settings: {
@@ -84,7 +87,7 @@ export async function serve(options: ServeOptions): Promise<RunningServer> {
   h2.on("stream", (stream: http2.ServerHttp2Stream, headers: http2.IncomingHttpHeaders) => {
     // Errors of a stream reach whoever reads or writes it; without a listener they would end the process.
     stream.on("error", () => {});
-    answer(stream, headers, routes, max, around).catch((error) => {
+    answer(stream, headers, routes, max, { around, beforeAnswer }).catch((error) => {
       log.error("call failed outside its handler", { error: String(error) });
       stream.close(http2.constants.NGHTTP2_INTERNAL_ERROR);
     });
@@ -96,7 +99,14 @@ export async function serve(options: ServeOptions): Promise<RunningServer> {
     if (h1 !== undefined) return h1;
     const registry = createRegistry(...options.services.map((s) => s.desc.file));
     h1 = process.getBuiltinModule("node:http").createServer((request, response) => {
-      void answerJson(request, response, { routes, max, around, registry, pages: options.pages ?? {} });
+      void answerJson(request, response, {
+        routes,
+        max,
+        around,
+        beforeAnswer,
+        registry,
+        pages: options.pages ?? {},
+      });
     });
     return h1;
   };
@@ -194,12 +204,15 @@ async function removeStale(path: string): Promise<void> {
   unlinkSync(path);
 }
 
+/** What the server's owner has done around calls. */
+type Hooks = Required<Pick<ServeOptions, "around" | "beforeAnswer">>;
+
 async function answer(
   stream: http2.ServerHttp2Stream,
   headers: http2.IncomingHttpHeaders,
   routes: ReadonlyMap<string, Route>,
   max: number,
-  around: NonNullable<ServeOptions["around"]>,
+  hooks: Hooks,
 ): Promise<void> {
   const type = headers["content-type"];
   if (
@@ -230,7 +243,7 @@ async function answer(
       call?.end();
     });
     if (route.run === undefined) throw refusalOf(route);
-    await dispatch(route, call, new MessageReader(stream, max, encoding), reply, around);
+    await dispatch(route, call, new MessageReader(stream, max, encoding), reply, hooks);
     reply.succeed();
   } catch (error) {
     reply.fail(call?.aborted ?? error);
@@ -244,7 +257,7 @@ async function dispatch(
   call: Call,
   reader: MessageReader,
   reply: Reply,
-  around: NonNullable<ServeOptions["around"]>,
+  { around, beforeAnswer }: Hooks,
 ): Promise<void> {
   const { method } = route;
   const run = route.run!;
@@ -265,11 +278,13 @@ async function dispatch(
     case "unary": {
       const request = await single();
       const message = await around(call, async () => run(request, call));
+      await beforeAnswer();
       await reply.send(encode(message));
       return;
     }
     case "client_streaming": {
       const message = await around(call, async () => run(many(), call));
+      await beforeAnswer();
       await reply.send(encode(message));
       return;
     }
@@ -279,6 +294,7 @@ async function dispatch(
       reply.start();
       for await (const message of output) {
         if (call.aborted !== undefined) throw call.aborted;
+        await beforeAnswer();
         await reply.send(encode(message));
       }
     }

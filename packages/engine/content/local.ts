@@ -106,7 +106,7 @@ export class ContentStore implements WriterHost {
   /** Part of a transaction: removes the row now and the file after the commit. */
   removeRow(ns: string, digest: string): void {
     this.#db.run("DELETE FROM content WHERE ns = ? AND digest = ?", ns, digest);
-    this.#db.afterCommit(() => {
+    this.#db.afterSync(() => {
       if (!this.#pending.has(digest) && !store.isKnown(this.#db, digest))
         fs.rmSync(this.blobPath(digest), { force: true });
       this.#events.emit(ns, "/content/delete", eventTypes.ContentDeleteSchema, { digest });
@@ -258,7 +258,7 @@ export class ContentStore implements WriterHost {
     const found = store.findIngest(this.#db, ns, ref);
     if (found === undefined) return;
     store.deleteIngest(this.#db, ns, ref);
-    this.#db.afterCommit(() => fs.rmSync(this.ingestPath(found.number), { force: true }));
+    this.#db.afterSync(() => fs.rmSync(this.ingestPath(found.number), { force: true }));
   }
 
   /** Forgets a write; "not_found" when there is none, "unavailable" while it is open. */

@@ -258,7 +258,7 @@ export class SnapshotStore {
     const found = store.getSnapshot(this.#db, where, key);
     this.#db.run("DELETE FROM snapshots WHERE number = ?", found.number);
     dropResource(this.#db, where.ns, { type: `snapshots/${where.snapshotter}`, id: key });
-    this.#db.afterCommit(() => {
+    this.#db.afterSync(() => {
       const driver = this.#drivers.get(where.snapshotter);
       if (driver === undefined) return;
       try {

@@ -1,11 +1,13 @@
 /**
- * The metadata database: SQLite in WAL mode with synchronous=FULL, one transaction per request.
+ * The metadata database: SQLite in WAL mode, one transaction per request. A request is answered once what it committed is on
+ * disk ({@link Database.settled}); requests at the same time share the disk's work.
  *
  * Everything the daemon must remember is here; blobs and snapshot folders are named by rows, and what has no row
  * is garbage. Statements are prepared once and kept.
  */
 import { DatabaseSync, type SQLInputValue, type StatementSync } from "node:sqlite";
 import { BerthError } from "@berth/base";
+import { LogSync } from "./log-sync.ts";
 import { Reserve } from "./reserve.ts";
 import { SCHEMA, SCHEMA_VERSION } from "./schema.ts";
 
@@ -19,12 +21,16 @@ export class Database {
   readonly #reserve: Reserve | undefined;
   #depth = 0;
   #afterCommit: (() => void)[] = [];
+  #afterSync: (() => void)[] = [];
+  /** None: a database in memory. */
+  readonly #sync: LogSync | undefined;
 
   /** Opens or makes the file; ":memory:" for tests. "failed_precondition" for one of a newer berth. */
   constructor(path: string) {
     this.#db = new DatabaseSync(path);
     this.#db.exec(
-      "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON; PRAGMA busy_timeout=2000",
+      // Nobody else opens it: the lock is taken once.
+      "PRAGMA locking_mode=EXCLUSIVE; PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA foreign_keys=ON; PRAGMA busy_timeout=2000",
     );
     const found = Number(this.get("PRAGMA user_version")?.user_version);
     if (found > SCHEMA_VERSION)
@@ -33,6 +39,7 @@ export class Database {
         `${path} was written by a newer berth (schema ${found}, this one knows ${SCHEMA_VERSION})`,
         { path, hint: "use that version, or another root directory" },
       );
+    if (path !== ":memory:") this.#sync = new LogSync(`${path}-wal`);
     if (path !== ":memory:") this.#reserve = new Reserve(`${path}.reserve`);
     if (found < SCHEMA_VERSION)
       this.transaction(() => {
@@ -91,6 +98,7 @@ export class Database {
       this.#db.exec("COMMIT");
     } catch (error) {
       this.#afterCommit = [];
+      this.#afterSync = [];
       try {
         this.#db.exec("ROLLBACK");
       } catch {
@@ -101,18 +109,37 @@ export class Database {
       this.#depth--;
     }
     const todo = this.#afterCommit;
+    const later = this.#afterSync;
     this.#afterCommit = [];
+    this.#afterSync = [];
     for (const action of todo) action();
+    if (this.#sync !== undefined) this.#sync.committed(later);
+    else for (const action of later) action();
     return result;
   }
 
-  /** Runs `action` once the transaction in flight is on disk (at once without one); events are sent this way. */
+  /** Runs `action` once the transaction in flight is committed (at once without one); events are sent this way. */
   afterCommit(action: () => void): void {
     if (this.#depth > 0) this.#afterCommit.push(action);
     else action();
   }
 
+  /**
+   * Runs `action` once the transaction in flight is on disk (at once without one): what takes away files that only a lost
+   * commit would still name.
+   */
+  afterSync(action: () => void): void {
+    if (this.#depth > 0) this.#afterSync.push(action);
+    else action();
+  }
+
+  /** Resolves once all commits are on disk; undefined when they are. Rejects with "data_loss" when the disk fails. */
+  settled(): Promise<void> | undefined {
+    return this.#sync?.settled();
+  }
+
   close(): void {
+    this.#sync?.close();
     this.#reserve?.close();
     this.#db.close();
   }
