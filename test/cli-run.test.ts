@@ -32,6 +32,16 @@ describe("run", () => {
     assert.equal((await cli.berth(["run", "--rm", "busybox", "cat"], { input: "unread" })).out, "");
   });
 
+  test("a container that ran out of memory says so, with the cgroup whose limit it was", async () => {
+    const hog = "head -c 64000000 /dev/zero | tail -c 63000000";
+    const { code } = await cli.berth(["run", "--name", "hog", "-m", "16m", "busybox", "sh", "-c", hog]);
+    assert.equal(code, 137);
+    const state = async () =>
+      (await cli.berth(["inspect", "-f", "{{.State.OOMKilled}} {{.State.OOMCgroup}}", "hog"])).out;
+    assert.match(await state(), /^true \/.*[0-9a-f]{64}\n$/);
+    assert.equal((await cli.berth(["rm", "hog"])).code, 0);
+  });
+
   test("much output is whole, and in the log", async () => {
     const script = 'i=0; while [ $i -lt 20000 ]; do echo "line $i"; i=$((i+1)); done';
     const { out } = await cli.berth(["run", "--name", "chatty", "busybox", "sh", "-c", script]);

@@ -83,6 +83,8 @@ async function inspectContainer(container: Container): Promise<object> {
       Running: isUp(seen.state),
       Paused: seen.state === "paused",
       Restarting: seen.state === "restarting",
+      OOMKilled: labels[LABEL.oomCgroup] !== undefined,
+      OOMCgroup: labels[LABEL.oomCgroup] ?? "",
       Pid: stopped ? 0 : (state?.pid ?? 0),
       ExitCode: state?.exitStatus ?? 0,
       StartedAt: stopped ? "" : (startedAt(state?.pid ?? 0)?.toISOString() ?? ""),

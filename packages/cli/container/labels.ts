@@ -25,6 +25,8 @@ export const LABEL = {
   /** How the last task ended; by the daemon, for when the task itself is gone (after a reboot). */
   exitCode: "berth/exit-code",
   finishedAt: "berth/finished-at",
+  /** The cgroup whose limit was met when the out-of-memory killer was there since the last start. */
+  oomCgroup: "berth/oom-cgroup",
 } as const;
 
 /** How often the daemon started a container again; containerd's label is that of `ctr` and nerdctl. */

@@ -43,6 +43,11 @@ export const AUTO_REMOVE = "berth/auto-remove";
 /** Labels that tell how the last task ended. */
 export const EXIT_CODE = "berth/exit-code";
 export const FINISHED_AT = "berth/finished-at";
+/**
+ * Label of a container that the out-of-memory killer was in since it was started: the cgroup whose limit was met, "/" for
+ * the host's own memory.
+ */
+export const OOM_CGROUP = "berth/oom-cgroup";
 
 /** How long a client has to collect the exit status of a container that removes itself, in milliseconds. */
 const REMOVE_DELAY_MS: ReadonlyMap<string | undefined, number> = new Map([
@@ -125,8 +130,10 @@ export class TaskManager {
         const delay = REMOVE_DELAY_MS.get(record?.labels[AUTO_REMOVE]);
         if (delay !== undefined) this.#removeLater(event.namespace, event.id, delay);
       }
+      if (event.topic === "/tasks/oom")
+        this.#stores.containers.note(event.namespace, event.id, { [OOM_CGROUP]: event.cgroup ?? "/" });
     } catch (error) {
-      log.error("an exit could not be noted down", { container: event.id, error: String(error) });
+      log.error("an event could not be noted down", { container: event.id, error: String(error) });
     }
     this.#stores.events.publish(event.namespace, event.topic, create(AnySchema, eventMessage(event)));
   }
@@ -248,8 +255,8 @@ export class TaskManager {
       if (request.checkpoint !== undefined)
         create.checkpoint = await this.#checkpoints().load(ns, id, request.checkpoint);
       const made = await this.#shim.create(create, signal);
-      if (record.labels[EXIT_CODE] !== undefined)
-        this.#stores.containers.note(ns, id, { [EXIT_CODE]: "", [FINISHED_AT]: "" });
+      if (record.labels[EXIT_CODE] !== undefined || record.labels[OOM_CGROUP] !== undefined)
+        this.#stores.containers.note(ns, id, { [EXIT_CODE]: "", [FINISHED_AT]: "", [OOM_CGROUP]: "" });
       return made;
     });
   }
