@@ -1,10 +1,20 @@
 /** containerd-shim-berth-v1 under Debian's containerd: `ctr run --runtime io.containerd.berth.v1`. */
 import assert from "node:assert/strict";
-import { spawn, spawnSync } from "node:child_process";
-import { existsSync, globSync, mkdirSync, readdirSync, readFileSync, symlinkSync } from "node:fs";
+import { spawn } from "node:child_process";
+import {
+  existsSync,
+  globSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
+import { skipWithoutCriu } from "./criu.ts";
 import { cannotRun, type Daemon, Folder, type Ran, run, startContainerd } from "./engine-fixture.ts";
+import { busyboxLayer, makeImage, ociArchive } from "./engine-image.ts";
 import { makeRootfs } from "./runtime-fixture.ts";
 
 const skip = cannotRun("/usr/bin/containerd", "/usr/bin/ctr", "/usr/bin/script", "/bin/busybox") ?? false;
@@ -13,18 +23,12 @@ const SHIM = join(import.meta.dirname, "../bin/containerd-shim-berth-v1");
 const PREFIX = `shim-test-${process.pid}`;
 const PATIENCE_MS = 20_000;
 
-const criuFolder = process.env.BERTH_TEST_CRIU;
-const criu = spawnSync(criuFolder === undefined ? "criu" : join(criuFolder, "criu"), ["check"], {
-  encoding: "utf8",
-  timeout: 30_000,
-});
-
 let folder: Folder;
 let containerd: Daemon;
 let rootfs: string;
 
 const env = () => ({
-  PATH: [join(folder.path, "bin"), criuFolder, process.env.PATH].filter(Boolean).join(":"),
+  PATH: `${join(folder.path, "bin")}:${process.env.PATH}`,
   BERTH_SHIM_STATE: join(folder.path, "shims"),
 });
 
@@ -185,11 +189,8 @@ test("pause, resume, metrics, kill", { skip }, async (t) => {
   assert.match((await ctr("t", "delete", id)).stderr, /exit code 137/);
 });
 
-const noCriu =
-  criu.status === 0 ? skip : `criu does not work here: ${criu.stderr?.trim().split("\n").at(-1)}`;
-test("checkpoint", { skip: skip || noCriu }, async (t) => {
-  // CRIU finds no way to the FIFOs of a client, which the container's process has open itself.
-  const id = await lastingWith(t, ["--null-io"]);
+test("checkpoint", { skip: skip || skipWithoutCriu }, async (t) => {
+  const id = await lastingWith(t, []);
   // Where a runtime is not runc, ctr passes no options on, and containerd takes the image into its store.
   await ok("t", "checkpoint", id);
   const images = (await ok("i", "ls", "-q")).split("\n").filter((ref) => ref.includes(id));
@@ -199,6 +200,38 @@ test("checkpoint", { skip: skip || noCriu }, async (t) => {
   const dump = manifest.manifests.find((m: { mediaType: string }) => m.mediaType.includes("criu"));
   assert.ok(dump.size > 10_000, "the image holds the process's memory");
   for (const ref of (await ok("i", "ls", "-q")).split("\n").filter(Boolean)) await ok("i", "rm", ref);
+});
+
+test("a container goes on from its checkpoint, under another name", {
+  skip: skip || skipWithoutCriu,
+}, async (t) => {
+  const image = `docker.io/library/${PREFIX}:1`;
+  const archive = join(folder.path, "image.tar");
+  writeFileSync(archive, ociArchive(makeImage([busyboxLayer()]), image));
+  await ok("images", "import", archive);
+  const [first, second] = [name(), name()];
+  t.after(async () => {
+    for (const id of [first, second]) {
+      await ctr("t", "kill", "-s", "SIGKILL", "-a", id);
+      await ctr("t", "rm", "-f", id);
+      await ctr("c", "rm", id);
+    }
+    for (const ref of (await ok("i", "ls", "-q")).split("\n").filter(Boolean)) await ok("i", "rm", ref);
+  });
+  const script = "i=0; while true; do i=$((i+1)); echo $i > /tmp/count; sleep 0.05; done";
+  const counted = async (id: string) =>
+    Number(await ok("t", "exec", "--exec-id", name(), id, "cat", "/tmp/count"));
+  await ok("run", "-d", "--runtime", RUNTIME, image, first, "sh", "-c", script);
+  await waitFor("a count", async () => (await counted(first)) > 5);
+  await ok("c", "checkpoint", "--rw", "--task", first, `example.org/${PREFIX}:saved`);
+  const before = await counted(first);
+  await ok("t", "kill", "-s", "SIGKILL", first);
+  await waitFor("the end", async () => (await status(first)) === "STOPPED");
+  await ctr("t", "delete", first);
+  await ok("c", "rm", first);
+  await ok("c", "restore", "--rw", "--live", second, `example.org/${PREFIX}:saved`);
+  assert.equal(await status(second), "RUNNING");
+  await waitFor("it to go on", async () => (await counted(second)) > before);
 });
 
 test("events come in order", { skip }, async (t) => {
