@@ -7,9 +7,8 @@ const VALUES = [
   "address",
   "publish-binary",
   "bundle",
+  // berth's own: how a shim's serving process is told of its socket and folder.
   "socket",
-  "debug-socket",
-  // berth's own: how a shim's serving process is told of its folder and of a group.
   "state",
 ] as const;
 const SWITCHES = ["debug", "info", "version", "v", "help", "h"] as const;
@@ -47,6 +46,14 @@ export function parseCall(args: readonly string[]): ShimCall {
       call[name] = value;
     } else throw unexpected(word);
   }
+  if (call.action !== "serve" && call.socket !== undefined)
+    throw new BerthError(
+      "invalid_argument",
+      `-socket: found with ${call.action || "no action"}, expected none`,
+      {
+        hint: "the socket is chosen by who serves",
+      },
+    );
   return call;
 }
 

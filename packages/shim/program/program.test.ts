@@ -21,7 +21,14 @@ test("containerd's calls are read, with one dash or two", () => {
     { action: "start", namespace: "k8s.io", id: "x", address: "", "publish-binary": "/c", debug: true },
   );
   assert.deepEqual(parseCall(["-debug=false", "-info"]), { action: "", debug: false, info: true });
-  for (const wrong of [["-frob"], ["start", "delete"], ["-id"], ["-debug=maybe"]])
+  for (const wrong of [
+    ["-frob"],
+    ["start", "delete"],
+    ["-id"],
+    ["-debug=maybe"],
+    ["-debug-socket", "x"],
+    ["-socket", "x", "start"],
+  ])
     assert.throws(() => parseCall(wrong), { code: "invalid_argument" }, wrong.join(" "));
 });
 
