@@ -3,9 +3,10 @@ import { spawn } from "node:child_process";
 import { access, constants } from "node:fs/promises";
 import { delimiter, isAbsolute, join } from "node:path";
 import { task3 } from "@berth/api";
-import { BerthError } from "@berth/base";
+import { BerthError, systemClock } from "@berth/base";
 import { fromBinary } from "@bufbuild/protobuf";
 import type { Exit } from "../task-shim.ts";
+import { nanosecondsOf } from "../timestamp.ts";
 
 const CALL_MS = 30_000;
 const MAX_OUTPUT = 64 << 10;
@@ -138,11 +139,9 @@ export async function startShim(shim: ShimCall): Promise<ShimAddress> {
 /** Has the program remove what a dead shim left of a container; how that ended. */
 export async function deleteShim(shim: ShimCall): Promise<Exit & { pid: number }> {
   const answer = fromBinary(task3.DeleteResponseSchema, await call(shim, "delete", ["-bundle", shim.bundle]));
-  const at = answer.exitedAt;
   return {
     pid: answer.pid,
     exitStatus: answer.exitStatus,
-    exitedAt:
-      at === undefined ? BigInt(Date.now()) * 1_000_000n : at.seconds * 1_000_000_000n + BigInt(at.nanos),
+    exitedAt: nanosecondsOf(answer.exitedAt) || systemClock.wall(),
   };
 }

@@ -8,8 +8,6 @@ import { linux } from "@berth/sys";
 import type { Stdio } from "../task-shim.ts";
 import type { ShimAddress } from "./binary.ts";
 
-const { MNT_DETACH, UMOUNT_NOFOLLOW } = { MNT_DETACH: 2, UMOUNT_NOFOLLOW: 8 };
-
 /** shim.json. */
 export interface ForeignRecord {
   runtime: string;
@@ -75,7 +73,7 @@ export class ForeignBundles {
   /** Removes a bundle, with a root file system that its shim left mounted. */
   async remove(bundle: string): Promise<void> {
     try {
-      await linux.umount(`${bundle}/rootfs`, MNT_DETACH | UMOUNT_NOFOLLOW);
+      await linux.umount(`${bundle}/rootfs`, linux.MNT_DETACH | linux.UMOUNT_NOFOLLOW);
       log.warn("a shim left its root file system mounted", { bundle });
     } catch (error) {
       // EINVAL: nothing is mounted there, as it should be.

@@ -3,12 +3,9 @@ import { eventTypes, shimEvents } from "@berth/api";
 import { BerthError, log } from "@berth/base";
 import { type Service, service } from "@berth/ttrpc";
 import { type DescMessage, fromBinary, type MessageShape } from "@bufbuild/protobuf";
-import type { Any, Timestamp } from "@bufbuild/protobuf/wkt";
+import type { Any } from "@bufbuild/protobuf/wkt";
 import type { TaskEvent } from "../task-shim.ts";
-
-function nanoseconds(at: Timestamp | undefined): bigint {
-  return at === undefined ? 0n : at.seconds * 1_000_000_000n + BigInt(at.nanos);
-}
+import { nanosecondsOf } from "../timestamp.ts";
 
 /** An envelope's content as an event of ours; undefined for a topic that is none of a task's. */
 export function taskEventOf(namespace: string, topic: string, event: Any): TaskEvent | undefined {
@@ -28,7 +25,7 @@ export function taskEventOf(namespace: string, topic: string, event: Any): TaskE
       const schema = topic === "/tasks/exit" ? eventTypes.TaskExitSchema : eventTypes.TaskDeleteSchema;
       const m = read<typeof schema>(schema);
       const execId = m.id === m.containerId ? "" : m.id;
-      const exitedAt = nanoseconds(m.exitedAt);
+      const exitedAt = nanosecondsOf(m.exitedAt);
       return { topic, namespace, id: m.containerId, execId, pid: m.pid, exitStatus: m.exitStatus, exitedAt };
     }
     case "/tasks/exec-added": {

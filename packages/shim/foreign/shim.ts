@@ -2,7 +2,7 @@
  * The Task service by other people's shims: each container has a shim by containerd's contract, a program that is started
  * beside the daemon and spoken to over ttrpc. What is known of a process comes from the shim's answers; its end from Wait.
  */
-import { BerthError, isCode, log } from "@berth/base";
+import { BerthError, isCode, log, systemClock } from "@berth/base";
 import type { Sys } from "@berth/sys";
 import { type RunningServer, serve } from "@berth/ttrpc";
 import { reapLater } from "../follow.ts";
@@ -176,7 +176,7 @@ export class ForeignShims implements TaskShim {
       exit = await deleteShim(task.call);
     } catch (error) {
       log.error("what a lost shim left could not be removed", { id, error: BerthError.from(error).message });
-      exit = { pid: task.record.pid, exitStatus: 255, exitedAt: BigInt(Date.now()) * 1_000_000n };
+      exit = { pid: task.record.pid, exitStatus: 255, exitedAt: systemClock.wall() };
     }
     for (const process of task.processes.values()) {
       const { execId, pid } = process.record;

@@ -1,10 +1,11 @@
 /** One container under a foreign shim: its connection, and what is known of its processes. */
 import { task2, task3 } from "@berth/api";
-import { BerthError, isCode } from "@berth/base";
+import { BerthError, isCode, systemClock } from "@berth/base";
 import { type Client, type Connection, connect } from "@berth/ttrpc";
 import type { ProcessRecord } from "../folders.ts";
 import { TaskProcess } from "../task-process.ts";
 import type { Exit, Stdio } from "../task-shim.ts";
+import { nanosecondsOf } from "../timestamp.ts";
 import type { ShimAddress, ShimCall } from "./binary.ts";
 import type { ForeignRecord } from "./bundle.ts";
 
@@ -84,8 +85,7 @@ export class ForeignTask {
       .wait({ id: this.call.id, execId })
       .then((exit) => process.end(exitOf(exit)))
       .catch((error: unknown) => {
-        if (isCode(error, "not_found"))
-          process.end({ exitStatus: 255, exitedAt: BigInt(Date.now()) * 1_000_000n });
+        if (isCode(error, "not_found")) process.end({ exitStatus: 255, exitedAt: systemClock.wall() });
       });
   }
 
@@ -102,9 +102,5 @@ export function exitOf(answer: {
   exitStatus: number;
   exitedAt?: { seconds: bigint; nanos: number } | undefined;
 }): Exit {
-  const at = answer.exitedAt;
-  return {
-    exitStatus: answer.exitStatus,
-    exitedAt: at === undefined ? 0n : at.seconds * 1_000_000_000n + BigInt(at.nanos),
-  };
+  return { exitStatus: answer.exitStatus, exitedAt: nanosecondsOf(answer.exitedAt) };
 }

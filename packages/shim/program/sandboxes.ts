@@ -11,7 +11,6 @@ const SIGTERM = 15;
 const SIGKILL = 9;
 const O_RDONLY = 0;
 const [MS_NOSUID, MS_NODEV, MS_NOEXEC] = [2, 4, 8];
-const MNT_DETACH = 2;
 /** Kubernetes' size of /dev/shm. */
 const SHM_OPTIONS = "mode=1777,size=65536k";
 /** How long a pause process may take to end by itself. */
@@ -217,7 +216,7 @@ function isNamespace(sys: Sys, path: string): boolean {
 /** Unmounts and removes a sandbox's /dev/shm. */
 export async function removeShm(sys: Sys, shm: string): Promise<void> {
   try {
-    await linux.umount(shm, MNT_DETACH);
+    await linux.umount(shm, linux.MNT_DETACH);
   } catch (error) {
     // It was never mounted, or not any more, or there is none.
     const { errno } = error as BerthError;
