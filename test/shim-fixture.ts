@@ -41,16 +41,19 @@ export async function bench(t: TestContext, options: Partial<ShimOptions> = {}):
   // The shim's sockets keep no process alive; a test's waiting has to.
   const alive = setInterval(() => {}, 1000);
   t.after(async () => {
-    const last = shims.at(-1)!;
-    for (const task of last.list("test")) {
-      await last.kill(task, 9, true).catch(() => {});
-      await last.wait(task);
-      await last.delete(task);
+    try {
+      const last = shims.at(-1)!;
+      for (const task of last.list("test")) {
+        await last.kill(task, 9, true).catch(() => {});
+        await last.wait(task);
+        await last.delete(task);
+      }
+      for (const s of shims) await s.close();
+      assert.deepEqual(readdirSync(join(folder, "state/keepers")), [], "keepers left files");
+    } finally {
+      clearInterval(alive);
+      rmSync(folder, { recursive: true, force: true });
     }
-    for (const s of shims) await s.close();
-    assert.deepEqual(readdirSync(join(folder, "state/keepers")), [], "keepers left files");
-    clearInterval(alive);
-    rmSync(folder, { recursive: true, force: true });
   });
   const create = async (script: string, stdio = NONE, change: (spec: Spec) => void = () => {}) => {
     const spec = defaultSpec();

@@ -187,16 +187,21 @@ int op_relay(struct state *st, const struct arg *args, int argc) {
   return n < 0 ? n : 0;  // without a descriptor the child has failed and said why
 }
 
-// Reads "oom_kill N"; true when it has risen.
-static bool count_ooms(struct keeper *k) {
+// How often the killer has been in the cgroup: "oom_kill N", which a kernel without the count does not have.
+static unsigned read_ooms(struct keeper *k) {
   char text[1024];
-  uint64_t times;
-  if (k->oom < 0) return false;
-  if (k->oom != k->oom_file && read(k->oom, &times, sizeof times) != sizeof times) return false;
   ssize_t n = pread(k->oom_file, text, sizeof text - 1, 0);
   text[n < 0 ? 0 : n] = 0;
   const char *found = strstr(text, "oom_kill ");
-  unsigned count = found ? (unsigned)strtoul(found + 9, NULL, 10) : k->ooms;
+  return found ? (unsigned)strtoul(found + 9, NULL, 10) : k->oom_base + k->ooms;
+}
+
+// Counts anew; true when it was there again. The event is only a hint.
+static bool count_ooms(struct keeper *k) {
+  uint64_t times;
+  if (k->oom < 0) return false;
+  if (k->oom != k->oom_file && read(k->oom, &times, sizeof times) < 0 && errno != EAGAIN) return false;
+  unsigned count = read_ooms(k) - k->oom_base;
   bool risen = count > k->ooms;
   k->ooms = count;
   return risen;
@@ -210,9 +215,9 @@ int op_watch_oom(struct state *st, const struct arg *args, int argc) {
   char path[4352], text[32];
   snprintf(path, sizeof path, "%s/%s", STR(1), STR(2));
   if ((k->oom_file = open(path, O_RDONLY | O_CLOEXEC)) < 0) return -errno;
+  k->oom_base = read_ooms(k);  // of a cgroup that was there before; what has been read polls as changed from then on
   if (NUM(0) == 2) {
     k->oom = k->oom_file;
-    count_ooms(k);  // what has been read once polls as changed from then on
     return 0;
   }
   if ((k->oom = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) < 0) return -errno;

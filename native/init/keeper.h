@@ -37,6 +37,7 @@ struct keeper {
   struct sink relay_out;
   bool foreground;      // the relay runs between the caller's own terminal and the container's
   int oom, oom_file;    // version 1: an eventfd; version 2: memory.events itself
+  unsigned oom_base;    // the count that the cgroup began with
   unsigned ooms;        // how often the kernel's out-of-memory killer came
 };
 

@@ -3,7 +3,7 @@ import { BerthError, isCode, stage } from "@berth/base";
 import * as runtime from "@berth/runtime";
 import type { ShimContext, Task } from "./context.ts";
 import { checkName } from "./folders.ts";
-import { follow } from "./follow.ts";
+import { follow, reaped } from "./follow.ts";
 import { canceled } from "./limiter.ts";
 import { checkRestorable } from "./restore.ts";
 import { withSettings } from "./settings.ts";
@@ -111,6 +111,8 @@ async function createTask(
       throw canceled(signal);
     }
   } catch (error) {
+    // Its keeper has written down how it ended by then, which nobody wants to know.
+    await reaped(shim, process.keeperPid);
     folders.forget(sys, record.token);
     if (foreignBundle) sys.unlink(folders.record(bundle, ""));
     else sys.removeTree(bundle);

@@ -108,3 +108,14 @@ export function reapLater(sys: Sys, pid: number, delay = 1): void {
   if (pid === 0 || sys.reap(pid) !== undefined) return;
   setTimeout(() => reapLater(sys, pid, Math.min(2 * delay, MAX_REAP_DELAY_MS)), delay).unref();
 }
+
+/** Waits for the end of a child that is about to end, as what it leaves behind is to be removed. */
+export async function reaped(shim: ShimContext, pid: number): Promise<void> {
+  const { sys } = shim;
+  if (pid === 0) return;
+  const until = sys.monotonicMs() + KILLED_MS;
+  for (let step = 0.5; sys.reap(pid) === undefined; step = Math.min(2 * step, 50)) {
+    if (sys.monotonicMs() > until) return reapLater(sys, pid);
+    await sys.sleep(step);
+  }
+}

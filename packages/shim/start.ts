@@ -2,12 +2,13 @@
 import { BerthError, stage, systemClock } from "@berth/base";
 import * as runtime from "@berth/runtime";
 import type { ShimContext, Task } from "./context.ts";
-import { follow, reapLater } from "./follow.ts";
+import { follow, reaped } from "./follow.ts";
 import { restoreTask } from "./restore.ts";
 import { withSettings } from "./settings.ts";
 import type { TaskProcess } from "./task-process.ts";
 import type { ProcessRef } from "./task-shim.ts";
 
+const SIGKILL = 9;
 /** How long a process that could not execute may take to end. */
 const FAILED_START_MS = 2000;
 /** Codes of a failed start that leave the process as it was. */
@@ -81,7 +82,9 @@ async function startExec(
       shim.emit({ topic: "/tasks/exec-started", namespace, id, execId, pid });
       await follow(shim, task, process);
     } catch (error) {
-      reapLater(shim.sys, process.keeperPid);
+      // What could not be written down must not run on unseen.
+      if (record.pid !== 0 && shim.isSame(record)) shim.sys.kill(record.pid, SIGKILL);
+      await reaped(shim, process.keeperPid);
       shim.folders.forget(shim.sys, record.token);
       process.end({ exitStatus: exitStatusOf(error), exitedAt: systemClock.wall() });
       throw error;

@@ -113,7 +113,7 @@ export function planOomWatch(b: PlanBuilder, cgroup: CgroupPaths): void {
   b.stage("streams");
   if (memory !== undefined)
     b.add(
-      "after",
+      "setup",
       `watch ${memory} for lack of memory`,
       "watch_oom",
       [1, memory, "memory.oom_control"],
@@ -121,7 +121,7 @@ export function planOomWatch(b: PlanBuilder, cgroup: CgroupPaths): void {
     );
   else if (cgroup.unified !== undefined)
     b.add(
-      "after",
+      "setup",
       `watch ${cgroup.unified} for lack of memory`,
       "watch_oom",
       [2, cgroup.unified, "memory.events"],
