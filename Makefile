@@ -20,10 +20,17 @@ check: build
 	@node_modules/.bin/biome check .
 	@node_modules/.bin/node scripts/check-layers.ts
 
+# TOPICS chooses from what bench/run.ts names; docs/performance.md.
 bench:
 	@scripts/setup.sh test
 	@scripts/build.sh
-	@node_modules/.bin/node bench/run.ts
+	@node_modules/.bin/node bench/run.ts $(TOPICS)
+
+# COUNT containers, eight in flight: no error, no leak, no growth.
+soak:
+	@scripts/setup.sh test
+	@scripts/build.sh
+	@node_modules/.bin/node bench/soak.ts $(COUNT)
 
 install: build
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/lib/berth $(DESTDIR)$(PREFIX)/lib/systemd/system $(DESTDIR)$(PREFIX)/share/doc/berth
@@ -39,4 +46,4 @@ install: build
 clean:
 	rm -rf bin lib build packages/api/gen
 
-.PHONY: run test build check bench install clean
+.PHONY: run test build check bench soak install clean

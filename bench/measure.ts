@@ -39,11 +39,14 @@ export async function runProgram(argv: readonly string[]): Promise<{ ms: number;
   return { ms, code: linux.exitCodeOf(status[0]!) };
 }
 
-/** One contender of a comparison; `once` does the work and may throw. */
-export interface Contender {
+/** One contender of a comparison; `once` does the work, says how long it took in milliseconds, and may throw. */
+export interface Contender<T = number> {
   name: string;
-  once(round: number): number | Promise<number>;
+  once(round: number): T | Promise<T>;
 }
+
+/** What each contender achieved, or why it failed. */
+export type Results = ReadonlyMap<string, Figures | string>;
 
 /**
  * Lets every contender do the work in turn, round after round, so that a drift of the machine meets all alike. The
@@ -53,21 +56,38 @@ export async function compare(
   contenders: readonly Contender[],
   rounds: number,
   warmup = 2,
-): Promise<Map<string, Figures | string>> {
-  const times = new Map<string, number[]>(contenders.map((c) => [c.name, []]));
+): Promise<Results> {
+  const several = contenders.map(({ name, once }) => ({
+    name,
+    once: async (round: number) => [await once(round)],
+  }));
+  return (await compareAll(several, 1, rounds, warmup))[0]!;
+}
+
+/** The same for work that is measured in several ways at once; results in their order. */
+export async function compareAll(
+  contenders: readonly Contender<readonly number[]>[],
+  measures: number,
+  rounds: number,
+  warmup: number,
+): Promise<Results[]> {
+  const times = new Map<string, (readonly number[])[]>(contenders.map((c) => [c.name, []]));
   const broken = new Map<string, string>();
   for (let round = -warmup; round < rounds; round++) {
     for (const { name, once } of contenders) {
       if (broken.has(name)) continue;
       try {
-        const ms = await once(round + warmup);
-        if (round >= 0) times.get(name)!.push(ms);
+        const found = await once(round + warmup);
+        if (round >= 0) times.get(name)!.push(found);
       } catch (error) {
         broken.set(name, (error as Error).message);
       }
     }
   }
-  return new Map(contenders.map(({ name }) => [name, broken.get(name) ?? figures(times.get(name)!)]));
+  return Array.from({ length: measures }, (_, i) => {
+    const of = (name: string) => broken.get(name) ?? figures(times.get(name)!.map((all) => all[i]!));
+    return new Map(contenders.map(({ name }) => [name, of(name)]));
+  });
 }
 
 const cell = (result: Figures | string | undefined) =>
@@ -78,7 +98,7 @@ const cell = (result: Figures | string | undefined) =>
       : `${result.median.toFixed(1)} (${result.min.toFixed(1)})`;
 
 /** One row of a table in Markdown: the work, each contender's median (minimum), and our ratio to each other. */
-export function row(work: string, ours: string, results: ReadonlyMap<string, Figures | string>): string {
+export function row(work: string, ours: string, results: Results): string {
   const own = results.get(ours);
   const ratios = [...results].flatMap(([name, other]) =>
     name === ours || typeof other === "string" || own === undefined || typeof own === "string"
@@ -91,4 +111,12 @@ export function row(work: string, ours: string, results: ReadonlyMap<string, Fig
 /** The head of such a table. */
 export function head(names: readonly string[]): string {
   return `| ms, median (min) | ${names.join(" | ")} | ratio of medians |\n|${"---|".repeat(names.length + 2)}`;
+}
+
+/** The last cell of a row of plain figures: the first contender's, as a ratio to each other's. */
+export function ratios(contenders: readonly { name: string }[], values: readonly number[]): string {
+  const others = contenders
+    .slice(1)
+    .map(({ name }, i) => `${(values[0]! / values[i + 1]!).toFixed(2)} of ${name}`);
+  return others.join(", ");
 }

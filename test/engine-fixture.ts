@@ -53,12 +53,13 @@ export interface Peer {
   stop(signal?: NodeJS.Signals): Promise<void>;
 }
 
-/** Starts a process and waits until it is ready. */
+/** Starts a process and waits until it is ready, which is asked every so many milliseconds. */
 export async function start(
   path: string,
   args: string[],
   ready: () => Promise<boolean> | boolean,
   env = {},
+  every = 20,
 ): Promise<Peer> {
   const child = spawn(path, args, { stdio: ["ignore", "pipe", "pipe"], env: { ...process.env, ...env } });
   let log = "";
@@ -71,7 +72,7 @@ export async function start(
       child.kill("SIGKILL");
       throw new Error(`${path} ${args.join(" ")} did not become ready:\n${log}`);
     }
-    await new Promise((resolve) => setTimeout(resolve, 20));
+    await new Promise((resolve) => setTimeout(resolve, every));
   }
   return {
     pid: child.pid!,
@@ -85,7 +86,8 @@ export async function start(
   };
 }
 
-function answers(socket: string): () => Promise<boolean> {
+/** Asks whether something accepts connections there. */
+export function answers(socket: string): () => Promise<boolean> {
   return () =>
     new Promise((resolve) => {
       const probe = net.connect(socket, () => {

@@ -20,7 +20,7 @@ struct source {
   struct sink copy;
   const char *name;     // "stdout" or "stderr"
   uint32_t used;        // bytes of an unfinished line in `line`
-  bool cut;             // the line so far was written as a partial one
+  bool few;             // the last read brought little
   char *line;
 };
 

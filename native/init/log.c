@@ -2,20 +2,30 @@
 // that is longer than a buffer. Lines of one read are written with one write.
 #include <errno.h>
 #include <fcntl.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/uio.h>
 #include <time.h>
 #include <unistd.h>
 #include "files.h"
 #include "keeper.h"
 
 #define LINE_MAX_BYTES 16384u
-#define OUT_BYTES 65536u
+// As much as comes of one full read of short lines.
+#define OUT_BYTES 98304u
+// A read of less than this, so many nanoseconds after the one before, is put off by so many microseconds: a process that
+// writes line by line would have us, and itself, woken for each.
+#define FEW_BYTES 16384
+#define SOON_NS 1000000
+#define NAP_US 200
+#define HEAD_BYTES 40u
+// Lines are short: copying pieces that the compiler makes moves of is three times as fast as musl's memcpy.
+#define PIECE 16u
 
 static char out[OUT_BYTES];
 static uint32_t out_used;
+// What every line of one read begins with, and when that was.
+static char line_head[64];
+static struct timespec stamped;
 
 static void flush(struct keeper *k) {
   // A full disk must not stop the process: the lines that do not fit are lost, those that come later are not.
@@ -24,53 +34,51 @@ static void flush(struct keeper *k) {
 }
 
 // Seconds change rarely: format them once.
-static uint32_t stamp(char *text) {
+static void stamp(const char *name) {
   static time_t last = -1;
-  static char prefix[32];
-  struct timespec now;
-  clock_gettime(CLOCK_REALTIME, &now);
-  if (now.tv_sec != last) {
+  clock_gettime(CLOCK_REALTIME, &stamped);
+  if (stamped.tv_sec != last) {
     struct tm utc;
-    gmtime_r(&now.tv_sec, &utc);
-    strftime(prefix, sizeof prefix, "%Y-%m-%dT%H:%M:%S.", &utc);
-    last = now.tv_sec;
+    gmtime_r(&stamped.tv_sec, &utc);
+    strftime(line_head, sizeof line_head, "%Y-%m-%dT%H:%M:%S.", &utc);
+    last = stamped.tv_sec;
   }
-  memcpy(text, prefix, 20);
-  long nanos = now.tv_nsec;
-  for (int i = 28; i >= 20; i--, nanos /= 10) text[i] = (char)('0' + nanos % 10);
-  text[29] = 'Z';
-  return 30;
+  long nanos = stamped.tv_nsec;
+  for (int i = 28; i >= 20; i--, nanos /= 10) line_head[i] = (char)('0' + nanos % 10);
+  memcpy(line_head + 29, "Z stdout   ", 11);
+  memcpy(line_head + 31, name, 6);
 }
 
-static void emit(struct keeper *k, struct source *s, const char *head, uint32_t head_size, const char *tail, uint32_t tail_size, bool whole) {
-  if (OUT_BYTES - out_used < head_size + tail_size + 64) flush(k);
+static char *append(char *at, const char *from, uint32_t size) {
+  uint32_t i = 0;
+  for (; size - i >= PIECE; i += PIECE) memcpy(at + i, from + i, PIECE);
+  if (size >= PIECE) memcpy(at + size - PIECE, from + size - PIECE, PIECE);
+  else memcpy(at, from, size);
+  return at + size;
+}
+
+static void emit(struct keeper *k, const char *head, uint32_t head_size, const char *tail, uint32_t tail_size, bool whole) {
+  if (OUT_BYTES - out_used < head_size + tail_size + HEAD_BYTES + 1) flush(k);
   char *at = out + out_used;
-  at += stamp(at);
-  *at++ = ' ';
-  memcpy(at, s->name, 6);
-  at += 6;
-  *at++ = ' ';
-  *at++ = whole ? 'F' : 'P';
-  *at++ = ' ';
-  memcpy(at, head, head_size);
-  at += head_size;
-  memcpy(at, tail, tail_size);
-  at += tail_size;
+  memcpy(at, line_head, HEAD_BYTES);
+  at[38] = whole ? 'F' : 'P';
+  at = append(append(at + HEAD_BYTES, head, head_size), tail, tail_size);
   *at++ = '\n';
   out_used = (uint32_t)(at - out);
 }
 
 void log_bytes(struct keeper *k, struct source *s, const char *bytes, uint32_t size) {
   if (!s->line && !(s->line = malloc(LINE_MAX_BYTES))) return;
+  stamp(s->name);
   while (size > 0) {
     const char *end = memchr(bytes, '\n', size);
     uint32_t n = end ? (uint32_t)(end - bytes) : size;
     if (s->used + n > LINE_MAX_BYTES) {
       n = LINE_MAX_BYTES - s->used;
-      emit(k, s, s->line, s->used, bytes, n, false);
+      emit(k, s->line, s->used, bytes, n, false);
       s->used = 0;
     } else if (end) {
-      emit(k, s, s->line, s->used, bytes, n, true);
+      emit(k, s->line, s->used, bytes, n, true);
       s->used = 0;
       n++;
     } else {
@@ -85,9 +93,14 @@ void log_bytes(struct keeper *k, struct source *s, const char *bytes, uint32_t s
 
 bool log_pump(struct keeper *k, struct source *s) {
   static char in[65536];
+  struct timespec now;
+  clock_gettime(CLOCK_REALTIME, &now);
+  int64_t passed = (int64_t)(now.tv_sec - stamped.tv_sec) * 1000000000 + now.tv_nsec - stamped.tv_nsec;
+  if (s->few && passed >= 0 && passed < SOON_NS) usleep(NAP_US);
   ssize_t n = read(s->pipe, in, sizeof in);
   if (n < 0) return errno == EINTR || errno == EAGAIN;
   if (n == 0) return false;
+  s->few = n < FEW_BYTES;
   log_bytes(k, s, in, (uint32_t)n);
   // The attached client gets the bytes as they came.
   sink_write(&s->copy, in, (uint32_t)n);
@@ -95,7 +108,8 @@ bool log_pump(struct keeper *k, struct source *s) {
 }
 
 void log_finish(struct keeper *k, struct source *s) {
-  if (s->used) emit(k, s, s->line, s->used, "", 0, false);
+  stamp(s->name);
+  if (s->used) emit(k, s->line, s->used, "", 0, false);
   s->used = 0;
   flush(k);
 }
