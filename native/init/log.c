@@ -9,22 +9,15 @@
 #include "files.h"
 #include "keeper.h"
 
-#define LINE_MAX_BYTES 16384u
-// As much as comes of one full read of short lines.
-#define OUT_BYTES 98304u
-// A read of less than this, so many nanoseconds after the one before, is put off by so many microseconds: a process that
-// writes line by line would have us, and itself, woken for each.
-#define FEW_BYTES 16384
-#define SOON_NS 1000000
-#define NAP_US 200
-#define HEAD_BYTES 40u
-// Lines are short: copying pieces that the compiler makes moves of is three times as fast as musl's memcpy.
-#define PIECE 16u
+// OUT_BYTES: as much as comes of one full read of short lines. Lines are copied in pieces that the compiler makes moves of:
+// three times as fast as musl's memcpy.
+enum { LINE_MAX_BYTES = 16384, OUT_BYTES = 98304, HEAD_BYTES = 40, PIECE = 16 };
+// After a read of few bytes the next, if it comes soon, is put off: a process that writes line by line would have us, and
+// itself, woken for each.
+enum { FEW_BYTES = 16384, SOON_NS = 1000000, NAP_US = 200 };
 
-static char out[OUT_BYTES];
+static char out[OUT_BYTES], line_head[64];  // line_head: what every line of one read begins with
 static uint32_t out_used;
-// What every line of one read begins with, and when that was.
-static char line_head[64];
 static struct timespec stamped;
 
 static void flush(struct keeper *k) {
