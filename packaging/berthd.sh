@@ -4,5 +4,7 @@ here=$(dirname "$(readlink -f "$0")")
 export BERTH_LIB="${BERTH_LIB:-$here/../lib/berth}"
 # Waiting for berth-init occupies a thread each: as many as containers may start at once.
 export UV_THREADPOOL_SIZE="${UV_THREADPOOL_SIZE:-16}"
+# What V8 made of the program when it was built: 30 ms less at each start. Without it, or by another Node, it starts as well.
+export NODE_COMPILE_CACHE="$BERTH_LIB/cache" NODE_COMPILE_CACHE_PORTABLE=1
 exec "$BERTH_LIB/node" --max-semi-space-size=1 --max-old-space-size=128 --disable-warning=ExperimentalWarning \
   "$BERTH_LIB/berthd.mjs" "$@"

@@ -35,3 +35,23 @@ done
 ln -sf ../lib/berth/berth-init bin/berth-init
 cp packaging/berthd.sh bin/berthd
 chmod +x bin/berthd
+
+# Node's compile cache (packaging/berthd.sh) is written at the end of a process that used what is to be in it.
+if [ ! -e lib/berth/cache ] || [ lib/berth/berthd.mjs -nt lib/berth/cache ]; then
+  rm -rf lib/berth/cache
+  place=$(mktemp -d)
+  bin/berthd --root "$place/root" --state "$place/run" >"$place/log" 2>&1 &
+  daemon=$!
+  tries=100
+  until bin/berth --address "$place/run/berth.sock" ps >/dev/null 2>&1; do
+    tries=$((tries - 1))
+    [ $tries -gt 0 ] && kill -0 $daemon 2>/dev/null || break
+    sleep 0.1
+  done
+  # Where it cannot run (not as root), it just starts more slowly.
+  kill $daemon 2>/dev/null && wait $daemon || echo "build: no compile cache: $(tail -n 1 "$place/log")" >&2
+  mkdir -p lib/berth/cache
+  chmod -R a+rX lib/berth/cache
+  touch lib/berth/cache
+  rm -rf "$place"
+fi
