@@ -14,7 +14,7 @@ const IN_FLIGHT = 8;
 const SAMPLE = 500;
 /** Until here it may grow: caches fill, code is compiled. */
 const FIRST = 1000;
-/** By how much what comes after may be above that. */
+/** By how much what comes after may be above what it is then. */
 const TOLERANCE = 1.1;
 /** What ends a moment after its container does. */
 const SETTLE_MS = 3000;
@@ -65,14 +65,14 @@ async function soak({ engines, folder }: Setup, count: number): Promise<boolean>
   const after = left(e, folder);
   const grown = Object.entries(after).filter(([name, n]) => n > before[name]!);
   for (const [name, n] of grown) console.log(`leaked: ${name}: ${n}, before ${before[name]}`);
-  const first = Math.max(...samples.slice(0, FIRST / SAMPLE));
-  const most = Math.max(...samples);
+  const first = samples[Math.min(FIRST / SAMPLE, samples.length) - 1]!;
+  const most = Math.max(...samples.slice(FIRST / SAMPLE - 1));
   const flat = most <= first * TOLERANCE;
   const cpu = e.daemon.cpu.usage() / (count + 64);
   const rate = (1000 * count) / (last - begin);
   console.log(
     `${count} containers, ${rate.toFixed(0)} per second, ${cpu.toFixed(1)} ms CPU each beside the container; ` +
-      `RSS ${first.toFixed(1)} MB in the first ${FIRST}, ${most.toFixed(1)} MB at most, ${samples.at(-1)!.toFixed(1)} MB at the end: ` +
+      `RSS ${first.toFixed(1)} MB after ${FIRST}, ${most.toFixed(1)} MB at most since, ${samples.at(-1)!.toFixed(1)} MB at the end: ` +
       `${flat ? "flat" : "it grows"}; ${grown.length === 0 ? "nothing leaked" : "it leaks"}`,
   );
   return flat && grown.length === 0;

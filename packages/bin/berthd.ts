@@ -2,6 +2,6 @@
 import { main } from "@berth/engine";
 
 // packaging/berthd.sh sets them for this process alone, not for what it starts.
-delete process.env.NODE_COMPILE_CACHE;
-delete process.env.NODE_COMPILE_CACHE_PORTABLE;
+for (const name of ["NODE_COMPILE_CACHE", "NODE_COMPILE_CACHE_PORTABLE", "MALLOC_ARENA_MAX"])
+  delete process.env[name];
 process.exitCode = await main(process.argv.slice(2));

@@ -3,14 +3,20 @@ import * as fs from "node:fs";
 import { join } from "node:path";
 
 const RETIRED = "rm-";
+/** How many are removed before others have their turn. */
+const AT_ONCE = 8;
 
 /** The folders of one snapshotter. */
 export class SnapshotFolders {
   readonly root: string;
+  readonly #layout: readonly string[];
   #purging: Promise<void> | undefined;
+  #next: Promise<void> | undefined;
 
-  constructor(root: string) {
+  /** `layout`: the folders in each that nothing was written to, the deepest first. */
+  constructor(root: string, layout: readonly string[] = []) {
     this.root = root;
+    this.#layout = layout;
     fs.mkdirSync(root, { recursive: true, mode: 0o700 });
   }
 
@@ -34,19 +40,52 @@ export class SnapshotFolders {
       if (/^\d+$/.test(name) && !known.has(Number(name))) this.retire(Number(name));
   }
 
-  /** Deletes retired folders. */
-  async purge(): Promise<void> {
-    // Two purges at once would trip over each other's half-deleted trees.
-    while (this.#purging !== undefined) await this.#purging;
-    this.#purging = this.#purge().finally(() => {
-      this.#purging = undefined;
-    });
-    await this.#purging;
+  /**
+   * Deletes the folders that are retired by now. One deletion runs at a time; callers that come meanwhile share the
+   * next one, so that many removals in a row do not each look through the folder.
+   */
+  purge(): Promise<void> {
+    if (this.#purging === undefined) {
+      this.#purging = this.#purge().finally(() => {
+        this.#purging = undefined;
+      });
+      return this.#purging;
+    }
+    this.#next ??= this.#purging
+      .catch(() => undefined)
+      .then(() => {
+        this.#next = undefined;
+        return this.purge();
+      });
+    return this.#next;
   }
 
   async #purge(): Promise<void> {
-    for (const name of await fs.promises.readdir(this.root))
-      if (name.startsWith(RETIRED))
-        await fs.promises.rm(join(this.root, name), { recursive: true, force: true, maxRetries: 3 });
+    const names = (await fs.promises.readdir(this.root)).filter((name) => name.startsWith(RETIRED));
+    const errors: unknown[] = [];
+    for (const [n, name] of names.entries()) {
+      const path = join(this.root, name);
+      if (this.#removeUntouched(path)) {
+        // Each takes little, but others want to be served in between.
+        if (n % AT_ONCE === 0) await new Promise(setImmediate);
+        continue;
+      }
+      // One that cannot be removed does not keep the others.
+      await fs.promises
+        .rm(path, { recursive: true, force: true, maxRetries: 3 })
+        .catch((e) => errors.push(e));
+    }
+    if (errors.length > 0) throw errors[0];
+  }
+
+  /** Most containers write nothing: what was made for them is removed by a few calls, instead of a search. */
+  #removeUntouched(path: string): boolean {
+    try {
+      for (const name of this.#layout) fs.rmdirSync(join(path, name));
+      fs.rmdirSync(path);
+      return true;
+    } catch {
+      return false;
+    }
   }
 }

@@ -28,7 +28,6 @@ export class SnapshotStore {
   readonly #db: Database;
   readonly #events: EventBus;
   readonly #drivers: ReadonlyMap<string, SnapshotDriver>;
-  #purging: Promise<void> = Promise.resolve();
 
   constructor(db: Database, events: EventBus, drivers: readonly SnapshotDriver[]) {
     this.#db = db;
@@ -76,7 +75,7 @@ export class SnapshotStore {
           this.#db.transaction(() => this.#db.run("DELETE FROM snapshots WHERE number = ?", number));
       }
       driver.retireUnknown(known);
-      this.#purgeLater(driver);
+      void this.#purge(driver);
     }
   }
 
@@ -266,23 +265,24 @@ export class SnapshotStore {
       } catch (error) {
         log.warn("a snapshot's folder could not be moved away", { snapshot: key, error: String(error) });
       }
-      this.#purgeLater(driver);
+      void this.#purge(driver);
     });
   }
 
-  #purgeLater(driver: SnapshotDriver): void {
-    this.#purging = this.#purging
-      .then(() => driver.purge())
-      .catch((error) => {
-        log.warn("a snapshot's files could not be removed; the next start tries again", {
-          error: String(error),
-        });
+  async #purge(driver: SnapshotDriver): Promise<void> {
+    try {
+      await driver.purge();
+    } catch (error) {
+      log.warn("a snapshot's files could not be removed; the next start tries again", {
+        error: String(error),
       });
+    }
   }
 
   /** Resolves when the files of removed snapshots are gone. */
-  settled(): Promise<void> {
-    return this.#purging;
+  async settled(): Promise<void> {
+    const usable = this.drivers.filter((driver) => driver.unusable === undefined);
+    await Promise.all(usable.map((driver) => this.#purge(driver)));
   }
 
   update(

@@ -15,7 +15,7 @@ export class OverlayDriver implements SnapshotDriver {
   readonly #baseOptions: readonly string[];
 
   constructor(root: string) {
-    this.#folders = new SnapshotFolders(root);
+    this.#folders = new SnapshotFolders(root, ["fs", "work/work", "work"]);
     this.unusable = whyUnusable();
     // With an index, a snapshot that was moved or copied to another machine could not be mounted again.
     this.#baseOptions = fs.existsSync("/sys/module/overlay/parameters/index") ? ["index=off"] : [];
