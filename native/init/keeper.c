@@ -29,7 +29,7 @@
 
 struct keeper *keeper_new(void) {
   static struct keeper k;
-  k = (struct keeper){.folder = -1, .listener = -1, .stdin_hold = -1, .holds = {-1, -1}, .log = -1, .master = -1,
+  k = (struct keeper){.folder = -1, .record = -1, .listener = -1, .stdin_hold = -1, .holds = {-1, -1}, .log = -1, .master = -1,
                       .relay_in = -1, .relay_out = {.fd = -1}, .oom = -1, .oom_file = -1};
   k.sources[0] = (struct source){.pipe = -1, .copy = {.fd = -1}, .name = "stdout"};
   k.sources[1] = (struct source){.pipe = -1, .copy = {.fd = -1}, .name = "stderr"};
@@ -48,6 +48,10 @@ int op_keep(struct state *st, const struct arg *args, int argc) {
   strcpy(st->keeper->exit_name, STR(1));
   st->keeper->folder = take_slot(st, NUM(0));
   if (st->keeper->folder < 0) return st->keeper->folder;
+  // The exit record's room is taken now: later there may be none. Without such files, it is made at the end.
+  static const char room[64];
+  st->keeper->record = openat(st->keeper->folder, ".", O_TMPFILE | O_WRONLY | O_CLOEXEC, 0600);
+  if (st->keeper->record >= 0 && write_all(st->keeper->record, room, sizeof room) < 0) return -errno;
   return prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) < 0 ? -errno : 0;
 }
 
@@ -353,6 +357,8 @@ static void drain(struct keeper *k, bool all) {
 }
 
 static void record_exit(struct keeper *k, const char *text, size_t size) {
+  if (k->record >= 0 && pwrite(k->record, text, size, 0) == (ssize_t)size && ftruncate(k->record, (off_t)size) == 0 &&
+      fsync(k->record) == 0 && linkat(k->record, "", k->folder, k->exit_name, AT_EMPTY_PATH) == 0) return;
   char name[300];
   snprintf(name, sizeof name, ".%s.new", k->exit_name);
   int fd = openat(k->folder, name, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);

@@ -26,6 +26,7 @@ struct source {
 
 struct keeper {
   int folder;           // where the exit record goes
+  int record;           // the exit record, which has no name yet
   char exit_name[256];
   int listener;         // keeper.sock
   int stdin_hold;       // writing end of the client's stdin FIFO: no end of file until CLOSE_STDIN

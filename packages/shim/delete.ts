@@ -60,10 +60,14 @@ async function removeExec(
   process: TaskProcess,
 ): Promise<Exit & { pid: number }> {
   const { execId, token } = process.record;
-  shim.sys.unlink(shim.folders.record(task.bundle, execId));
+  const { sys, folders } = shim;
+  // As with a task: from here on it is no more, and what a crash leaves of it is known as rubbish.
+  const gone = folders.goneProcess(task.bundle, execId);
+  sys.rename(folders.record(task.bundle, execId), gone);
   task.processes.delete(execId);
   process.link?.close();
-  shim.folders.forget(shim.sys, token);
+  folders.forget(sys, token);
+  sys.unlink(gone);
   return told(shim, task, process);
 }
 

@@ -77,6 +77,11 @@ export class Folders {
     return `${this.tasks}/${namespace}/${GONE}${token}`;
   }
 
+  /** Where the record of an added process goes that is being removed. */
+  goneProcess(bundle: string, execId: string): string {
+    return `${bundle}/${GONE}exec-${execId}.json`;
+  }
+
   /** Removes a keeper's files. */
   forget(sys: Sys, token: string): void {
     sys.unlink(this.socket(token));

@@ -99,7 +99,15 @@ async function killLost(shim: ShimContext, task: Task, process: TaskProcess): Pr
     if (pidfd !== undefined) sys.close(pidfd);
   }
   const known = { exitStatus: LOST_STATUS, exitedAt: systemClock.wall(), ooms: record.ooms ?? 0 };
-  sys.writeFile(shim.folders.exit(record.token), `${known.exitStatus} ${known.exitedAt} ${known.ooms}\n`);
+  try {
+    sys.replaceFile(shim.folders.exit(record.token), `${known.exitStatus} ${known.exitedAt} ${known.ooms}\n`);
+  } catch (error) {
+    // Another daemon finds the same: the process is gone, and nobody says how.
+    log.warn("the end of a process without a keeper could not be written down", {
+      ...facts,
+      error: String(error),
+    });
+  }
   return known;
 }
 

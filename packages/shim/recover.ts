@@ -44,11 +44,18 @@ async function clear(shim: ShimContext, namespace: string, name: string): Promis
   const { sys, folders } = shim;
   const bundle = `${folders.tasks}/${namespace}/${name}`;
   for (const file of sys.list(bundle) ?? []) {
-    if (!/^(task|exec-.+)\.json$/.test(file)) continue;
+    if (!/^(task|(\.gone-)?exec-.+)\.json$/.test(file)) continue;
     const record = readRecord(shim, `${bundle}/${file}`);
     if (record !== undefined) folders.forget(sys, record.token);
   }
   sys.removeTree(bundle);
+}
+
+/** Finishes the removal of an added process. */
+function forgetProcess(shim: ShimContext, path: string): void {
+  const record = readRecord(shim, path);
+  if (record !== undefined) shim.folders.forget(shim.sys, record.token);
+  shim.sys.unlink(path);
 }
 
 /** A task by what was written down of it; `foreign`: the caller's own bundle, where it has one. */
@@ -61,6 +68,7 @@ export function readTask(shim: ShimContext, namespace: string, id: string, forei
   for (const name of sys.list(bundle) ?? []) {
     const execId = /^exec-(.+)\.json$/.exec(name)?.[1];
     if (execId !== undefined) processes.set(execId, new TaskProcess(readRecord(shim, `${bundle}/${name}`)!));
+    else if (name.startsWith(`${GONE}exec-`)) forgetProcess(shim, `${bundle}/${name}`);
   }
   return {
     namespace,

@@ -373,9 +373,10 @@ export async function create(
   refuseBusyCgroup(sys, record.cgroup);
   claim(runtime, options.id);
   return withUndo(runtime, record, async () => {
-    // The intent comes before the act: who finds a record without a pid knows what may be there to remove.
-    writeRecord(sys, root, record);
+    // The intent comes before the act: who finds a record without a pid knows what may be there to remove. What is
+    // needed for that is whole by then.
     sys.writeFile(files.spec, stringifyJson(spec));
+    writeRecord(sys, root, record);
     if (options.gate) sys.mkfifo(files.fifo, 0o622);
     if (options.additions?.mounts.some((m) => m.source === files.notify)) sys.mkdir(files.notify, 0o755);
     options.beforeLaunch?.();

@@ -9,7 +9,14 @@ export function statusOf(sys: Sys, root: string, record: ContainerRecord): Conta
   if (record.pid === 0) return "creating";
   if (!isAlive(sys, record)) return "stopped";
   if (isFrozen(sys, record.cgroup)) return "paused";
-  return sys.stat(containerFiles(root, record.id).fifo) === undefined ? "running" : "created";
+  if (sys.stat(containerFiles(root, record.id).fifo) === undefined) return "running";
+  return executes(sys, record.pid) ? "running" : "created";
+}
+
+/** A start that was cut short has let the process go, and not taken the gate away. */
+function executes(sys: Sys, pid: number): boolean {
+  const words = sys.readTextIfAny(`/proc/${pid}/cmdline`)?.split("\0");
+  return words?.[0] !== undefined && words[0] !== "" && words[0] !== "berth-init";
 }
 
 /** The state as hooks and `state` see it. */

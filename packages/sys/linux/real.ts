@@ -53,8 +53,13 @@ export const realSys: Sys = {
   writeFile: files.writeFile,
   replaceFile: (path, content, mode = 0o600) => {
     const fresh = `${path}.new`;
-    files.writeFile(fresh, content, mode);
-    files.rename(fresh, path);
+    try {
+      files.writeFile(fresh, content, mode);
+      files.rename(fresh, path);
+    } catch (error) {
+      files.unlink(fresh);
+      throw error;
+    }
   },
   rename: files.rename,
   appendFile: files.appendFile,
