@@ -37,6 +37,7 @@ import { SnapshotStore } from "./snapshots/local.ts";
 import { NativeDriver } from "./snapshots/native.ts";
 import { OverlayDriver } from "./snapshots/overlayfs.ts";
 import { snapshotsService } from "./snapshots/service.ts";
+import { removeUnclaimed } from "./snapshots/unclaimed.ts";
 import { Database } from "./store/database.ts";
 import { lockDirectory } from "./store/locks.ts";
 import { StreamManager } from "./streaming/local.ts";
@@ -112,6 +113,7 @@ async function open(config: Config, parts: DaemonParts, undo: (() => unknown)[])
   const streams = new StreamManager();
 
   recoverTransfers(db, snapshots);
+  removeUnclaimed(db, snapshots, containers);
   content.cleanup();
   snapshots.cleanup();
   const shim = await parts.makeShim(config);

@@ -1,7 +1,6 @@
 /** Makes a container: image, name, snapshot, spec and record, in the order that leaves nothing behind on failure. */
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { resolve } from "node:path";
-import { isDeepStrictEqual } from "node:util";
 import { BerthError, isCode, restartPolicyText } from "@berth/base";
 import type { BerthClient, Container, ResolvedImage, SnapshotMount } from "@berth/client";
 import type { ContainerOptions, MountWish, Seccomp } from "@berth/oci";
@@ -27,7 +26,7 @@ import {
 import { checkNameFree } from "./find.ts";
 import { availableCapabilities, hostDevices, kernelVersion } from "./host.ts";
 import { LABEL, userLabels } from "./labels.ts";
-import { logRoot, makeLogPath, removeLog } from "./log-path.ts";
+import { logPathFor, logRoot } from "./log-path.ts";
 import { checkName, newId, randomName } from "./names.ts";
 import { layersOf, readRootfsFile } from "./rootfs.ts";
 import { ignoreMissing } from "./stop.ts";
@@ -78,7 +77,7 @@ async function make(
     checkNameFree(client, name),
   ]);
   const id = newId();
-  const logPath = makeLogPath(root, context.namespace, id);
+  const logPath = logPathFor(root, context.namespace, id);
   const labels: Record<string, string> = {
     // An image says what it likes about itself, but nothing to the daemon.
     ...userLabels(image.config.config?.Labels ?? {}),
@@ -98,47 +97,51 @@ async function make(
   if (flags.interactive) labels[LABEL.openStdin] = "true";
   const runtime = runtimeOf(flags.runtime);
   if (runtime !== undefined) labels[LABEL.shim] = "external";
-  let container: Container | undefined;
   try {
     const { containerSpec, resolveUser } = await import("@berth/oci");
-    const options = await optionsOf(context, flags, wishes, id, args);
-    // The record comes first: it names the snapshot, so the collector never sees one that nobody wants.
-    container = await client.containers.create({
+    const [options, mounts] = await Promise.all([
+      optionsOf(context, flags, wishes, id, args),
+      prepare(client, image, id),
+    ]);
+    // Only the files of the root file system tell who that is.
+    const layers = layersOf(mounts);
+    const who = flags.user ?? image.config.config?.User ?? "";
+    const user = resolveUser(who, readRootfsFile(layers, "etc/passwd"), readRootfsFile(layers, "etc/group"));
+    for (const { createSource, mount } of wishes) if (createSource) makeSource(mount.source!);
+    // The record comes last, and whole: whenever the daemon or this command is killed, there is a container or there is none.
+    const container = await client.containers.create({
       id,
       image: image.image.name,
       labels,
-      spec: containerSpec(image.config, options),
+      spec: containerSpec(image.config, { ...options, user }),
       snapshotter: client.snapshotter,
       snapshotKey: id,
       ...(runtime === undefined ? {} : { runtime }),
     });
-    const layers = layersOf(await prepare(client, image, id));
-    const who = flags.user ?? image.config.config?.User ?? "";
-    const user = resolveUser(who, readRootfsFile(layers, "etc/passwd"), readRootfsFile(layers, "etc/group"));
-    // Only the files of the root file system tell who that is; mostly it is the one the spec was made for.
-    if (!isDeepStrictEqual(user, DEFAULT_USER))
-      container = await container.setSpec(containerSpec(image.config, { ...options, user }));
-    for (const { createSource, mount } of wishes) if (createSource) makeSource(mount.source!);
     return { container, logPath };
   } catch (error) {
+    // It may have been made, and only its answer lost.
+    await ignoreMissing(client.containers.raw.delete({ id })).catch(() => {});
     await ignoreMissing(client.snapshots.remove(id)).catch(() => {});
-    await container?.delete().catch(() => {});
-    removeLog(labels);
     throw error;
   }
 }
 
-/** Who a container runs as when nothing else is said; what `containerSpec` takes by itself. */
-const DEFAULT_USER = { uid: 0, gid: 0, additionalGids: [0], home: "/root" };
+/** How long the collector leaves a snapshot alone whose container is not there yet, in milliseconds. */
+const HOLD_MS = 60_000;
 
 async function prepare(client: BerthClient, image: ResolvedImage, id: string): Promise<SnapshotMount[]> {
+  const make = () => {
+    const until = new Date(Date.now() + HOLD_MS).toISOString();
+    return client.snapshots.prepare(id, image.chainId, { [LABEL.heldUntil]: until });
+  };
   try {
-    return await client.snapshots.prepare(id, image.chainId);
+    return await make();
   } catch (error) {
     if (!isCode(error, "not_found") || image.chainId === "") throw error;
     // The image was stored but never unpacked (for instance imported with --no-unpack).
     await client.images.unpack(image);
-    return client.snapshots.prepare(id, image.chainId);
+    return make();
   }
 }
 

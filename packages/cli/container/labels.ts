@@ -22,6 +22,8 @@ export const LABEL = {
   openStdin: "berth/open-stdin",
   /** "external": the runtime's own shim is to be used, although berth serves its name. */
   shim: "berth/shim",
+  /** Of a snapshot: until when the collector leaves it alone, although no container has it yet. */
+  heldUntil: "berth/gc.held-until",
   /** How the last task ended; by the daemon, for when the task itself is gone (after a reboot). */
   exitCode: "berth/exit-code",
   finishedAt: "berth/finished-at",

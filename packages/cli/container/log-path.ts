@@ -8,9 +8,14 @@ import { LABEL } from "./labels.ts";
 
 const DEFAULT_ROOT = "/var/lib/berth";
 
-/** The path for a new container's log, below the daemon's root; its folder is made. */
-export function makeLogPath(root: string, namespace: string, id: string): string {
-  const folder = join(root, "logs", namespace, id);
+/** The path for a container's log, below the daemon's root. */
+export function logPathFor(root: string, namespace: string, id: string): string {
+  return join(root, "logs", namespace, id, "container.log");
+}
+
+/** Makes the folder of a log: there is a container by now, that it goes with. */
+export function makeLogFolder(path: string): void {
+  const folder = dirname(path);
   try {
     mkdirSync(folder, { recursive: true, mode: 0o710 });
     chmodSync(folder, 0o710);
@@ -22,7 +27,6 @@ export function makeLogPath(root: string, namespace: string, id: string): string
       hint: "Run berth as root, or as a user that may write there.",
     });
   }
-  return join(folder, "container.log");
 }
 
 /**

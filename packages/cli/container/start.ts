@@ -4,7 +4,7 @@ import type { BerthClient, Container, Fifos } from "@berth/client";
 import type { Context } from "../command.ts";
 import { CommandError, startExitCode } from "../errors.ts";
 import { LABEL } from "./labels.ts";
-import { logRoot, makeLogPath } from "./log-path.ts";
+import { logPathFor, logRoot, makeLogFolder } from "./log-path.ts";
 import { detachedIO } from "./stdio.ts";
 import { ignoreMissing } from "./stop.ts";
 
@@ -22,12 +22,13 @@ export async function logPathOf(
   container: Container,
 ): Promise<string> {
   const known = container.labels[LABEL.logPath];
-  return known ?? makeLogPath(await logRoot(context, client), context.namespace, container.id);
+  return known ?? logPathFor(await logRoot(context, client), context.namespace, container.id);
 }
 
 /** Makes and starts a task that nobody watches. Nothing is left of it when it does not start. */
 export async function startDetached(container: Container, logPath: string, terminal: boolean): Promise<void> {
   try {
+    makeLogFolder(logPath);
     const task = await container.newTask(detachedIO(logPath, terminal));
     try {
       await task.start();
@@ -61,6 +62,7 @@ export async function startAttached(
   await using fifos = await making;
   const attachment = new Attachment(fifos, { stdin, terminal, detachKeys });
   try {
+    makeLogFolder(logPath);
     const task = await container.newTask(attachedIO(logPath, terminal, fifos));
     try {
       await attachment.connect(task);

@@ -81,14 +81,14 @@ export class EventHistory {
     } catch (error) {
       log.warn("the event log could not be written: what it had is dropped", { error: String(error) });
       this.#drop();
-      this.#retryAt = Date.now() + RETRY_MS;
+      this.#retryAt = performance.now() + RETRY_MS;
     }
     this.#newest = last.sequence;
     for (const event of events) this.#remember(event);
   }
 
   #write(events: readonly Kept[]): void {
-    if (this.#folder === undefined || Date.now() < this.#retryAt) return;
+    if (this.#folder === undefined || performance.now() < this.#retryAt) return;
     let segment = this.#segments.at(-1);
     if (segment === undefined || segment.size >= this.#limits.segment) {
       segment = Segment.create(this.#folder, events[0]!.sequence);

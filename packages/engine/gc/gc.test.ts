@@ -15,9 +15,10 @@ import { createLease } from "../leases/store.ts";
 import { SnapshotStore } from "../snapshots/local.ts";
 import { NativeDriver } from "../snapshots/native.ts";
 import { ACTIVE } from "../snapshots/store.ts";
+import { removeUnclaimed } from "../snapshots/unclaimed.ts";
 import { Database } from "../store/database.ts";
 import { Collector } from "./collector.ts";
-import { references } from "./mark.ts";
+import { GC_HELD, references } from "./mark.ts";
 
 const scope = { namespace: "n", lease: undefined };
 const where = { ns: "n", snapshotter: "native" };
@@ -186,5 +187,25 @@ test("writes that are open or young stay; namespaces do not share what they have
     await other.commit(6, digest, { "containerd.io/gc.root": "1" });
     content.delete("n", digest);
     assert.equal(content.readAll("other", digest).toString(), "shared");
+  });
+});
+
+test("a snapshot waits for its container as long as it says; a new daemon waits for none", async () => {
+  await world(async ({ snapshots, collector, db, containers: store, names }) => {
+    const until = (ms: number) => ({ [GC_HELD]: new Date(Date.now() + ms).toISOString() });
+    const prepare = (key: string, labels: Labels) =>
+      snapshots.prepare(scope, "native", { key, parent: "", labels, kind: ACTIVE });
+    await prepare("awaited", until(60_000));
+    await prepare("claimed", until(60_000));
+    await prepare("late", until(-1));
+    await prepare("nobody's", {});
+    const spec = { typeUrl: "t", value: Buffer.from("{}") };
+    const runtime = { name: "io.containerd.runc.v2" };
+    const record = { id: "c", runtime, spec, snapshotter: "native", snapshotKey: "claimed" };
+    store.create("n", create(containers.ContainerSchema, record));
+    await collector.run();
+    assert.deepEqual(names(), ["awaited", "claimed"]);
+    removeUnclaimed(db, snapshots, store);
+    assert.deepEqual(names(), ["claimed"]);
   });
 });

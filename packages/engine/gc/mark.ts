@@ -14,6 +14,11 @@ import type { Database } from "../store/database.ts";
 export const GC_ROOT = "containerd.io/gc.root";
 export const GC_EXPIRE = "containerd.io/gc.expire";
 export const GC_FLAT = "containerd.io/gc.flat";
+/**
+ * berth's own, of snapshots: kept until then (RFC 3339) although nothing refers to it yet. A client sets it on the
+ * snapshot of a container that it is about to make.
+ */
+export const GC_HELD = "berth/gc.held-until";
 const REF_CONTENT = "containerd.io/gc.ref.content";
 const REF_SNAPSHOT = "containerd.io/gc.ref.snapshot.";
 
@@ -59,7 +64,7 @@ export function mark(db: Database, ns: string, nowNs: bigint): Set<NodeName> {
     const targets = references(labels);
     if (row.parent !== "") targets.push(snapshotNode(snapshotter, row.parent as string));
     edges.set(node, targets);
-    if (isRoot(labels)) roots.push(node);
+    if (isRoot(labels) || isHeld(labels, nowNs)) roots.push(node);
   }
   for (const row of db.all("SELECT target, labels FROM images WHERE ns = ?", ns)) {
     roots.push(contentNode((JSON.parse(row.target as string) as { digest: string }).digest));
@@ -96,6 +101,13 @@ export function mark(db: Database, ns: string, nowNs: bigint): Set<NodeName> {
   }
   for (const node of seen) kept.add(node);
   return kept;
+}
+
+/** Tells whether somebody is about to use it. */
+export function isHeld(labels: Labels, nowNs: bigint): boolean {
+  const text = labels[GC_HELD];
+  const until = text === undefined ? undefined : parseRfc3339(text);
+  return until !== undefined && until > nowNs;
 }
 
 /** Tells whether a lease's `containerd.io/gc.expire` has passed. */

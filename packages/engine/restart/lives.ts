@@ -139,6 +139,7 @@ export class Lives {
     const before = taskOf(this.#tasks, ref);
     if (before !== undefined) await ignoreMissing(this.#tasks.delete(ref));
     const stdio = detachedStdio(record, before?.stdio);
+    this.#tasks.makeLogFolder(record);
     await this.#tasks.create(ns, { id, rootfs: [], stdio, options: undefined });
     try {
       const { pid } = await this.#tasks.start(ref);

@@ -18,6 +18,8 @@ const POLICY = "berth/restart-policy";
 /** A daemon without processes; `again` is the one that follows it, with the same tasks unless the machine was off. */
 function world(t: TestContext, labels: { [key: string]: string }) {
   t.mock.timers.enable({ apis: ["setTimeout", "Date"] });
+  let ticks = 1000;
+  const clock = { monotonic: () => ticks };
   const db = new Database(":memory:");
   const open = (shim: FakeShim) => {
     const events = new EventBus();
@@ -25,7 +27,7 @@ function world(t: TestContext, labels: { [key: string]: string }) {
     const snapshots = new SnapshotStore(db, events, []);
     const tasks = new TaskManager(shim, { db, containers: store, snapshots, events, logs: "/nonexistent" });
     const lives = new Lives(tasks, shim, store);
-    const monitor = new RestartMonitor({ db, containers: store, events, tasks, shim, lives });
+    const monitor = new RestartMonitor({ db, containers: store, events, tasks, shim, lives, clock });
     monitor.start();
     const status = () => shim.list("n").find(({ id }) => id === "c1")?.status;
     return {
@@ -44,6 +46,7 @@ function world(t: TestContext, labels: { [key: string]: string }) {
       /** The process ends after `ranMs`; gives what it does `afterMs` later. */
       exits: async (code: number, ranMs: number, afterMs: number) => {
         t.mock.timers.tick(ranMs);
+        ticks += ranMs;
         shim.exit(ref, code);
         await settle();
         t.mock.timers.tick(afterMs);
@@ -86,6 +89,28 @@ test("always: 100 ms, then twice that, and anew after ten seconds", async (t) =>
   assert.equal(w.status(), "running");
   assert.equal(w.labels()["berth/restart-count"], "2");
   assert.equal(await w.exits(1, 10_000, 100), "running");
+  w.monitor.close();
+});
+
+test("the clock is set while it runs: the back-off neither begins anew nor ends", async (t) => {
+  const w = world(t, { [POLICY]: "always" });
+  await w.run();
+  assert.equal(await w.exits(0, 10, 100), "running");
+  const real = Date.now;
+  let step = 0;
+  t.mock.method(Date, "now", () => real.call(Date) + step);
+  // An hour forward: it has not run for an hour. An hour back: ten seconds are ten seconds.
+  for (const [next, ran, ms] of [
+    [3_600_000, 10, 200],
+    [-3_600_000, 10, 400],
+    [-7_200_000, 10_000, 100],
+  ] as const) {
+    step = next;
+    assert.equal(await w.exits(1, ran, ms - 1), "stopped", `${ms} ms`);
+    t.mock.timers.tick(1);
+    await settle();
+    assert.equal(w.status(), "running", `${ms} ms`);
+  }
   w.monitor.close();
 });
 

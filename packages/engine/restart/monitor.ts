@@ -6,7 +6,7 @@
  * makes of them. What neither of them retries, a start that fails, is retried here as if the container had ended.
  */
 import { eventTypes } from "@berth/api";
-import { isCode, log } from "@berth/base";
+import { type Clock, isCode, log, systemClock } from "@berth/base";
 import { signalNumber } from "@berth/runtime";
 import type { TaskEvent, TaskShim, TaskState } from "@berth/shim";
 import { fromBinary } from "@bufbuild/protobuf";
@@ -38,13 +38,15 @@ export interface MonitorParts {
   tasks: TaskManager;
   shim: TaskShim;
   lives: Lives;
+  /** How long a container ran is told by a clock that nobody sets. Default: the machine's. */
+  clock?: Pick<Clock, "monotonic">;
 }
 
 /** A container that was started, is running, or waits for its next start. */
 interface Watched {
   readonly ns: string;
   readonly id: string;
-  /** Milliseconds since the epoch of its last start; undefined when it does not run. */
+  /** When it was last started, in the clock's monotonic milliseconds; undefined when it does not run. */
   startedAt: number | undefined;
   /** Its end is meant. */
   canceled: boolean;
@@ -59,6 +61,7 @@ interface Watched {
 export class RestartMonitor {
   readonly #parts: MonitorParts;
   readonly #watched = new Map<string, Watched>();
+  readonly #clock: Pick<Clock, "monotonic">;
   readonly #slots = new Slots(STARTS);
   readonly #stops: (() => void)[] = [];
   /** Containers of containerd's labels to be looked at by {@link #reconcile}. */
@@ -68,6 +71,7 @@ export class RestartMonitor {
 
   constructor(parts: MonitorParts) {
     this.#parts = parts;
+    this.#clock = parts.clock ?? systemClock;
   }
 
   /** Starts what should run after the daemon (or the machine) was away, and from now on what ends. */
@@ -129,7 +133,7 @@ export class RestartMonitor {
     const byMonitor = watched.starting;
     watched.starting = false;
     watched.canceled = false;
-    watched.startedAt = Date.now();
+    watched.startedAt = this.#clock.monotonic();
     if (!byMonitor) watched.backOffMs = 0;
     clearTimeout(watched.timer);
     watched.timer = undefined;
@@ -154,7 +158,7 @@ export class RestartMonitor {
     const watched = this.#watched.get(`${ns}/${id}`);
     // A start that fails is answered to whoever asked for it.
     if (watched?.startedAt === undefined) return;
-    const ranMs = Date.now() - watched.startedAt;
+    const ranMs = this.#clock.monotonic() - watched.startedAt;
     watched.startedAt = undefined;
     setImmediate(() => this.#quietly(watched, (record) => this.#ended(watched, record, exitStatus, ranMs)));
   }
@@ -345,7 +349,7 @@ export class RestartMonitor {
     const wish = wanted(record);
     if (task !== undefined && task.status !== "stopped" && task.status !== "created") {
       const watched = this.#of(ns, id);
-      watched.startedAt = startOf(labels);
+      watched.startedAt = this.#clock.monotonic() - ageOf(labels);
       watched.canceled = wish?.rules === "docker" && stoppedByHand(wish.rules, labels);
       if (wish?.rules === "containerd") this.#lookLater(ns, id);
       return false;
@@ -396,7 +400,8 @@ function wanted(record: ContainerRecord): Wish | undefined {
   return record.labels[AUTO_REMOVE] === undefined ? wishOf(record.labels) : undefined;
 }
 
-function startOf(labels: Readonly<Record<string, string>>): number {
+/** Milliseconds since the start that the labels tell of; without one, it has run for long. */
+function ageOf(labels: Readonly<Record<string, string>>): number {
   const at = parseRfc3339(labels[RESTART.startedAt] ?? "");
-  return at === undefined ? 0 : Number(at / 1_000_000n);
+  return at === undefined ? Number.POSITIVE_INFINITY : Math.max(0, Number((now() - at) / 1_000_000n));
 }

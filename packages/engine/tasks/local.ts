@@ -23,7 +23,7 @@ import {
 import { create } from "@bufbuild/protobuf";
 import { type Any, AnySchema } from "@bufbuild/protobuf/wkt";
 import type { ContainerRecord, ContainerStore } from "../containers/local.ts";
-import { removeLog } from "../containers/log-file.ts";
+import { makeLogFolder, removeLog, removeOrphanLogs } from "../containers/log-file.ts";
 import { checkIdentifier } from "../core/names.ts";
 import { unpack } from "../core/pack.ts";
 import type { Scope } from "../core/scope.ts";
@@ -101,6 +101,7 @@ export class TaskManager {
     await this.#shim.recover();
     const { db, containers, checkpoints } = this.#stores;
     checkpoints?.sweep((ns, id) => this.#shim.list(ns).some((task) => task.id === id));
+    removeOrphanLogs(this.#stores.logs, (ns, id) => containers.find(ns, id) !== undefined);
     for (const { name: ns } of db.all("SELECT name FROM namespaces") as { name: string }[]) {
       const tasks = new Map(this.#shim.list(ns).map((task) => [task.id, task]));
       for (const record of containers.list(ns)) {
@@ -108,12 +109,15 @@ export class TaskManager {
         if (task?.status === "stopped") this.#noteExit(ns, record.id, task);
         const delay = REMOVE_DELAY_MS.get(record.labels[AUTO_REMOVE]);
         if (delay === undefined) continue;
-        // Whoever was about to start it has lost the connection, and does not come back.
+        // Whoever was about to start it has lost the connection, and does not come back: its name is free again.
         const abandoned =
           record.labels[AUTO_REMOVE] === "attached" && (task === undefined || task.status === "created");
+        if (abandoned) {
+          await this.#remove(ns, record.id);
+          continue;
+        }
         const orphan = now() - (nanoseconds(record.createdAt) ?? 0n) > ORPHAN_NS;
         if (
-          abandoned ||
           task?.status === "stopped" ||
           (task === undefined && (orphan || record.labels[EXIT_CODE] !== undefined))
         )
@@ -265,6 +269,11 @@ export class TaskManager {
   #rootfs(ns: string, record: ContainerRecord): RootfsMount[] {
     if (record.snapshotKey === "") return [];
     return this.#stores.snapshots.mounts({ ns, snapshotter: record.snapshotter }, record.snapshotKey);
+  }
+
+  /** Makes the folder of a container's log, for a start that no client has prepared. */
+  makeLogFolder(record: ContainerRecord): void {
+    makeLogFolder(this.#stores.logs, record.labels);
   }
 
   /** Calls off the removal of a container that is used again. */

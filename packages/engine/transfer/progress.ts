@@ -40,8 +40,8 @@ export class Progress {
   /** Tells how many bytes are done; dropped when the last one was sent a moment ago. */
   bytes(event: string, name: string, desc: Descriptor, progress: number): void {
     if (this.#stream === undefined) return;
-    const now = Date.now();
-    if (now - (this.#lastSent.get(name) ?? 0) < INTERVAL_MS) return;
+    const now = performance.now();
+    if (now - (this.#lastSent.get(name) ?? Number.NEGATIVE_INFINITY) < INTERVAL_MS) return;
     this.#lastSent.set(name, now);
     this.step(event, name, { desc, progress });
   }
