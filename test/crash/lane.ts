@@ -1,0 +1,309 @@
+/** A daemon that is killed at will, its directories, and the commands and containers that a test needs around it. */
+import { type ChildProcess, spawn } from "node:child_process";
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import net from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { BerthClient, examine } from "@berth/client";
+import { linux, realSys } from "@berth/sys";
+import { makeImage, ociArchive, type TestImage, tar } from "../engine-image.ts";
+import { difference, processes, traces } from "./traces.ts";
+
+const KILLER = join(import.meta.dirname, "killer.ts");
+/** Everything here gives up after this many milliseconds. */
+const PATIENCE_MS = 15_000;
+
+/** What a command did. */
+export interface Ran {
+  code: number;
+  out: string;
+  err: string;
+}
+
+/** Where the daemon is to die. */
+export interface Point {
+  /** Number of the step that it dies before. */
+  at: number;
+  /** For a process that it spawns there: dies this many microseconds later. */
+  delay?: number;
+  name: string;
+}
+
+export const sleep = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
+
+/** Waits until `look` gives something other than undefined. */
+export async function until<T>(what: string, look: () => Promise<T | undefined> | T | undefined): Promise<T> {
+  const deadline = performance.now() + PATIENCE_MS;
+  for (;;) {
+    const found = await look();
+    if (found !== undefined) return found;
+    if (performance.now() > deadline) throw new Error(`waited in vain until ${what}`);
+    await sleep(10);
+  }
+}
+
+/** The image of the tests: busybox in one layer, a file and a user in the next; nothing is shared with one of another mark. */
+export function testImage(mark = "own"): TestImage {
+  const folder = (path: string, mode = 0o755) => ({ name: `${path}/`, type: "5", mode });
+  const applets = ["sh", "cat", "echo", "sleep", "true", "id"];
+  return makeImage(
+    [
+      tar(
+        folder("bin"),
+        { name: "bin/busybox", mode: 0o755, data: readFileSync("/bin/busybox") },
+        ...applets.map((applet) => ({ name: `bin/${applet}`, type: "2", linkname: "busybox" })),
+        ...["proc", "sys", "dev", mark].map((path) => folder(path)),
+      ),
+      tar(folder("etc"), folder(`etc/${mark}`), {
+        name: "etc/passwd",
+        mode: 0o644,
+        data: "root:x:0:0::/:/bin/sh\nweb:x:1000:1000::/:/bin/sh\n",
+      }),
+    ],
+    "gzip",
+    { User: "web" },
+  );
+}
+
+/** See the module comment. */
+export class Lane {
+  readonly folder = mkdtempSync(join(tmpdir(), "berth-crash-"));
+  readonly namespace: string;
+  /** Where the programs are: this checkout's, unless others are named. */
+  bin: string;
+  readonly image = "docker.io/library/crash:1";
+  #daemon: ChildProcess | undefined;
+  #ended: Promise<unknown> = Promise.resolve();
+  #log = "";
+
+  constructor(namespace: string, bin = join(import.meta.dirname, "../../bin")) {
+    this.namespace = namespace;
+    this.bin = bin;
+    for (const name of ["root", "state", "tmp"]) mkdirSync(join(this.folder, name));
+  }
+
+  get socket(): string {
+    return `${this.folder}/state/berth.sock`;
+  }
+
+  /** What daemons wrote so far. */
+  get log(): string {
+    // A crash of Node's prints the bundle's lines, which are long.
+    return this.#log.replace(/^.{400,}$/gm, (line) => `${line.slice(0, 400)}...`);
+  }
+
+  get pid(): number {
+    return this.#daemon?.pid ?? 0;
+  }
+
+  get alive(): boolean {
+    return this.#daemon !== undefined && this.#daemon.exitCode === null && this.#daemon.signalCode === null;
+  }
+
+  /** Starts the daemon and waits until it answers. */
+  async up(): Promise<void> {
+    const { folder } = this;
+    const args = ["--root", `${folder}/root`, "--state", `${folder}/state`, "--log-level", "warn"];
+    const daemon = spawn(join(this.bin, "berthd"), args, {
+      stdio: ["ignore", "ignore", "pipe", "ipc"],
+      env: {
+        ...process.env,
+        NODE_OPTIONS: `--disable-warning=ExperimentalWarning --import=${KILLER}`,
+        BERTH_TEST_STEPS: join(folder, "steps"),
+      },
+    });
+    daemon.stderr!.on("data", (chunk) => {
+      this.#log += chunk;
+    });
+    this.#daemon = daemon;
+    this.#ended = new Promise((resolve) => daemon.once("exit", resolve));
+    await until("the daemon answers", async () => {
+      if (!this.alive) throw new Error(`berthd did not start:\n${this.log}`);
+      return (await answers(this.socket)) || undefined;
+    });
+  }
+
+  async down(signal: NodeJS.Signals = "SIGKILL"): Promise<void> {
+    if (this.alive) this.#daemon!.kill(signal);
+    await this.#ended;
+  }
+
+  /** Tells the killer what to do from now on. */
+  #tell(message: object): Promise<void> {
+    return new Promise((resolve, reject) => {
+      const daemon = this.#daemon!;
+      daemon.once("message", () => resolve());
+      daemon.once("exit", () => reject(new Error("the daemon is gone")));
+      daemon.send(message);
+    });
+  }
+
+  /** Runs `work` and gives the steps that the daemon took, also those shortly after. */
+  async record(work: () => Promise<unknown>): Promise<string[]> {
+    const path = join(this.folder, "steps");
+    writeFileSync(path, "");
+    await this.#tell({ record: true });
+    await work();
+    await sleep(150);
+    await this.#tell({});
+    return readFileSync(path, "utf8")
+      .split("\n")
+      .filter(Boolean)
+      .map((line) => line.replace(/^\d+ /, ""));
+  }
+
+  /**
+   * Runs `work` with a daemon that dies at `point`, or after the work; then there is a new one. Gives what came of the
+   * work (some clients wait for the daemon to come back), and whether it was at the point.
+   */
+  async dieAt<T>({ at, delay }: Point, work: () => Promise<T>): Promise<{ result: T; reached: boolean }> {
+    await this.#tell({ at, ...(delay === undefined ? {} : { delay }) });
+    const working = work();
+    await Promise.race([working, this.#ended]);
+    // Some of it is done behind the client's back.
+    for (let tries = 0; this.alive && tries < 15; tries++) await sleep(10);
+    const reached = !this.alive;
+    await this.down();
+    await this.up();
+    return { result: await working, reached };
+  }
+
+  /** Runs `berth`. */
+  berth(...args: string[]): Promise<Ran> {
+    return new Promise((resolve) => {
+      const child = spawn(join(this.bin, "berth"), args, {
+        stdio: ["ignore", "pipe", "pipe"],
+        env: {
+          ...process.env,
+          BERTH_ADDRESS: `unix://${this.socket}`,
+          BERTH_NAMESPACE: this.namespace,
+          TMPDIR: join(this.folder, "tmp"),
+        },
+      });
+      let [out, err] = ["", ""];
+      child.stdout.on("data", (chunk) => {
+        out += chunk;
+      });
+      child.stderr.on("data", (chunk) => {
+        err += chunk;
+      });
+      const timer = setTimeout(() => child.kill("SIGKILL"), PATIENCE_MS);
+      child.once("close", (code) => {
+        clearTimeout(timer);
+        resolve({ code: code ?? -1, out, err });
+      });
+    });
+  }
+
+  /** Same, for what has to go well; its output without the last line's end. */
+  async must(...args: string[]): Promise<string> {
+    const { code, out, err } = await this.berth(...args);
+    if (code !== 0) throw new Error(`berth ${args.join(" ")}: exit ${code}: ${err}${out}`);
+    return out.trimEnd();
+  }
+
+  client(): BerthClient {
+    return new BerthClient({ address: `unix://${this.socket}`, namespace: this.namespace });
+  }
+
+  async load(): Promise<void> {
+    const path = join(this.folder, "image.tar");
+    writeFileSync(path, ociArchive(testImage(), this.image));
+    await this.must("load", "-q", "-i", path);
+    rmSync(path);
+  }
+
+  /** A container's facts as `inspect` has them. */
+  async inspect(
+    name: string,
+  ): Promise<{ Id: string; State: { Status: string; ExitCode: number; Pid: number } }> {
+    return JSON.parse(await this.must("inspect", name))[0];
+  }
+
+  /** What berth itself takes for left over. */
+  async leaks(): Promise<string[]> {
+    const client = this.client();
+    try {
+      const wish = { fix: false, temporaryFolders: [join(this.folder, "tmp")] };
+      const { findings } = await examine(client.connection, wish);
+      return findings
+        .filter(({ where }) => where.includes(this.folder) || where.includes(this.namespace))
+        .map(({ kind, where, why }) => `doctor: ${kind} ${where}: ${why}`);
+    } finally {
+      client.close();
+    }
+  }
+
+  traces(): string[] {
+    this.#reap();
+    return traces({
+      folder: this.folder,
+      namespace: this.namespace,
+      reaper: process.pid,
+      known: this.alive ? [this.pid] : [],
+    });
+  }
+
+  /** Waits until all is as it was; what is different to the last. */
+  async settle(before: readonly string[]): Promise<string[]> {
+    let left: string[] = [];
+    for (const deadline = performance.now() + 4000; performance.now() < deadline; await sleep(20)) {
+      left = difference(before, this.traces());
+      if (left.length === 0) break;
+    }
+    return left;
+  }
+
+  /** Orphans of killed daemons are this process's children, which Node knows nothing of. */
+  #reap(): void {
+    for (const name of readdirSync("/proc").filter((each) => /^\d+$/.test(each))) {
+      const pid = Number(name);
+      try {
+        const status = readFileSync(`/proc/${pid}/status`, "utf8");
+        if (new RegExp(`^State:\\s*Z[^]*^PPid:\\s*${process.pid}$`, "m").test(status) && pid !== this.pid)
+          if (!/^Name:\s*berth$/m.test(status)) realSys.reap(pid);
+      } catch {
+        // It has gone.
+      }
+    }
+  }
+
+  /** Ends everything below this process and removes the folder, however the test went. */
+  async close(): Promise<void> {
+    await this.down();
+    for (let tries = 0; tries < 200; tries++) {
+      const left = processes({ reaper: process.pid, known: [] });
+      if (left.length === 0) break;
+      for (const pid of left) realSys.kill(pid, 9);
+      await sleep(10);
+      this.#reap();
+    }
+    for (const line of readFileSync("/proc/self/mounts", "utf8").split("\n").reverse()) {
+      const point = line.split(" ")[1];
+      if (point?.startsWith(`${this.folder}/`)) await linux.umount(point, linux.MNT_DETACH);
+    }
+    for (const hierarchy of ["", ...readdirSync("/sys/fs/cgroup")])
+      removeCgroups(join("/sys/fs/cgroup", hierarchy, this.namespace));
+    rmSync(this.folder, { recursive: true, force: true });
+  }
+}
+
+function removeCgroups(folder: string): void {
+  try {
+    for (const entry of readdirSync(folder, { withFileTypes: true }))
+      if (entry.isDirectory()) removeCgroups(join(folder, entry.name));
+    realSys.rmdir(folder);
+  } catch {
+    // There is none in this hierarchy.
+  }
+}
+
+function answers(socket: string): Promise<boolean> {
+  return new Promise((resolve) => {
+    const probe = net.connect(socket, () => {
+      probe.destroy();
+      resolve(true);
+    });
+    probe.on("error", () => resolve(false));
+  });
+}
