@@ -49,6 +49,8 @@ export interface PullOptions extends CallOptions {
   onProgress?: OnProgress | undefined;
 }
 
+const UNPACK_MS = 10 * 60_000;
+
 /** The Images service, and the transfers that concern images. */
 export class Images {
   readonly #connection: Connection;
@@ -253,7 +255,9 @@ export class Images {
       const name = chainId(diffIds.slice(0, i + 1));
       if (await exists(snapshots.stat(name, options))) continue;
       const key = `extract-${process.pid}-${Date.now()} ${name}`;
-      const mounts = await snapshots.prepare(key, chainId(diffIds.slice(0, i)), {}, options);
+      // Nothing refers to it yet: the collector leaves it alone for as long as a layer may take.
+      const held = { "berth/gc.held-until": new Date(Date.now() + UNPACK_MS).toISOString() };
+      const mounts = await snapshots.prepare(key, chainId(diffIds.slice(0, i)), held, options);
       try {
         const { applied } = await diff.apply(
           {
