@@ -1,4 +1,5 @@
 /** The door of `packages/runtime`: runc's verbs as functions. The command line and `explain` are loaded late. */
+export { isFrozen } from "./cgroups/freezer.ts";
 export { readLayout } from "./cgroups/layout.ts";
 export { type CgroupPaths, cgroupFolders, pathsBelow } from "./cgroups/paths.ts";
 export { cgroupPids, removeCgroup } from "./cgroups/processes.ts";

@@ -16,6 +16,8 @@ export interface Task {
   foreignBundle: boolean;
   options: TaskOptions;
   processes: Map<string, TaskProcess>;
+  /** The container's cgroup, once it was looked for. */
+  cgroup?: runtime.CgroupPaths;
 }
 
 /** See the module comment. */

@@ -7,7 +7,10 @@ import type { ProcessRef, TaskState } from "./task-shim.ts";
 
 function isPaused(shim: ShimContext, task: Task): boolean {
   try {
-    return runtime.inspect(shim.runtimeOf(task), task.id).status === "paused";
+    const { sys, root } = shim.runtimeOf(task);
+    // Asked for at every listing, and the same for all of a container's life.
+    task.cgroup ??= runtime.readRecord(sys, root, task.id).cgroup;
+    return runtime.isFrozen(sys, task.cgroup);
   } catch (error) {
     // It ended this moment, by a checkpoint.
     if (isCode(error, "not_found")) return false;
