@@ -30,8 +30,8 @@ function loggerIn(folder: string, body: string): string {
 }
 
 async function until(what: () => boolean): Promise<void> {
-  for (let i = 0; i < 400 && !what(); i++) await sleep(10);
-  assert.ok(what(), "it did not come to that within four seconds");
+  for (let i = 0; i < 2000 && !what(); i++) await sleep(10);
+  assert.ok(what(), "it did not come to that within twenty seconds");
 }
 
 const COLLECT = `env | sort > env

@@ -255,7 +255,8 @@ export class Images {
       const name = chainId(diffIds.slice(0, i + 1));
       if (await exists(snapshots.stat(name, options))) continue;
       const key = `extract-${process.pid}-${Date.now()} ${name}`;
-      // Nothing refers to it yet: the collector leaves it alone for as long as a layer may take.
+      // Nothing refers to it until the next layer or a container does: the collector leaves it alone for as long as that
+      // may take.
       const held = { "berth/gc.held-until": new Date(Date.now() + UNPACK_MS).toISOString() };
       const mounts = await snapshots.prepare(key, chainId(diffIds.slice(0, i)), held, options);
       try {
@@ -271,7 +272,7 @@ export class Images {
             "data_loss",
             `layer ${layer.digest} unpacks to ${applied?.digest}, not ${diffIds[i]}`,
           );
-        await snapshots.commit(name, key);
+        await snapshots.commit(name, key, held);
       } catch (error) {
         await snapshots.remove(key).catch(() => {});
         // Somebody else was faster.
