@@ -50,6 +50,8 @@ export interface PullOptions extends CallOptions {
 }
 
 const UNPACK_MS = 10 * 60_000;
+/** How often an unpack begins when layers vanish under it. */
+const UNPACK_TRIES = 5;
 
 /** The Images service, and the transfers that concern images. */
 export class Images {
@@ -242,8 +244,21 @@ export class Images {
     if (error) throw error;
   }
 
-  /** Unpacks an image that is stored but not unpacked yet, layer by layer. */
+  /**
+   * Unpacks an image that is stored but not unpacked yet, layer by layer. Between two layers nothing refers to the lower one:
+   * where the collector was faster, it begins again, as what is there is kept.
+   */
   async unpack(resolved: ResolvedImage, options: CallOptions = {}): Promise<void> {
+    for (let left = UNPACK_TRIES; ; left--) {
+      try {
+        return await this.#unpack(resolved, options);
+      } catch (error) {
+        if (left === 1 || !isCode(error, "not_found") || !/parent snapshot/.test(String(error))) throw error;
+      }
+    }
+  }
+
+  async #unpack(resolved: ResolvedImage, options: CallOptions): Promise<void> {
     const [{ Diff }, { Snapshots }] = await Promise.all([
       import("@berth/api/diff"),
       import("./snapshots.ts"),
@@ -255,8 +270,7 @@ export class Images {
       const name = chainId(diffIds.slice(0, i + 1));
       if (await exists(snapshots.stat(name, options))) continue;
       const key = `extract-${process.pid}-${Date.now()} ${name}`;
-      // Nothing refers to it until the next layer or a container does: the collector leaves it alone for as long as that
-      // may take.
+      // Nothing refers to it yet: the collector leaves it alone for as long as a layer may take.
       const held = { "berth/gc.held-until": new Date(Date.now() + UNPACK_MS).toISOString() };
       const mounts = await snapshots.prepare(key, chainId(diffIds.slice(0, i)), held, options);
       try {
@@ -272,7 +286,7 @@ export class Images {
             "data_loss",
             `layer ${layer.digest} unpacks to ${applied?.digest}, not ${diffIds[i]}`,
           );
-        await snapshots.commit(name, key, held);
+        await snapshots.commit(name, key);
       } catch (error) {
         await snapshots.remove(key).catch(() => {});
         // Somebody else was faster.

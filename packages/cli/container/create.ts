@@ -130,18 +130,22 @@ async function make(
 /** How long the collector leaves a snapshot alone whose container is not there yet, in milliseconds. */
 const HOLD_MS = 60_000;
 
+/** How often a snapshot is asked for: its parent may be missing at first, and be collected before it has a child. */
+const PREPARE_TRIES = 3;
+
 async function prepare(client: BerthClient, image: ResolvedImage, id: string): Promise<SnapshotMount[]> {
   const make = () => {
     const until = new Date(Date.now() + HOLD_MS).toISOString();
     return client.snapshots.prepare(id, image.chainId, { [LABEL.heldUntil]: until });
   };
-  try {
-    return await make();
-  } catch (error) {
-    if (!isCode(error, "not_found") || image.chainId === "") throw error;
-    // The image was stored but never unpacked (for instance imported with --no-unpack).
-    await client.images.unpack(image);
-    return make();
+  for (let left = PREPARE_TRIES; ; left--) {
+    try {
+      return await make();
+    } catch (error) {
+      if (left === 1 || !isCode(error, "not_found") || image.chainId === "") throw error;
+      // The image was stored but never unpacked (for instance imported with --no-unpack), or collected in between.
+      await client.images.unpack(image);
+    }
   }
 }
 
