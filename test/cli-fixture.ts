@@ -49,6 +49,8 @@ export interface Cli {
    * the daemon starts again.
    */
   reboot(): Promise<void>;
+  /** What daemons wrote so far. */
+  log(): string;
   /** Removes every container, stops the daemon, and tells what was left behind. */
   close(): Promise<string[]>;
 }
@@ -119,6 +121,7 @@ export async function startCli(): Promise<Cli> {
       rmSync(join(folder, "state"), { recursive: true });
       await up();
     },
+    log: () => log,
     close: async () => {
       const ids = (await berth(["ps", "-aq", "--no-trunc"])).out.split("\n").filter(Boolean);
       if (ids.length > 0) await berth(["rm", "-f", ...ids]);

@@ -5,12 +5,13 @@ import { UsageError } from "./flags.ts";
 /** docker's exit codes for commands that could not be run. */
 export const EXIT = { failure: 1, daemon: 125, cannotExecute: 126, notFound: 127 } as const;
 
-/** An error that a command gives its own exit code. */
+/** An error that a command gives its own exit code, and perhaps another hint. */
 export class CommandError extends BerthError {
   readonly exitCode: number;
 
-  constructor(error: BerthError, exitCode: number) {
-    const { code, message, stage, syscall, errno, path, hint, cause } = error;
+  constructor(error: BerthError, exitCode: number, otherHint?: string) {
+    const { code, message, stage, syscall, errno, path, cause } = error;
+    const hint = otherHint ?? error.hint;
     super(code, message, {
       ...(stage === undefined ? {} : { stage }),
       ...(syscall === undefined ? {} : { syscall }),
@@ -20,6 +21,17 @@ export class CommandError extends BerthError {
       ...(cause === undefined ? {} : { cause }),
     });
     this.exitCode = exitCode;
+  }
+}
+
+/** A container that was made, and could not be started. */
+export class NotStarted extends CommandError {
+  constructor(thrown: unknown, otherHint?: string) {
+    super(
+      BerthError.from(thrown),
+      thrown instanceof CommandError ? thrown.exitCode : startExitCode(thrown),
+      otherHint,
+    );
   }
 }
 
@@ -72,6 +84,7 @@ export function printError(thrown: unknown, debug: boolean, write: (text: string
   write(`${lines.join("\n")}\n`);
 }
 
-function sentence(hint: string): string {
+/** A hint with a full stop. */
+export function sentence(hint: string): string {
   return /[.!?)`"]$/.test(hint) ? hint : `${hint}.`;
 }

@@ -121,8 +121,26 @@ export class Container {
   }
 
   /**
+   * Starts the container with its log as its output, unless it runs; what is left of its last task goes first. Gives the pid
+   * of its first process. Of berth alone, as are {@link stop}, {@link restart} and {@link remove}.
+   */
+  async start(options?: CallOptions): Promise<{ pid: number; wasRunning: boolean }> {
+    const service = this.#connection.client((await import("@berth/api/supervisor")).Supervisor);
+    const { pid, wasRunning } = await service.start({ containerId: this.id }, options);
+    return { pid, wasRunning };
+  }
+
+  /**
+   * Removes the container with its task, snapshot and log; "failed_precondition" while it runs, unless `force` kills it first.
+   */
+  async remove({ force = false } = {}, options?: CallOptions): Promise<void> {
+    const service = this.#connection.client((await import("@berth/api/supervisor")).Supervisor);
+    await service.remove({ containerId: this.id, force }, options);
+  }
+
+  /**
    * Asks the container to end and, after a grace period, makes it; joins in when somebody is at it. "deadline_exceeded"
-   * names a process that is stuck in the kernel. Of berth alone, as is {@link restart}.
+   * names a process that is stuck in the kernel.
    */
   async stop(wishes: StopWishes = {}, options?: CallOptions): Promise<{ wasRunning: boolean; code: number }> {
     const service = this.#connection.client((await import("@berth/api/supervisor")).Supervisor);
@@ -146,7 +164,7 @@ export class Container {
       );
   }
 
-  /** Deletes the record; its task and snapshot must be gone or are left to their own. */
+  /** Deletes the record alone; "failed_precondition" while its task runs. */
   async delete(options?: CallOptions): Promise<void> {
     await this.#connection.client(api.Containers).delete({ id: this.id }, options);
   }

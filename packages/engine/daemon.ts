@@ -1,7 +1,7 @@
 /** The daemon: opens the stores, puts right what a crash left, and serves. */
 import { randomUUID } from "node:crypto";
 import { dirname, join } from "node:path";
-import { log } from "@berth/base";
+import { isCode, log } from "@berth/base";
 import { type RunningServer, serve } from "@berth/grpc";
 import type { TaskShim } from "@berth/shim";
 import { realSys } from "@berth/sys";
@@ -112,10 +112,10 @@ async function open(config: Config, parts: DaemonParts, undo: (() => unknown)[])
   undo.push(() => collector.close());
   const streams = new StreamManager();
 
-  recoverTransfers(db, snapshots);
-  removeUnclaimed(db, snapshots, containers);
-  content.cleanup();
-  snapshots.cleanup();
+  unlessFull("transfers of the last daemon", () => recoverTransfers(db, snapshots));
+  unlessFull("snapshots without a container", () => removeUnclaimed(db, snapshots, containers));
+  unlessFull("blobs without a record", () => content.cleanup());
+  unlessFull("snapshots without a record", () => snapshots.cleanup());
   const shim = await parts.makeShim(config);
   const tasks = new TaskManager(shim, {
     db,
@@ -128,7 +128,7 @@ async function open(config: Config, parts: DaemonParts, undo: (() => unknown)[])
   });
   undo.push(() => tasks.close());
   await tasks.recover();
-  const lives = new Lives(tasks, shim, containers);
+  const lives = new Lives(tasks, containers);
   const monitor = new RestartMonitor({ db, containers, events, tasks, shim, lives });
   undo.push(() => monitor.close());
 
@@ -144,9 +144,9 @@ async function open(config: Config, parts: DaemonParts, undo: (() => unknown)[])
     imagesService(images, collector),
     snapshotsService(snapshots),
     diffService(content, pool),
-    containersService(containers, collector),
+    containersService(containers, (ns, id) => tasks.removeRecord(ns, id), collector),
     watchedTasks(tasksService(tasks), monitor),
-    supervisorService(lives),
+    supervisorService(lives, collector),
     leasesService(db, collector),
     eventsService(events),
     numberedEventsService(events),
@@ -170,6 +170,13 @@ async function open(config: Config, parts: DaemonParts, undo: (() => unknown)[])
   monitor.start();
   collector.start();
   await collector.request(false);
+  if (!db.writable)
+    log.error(
+      "the file system is full: what is there is served, and nothing can be made until there is room",
+      {
+        root,
+      },
+    );
   log.info("berthd is serving", { address: config.grpc.address, root, state });
   return server;
 }
@@ -179,8 +186,20 @@ function daemonId(db: Database): string {
   const found = db.get("SELECT value FROM settings WHERE name = 'uuid'");
   if (found !== undefined) return found.value as string;
   const uuid = randomUUID();
-  db.transaction(() => db.run("INSERT INTO settings (name, value) VALUES ('uuid', ?)", uuid));
+  unlessFull("the daemon's identity", () =>
+    db.transaction(() => db.run("INSERT INTO settings (name, value) VALUES ('uuid', ?)", uuid)),
+  );
   return uuid;
+}
+
+/** Does what a start need not wait for: on a full disk the next start does it, and this daemon serves what is there. */
+function unlessFull(what: string, work: () => void): void {
+  try {
+    work();
+  } catch (error) {
+    if (!isCode(error, "resource_exhausted")) throw error;
+    log.warn(`left as they are until there is room: ${what}`, { error: String(error) });
+  }
 }
 
 function sweeperOf(content: ContentStore, snapshots: SnapshotStore): Sweeper {

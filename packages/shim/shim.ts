@@ -49,7 +49,7 @@ export function createTaskShim({ sys = realSys, stateDir, startWorkers }: ShimOp
     },
     list: (namespace) =>
       [...shim.tasks.values()]
-        .filter((task) => task.namespace === namespace)
+        .filter((task) => namespace === undefined || task.namespace === namespace)
         .map((task) => stateOf(shim, task, task.processes.get("")!)),
     kill: (ref, signal, all) => kill(shim, ref, signal, all),
     async pause(ref) {

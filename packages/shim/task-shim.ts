@@ -155,8 +155,8 @@ export interface TaskShim {
   /** Adds a process; it begins to run with `start`. */
   exec(request: ExecTask): Promise<void>;
   state(ref: ProcessRef): TaskState;
-  /** Init processes of all tasks of a namespace. */
-  list(namespace: string): TaskState[];
+  /** Init processes of all tasks of a namespace, or of all namespaces. */
+  list(namespace?: string): TaskState[];
   /** Sends a signal to one process, or to all of the container. "not_found" when it has ended. */
   kill(ref: ProcessRef, signal: number, all: boolean): Promise<void>;
   /** Writes the container's processes to a folder, with CRIU. */

@@ -13,8 +13,8 @@ export default command({
     return forEachContainer(
       context,
       names,
-      async (container, client) => {
-        await removeContainer(client, container, flags.force);
+      async (container) => {
+        await removeContainer(container, flags.force);
         return undefined;
       },
       flags.force,

@@ -1,23 +1,30 @@
 /** berth run: a container from an image, at once. */
-import { BerthError } from "@berth/base";
+import { BerthError, isCode } from "@berth/base";
+import type { Container } from "@berth/client";
 import { command } from "../command.ts";
 import { createContainer } from "../container/create.ts";
 import { CREATE_FLAGS } from "../container/create-flags.ts";
 import { LABEL } from "../container/labels.ts";
 import { makeFifos, startAttached, startDetached } from "../container/start.ts";
-import { removeContainer, removeEnded } from "../container/stop.ts";
-import { CommandError, EXIT } from "../errors.ts";
+import { removeContainer } from "../container/stop.ts";
+import { CommandError, EXIT, NotStarted, sentence } from "../errors.ts";
 import { bool, usageError } from "../flags.ts";
 
 export default command({
   usage: "IMAGE [COMMAND] [ARG...]",
   summary: "Create a container from an image and run it",
-  flags: { ...CREATE_FLAGS, detach: bool("Do not watch it; print its id", "d") },
+  flags: {
+    ...CREATE_FLAGS,
+    detach: bool("Do not watch it; print its id", "d"),
+    keepFailed: bool("Keep a container that could not be started"),
+  },
   stopAtArgument: true,
   args: [1, Number.POSITIVE_INFINITY],
   async run(context, flags, [image, ...args]) {
     if (flags.tty && !flags.detach && flags.interactive && !process.stdin.isTTY)
       throw usageError("the input device is not a TTY: leave out -t, or call berth from a terminal");
+    if (flags.rm && flags.keepFailed)
+      throw usageError("conflicting options: cannot specify both --keep-failed and --rm");
     // Read before there is a container that would have to go again.
     if (flags.detachKeys !== undefined)
       (await import("../terminal/detach.ts")).parseDetachKeys(flags.detachKeys);
@@ -26,14 +33,13 @@ export default command({
     const fifos = flags.detach ? undefined : makeFifos(wishes);
     fifos?.catch(() => {});
     try {
-      const client = await context.client();
       const autoRemove: Record<string, string> =
         // This command removes it as soon as it has the exit code; should it be killed, the daemon does, a little later.
         flags.rm ? { [LABEL.autoRemove]: flags.detach ? "true" : "attached" } : {};
       const { container, logPath } = await createContainer(context, flags, image!, args, autoRemove);
       try {
         if (flags.detach) {
-          await startDetached(container, logPath, flags.tty);
+          await startDetached(container);
           context.out(`${container.id}\n`);
           return 0;
         }
@@ -43,11 +49,11 @@ export default command({
           if (flags.rm) await container.setLabels({ ...container.labels, [LABEL.autoRemove]: "true" });
           return 0;
         }
-        if (flags.rm) await removeEnded(client, container);
+        if (flags.rm) await removeContainer(container, false);
         return code;
       } catch (error) {
-        // docker keeps what it could not start, unless --rm was given.
-        if (flags.rm) await removeContainer(client, container, true).catch(() => {});
+        if (error instanceof NotStarted && !flags.keepFailed) await undo(container, error);
+        else if (flags.rm) await removeContainer(container, true).catch(() => {});
         throw error;
       }
     } catch (error) {
@@ -58,3 +64,18 @@ export default command({
     }
   },
 });
+
+/**
+ * Removes the container of a run that could not start it, unless it is in somebody else's hands: the daemon refuses to remove
+ * what runs, and another's task means that it is about to. Throws the error, with what became of the container.
+ */
+async function undo(container: Container, error: NotStarted): Promise<never> {
+  if (isCode(error, "already_exists") || isCode(error, "unavailable")) throw error;
+  try {
+    await removeContainer(container, false);
+  } catch {
+    throw error;
+  }
+  const removed = "The container was removed; --keep-failed keeps it.";
+  throw new NotStarted(error, error.hint === undefined ? removed : `${sentence(error.hint)} ${removed}`);
+}

@@ -20,10 +20,8 @@ export default command({
   args: [1, Number.POSITIVE_INFINITY],
   async run(context, flags, names) {
     if (!flags.attach && !flags.interactive)
-      return forEachContainer(context, names, async (container, client) => {
-        if (await clearTask(container)) return undefined;
-        const terminal = container.spec().process?.terminal ?? false;
-        await startDetached(container, await logPathOf(context, client, container), terminal);
+      return forEachContainer(context, names, async (container) => {
+        await startDetached(container);
         return undefined;
       });
     if (names.length > 1)
@@ -38,13 +36,13 @@ export default command({
       detachKeys: flags.detachKeys,
     });
     if (code !== undefined && container.labels[LABEL.autoRemove] === "true")
-      await removeContainer(client, container, true);
+      await removeContainer(container, true);
     return code ?? 0;
   },
 });
 
 /** Removes an ended task, so that a new one can be made; true when the task runs, or the daemon is about to start it. */
-export async function clearTask(container: Container): Promise<boolean> {
+async function clearTask(container: Container): Promise<boolean> {
   const known = await container.taskState();
   if (isUp(seenOf(container, known).state)) return true;
   const task = await container.task();

@@ -1,11 +1,11 @@
 /** Starts a container's process, watched or not. */
-import { BerthError } from "@berth/base";
-import type { BerthClient, Container, Fifos } from "@berth/client";
+import { BerthError, isCode } from "@berth/base";
+import type { BerthClient, Container, Fifos, Task, TaskIO } from "@berth/client";
 import type { Context } from "../command.ts";
-import { CommandError, startExitCode } from "../errors.ts";
+import { CommandError, NotStarted, startExitCode } from "../errors.ts";
+import type { Attachment } from "../terminal/attach.ts";
 import { LABEL } from "./labels.ts";
-import { logPathFor, logRoot, makeLogFolder } from "./log-path.ts";
-import { detachedIO } from "./stdio.ts";
+import { logPathFor, logRoot } from "./log-path.ts";
 import { ignoreMissing } from "./stop.ts";
 
 /** How to watch. */
@@ -25,19 +25,12 @@ export async function logPathOf(
   return known ?? logPathFor(await logRoot(context, client), context.namespace, container.id);
 }
 
-/** Makes and starts a task that nobody watches. Nothing is left of it when it does not start. */
-export async function startDetached(container: Container, logPath: string, terminal: boolean): Promise<void> {
+/** Starts a container that nobody watches. Nothing is left of its task when it does not start. */
+export async function startDetached(container: Container): Promise<void> {
   try {
-    makeLogFolder(logPath);
-    const task = await container.newTask(detachedIO(logPath, terminal));
-    try {
-      await task.start();
-    } catch (error) {
-      await ignoreMissing(task.delete()).catch(() => {});
-      throw error;
-    }
+    await container.start();
   } catch (error) {
-    throw new CommandError(BerthError.from(error), startExitCode(error));
+    throw new NotStarted(error);
   }
 }
 
@@ -62,19 +55,30 @@ export async function startAttached(
   await using fifos = await making;
   const attachment = new Attachment(fifos, { stdin, terminal, detachKeys });
   try {
-    makeLogFolder(logPath);
-    const task = await container.newTask(attachedIO(logPath, terminal, fifos));
-    try {
-      await attachment.connect(task);
-      await task.start();
-    } catch (error) {
-      await ignoreMissing(task.delete()).catch(() => {});
-      throw error;
-    }
+    const task = await makeAndStart(container, attachedIO(logPath, terminal, fifos), attachment);
     return await attachment.wait(task);
   } catch (error) {
+    if (error instanceof NotStarted) throw error;
     throw new CommandError(BerthError.from(error), startExitCode(error));
   } finally {
     attachment.close();
+  }
+}
+
+async function makeAndStart(container: Container, io: TaskIO, attachment: Attachment): Promise<Task> {
+  let task: Task | undefined;
+  try {
+    task = await container.newTask(io);
+    await attachment.connect(task);
+    await task.start();
+    return task;
+  } catch (error) {
+    if (task !== undefined) {
+      // Somebody else may have started it: then it runs as it was to.
+      const status = (await container.taskState().catch(() => undefined))?.status;
+      if (isCode(error, "failed_precondition") && status === "running") return task;
+      await ignoreMissing(task.delete()).catch(() => {});
+    }
+    throw new NotStarted(error);
   }
 }

@@ -1,12 +1,6 @@
 /** A container's streams as the daemon takes them. */
 import type { Fifos, TaskIO } from "@berth/client";
 
-/** Streams of a container that nobody watches: its output goes to the log. */
-export function detachedIO(logPath: string, terminal: boolean): TaskIO {
-  const log = `cri-log://${encodePath(logPath)}`;
-  return { stdin: "", stdout: log, stderr: terminal ? "" : log, terminal };
-}
-
 /** Streams of a container that a terminal watches: its output goes to the log and, as it is, to FIFOs. */
 export function attachedIO(logPath: string, terminal: boolean, fifos: Fifos): TaskIO {
   const to = (fifo: string) => `cri-log://${encodePath(logPath)}?attach=${encodeURIComponent(fifo)}`;

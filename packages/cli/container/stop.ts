@@ -1,46 +1,23 @@
-/** Ends and removes containers: what rm, start and run share. */
+/** The ends of containers: what rm, start, run and wait share. */
 import { BerthError, isCode } from "@berth/base";
-import type { BerthClient, Container, ExitStatus, TaskProcess } from "@berth/client";
+import type { Container, ExitStatus, TaskProcess } from "@berth/client";
 import { nameOf } from "./find.ts";
-import { removeLog } from "./log-path.ts";
 import { isUp, seenOf } from "./state.ts";
 
 /** Removes a container: its task (with `force` a running one, too), snapshot, record and log. */
-export async function removeContainer(
-  client: BerthClient,
-  container: Container,
-  force: boolean,
-): Promise<void> {
-  // Another command may be removing it, too, and be faster: what is gone is as it was to be.
-  await ignoreMissing(endContainer(container, force));
-  await removeEnded(client, container);
-}
-
-async function endContainer(container: Container, force: boolean): Promise<void> {
-  // The daemon knows best how to end it, and lets go of one that it was about to start again.
-  if (force) {
-    await container.stop({ seconds: 0 });
-    return;
-  }
-  const { state } = seenOf(container, await container.taskState());
-  if (isUp(state))
+export async function removeContainer(container: Container, force: boolean): Promise<void> {
+  try {
+    // Another command may be removing it, too, and be faster: what is gone is as it was to be.
+    await ignoreMissing(container.remove({ force }));
+  } catch (error) {
+    if (!isCode(error, "failed_precondition")) throw error;
+    const { state } = seenOf(container, await container.taskState());
+    if (!isUp(state)) throw error;
     throw new BerthError("failed_precondition", `container ${nameOf(container)} is ${state}`, {
+      cause: error,
       hint: `Stop it first (berth stop ${nameOf(container)}), or remove it with --force.`,
     });
-  if (state === "created") await container.stop({ seconds: 0 });
-}
-
-/** Removes a container whose task has ended or never was: task, snapshot, record and log. */
-export async function removeEnded(client: BerthClient, container: Container): Promise<void> {
-  await ignoreMissing(client.tasks.raw.delete({ containerId: container.id }));
-  const { snapshotter, snapshotKey: key } = container;
-  await Promise.all([
-    ignoreMissing(container.delete()),
-    key === "" || snapshotter === ""
-      ? undefined
-      : ignoreMissing(client.snapshots.raw.remove({ snapshotter, key })),
-  ]);
-  removeLog(container.labels);
+  }
 }
 
 // A daemon that was restarted (or killed) is back soon; its containers have gone on.

@@ -1,13 +1,16 @@
 /** The container store: what to run, as records; running is the business of tasks. */
 import { containers, eventTypes } from "@berth/api";
-import { BerthError } from "@berth/base";
+import { BerthError, isCode, log } from "@berth/base";
 import { create, fromBinary, type MessageInitShape, toBinary } from "@bufbuild/protobuf";
 import { isLabelPath, mergeLabels, notUpdatable } from "../core/mask.ts";
-import { checkIdentifier, checkLabels } from "../core/names.ts";
+import { checkIdentifier, checkLabels, type Labels } from "../core/names.ts";
 import { now, timestamp } from "../core/time.ts";
 import type { EventBus } from "../events/local.ts";
 import { ensureNamespace } from "../namespaces/store.ts";
 import type { Database } from "../store/database.ts";
+
+/** How long after a full disk what the daemon noted is written again, in milliseconds. */
+const WRITE_AGAIN_MS = 1000;
 
 /** Label of a container's name, as `berth` sets it. */
 const NAME_LABEL = "berth/name";
@@ -19,6 +22,9 @@ export type ContainerRecord = containers.Container;
 export class ContainerStore {
   readonly #db: Database;
   readonly #events: EventBus;
+  /** Labels that were noted and that a full disk kept from being written, by "namespace/id"; "" removes one. */
+  readonly #unwritten = new Map<string, Labels>();
+  #writeAgain: NodeJS.Timeout | undefined;
 
   constructor(db: Database, events: EventBus) {
     this.#db = db;
@@ -27,7 +33,15 @@ export class ContainerStore {
 
   find(ns: string, id: string): ContainerRecord | undefined {
     const row = this.#db.get("SELECT record FROM containers WHERE ns = ? AND id = ?", ns, id);
-    return row === undefined ? undefined : fromBinary(containers.ContainerSchema, row.record as Uint8Array);
+    return row === undefined ? undefined : this.#read(ns, row.record as Uint8Array);
+  }
+
+  /** A record as it is, with what could not be written into it yet. */
+  #read(ns: string, bytes: Uint8Array): ContainerRecord {
+    const record = fromBinary(containers.ContainerSchema, bytes);
+    const unwritten = this.#unwritten.size === 0 ? undefined : this.#unwritten.get(`${ns}/${record.id}`);
+    if (unwritten !== undefined) setLabels(record, unwritten);
+    return record;
   }
 
   get(ns: string, id: string): ContainerRecord {
@@ -48,7 +62,7 @@ export class ContainerStore {
   list(ns: string): ContainerRecord[] {
     return this.#db
       .all("SELECT record FROM containers WHERE ns = ? ORDER BY id", ns)
-      .map((row) => fromBinary(containers.ContainerSchema, row.record as Uint8Array));
+      .map((row) => this.#read(ns, row.record as Uint8Array));
   }
 
   /** Two containers of a namespace never share the name that `berth` gave them, however they race. */
@@ -136,22 +150,52 @@ export class ContainerStore {
     });
   }
 
-  /** Sets labels without an event; an empty value removes one. For what the daemon itself notes down. */
-  note(ns: string, id: string, labels: { [key: string]: string }): void {
+  /**
+   * Sets labels without an event; an empty value removes one. For what the daemon itself notes: when the disk is full, it is
+   * known all the same, and written later.
+   */
+  note(ns: string, id: string, labels: Labels): void {
+    try {
+      this.#write(ns, id, labels);
+    } catch (error) {
+      if (!isCode(error, "resource_exhausted")) throw error;
+      const key = `${ns}/${id}`;
+      if (!this.#unwritten.has(key))
+        log.warn("the disk is full: what became of a container is written later", { container: id });
+      this.#unwritten.set(key, { ...this.#unwritten.get(key), ...labels });
+      this.#writeSoon();
+    }
+  }
+
+  /** Writes what is noted of a container and not written; "resource_exhausted" when the disk is still full. */
+  settle(ns: string, id: string): void {
+    if (this.#unwritten.has(`${ns}/${id}`)) this.#write(ns, id, {});
+  }
+
+  #write(ns: string, id: string, labels: Labels): void {
     this.#db.transaction(() => {
       const found = this.find(ns, id);
       if (found === undefined) return;
-      for (const [key, value] of Object.entries(labels))
-        if (value === "") delete found.labels[key];
-        else found.labels[key] = value;
+      setLabels(found, labels);
       this.#save(ns, found, false);
     });
+  }
+
+  #writeSoon(): void {
+    this.#writeAgain ??= setTimeout(() => {
+      this.#writeAgain = undefined;
+      for (const key of [...this.#unwritten.keys()]) {
+        const slash = key.indexOf("/");
+        this.note(key.slice(0, slash), key.slice(slash + 1), {});
+      }
+    }, WRITE_AGAIN_MS).unref();
   }
 
   #save(ns: string, record: ContainerRecord, announce: boolean): ContainerRecord {
     record.updatedAt = timestamp(now());
     const sql = "UPDATE containers SET record = ? WHERE ns = ? AND id = ?";
     this.#db.run(sql, toBinary(containers.ContainerSchema, record), ns, record.id);
+    this.#db.afterCommit(() => this.#unwritten.delete(`${ns}/${record.id}`));
     if (announce)
       this.#db.afterCommit(() =>
         this.#events.emit(ns, "/containers/update", eventTypes.ContainerUpdateSchema, {
@@ -168,11 +212,18 @@ export class ContainerStore {
     this.#db.transaction(() => {
       this.get(ns, id);
       this.#db.run("DELETE FROM containers WHERE ns = ? AND id = ?", ns, id);
-      this.#db.afterCommit(() =>
-        this.#events.emit(ns, "/containers/delete", eventTypes.ContainerDeleteSchema, { id }),
-      );
+      this.#db.afterCommit(() => {
+        this.#unwritten.delete(`${ns}/${id}`);
+        this.#events.emit(ns, "/containers/delete", eventTypes.ContainerDeleteSchema, { id });
+      });
     });
   }
+}
+
+function setLabels(record: ContainerRecord, labels: Labels): void {
+  for (const [key, value] of Object.entries(labels))
+    if (value === "") delete record.labels[key];
+    else record.labels[key] = value;
 }
 
 /** The fields of a message without its type tag, so that it can initialise another. */

@@ -13,15 +13,15 @@ test("a log goes with its parts and folder, and nothing outside the logs' folder
     for (const file of ["a/c.log", "a/c.log.1", "b/c.log", "b/mine"])
       writeFileSync(join(logs, "ns", file), "");
     writeFileSync(join(root, "c.log"), "");
-    removeLog(logs, { [LOG_PATH]: join(logs, "ns/a/c.log") });
+    removeLog(logs, "ns", { id: "x", labels: { [LOG_PATH]: join(logs, "ns/a/c.log") } });
     assert.equal(existsSync(join(logs, "ns/a")), false);
-    removeLog(logs, { [LOG_PATH]: join(logs, "ns/b/c.log") });
+    removeLog(logs, "ns", { id: "x", labels: { [LOG_PATH]: join(logs, "ns/b/c.log") } });
     assert.equal(existsSync(join(logs, "ns/b/c.log")), false);
     assert.equal(existsSync(join(logs, "ns/b/mine")), true);
-    removeLog(logs, { [LOG_PATH]: join(root, "c.log") });
-    removeLog(logs, { [LOG_PATH]: `${logs}/../c.log` });
-    removeLog(logs, { [LOG_PATH]: join(logs, "ns/ghost/c.log") });
-    removeLog(logs, {});
+    removeLog(logs, "ns", { id: "x", labels: { [LOG_PATH]: join(root, "c.log") } });
+    removeLog(logs, "ns", { id: "x", labels: { [LOG_PATH]: `${logs}/../c.log` } });
+    removeLog(logs, "ns", { id: "x", labels: { [LOG_PATH]: join(logs, "ns/ghost/c.log") } });
+    removeLog(logs, "ns", { id: "x", labels: {} });
     assert.equal(existsSync(join(root, "c.log")), true);
   } finally {
     rmSync(root, { recursive: true, force: true });

@@ -2,22 +2,35 @@
 import * as fs from "node:fs";
 import { dirname, join, normalize } from "node:path";
 import { log } from "@berth/base";
+import type { Stdio } from "@berth/shim";
+import type { ContainerRecord } from "./local.ts";
 
 /** Label with the path of a container's log. */
 export const LOG_PATH = "berth/log-path";
 
-/** The log that `labels` name, where it is below `folder`: anybody who may make containers chooses the label. */
-function ownLog(folder: string, labels: Readonly<Record<string, string>>): string | undefined {
-  const path = labels[LOG_PATH];
-  return path !== undefined && normalize(path) === path && path.startsWith(join(folder, "/"))
-    ? path
-    : undefined;
+/** Name of a container's log in the folder of its own. */
+const NAME = "container.log";
+
+/** Whether a path that a client chose is below the folder of logs. */
+function isOurs(folder: string, path: string): boolean {
+  return normalize(path) === path && path.startsWith(join(folder, "/"));
 }
 
-/** Makes the folder of the log that `labels` name, for a start that no client has prepared. */
-export function makeLogFolder(folder: string, labels: Readonly<Record<string, string>>): void {
-  const path = ownLog(folder, labels);
-  if (path !== undefined) fs.mkdirSync(dirname(path), { recursive: true, mode: 0o710 });
+/** A container's log: where its label says, if that is below `folder`, or the usual place. */
+export function logFile(
+  folder: string,
+  ns: string,
+  { id, labels }: Pick<ContainerRecord, "id" | "labels">,
+): string {
+  const path = labels[LOG_PATH];
+  return path !== undefined && isOurs(folder, path) ? path : join(folder, ns, id, NAME);
+}
+
+/** Makes the folder of the log that a task is about to write, if it is one of ours. */
+export function makeLogFolder(folder: string, { stdout }: Pick<Stdio, "stdout">): void {
+  if (!stdout.startsWith("cri-log://")) return;
+  const path = decodeURIComponent(new URL(stdout).pathname);
+  if (isOurs(folder, path)) fs.mkdirSync(dirname(path), { recursive: true, mode: 0o710 });
 }
 
 /** Removes logs without a container: whoever was removing both was cut off. Call once at start. */
@@ -25,16 +38,12 @@ export function removeOrphanLogs(folder: string, hasContainer: (ns: string, id: 
   const namesIn = (path: string) => (fs.existsSync(path) ? fs.readdirSync(path) : []);
   for (const ns of namesIn(folder))
     for (const id of namesIn(join(folder, ns)))
-      if (!hasContainer(ns, id)) removeLog(folder, { [LOG_PATH]: join(folder, ns, id, "container.log") });
+      if (!hasContainer(ns, id)) removeLog(folder, ns, { id, labels: {} });
 }
 
-/**
- * Removes the log that `labels` name, rotated parts too, and its folder. Only below `folder`, as anybody who may
- * make containers chooses the label. What cannot be removed is logged.
- */
-export function removeLog(folder: string, labels: Readonly<Record<string, string>>): void {
-  const path = ownLog(folder, labels);
-  if (path === undefined) return;
+/** Removes a container's log, rotated parts too, and its folder. What cannot be removed is logged. */
+export function removeLog(folder: string, ns: string, record: Pick<ContainerRecord, "id" | "labels">): void {
+  const path = logFile(folder, ns, record);
   const parent = dirname(path);
   try {
     for (const name of fs.readdirSync(parent))

@@ -8,8 +8,12 @@ import { compileFilters, fieldsOf } from "../filters/index.ts";
 import type { Collector } from "../gc/collector.ts";
 import type { ContainerRecord, ContainerStore } from "./local.ts";
 
-/** Serves `store`; a deletion lets `collector` run. */
-export function containersService(store: ContainerStore, collector: Collector): Service {
+/** Serves `store`; a deletion is `remove`'s, who knows whether the container runs, and lets `collector` run. */
+export function containersService(
+  store: ContainerStore,
+  remove: (ns: string, id: string) => Promise<void>,
+  collector: Collector,
+): Service {
   const given = (container: ContainerRecord | undefined) => {
     if (container === undefined)
       throw new BerthError("invalid_argument", "container is missing: invalid argument");
@@ -43,7 +47,7 @@ export function containersService(store: ContainerStore, collector: Collector): 
     delete: ({ id }, call) => {
       const { namespace } = scopeOf(call);
       return stage("containers.Delete", { namespace, container: id }, async () => {
-        store.delete(namespace, id);
+        await remove(namespace, id);
         await collector.request(false);
         return {};
       });

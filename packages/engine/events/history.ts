@@ -4,7 +4,7 @@
  * written to the database ahead of time, for when the files are lost (a reboot empties their folder).
  */
 import * as fs from "node:fs";
-import { log } from "@berth/base";
+import { isCode, log } from "@berth/base";
 import { makeFolder } from "../core/folder.ts";
 import type { Database } from "../store/database.ts";
 import { type Kept, Segment } from "./segment.ts";
@@ -137,9 +137,15 @@ export function openHistory(db: Database, folder: string): { history: EventHisto
   history.startAfter(reserved);
   const reserve = () => {
     if (history.newest + RESERVE / 2 < reserved) return;
-    reserved = history.newest + RESERVE;
+    const next = history.newest + RESERVE;
     const sql = "INSERT OR REPLACE INTO settings (name, value) VALUES ('event-sequence', ?)";
-    db.transaction(() => db.run(sql, String(reserved)));
+    try {
+      db.transaction(() => db.run(sql, String(next)));
+      reserved = next;
+    } catch (error) {
+      // Half of what was reserved before is left: the next event asks again.
+      if (!isCode(error, "resource_exhausted")) throw error;
+    }
   };
   reserve();
   return { history, reserve };

@@ -1,20 +1,19 @@
 /**
- * Stopping and restarting a container, whole: one after the other for the same container, and a second request for the
- * same joins the first.
+ * Starting, stopping, restarting and removing a container, whole: one after the other for the same container, and a second
+ * request for the same joins the first.
  */
-import { isCode, stage } from "@berth/base";
+import { BerthError, isCode, stage } from "@berth/base";
 import { signalNumber } from "@berth/runtime";
-import type { Exit, ProcessRef, TaskShim } from "@berth/shim";
+import type { Exit, TaskState } from "@berth/shim";
 import type { ContainerRecord, ContainerStore } from "../containers/local.ts";
 import { KeyedMutex } from "../core/mutex.ts";
-import type { TaskManager } from "../tasks/local.ts";
+import { type TaskManager, taskOf } from "../tasks/local.ts";
 import { Grace } from "./grace.ts";
-import { STOP_SIGNAL, STOP_TIMEOUT } from "./labels.ts";
-import { detachedStdio } from "./stdio.ts";
-import { stopTask, taskOf } from "./stop.ts";
+import { RESTART, STOP_SIGNAL, STOP_TIMEOUT } from "./labels.ts";
+import { detachedStdio, logUri } from "./stdio.ts";
+import { stopTask } from "./stop.ts";
 
 const SIGTERM = 15;
-const SIGKILL = 9;
 /** docker's. */
 const DEFAULT_GRACE_S = 10;
 
@@ -32,23 +31,30 @@ export interface Stopped {
   exit: Exit | undefined;
 }
 
+/** What a start found. */
+export interface Started {
+  pid: number;
+  wasRunning: boolean;
+}
+
 /** Told before somebody stops a container; after that, its end is meant. */
 export type OnStop = (ns: string, id: string) => void;
 
 /** See the module comment. */
 export class Lives {
   readonly #tasks: TaskManager;
-  readonly #shim: TaskShim;
   readonly #containers: ContainerStore;
   readonly #locks = new KeyedMutex();
   readonly #graces = new Map<string, Grace>();
   readonly #stops = new Map<string, Promise<Stopped>>();
+  readonly #starts = new Map<string, Promise<Started>>();
   readonly #restarts = new Map<string, Promise<{ pid: number }>>();
+  readonly #removals = new Map<string, Promise<void>>();
+  readonly #forcedRemovals = new Map<string, Promise<void>>();
   readonly #watchers = new Set<OnStop>();
 
-  constructor(tasks: TaskManager, shim: TaskShim, containers: ContainerStore) {
+  constructor(tasks: TaskManager, containers: ContainerStore) {
     this.#tasks = tasks;
-    this.#shim = shim;
     this.#containers = containers;
   }
 
@@ -68,6 +74,40 @@ export class Lives {
     );
   }
 
+  /** Starts a container that does not run, with its log as its output. */
+  start(ns: string, id: string): Promise<Started> {
+    const record = this.#containers.get(ns, id);
+    return this.#join("containers.Start", this.#starts, ns, record, undefined, async () => {
+      const before = taskOf(this.#tasks, { namespace: ns, id });
+      if (before !== undefined && isUp(before.status)) return { pid: before.pid, wasRunning: true };
+      const log = logUri(this.#tasks.logFile(ns, record));
+      const { pid } = await this.#renew(ns, id, log);
+      return { pid, wasRunning: false };
+    });
+  }
+
+  /** Removes a container with all that belongs to it; with `force` also one that runs or waits to be restarted. */
+  remove(ns: string, id: string, force: boolean): Promise<void> {
+    const record = this.#containers.get(ns, id);
+    if (force) {
+      const now = { seconds: 0, signal: undefined };
+      return this.#join("containers.Remove", this.#forcedRemovals, ns, record, now, () =>
+        this.#tasks.remove(ns, id, () => this.#stop(ns, record, now, true)),
+      );
+    }
+    return this.#join("containers.Remove", this.#removals, ns, record, undefined, () => {
+      if (this.#containers.get(ns, id).labels[RESTART.due] === undefined) return this.#tasks.remove(ns, id);
+      throw new BerthError(
+        "failed_precondition",
+        `container ${id} cannot be removed: it is about to be restarted`,
+        {
+          stage: "remove",
+          hint: "stop it first, or remove it with force",
+        },
+      );
+    });
+  }
+
   /** Stops a container if it runs, and starts it anew. */
   restart(ns: string, id: string, wishes: StopWishes): Promise<{ pid: number }> {
     const record = this.#containers.get(ns, id);
@@ -83,8 +123,8 @@ export class Lives {
    */
   startAgain(ns: string, id: string, still: () => boolean): Promise<{ pid: number } | undefined> {
     return this.#locks.run(`${ns}/${id}`, async () => {
-      const status = taskOf(this.#tasks, { namespace: ns, id })?.status;
-      if (status === "running" || status === "paused" || status === "pausing" || !still()) return undefined;
+      const task = taskOf(this.#tasks, { namespace: ns, id });
+      if ((task !== undefined && isUp(task.status)) || !still()) return undefined;
       return stage("restart", { namespace: ns, container: id }, () => this.#renew(ns, id));
     });
   }
@@ -95,17 +135,17 @@ export class Lives {
     running: Map<string, Promise<T>>,
     ns: string,
     record: ContainerRecord,
-    wishes: StopWishes,
+    wishes: StopWishes | undefined,
     work: () => Promise<T>,
   ): Promise<T> {
     const key = `${ns}/${record.id}`;
     // Whoever stops it now may be more patient than this caller is.
-    this.#graces.get(key)?.atMost(graceMs(record, wishes));
+    if (wishes !== undefined) this.#graces.get(key)?.atMost(graceMs(record, wishes));
     const first = running.get(key);
     if (first !== undefined) return first;
     const done = stage(name, { namespace: ns, container: record.id }, () => {
       const turn = Promise.withResolvers<void>();
-      if (this.#locks.busy(key)) void stage("wait for another stop or restart", {}, () => turn.promise);
+      if (this.#locks.busy(key)) void stage("wait for another operation", {}, () => turn.promise);
       return this.#locks.run(key, () => {
         turn.resolve();
         return work();
@@ -132,37 +172,34 @@ export class Lives {
     }
   }
 
-  /** Replaces a task that has ended, or was never started, by a new one that runs. */
-  async #renew(ns: string, id: string): Promise<{ pid: number }> {
+  /** Replaces a task that has ended, or was never started, by a new one that runs; `log`: where else its output goes. */
+  async #renew(ns: string, id: string, log = ""): Promise<{ pid: number }> {
     const ref = { namespace: ns, id };
     const record = this.#containers.get(ns, id);
     const before = taskOf(this.#tasks, ref);
     if (before !== undefined) await ignoreMissing(this.#tasks.delete(ref));
-    const stdio = detachedStdio(record, before?.stdio);
-    this.#tasks.makeLogFolder(record);
+    const stdio = detachedStdio(record, before?.stdio, log);
     await this.#tasks.create(ns, { id, rootfs: [], stdio, options: undefined });
     try {
-      const { pid } = await this.#tasks.start(ref);
-      // A record that went meanwhile took no task with it: there was none then.
-      this.#containers.get(ns, id);
-      return { pid };
+      return await this.#tasks.start(ref);
     } catch (error) {
-      await this.#remove(ref);
+      // A client was faster: it runs.
+      const task = taskOf(this.#tasks, ref);
+      if (task !== undefined && isUp(task.status)) return { pid: task.pid };
+      await this.#tasks.discard(ref);
       throw error;
     }
   }
 
   /** Ends and removes a task whose container has no record any more. */
   forget(ns: string, id: string): Promise<void> {
-    return this.#locks.run(`${ns}/${id}`, () => this.#remove({ namespace: ns, id }));
+    return this.#locks.run(`${ns}/${id}`, () => this.#tasks.discard({ namespace: ns, id }));
   }
+}
 
-  /** Removes a task that nobody wants, also one whose container is gone. */
-  async #remove(ref: ProcessRef): Promise<void> {
-    await this.#shim.kill(ref, SIGKILL, true).catch(() => {});
-    await this.#shim.wait(ref, AbortSignal.timeout(5000)).catch(() => {});
-    await this.#shim.delete(ref).catch(() => {});
-  }
+/** Whether a task has a process that was started and has not ended. */
+function isUp(status: TaskState["status"]): boolean {
+  return status === "running" || status === "paused" || status === "pausing";
 }
 
 function graceMs(record: ContainerRecord, { seconds }: StopWishes): number {

@@ -26,7 +26,7 @@ function world(t: TestContext, labels: { [key: string]: string }) {
     const store = new ContainerStore(db, events);
     const snapshots = new SnapshotStore(db, events, []);
     const tasks = new TaskManager(shim, { db, containers: store, snapshots, events, logs: "/nonexistent" });
-    const lives = new Lives(tasks, shim, store);
+    const lives = new Lives(tasks, store);
     const monitor = new RestartMonitor({ db, containers: store, events, tasks, shim, lives, clock });
     monitor.start();
     const status = () => shim.list("n").find(({ id }) => id === "c1")?.status;

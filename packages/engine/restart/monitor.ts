@@ -14,12 +14,11 @@ import type { ContainerRecord, ContainerStore } from "../containers/local.ts";
 import { nanoseconds, now, parseRfc3339, rfc3339 } from "../core/time.ts";
 import type { EventBus, Published } from "../events/local.ts";
 import type { Database } from "../store/database.ts";
-import { AUTO_REMOVE, EXIT_CODE, FINISHED_AT, type TaskManager } from "../tasks/local.ts";
+import { AUTO_REMOVE, EXIT_CODE, FINISHED_AT, type TaskManager, taskOf } from "../tasks/local.ts";
 import { CONTAINERD, RESTART, STOP_SIGNAL } from "./labels.ts";
 import type { Lives } from "./lives.ts";
 import { backOff, restartCount, restartsNow, stoppedByHand, type Wish, wishOf } from "./policy.ts";
 import { Slots } from "./slots.ts";
-import { taskOf } from "./stop.ts";
 
 /** So many containers are started at a time. */
 const STARTS = 4;

@@ -1,17 +1,18 @@
-/** Stopping and restarting on the wire, and what the monitor sees of the Tasks service. */
+/** The Supervisor service on the wire, and what the monitor sees of the Tasks service. */
 import { supervisor, type tasks } from "@berth/api";
 import { BerthError } from "@berth/base";
 import { type Service, service } from "@berth/grpc";
 import type { MessageShape } from "@bufbuild/protobuf";
 import { scopeOf } from "../core/scope.ts";
 import { timestamp } from "../core/time.ts";
+import type { Collector } from "../gc/collector.ts";
 import type { Lives, StopWishes } from "./lives.ts";
 import type { RestartMonitor } from "./monitor.ts";
 
 const MAX_SIGNAL = 64;
 
-/** Serves `lives`. */
-export function supervisorService(lives: Lives): Service {
+/** Serves `lives`; a removal lets `collector` run. */
+export function supervisorService(lives: Lives, collector: Collector): Service {
   const wishes = (request: { timeoutSeconds?: number | undefined; signal: number }): StopWishes => {
     if (request.signal > MAX_SIGNAL)
       throw new BerthError(
@@ -21,6 +22,12 @@ export function supervisorService(lives: Lives): Service {
     return { seconds: request.timeoutSeconds, signal: request.signal || undefined };
   };
   return service(supervisor.Supervisor, {
+    start: ({ containerId }, call) => lives.start(scopeOf(call).namespace, containerId),
+    remove: async ({ containerId, force }, call) => {
+      await lives.remove(scopeOf(call).namespace, containerId, force);
+      await collector.request(false);
+      return {};
+    },
     stop: async (request, call) => {
       const { namespace } = scopeOf(call);
       const { wasRunning, exit } = await lives.stop(namespace, request.containerId, wishes(request));

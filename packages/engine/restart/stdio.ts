@@ -6,18 +6,27 @@ import { CONTAINERD } from "./labels.ts";
 
 const encodePath = (path: string): string => path.split("/").map(encodeURIComponent).join("/");
 
-/** `before` are the streams of the last task: what it wrote to without a client goes on. */
-export function detachedStdio(record: ContainerRecord, before: Stdio | undefined): Stdio {
+/** The URI of a log in CRI form. */
+export function logUri(path: string): string {
+  return `cri-log://${encodePath(path)}`;
+}
+
+/**
+ * `before` are the streams of the last task: what it wrote to without a client goes on. `otherwise` is where the output goes
+ * when nothing else says; "" for nowhere.
+ */
+export function detachedStdio(record: ContainerRecord, before: Stdio | undefined, otherwise = ""): Stdio {
   const terminal = hasTerminal(record);
   const both = (uri: string): Stdio => ({ stdin: "", stdout: uri, stderr: terminal ? "" : uri, terminal });
   const own = record.labels[LOG_PATH];
-  if (own !== undefined) return both(`cri-log://${encodePath(own)}`);
+  if (own !== undefined) return both(logUri(own));
   const uri = record.labels[CONTAINERD.logUri];
   if (uri) return both(uri);
   const path = record.labels[CONTAINERD.logPath];
   if (path) return both(`file://${encodePath(path)}`);
   const lasts = (stream: string) =>
     /^(file|binary|cri-log):/.test(stream) ? stream.split("?attach=")[0]! : "";
+  if (otherwise !== "" && lasts(before?.stdout ?? "") === "") return both(otherwise);
   return {
     stdin: "",
     stdout: lasts(before?.stdout ?? ""),

@@ -3,8 +3,8 @@
  * processes (thawed, as a frozen one of cgroup version 1 does not die), and then an error that names who is stuck.
  */
 import { BerthError, isCode, log, stage } from "@berth/base";
-import type { Exit, ProcessRef, TaskState } from "@berth/shim";
-import type { TaskManager } from "../tasks/local.ts";
+import type { Exit, ProcessRef } from "@berth/shim";
+import { type TaskManager, taskOf } from "../tasks/local.ts";
 import type { Grace } from "./grace.ts";
 import { stuckProcesses } from "./stuck.ts";
 
@@ -16,16 +16,6 @@ const ALL_KILLED_MS = 7000;
 
 /** What ending takes: the calls of the task service, without a client. */
 export type Stoppable = Pick<TaskManager, "state" | "wait" | "kill" | "resume" | "pids">;
-
-/** The container's task; undefined when there is none. */
-export function taskOf(tasks: Pick<TaskManager, "state">, ref: ProcessRef): TaskState | undefined {
-  try {
-    return tasks.state(ref);
-  } catch (error) {
-    if (isCode(error, "not_found")) return undefined;
-    throw error;
-  }
-}
 
 /** Ends the container's task, if there is one that runs; gives its exit. See the module comment. */
 export async function stopTask(

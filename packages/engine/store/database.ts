@@ -8,8 +8,12 @@
 import { DatabaseSync, type SQLInputValue, type StatementSync } from "node:sqlite";
 import { BerthError } from "@berth/base";
 import { LogSync } from "./log-sync.ts";
-import { Reserve } from "./reserve.ts";
+import { adoptLog, extendLog, keepLog, Reserve } from "./reserve.ts";
 import { SCHEMA, SCHEMA_VERSION } from "./schema.ts";
+
+/** Name of the row in `settings` whose room is the reserve, and its size in bytes. */
+const RESERVE_ROW = "reserve";
+const RESERVE_BYTES = 512 << 10;
 
 /** A row as SQLite gives it. */
 export type Row = Record<string, unknown>;
@@ -17,9 +21,11 @@ export type Row = Record<string, unknown>;
 /** Access to the database. */
 export class Database {
   readonly #db: DatabaseSync;
+  readonly #path: string;
   readonly #statements = new Map<string, StatementSync>();
   readonly #reserve: Reserve | undefined;
   #depth = 0;
+  #writable = true;
   #afterCommit: (() => void)[] = [];
   #afterSync: (() => void)[] = [];
   /** None: a database in memory. */
@@ -27,10 +33,13 @@ export class Database {
 
   /** Opens or makes the file; ":memory:" for tests. "failed_precondition" for one of a newer berth. */
   constructor(path: string) {
+    const kept = path !== ":memory:";
+    if (kept) adoptLog(path);
+    this.#path = path;
     this.#db = new DatabaseSync(path);
     this.#db.exec(
-      // Nobody else opens it: the lock is taken once.
-      "PRAGMA locking_mode=EXCLUSIVE; PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA foreign_keys=ON; PRAGMA busy_timeout=2000",
+      // Nobody else opens it: the lock is taken once. What SQLite keeps aside must need no disk either.
+      "PRAGMA locking_mode=EXCLUSIVE; PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA foreign_keys=ON; PRAGMA busy_timeout=2000; PRAGMA temp_store=MEMORY",
     );
     const found = Number(this.get("PRAGMA user_version")?.user_version);
     if (found > SCHEMA_VERSION)
@@ -39,13 +48,34 @@ export class Database {
         `${path} was written by a newer berth (schema ${found}, this one knows ${SCHEMA_VERSION})`,
         { path, hint: "use that version, or another root directory" },
       );
-    if (path !== ":memory:") this.#sync = new LogSync(`${path}-wal`);
-    if (path !== ":memory:") this.#reserve = new Reserve(`${path}.reserve`);
+    if (kept) this.#sync = new LogSync(`${path}-wal`);
     if (found < SCHEMA_VERSION)
       this.transaction(() => {
         this.#db.exec(SCHEMA);
         this.#db.exec(`PRAGMA user_version=${SCHEMA_VERSION}`);
       });
+    if (!kept) return;
+    extendLog(path);
+    this.#reserve = new Reserve({
+      held: () => this.get("SELECT 1 FROM settings WHERE name = ?", RESERVE_ROW) !== undefined,
+      fill: () => this.#fillReserve(),
+      release: () => this.#attempt(() => this.run("DELETE FROM settings WHERE name = ?", RESERVE_ROW)),
+    });
+  }
+
+  /** Makes the row, and gets it from the log into the database's own file: only there it has room of its own. */
+  #fillReserve(): void {
+    const sql = `INSERT OR REPLACE INTO settings (name, value) VALUES (?, hex(randomblob(${RESERVE_BYTES / 2})))`;
+    try {
+      this.#attempt(() => this.run(sql, RESERVE_ROW));
+      const done = this.get("PRAGMA wal_checkpoint(FULL)");
+      if (Number(done?.busy) !== 0) throw new Error("the checkpoint was not complete");
+    } catch (error) {
+      this.#writable = false;
+      if (this.get("SELECT 1 FROM settings WHERE name = ?", RESERVE_ROW) !== undefined)
+        this.#attempt(() => this.run("DELETE FROM settings WHERE name = ?", RESERVE_ROW));
+      throw error;
+    }
   }
 
   #prepare(sql: string): StatementSync {
@@ -72,14 +102,20 @@ export class Database {
     return Number(this.#prepare(sql).run(...values).changes);
   }
 
+  /** Whether the last transaction found room on the disk. */
+  get writable(): boolean {
+    return this.#writable;
+  }
+
   /** Runs `work` in a transaction; nested calls join the outer one. Everything or nothing happens. */
   transaction<T>(work: () => T): T {
     if (this.#depth > 0) return work();
     try {
       return this.#attempt(work);
     } catch (error) {
-      // Deleting needs room, too: the reserve gives it, so that a full disk can be emptied again.
+      // Deleting may need room, too: the reserve gives it, so that a full disk can be emptied again.
       if (!isFull(error)) throw error;
+      this.#writable = false;
       if (!this.#reserve?.release()) throw fullDisk(error);
       try {
         return this.#attempt(work);
@@ -108,6 +144,7 @@ export class Database {
     } finally {
       this.#depth--;
     }
+    this.#writable = true;
     const todo = this.#afterCommit;
     const later = this.#afterSync;
     this.#afterCommit = [];
@@ -141,6 +178,7 @@ export class Database {
   close(): void {
     this.#sync?.close();
     this.#reserve?.close();
+    if (this.#sync !== undefined) keepLog(this.#path);
     this.#db.close();
   }
 }

@@ -1,28 +1,91 @@
-/** Disk space that is kept back, to be given up when nothing else is left. */
+/**
+ * Disk space that is the metadata database's before it is needed, so that a full disk can be emptied again, and what ends on
+ * one is noted. Space that was set free would be somebody else's before it could be used: so it lies inside the database.
+ *
+ * - Its log ("-wal") is written once to the size that SQLite lets it grow to, and overwritten from then on. SQLite removes it
+ *   when the database is closed: a second name keeps it for the next daemon.
+ * - A row of {@link Reserve} takes pages of the database's file. When a transaction finds no room, the row goes and its pages
+ *   are free for the database alone.
+ */
 import * as fs from "node:fs";
+import { log } from "@berth/base";
 
-/** Enough for the transactions that free the rest. */
-const BYTES = 2 << 20;
-/** How long after it was given up it is taken again, in milliseconds. */
+/** SQLite writes the log back after 1,000 pages of 4,096 bytes; the rest is for the transaction that goes beyond. */
+const LOG_BYTES = 5 << 20;
+/** SQLite takes a log without its magic number for an empty one. */
+const LOG_HEADER = 32;
+/** How long after it was given up the reserve is taken again, in milliseconds. */
 const REFILL_MS = 1000;
 
-/** A file of zeros that is removed in need and made again later. */
+const logOf = (database: string) => `${database}-wal`;
+const keptOf = (database: string) => `${database}.reserve`;
+
+/** Makes the log that {@link keepLog} kept the database's again. Before the database is opened. */
+export function adoptLog(database: string): void {
+  const kept = keptOf(database);
+  if (!fs.existsSync(kept)) return;
+  // A daemon that was killed has left its log: what is in it counts.
+  if (fs.existsSync(logOf(database))) {
+    fs.rmSync(kept);
+    return;
+  }
+  const fd = fs.openSync(kept, "r+");
+  try {
+    fs.writeSync(fd, Buffer.alloc(LOG_HEADER), 0, LOG_HEADER, 0);
+    fs.fsyncSync(fd);
+  } finally {
+    fs.closeSync(fd);
+  }
+  fs.renameSync(kept, logOf(database));
+}
+
+/** Takes the space that the log may come to need; what there is of it on a full disk. */
+export function extendLog(database: string): void {
+  let fd: number | undefined;
+  try {
+    fd = fs.openSync(logOf(database), "r+");
+    const { size } = fs.fstatSync(fd);
+    if (size < LOG_BYTES) fs.writeSync(fd, Buffer.alloc(LOG_BYTES - size), 0, LOG_BYTES - size, size);
+  } catch (error) {
+    log.warn("no disk space could be kept back for metadata", { path: database, error: String(error) });
+  } finally {
+    if (fd !== undefined) fs.closeSync(fd);
+  }
+}
+
+/** Lets the log outlive the database's closing. Before the database is closed. */
+export function keepLog(database: string): void {
+  try {
+    fs.rmSync(keptOf(database), { force: true });
+    fs.linkSync(logOf(database), keptOf(database));
+  } catch (error) {
+    log.warn("disk space for metadata could not be kept", { path: database, error: String(error) });
+  }
+}
+
+/** What the database does about its reserve. */
+export interface ReserveRow {
+  /** Whether it is there. */
+  held(): boolean;
+  /** Takes it; throws when the disk is full. */
+  fill(): void;
+  release(): void;
+}
+
+/** A reserve that is given up in need and taken again later. */
 export class Reserve {
-  readonly #path: string;
+  readonly #row: ReserveRow;
   #timer: NodeJS.Timeout | undefined;
 
-  constructor(path: string) {
-    this.#path = path;
-    this.#fill();
+  constructor(row: ReserveRow) {
+    this.#row = row;
+    if (!row.held()) this.#fill();
   }
 
   #fill(): void {
     try {
-      if (fs.statSync(this.#path, { throwIfNoEntry: false })?.size === BYTES) return;
-      fs.writeFileSync(this.#path, Buffer.alloc(BYTES), { mode: 0o600 });
+      this.#row.fill();
     } catch {
-      // No room for it now: what is there of it would only be in the way.
-      fs.rmSync(this.#path, { force: true });
       this.#later();
     }
   }
@@ -33,10 +96,14 @@ export class Reserve {
     this.#timer.unref();
   }
 
-  /** Gives the space up; false when there was none. */
+  /** Gives the space up; false when there is none, or when it takes space itself. */
   release(): boolean {
-    if (!fs.existsSync(this.#path)) return false;
-    fs.rmSync(this.#path, { force: true });
+    if (!this.#row.held()) return false;
+    try {
+      this.#row.release();
+    } catch {
+      return false;
+    }
     this.#later();
     return true;
   }

@@ -117,10 +117,10 @@ export class FakeShim implements TaskShim {
     return this.#get(ref).state;
   }
 
-  list(namespace: string): TaskState[] {
+  list(namespace?: string): TaskState[] {
     return [...this.#tasks.values()]
       .map((t) => t.state)
-      .filter((s) => s.namespace === namespace && s.execId === "");
+      .filter((s) => (namespace === undefined || s.namespace === namespace) && s.execId === "");
   }
 
   async kill(ref: ProcessRef, signal: number): Promise<void> {

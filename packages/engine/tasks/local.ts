@@ -4,6 +4,9 @@
  * The shim knows processes; this knows containers. It keeps how a container's last task ended as labels of the
  * container (`berth/exit-code`, `berth/finished-at`), and removes containers that ask for it
  * (`berth/auto-remove=true`) once their task has ended.
+ *
+ * What makes or removes a container's task or its record excludes each other, so that no task is ever without a record:
+ * that is how a client reaches it.
  */
 import { runc } from "@berth/api";
 import { BerthError, isCode, log, stage } from "@berth/base";
@@ -23,7 +26,8 @@ import {
 import { create } from "@bufbuild/protobuf";
 import { type Any, AnySchema } from "@bufbuild/protobuf/wkt";
 import type { ContainerRecord, ContainerStore } from "../containers/local.ts";
-import { makeLogFolder, removeLog, removeOrphanLogs } from "../containers/log-file.ts";
+import { logFile, makeLogFolder, removeLog, removeOrphanLogs } from "../containers/log-file.ts";
+import { KeyedMutex } from "../core/mutex.ts";
 import { checkIdentifier } from "../core/names.ts";
 import { unpack } from "../core/pack.ts";
 import type { Scope } from "../core/scope.ts";
@@ -56,6 +60,12 @@ const REMOVE_DELAY_MS: ReadonlyMap<string | undefined, number> = new Map([
 ]);
 /** A container without a task that asks to be removed is an orphan after this long, in nanoseconds. */
 const ORPHAN_NS = 60n * 1_000_000_000n;
+/** A removal that failed is tried again after this long, in milliseconds; then after twice that, and so on. */
+const REMOVE_AGAIN_MS = 1000;
+const REMOVE_AGAIN_MAX_MS = 60_000;
+const SIGKILL = 9;
+/** How long a task that is discarded may take to end, in milliseconds. */
+const DISCARD_MS = 5000;
 
 /** The stores that tasks touch. */
 export interface TaskStores {
@@ -87,6 +97,8 @@ export class TaskManager {
   readonly #stores: TaskStores;
   readonly #stopListening: () => void;
   readonly #removals = new Map<string, NodeJS.Timeout>();
+  /** One at a time for a container: see the module comment. */
+  readonly #turns = new KeyedMutex();
   /** Exits that are not written down yet. */
   readonly #unnoted = new Map<string, () => void>();
 
@@ -102,6 +114,7 @@ export class TaskManager {
     const { db, containers, checkpoints } = this.#stores;
     checkpoints?.sweep((ns, id) => this.#shim.list(ns).some((task) => task.id === id));
     removeOrphanLogs(this.#stores.logs, (ns, id) => containers.find(ns, id) !== undefined);
+    this.#endOrphans();
     for (const { name: ns } of db.all("SELECT name FROM namespaces") as { name: string }[]) {
       const tasks = new Map(this.#shim.list(ns).map((task) => [task.id, task]));
       for (const record of containers.list(ns)) {
@@ -113,7 +126,7 @@ export class TaskManager {
         const abandoned =
           record.labels[AUTO_REMOVE] === "attached" && (task === undefined || task.status === "created");
         if (abandoned) {
-          await this.#remove(ns, record.id);
+          this.#removeLater(ns, record.id, 0);
           continue;
         }
         const orphan = now() - (nanoseconds(record.createdAt) ?? 0n) > ORPHAN_NS;
@@ -123,6 +136,15 @@ export class TaskManager {
         )
           this.#removeLater(ns, record.id, delay);
       }
+    }
+  }
+
+  /** Ends tasks whose containers have no record: no client can. Not waited for, as one may be stuck in the kernel. */
+  #endOrphans(): void {
+    for (const { namespace, id } of this.#shim.list()) {
+      if (this.#stores.containers.find(namespace, id) !== undefined) continue;
+      log.warn("a task has no container any more; it is ended", { namespace, id });
+      void this.discard({ namespace, id });
     }
   }
 
@@ -169,40 +191,96 @@ export class TaskManager {
     });
   }
 
-  #removeLater(ns: string, id: string, delay: number): void {
+  /** Removes a container in a while, and tries again until it is gone. */
+  #removeLater(ns: string, id: string, delay: number, again = REMOVE_AGAIN_MS): void {
     const key = `${ns}/${id}`;
     if (this.#removals.has(key)) return;
     const timer = setTimeout(() => {
       this.#removals.delete(key);
-      this.#remove(ns, id).catch((error) =>
-        log.warn("a container could not be removed after its end", { container: id, error: String(error) }),
-      );
+      this.#removeEnded(ns, id).catch((error) => {
+        log.warn("a container could not be removed after its end", { container: id, error: String(error) });
+        this.#removeLater(ns, id, again, Math.min(2 * again, REMOVE_AGAIN_MAX_MS));
+      });
     }, delay);
     this.#removals.set(key, timer);
   }
 
-  /** Removes a container whose task has ended, with its task and its snapshot. */
-  #remove(ns: string, id: string): Promise<void> {
+  /** Removes a container that asked for it, unless it was removed or started again in the meantime. */
+  #removeEnded(ns: string, id: string): Promise<void> {
     return stage("auto-remove", { namespace: ns, container: id }, async () => {
-      const { db, containers, snapshots } = this.#stores;
-      const record = containers.find(ns, id);
-      if (record === undefined) return;
-      try {
-        // Started again in the meantime: it is not over. One that was made and never started is.
-        const { status } = this.#shim.state({ namespace: ns, id });
-        if (status !== "stopped" && status !== "created") return;
-        await this.#shim.delete({ namespace: ns, id });
-      } catch (error) {
-        if (!isCode(error, "not_found")) throw error;
-      }
+      const status = taskOf(this.#shim, { namespace: ns, id })?.status;
+      if (status !== undefined && status !== "stopped" && status !== "created") return;
+      await this.remove(ns, id).catch(ignoreMissing);
+    });
+  }
+
+  /**
+   * Removes a container whole: its task, record, snapshot and log. `end` ends a task that runs; nobody can start another one
+   * meanwhile. Without it, "failed_precondition" while the task runs.
+   */
+  remove(ns: string, id: string, end?: () => Promise<unknown>): Promise<void> {
+    return this.#turns.run(`${ns}/${id}`, async () => {
+      const { db, containers, snapshots, logs } = this.#stores;
+      const record = containers.get(ns, id);
+      if (end !== undefined) await end();
+      await this.#deleteEnded(ns, id);
       db.transaction(() => {
-        if (containers.find(ns, id) === undefined) return;
         containers.delete(ns, id);
         const where = { ns, snapshotter: record.snapshotter };
         if (record.snapshotKey !== "" && snapshots.find(where, record.snapshotKey) !== undefined)
           snapshots.remove(where, record.snapshotKey);
       });
-      removeLog(this.#stores.logs, record.labels);
+      removeLog(logs, ns, record);
+      this.#forget(ns, id);
+    });
+  }
+
+  /**
+   * Removes a container's record, with its log and a task that has ended, and leaves the snapshot to the client;
+   * "failed_precondition" while a task runs.
+   */
+  removeRecord(ns: string, id: string): Promise<void> {
+    return this.#turns.run(`${ns}/${id}`, async () => {
+      const { containers, logs } = this.#stores;
+      const record = containers.get(ns, id);
+      await this.#deleteEnded(ns, id);
+      containers.delete(ns, id);
+      removeLog(logs, ns, record);
+      this.#forget(ns, id);
+    });
+  }
+
+  /** Deletes a container's task, if there is one that has ended or was not started. */
+  async #deleteEnded(ns: string, id: string): Promise<void> {
+    const ref = { namespace: ns, id };
+    const status = taskOf(this.#shim, ref)?.status;
+    if (status === undefined) return;
+    if (status !== "stopped" && status !== "created")
+      throw new BerthError(
+        "failed_precondition",
+        `container ${id} cannot be removed: its task is ${status}`,
+        {
+          stage: "remove",
+          hint: "stop it first, or remove it with force",
+        },
+      );
+    await this.#shim.delete(ref).catch(ignoreMissing);
+  }
+
+  /** Drops what is kept of a container that is gone. */
+  #forget(ns: string, id: string): void {
+    this.#keep(ns, id);
+    this.#unnoted.delete(`${ns}/${id}`);
+    this.#stores.checkpoints?.forget(ns, id);
+  }
+
+  /** Ends and deletes a task that nobody wants, also one whose container is gone. */
+  async discard(ref: ProcessRef): Promise<void> {
+    await this.#shim.kill(ref, SIGKILL, true).catch(() => {});
+    await this.#shim.wait(ref, AbortSignal.timeout(DISCARD_MS)).catch(() => {});
+    await this.#shim.delete(ref).catch((error) => {
+      if (!isCode(error, "not_found"))
+        log.warn("a task could not be discarded", { container: ref.id, error: String(error) });
     });
   }
 
@@ -241,7 +319,7 @@ export class TaskManager {
 
   create(ns: string, request: NewTask, signal?: AbortSignal): Promise<{ pid: number }> {
     const { id, stdio, options } = request;
-    return stage("tasks.Create", { namespace: ns, container: id }, async () => {
+    return this.#inTurn("tasks.Create", { namespace: ns, id }, async () => {
       const record = this.#container(ns, id);
       const runtime = foreignRuntime(record, this.#stores.builtIn ?? BUILT_IN);
       const given = [options, record.runtime!.options].find((o) => o !== undefined && o.value.length > 0);
@@ -256,6 +334,7 @@ export class TaskManager {
           : { runtime, ...(given === undefined ? {} : { runtimeOptions: given }) }),
       };
       this.#keep(ns, id);
+      makeLogFolder(this.#stores.logs, stdio);
       if (request.checkpoint !== undefined)
         create.checkpoint = await this.#checkpoints().load(ns, id, request.checkpoint);
       const made = await this.#shim.create(create, signal);
@@ -271,9 +350,22 @@ export class TaskManager {
     return this.#stores.snapshots.mounts({ ns, snapshotter: record.snapshotter }, record.snapshotKey);
   }
 
-  /** Makes the folder of a container's log, for a start that no client has prepared. */
-  makeLogFolder(record: ContainerRecord): void {
-    makeLogFolder(this.#stores.logs, record.labels);
+  /** Where the log of a container lies whose streams the daemon chooses. */
+  logFile(ns: string, record: ContainerRecord): string {
+    return logFile(this.#stores.logs, ns, record);
+  }
+
+  /** Runs what makes or removes a task, once nobody else does the same with that container. */
+  #inTurn<T>(name: string, { namespace, id }: ProcessRef, work: () => Promise<T>): Promise<T> {
+    const key = `${namespace}/${id}`;
+    return stage(name, { namespace, container: id }, () => {
+      const turn = Promise.withResolvers<void>();
+      if (this.#turns.busy(key)) void stage("wait for another operation", {}, () => turn.promise);
+      return this.#turns.run(key, () => {
+        turn.resolve();
+        return work();
+      });
+    });
   }
 
   /** Calls off the removal of a container that is used again. */
@@ -298,10 +390,13 @@ export class TaskManager {
       container: ref.id,
       ...(ref.execId ? { exec: ref.execId } : {}),
     };
-    if (!ref.execId) this.#noteNow(ref.namespace, ref.id);
-    return stage("tasks.Delete", facts, async () => {
+    if (ref.execId) return stage("tasks.Delete", facts, () => this.#ask(ref, () => this.#shim.delete(ref)));
+    return this.#inTurn("tasks.Delete", ref, async () => {
+      this.#noteNow(ref.namespace, ref.id);
+      // With the task goes the only other record of how it ended.
+      this.#stores.containers.settle(ref.namespace, ref.id);
       const exit = await this.#ask(ref, () => this.#shim.delete(ref));
-      if (!ref.execId) this.#stores.checkpoints?.forget(ref.namespace, ref.id);
+      this.#stores.checkpoints?.forget(ref.namespace, ref.id);
       return exit;
     });
   }
@@ -412,6 +507,20 @@ function checkpointWish(path: string, wanted: runc.CheckpointOptions | undefined
     ...{ path, exit, openTcp, externalUnixSockets, terminal, fileLocks },
     ...{ emptyNamespaces, cgroupsMode, workPath, parentPath },
   };
+}
+
+/** The container's task; undefined when there is none. */
+export function taskOf(tasks: Pick<TaskShim, "state">, ref: ProcessRef): TaskState | undefined {
+  try {
+    return tasks.state(ref);
+  } catch (error) {
+    if (isCode(error, "not_found")) return undefined;
+    throw error;
+  }
+}
+
+function ignoreMissing(error: unknown): void {
+  if (!isCode(error, "not_found")) throw error;
 }
 
 function notFound(ref: ProcessRef, error: unknown): unknown {

@@ -259,8 +259,10 @@ export class ForeignShims implements TaskShim {
     return { namespace, id, execId, pid, bundle, stdio, status: paused ? "paused" : process.status, ...exit };
   }
 
-  list(namespace: string): TaskState[] {
-    const own = [...this.#tasks.values()].filter((task) => task.call.namespace === namespace);
+  list(namespace?: string): TaskState[] {
+    const own = [...this.#tasks.values()].filter(
+      (task) => namespace === undefined || task.call.namespace === namespace,
+    );
     return own.map((task) => this.#stateOf(task, ""));
   }
 
