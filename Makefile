@@ -32,6 +32,12 @@ soak:
 	@scripts/build.sh
 	@node_modules/.bin/node bench/soak.ts $(COUNT)
 
+# MINUTES of random commands by five clients, with a daemon that is killed and a disk that fills; SEED repeats them.
+chaos:
+	@scripts/setup.sh test
+	@scripts/build.sh
+	@node_modules/.bin/node test/chaos/chaos.ts $(MINUTES) $(SEED)
+
 install: build
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/lib/berth $(DESTDIR)$(PREFIX)/lib/systemd/system $(DESTDIR)$(PREFIX)/share/doc/berth
 	install -m 755 bin/berth bin/berthd $(DESTDIR)$(PREFIX)/bin/
@@ -47,4 +53,4 @@ install: build
 clean:
 	rm -rf bin lib build packages/api/gen
 
-.PHONY: run test build check bench soak install clean
+.PHONY: run test build check bench soak chaos install clean

@@ -189,14 +189,14 @@ function killTasks(state: string): void {
   const tasks = join(state, "io.containerd.runtime.v2.task");
   for (const namespace of readdirSync(tasks))
     for (const id of readdirSync(join(tasks, namespace))) {
-      const { pid } = JSON.parse(readFileSync(join(tasks, namespace, id, "task.json"), "utf8"));
-      try {
-        const keeper = Number(/^PPid:\s*(\d+)/m.exec(readFileSync(`/proc/${pid}/status`, "utf8"))?.[1]);
-        process.kill(keeper, "SIGKILL");
-        process.kill(pid, "SIGKILL");
-      } catch {
-        // It has ended by itself.
-      }
+      const { pid, token } = JSON.parse(readFileSync(join(tasks, namespace, id, "task.json"), "utf8"));
+      // By name, as the pid of one that is being started may not be written down yet.
+      for (const each of new Set([...launchedAs(token), pid].filter((p) => p > 0)))
+        try {
+          process.kill(each, "SIGKILL");
+        } catch {
+          // It has ended by itself.
+        }
       const record = join(state, "runc", namespace, id, "state.json");
       if (!existsSync(record)) continue;
       const { cgroup } = JSON.parse(readFileSync(record, "utf8"));
@@ -208,6 +208,18 @@ function killTasks(state: string): void {
             Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 20);
           }
     }
+}
+
+// The keeper that has this token, and its process until that executes.
+function launchedAs(token: string): number[] {
+  return readdirSync("/proc").flatMap((name) => {
+    try {
+      const words = readFileSync(`/proc/${Number(name)}/cmdline`, "utf8").split("\0");
+      return words[0] === "berth-init" && words[2] === `${token}.exit` ? [Number(name)] : [];
+    } catch {
+      return [];
+    }
+  });
 }
 
 // Mounts, cgroups, FIFOs and files of containers that should be gone.

@@ -4,6 +4,7 @@ export { type Clock, FakeClock, systemClock } from "./clock.ts";
 export { BerthError, codeOfErrno, type ErrorCode, type ErrorFacts, isCode } from "./errors.ts";
 export { configureLog, isLogLevel, type LogFields, type LogLevel, log } from "./log.ts";
 export { parseRestartPolicy, type RestartPolicy, restartPolicyText } from "./restart-policy.ts";
+export { SIGKILL, SIGTERM } from "./signals.ts";
 export {
   recordStage,
   STAGE_CHANNEL,

@@ -8,7 +8,7 @@ export { openRuntime, type Runtime } from "./container/context.ts";
 export { type CreateOptions, create } from "./container/create.ts";
 export { remove } from "./container/delete.ts";
 export { type ExecOptions, exec } from "./container/exec.ts";
-export { kill } from "./container/kill.ts";
+export { kill, thaw } from "./container/kill.ts";
 export { type ContainerInfo, inspect, list, pids } from "./container/list.ts";
 export { pause, resume } from "./container/pause.ts";
 export { type SandboxOptions, startSandbox } from "./container/sandbox.ts";

@@ -15,7 +15,8 @@ export function exec(shim: ShimContext, request: ExecTask): void {
   checkName("exec id", execId);
   if (task.processes.has(execId))
     throw new BerthError("already_exists", `id ${execId}: already exists`, { stage: "exec" });
-  if (task.processes.get("")?.status === "stopped") {
+  const init = task.processes.get("");
+  if (init?.status === "stopped" || init?.deleting !== undefined) {
     throw new BerthError("failed_precondition", "cannot exec in a stopped container", { stage: "exec" });
   }
   streamsOf(stdio);

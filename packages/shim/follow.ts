@@ -1,5 +1,5 @@
 /** Listening to keepers: out-of-memory kills, and the ends of processes. */
-import { log, systemClock } from "@berth/base";
+import { log, SIGKILL, systemClock } from "@berth/base";
 import * as runtime from "@berth/runtime";
 import type { Sys } from "@berth/sys";
 import type { ShimContext, Task } from "./context.ts";
@@ -7,7 +7,6 @@ import { KeeperLink, parseExit, type RecordedExit } from "./keeper-link.ts";
 import { oomCgroup } from "./oom.ts";
 import type { TaskProcess } from "./task-process.ts";
 
-const SIGKILL = 9;
 const LOST_STATUS = 137;
 const POLLIN = 1;
 /** How long a killed process may take to be gone. */

@@ -1,5 +1,5 @@
 /** kill: a signal to a process, or to all of a container. */
-import { BerthError, isCode } from "@berth/base";
+import { BerthError, isCode, SIGKILL } from "@berth/base";
 import * as runtime from "@berth/runtime";
 import type { ShimContext } from "./context.ts";
 import type { TaskProcess } from "./task-process.ts";
@@ -17,7 +17,12 @@ function finished(cause?: unknown): BerthError {
 export async function kill(shim: ShimContext, ref: ProcessRef, signal: number, all: boolean): Promise<void> {
   const { task, process } = shim.process(ref);
   if (process.status === "stopped" && !all) throw finished();
-  if (process.record.execId !== "") return killExec(shim, process, signal);
+  if (process.record.execId !== "") {
+    await killExec(shim, process, signal);
+    if (signal === SIGKILL && (await runtime.thaw(shim.runtimeOf(task), task.id)))
+      shim.emit({ topic: "/tasks/resumed", namespace: task.namespace, id: task.id });
+    return;
+  }
   await runtime.kill(shim.runtimeOf(task), task.id, signal, all).catch((error: unknown) => {
     if (isCode(error, "failed_precondition")) throw finished(error);
     throw error;

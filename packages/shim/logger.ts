@@ -3,14 +3,13 @@
  * ("binary"), or writes a byte to first ("binary-v2"). Its environment is the container's id and namespace alone. It reads
  * until nobody writes any more, whatever becomes of the daemon.
  */
-import { BerthError } from "@berth/base";
+import { BerthError, SIGKILL } from "@berth/base";
 import type { Sys } from "@berth/sys";
 import type { ShimContext } from "./context.ts";
 import { reapLater } from "./follow.ts";
 
 const POLLIN = 1;
 const READY_MS = 10_000;
-const SIGKILL = 9;
 
 /** A logging program as a stdio URI names it. */
 export interface LoggingProgram {

@@ -1,8 +1,7 @@
 /** Ending a launch that nobody follows any more: berth-init carries its keeper's name among its arguments. */
-import { log } from "@berth/base";
+import { log, SIGKILL } from "@berth/base";
 import type { ShimContext } from "./context.ts";
 
-const SIGKILL = 9;
 const POLLIN = 1;
 const GONE_MS = 5000;
 

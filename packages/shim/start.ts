@@ -1,5 +1,5 @@
 /** start: a created container's process, or an added one, begins to run. */
-import { BerthError, stage, systemClock } from "@berth/base";
+import { BerthError, SIGKILL, stage, systemClock } from "@berth/base";
 import * as runtime from "@berth/runtime";
 import type { ShimContext, Task } from "./context.ts";
 import { follow, reaped } from "./follow.ts";
@@ -8,7 +8,6 @@ import { withSettings } from "./settings.ts";
 import type { TaskProcess } from "./task-process.ts";
 import type { ProcessRef } from "./task-shim.ts";
 
-const SIGKILL = 9;
 /** How long a process that could not execute may take to end. */
 const FAILED_START_MS = 2000;
 /** Codes of a failed start that leave the process as it was. */
@@ -56,9 +55,11 @@ async function startInit(
 ): Promise<void> {
   const { namespace, id } = task;
   await shim.starts.run(signal, async () => {
+    checkThere(shim, task);
     if (process.record.checkpoint !== undefined) await restoreTask(shim, task, process);
     else await stage("runtime start", { id }, () => runtime.start(shim.runtimeOf(task), id));
   });
+  checkThere(shim, task);
   process.record.started = true;
   shim.save(task, process.record);
   shim.emit({ topic: "/tasks/start", namespace, id, pid: process.record.pid });
@@ -75,8 +76,11 @@ async function startExec(
   const { execId } = record;
   await shim.starts.run(signal, async () => {
     try {
+      checkThere(shim, task);
       const pid = await launchExec(shim, task, process);
       shim.setPid(record, pid);
+      // Its bundle may be another task's by now.
+      checkThere(shim, task);
       record.started = true;
       shim.save(task, record);
       shim.emit({ topic: "/tasks/exec-started", namespace, id, execId, pid });
@@ -92,6 +96,12 @@ async function startExec(
   });
 }
 
+/** A start may have waited its turn: the task may have been deleted since, and another one made. */
+function checkThere(shim: ShimContext, task: Task): void {
+  if (shim.tasks.get(`${task.namespace}/${task.id}`) !== task)
+    throw new BerthError("not_found", `task ${task.id} was deleted meanwhile`, { stage: "start" });
+}
+
 /** Makes the added process; its pid, once it executes. */
 function launchExec(shim: ShimContext, task: Task, process: TaskProcess): Promise<number> {
   const { id } = task;
@@ -103,7 +113,6 @@ function launchExec(shim: ShimContext, task: Task, process: TaskProcess): Promis
         id,
         process: JSON.parse(record.process ?? "{}"),
         wait: false,
-        ignorePaused: false,
       });
       process.keeperPid = made.initPid;
       await made.exit();

@@ -32,8 +32,12 @@ export interface Point {
 export const sleep = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
 
 /** Waits until `look` gives something other than undefined. */
-export async function until<T>(what: string, look: () => Promise<T | undefined> | T | undefined): Promise<T> {
-  const deadline = performance.now() + PATIENCE_MS;
+export async function until<T>(
+  what: string,
+  look: () => Promise<T | undefined> | T | undefined,
+  patienceMs = PATIENCE_MS,
+): Promise<T> {
+  const deadline = performance.now() + patienceMs;
   for (;;) {
     const found = await look();
     if (found !== undefined) return found;
@@ -170,6 +174,11 @@ export class Lane {
 
   /** Runs `berth`. */
   berth(...args: string[]): Promise<Ran> {
+    return this.berthKilled(PATIENCE_MS, ...args);
+  }
+
+  /** Runs `berth`, and kills it after so many milliseconds: its exit code is -1 then. */
+  berthKilled(ms: number, ...args: string[]): Promise<Ran> {
     return new Promise((resolve) => {
       const child = spawn(join(this.bin, "berth"), args, {
         stdio: ["ignore", "pipe", "pipe"],
@@ -187,7 +196,7 @@ export class Lane {
       child.stderr.on("data", (chunk) => {
         err += chunk;
       });
-      const timer = setTimeout(() => child.kill("SIGKILL"), PATIENCE_MS);
+      const timer = setTimeout(() => child.kill("SIGKILL"), ms);
       child.once("close", (code) => {
         clearTimeout(timer);
         resolve({ code: code ?? -1, out, err });
@@ -221,11 +230,22 @@ export class Lane {
   }
 
   /** What berth itself takes for left over. */
-  async leaks(): Promise<string[]> {
+  leaks(): Promise<string[]> {
+    return this.#examine(false);
+  }
+
+  /** Removes what berth takes for left over; what that was. */
+  fix(): Promise<string[]> {
+    return this.#examine(true);
+  }
+
+  async #examine(fix: boolean): Promise<string[]> {
     const client = this.client();
     try {
-      const wish = { fix: false, temporaryFolders: [join(this.folder, "tmp")] };
-      const { findings } = await examine(client.connection, wish);
+      const { findings } = await examine(client.connection, {
+        fix,
+        temporaryFolders: [join(this.folder, "tmp")],
+      });
       return findings
         .filter(({ where }) => where.includes(this.folder) || where.includes(this.namespace))
         .map(({ kind, where, why }) => `doctor: ${kind} ${where}: ${why}`);
@@ -245,9 +265,9 @@ export class Lane {
   }
 
   /** Waits until all is as it was; what is different to the last. */
-  async settle(before: readonly string[]): Promise<string[]> {
+  async settle(before: readonly string[], patienceMs = 4000): Promise<string[]> {
     let left: string[] = [];
-    for (const deadline = performance.now() + 4000; performance.now() < deadline; await sleep(20)) {
+    for (const deadline = performance.now() + patienceMs; performance.now() < deadline; await sleep(20)) {
       left = difference(before, this.traces());
       if (left.length === 0) break;
     }
@@ -271,6 +291,7 @@ export class Lane {
   /** Ends everything below this process and removes the folder, however the test went. */
   async close(): Promise<void> {
     await this.down();
+    thawCgroups(join("/sys/fs/cgroup/freezer", this.namespace));
     for (let tries = 0; tries < 200; tries++) {
       const left = processes({ reaper: process.pid, known: [] });
       if (left.length === 0) break;
@@ -285,6 +306,17 @@ export class Lane {
     for (const hierarchy of ["", ...readdirSync("/sys/fs/cgroup")])
       removeCgroups(join("/sys/fs/cgroup", hierarchy, this.namespace));
     rmSync(this.folder, { recursive: true, force: true });
+  }
+}
+
+/** What is frozen does not die. */
+function thawCgroups(folder: string): void {
+  try {
+    for (const entry of readdirSync(folder, { withFileTypes: true }))
+      if (entry.isDirectory()) thawCgroups(join(folder, entry.name));
+    writeFileSync(join(folder, "freezer.state"), "THAWED");
+  } catch {
+    // There is none, or it has gone.
   }
 }
 

@@ -1,5 +1,5 @@
 /** berth kill: a signal for the container's first process. */
-import { BerthError, isCode } from "@berth/base";
+import { BerthError, isCode, SIGKILL } from "@berth/base";
 import { command } from "../command.ts";
 import { forEachContainer, runningTask } from "../container/each.ts";
 import { nameOf } from "../container/find.ts";
@@ -17,6 +17,11 @@ export default command({
       const task = await runningTask(container);
       try {
         await task.kill(signal);
+        const name = nameOf(container);
+        if (signal !== SIGKILL && (await task.state()).status === "paused")
+          context.err(
+            `container ${name} is paused: the signal waits until it goes on (berth unpause ${name})\n`,
+          );
       } catch (error) {
         if (!isCode(error, "not_found")) throw error;
         throw new BerthError("failed_precondition", `container ${nameOf(container)} is not running`, {

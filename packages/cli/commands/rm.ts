@@ -7,17 +7,12 @@ import { bool } from "../flags.ts";
 export default command({
   usage: "CONTAINER [CONTAINER...]",
   summary: "Remove containers",
-  flags: { force: bool("Kill it first if it runs; no error if it is not there", "f") },
+  flags: { force: bool("Kill it first if it runs", "f") },
   args: [1, Number.POSITIVE_INFINITY],
   async run(context, flags, names) {
-    return forEachContainer(
-      context,
-      names,
-      async (container) => {
-        await removeContainer(container, flags.force);
-        return undefined;
-      },
-      flags.force,
-    );
+    return forEachContainer(context, names, async (container) => {
+      await removeContainer(container, flags.force);
+      return undefined;
+    });
   },
 });

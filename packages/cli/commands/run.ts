@@ -35,7 +35,7 @@ export default command({
     try {
       const autoRemove: Record<string, string> =
         // This command removes it as soon as it has the exit code; should it be killed, the daemon does, a little later.
-        flags.rm ? { [LABEL.autoRemove]: flags.detach ? "true" : "attached" } : {};
+        flags.rm ? { [LABEL.autoRemove]: flags.detach ? "detached" : "attached" } : {};
       const { container, logPath } = await createContainer(context, flags, image!, args, autoRemove);
       try {
         if (flags.detach) {
@@ -46,7 +46,7 @@ export default command({
         const code = await startAttached(container, logPath, wishes, fifos);
         if (code === undefined) {
           // Left running: from now on the daemon has to remove it.
-          if (flags.rm) await container.setLabels({ ...container.labels, [LABEL.autoRemove]: "true" });
+          if (flags.rm) await container.setLabels({ ...container.labels, [LABEL.autoRemove]: "detached" });
           return 0;
         }
         if (flags.rm) await removeContainer(container, false);

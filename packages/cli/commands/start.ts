@@ -35,7 +35,7 @@ export default command({
       terminal: container.spec().process?.terminal ?? false,
       detachKeys: flags.detachKeys,
     });
-    if (code !== undefined && container.labels[LABEL.autoRemove] === "true")
+    if (code !== undefined && container.labels[LABEL.autoRemove] !== undefined)
       await removeContainer(container, true);
     return code ?? 0;
   },

@@ -1,5 +1,4 @@
 /** Does the same with several containers, going on after a failure as docker does. */
-import { isCode } from "@berth/base";
 import type { BerthClient, Container } from "@berth/client";
 import type { Context } from "../command.ts";
 import { EXIT, printError } from "../errors.ts";
@@ -7,29 +6,22 @@ import { findContainer } from "./find.ts";
 
 /**
  * Finds each container and hands it to `work`, side by side; prints what it was called by, in order, when that
- * went well, and the error when not. Gives the exit code: 1 when any failed. With `goneIsFine`, what is not there is
- * passed over in silence.
+ * went well, and the error when not. Gives the exit code: 1 when any failed.
  */
 export async function forEachContainer(
   context: Context,
   names: readonly string[],
   work: (container: Container, client: BerthClient) => Promise<string | undefined>,
-  goneIsFine = false,
 ): Promise<number> {
   const client = await context.client();
   let code = 0;
   const results = names.map(async (name) => {
-    const container = await findContainer(client, name).catch((error: unknown) => {
-      if (goneIsFine && isCode(error, "not_found")) return undefined;
-      throw error;
-    });
-    if (container === undefined) return "";
+    const container = await findContainer(client, name);
     return (await work(container, client)) ?? name;
   });
   for (const result of await Promise.allSettled(results))
-    if (result.status === "fulfilled") {
-      if (result.value !== "") context.out(`${result.value}\n`);
-    } else {
+    if (result.status === "fulfilled") context.out(`${result.value}\n`);
+    else {
       printError(result.reason, context.debug, context.err);
       code = EXIT.failure;
     }

@@ -6,7 +6,7 @@ export const LABEL = {
   name: "berth/name",
   /** Path of the log, in CRI form. */
   logPath: "berth/log-path",
-  /** "true": the daemon removes the container when its task ends. */
+  /** The daemon removes the container when its task ends: "true", "detached", or "attached" while this command watches it. */
   autoRemove: "berth/auto-remove",
   /** Signal that asks the container to end, for instance "SIGQUIT". */
   stopSignal: "berth/stop-signal",

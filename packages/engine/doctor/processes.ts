@@ -1,7 +1,7 @@
 /** Processes and sockets, as /proc has them. */
+import { SIGKILL } from "@berth/base";
 import type { Sys } from "@berth/sys";
 
-const SIGKILL = 9;
 const POLLIN = 1;
 const GONE_MS = 5000;
 

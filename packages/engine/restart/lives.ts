@@ -2,7 +2,7 @@
  * Starting, stopping, restarting and removing a container, whole: one after the other for the same container, and a second
  * request for the same joins the first.
  */
-import { BerthError, isCode, stage } from "@berth/base";
+import { BerthError, isCode, SIGTERM, stage } from "@berth/base";
 import { signalNumber } from "@berth/runtime";
 import type { Exit, TaskState } from "@berth/shim";
 import type { ContainerRecord, ContainerStore } from "../containers/local.ts";
@@ -13,7 +13,6 @@ import { RESTART, STOP_SIGNAL, STOP_TIMEOUT } from "./labels.ts";
 import { detachedStdio, logUri } from "./stdio.ts";
 import { stopTask } from "./stop.ts";
 
-const SIGTERM = 15;
 /** docker's. */
 const DEFAULT_GRACE_S = 10;
 

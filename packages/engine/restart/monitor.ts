@@ -6,7 +6,7 @@
  * makes of them. What neither of them retries, a start that fails, is retried here as if the container had ended.
  */
 import { eventTypes } from "@berth/api";
-import { type Clock, isCode, log, systemClock } from "@berth/base";
+import { type Clock, isCode, log, SIGKILL, systemClock } from "@berth/base";
 import { signalNumber } from "@berth/runtime";
 import type { TaskEvent, TaskShim, TaskState } from "@berth/shim";
 import { fromBinary } from "@bufbuild/protobuf";
@@ -14,7 +14,9 @@ import type { ContainerRecord, ContainerStore } from "../containers/local.ts";
 import { nanoseconds, now, parseRfc3339, rfc3339 } from "../core/time.ts";
 import type { EventBus, Published } from "../events/local.ts";
 import type { Database } from "../store/database.ts";
-import { AUTO_REMOVE, EXIT_CODE, FINISHED_AT, type TaskManager, taskOf } from "../tasks/local.ts";
+import { AUTO_REMOVE } from "../tasks/auto-removal.ts";
+import { EXIT_CODE, FINISHED_AT } from "../tasks/exit-labels.ts";
+import { type TaskManager, taskOf } from "../tasks/local.ts";
 import { CONTAINERD, RESTART, STOP_SIGNAL } from "./labels.ts";
 import type { Lives } from "./lives.ts";
 import { backOff, restartCount, restartsNow, stoppedByHand, type Wish, wishOf } from "./policy.ts";
@@ -27,7 +29,6 @@ const RECONCILE_MS = 10_000;
 /** Exit status of a container that was lost with the machine, and of one that could not be started; docker's. */
 const LOST = 255;
 const NOT_STARTED = 128;
-const SIGKILL = 9;
 
 /** What the monitor works with. */
 export interface MonitorParts {

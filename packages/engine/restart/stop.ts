@@ -2,13 +2,12 @@
  * The ladder that ends a container: its signal and a grace period, SIGKILL for its process, SIGKILL for all of its
  * processes (thawed, as a frozen one of cgroup version 1 does not die), and then an error that names who is stuck.
  */
-import { BerthError, isCode, log, stage } from "@berth/base";
+import { BerthError, isCode, log, SIGKILL, stage } from "@berth/base";
 import type { Exit, ProcessRef } from "@berth/shim";
 import { type TaskManager, taskOf } from "../tasks/local.ts";
 import type { Grace } from "./grace.ts";
 import { stuckProcesses } from "./stuck.ts";
 
-const SIGKILL = 9;
 /** After SIGKILL a process that is not stuck in the kernel is gone at once. */
 const KILLED_MS = 3000;
 /** The same for all processes, which take longer together. */

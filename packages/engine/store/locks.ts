@@ -17,7 +17,18 @@ export function lockDirectory(folder: string, what: string): () => void {
       { stage: "lock", path, hint: "stop it first, or choose another directory" },
     );
   }
-  fs.ftruncateSync(fd, 0);
-  fs.writeSync(fd, `${process.pid}\n`, 0);
+  writePid(fd);
   return () => fs.closeSync(fd);
+}
+
+/** Says who holds the lock, over who held it before: cut off first, the file would have to find room again on a full disk. */
+function writePid(fd: number): void {
+  const text = `${process.pid}\n`;
+  try {
+    fs.writeSync(fd, text, 0);
+    fs.ftruncateSync(fd, text.length);
+  } catch (error) {
+    // It is the lock that counts.
+    if ((error as NodeJS.ErrnoException).code !== "ENOSPC") throw error;
+  }
 }

@@ -8,8 +8,8 @@
  * What makes or removes a container's task or its record excludes each other, so that no task is ever without a record:
  * that is how a client reaches it.
  */
-import { runc } from "@berth/api";
-import { BerthError, isCode, log, stage } from "@berth/base";
+import { eventTypes, runc, type types } from "@berth/api";
+import { BerthError, isCode, log, SIGKILL, stage } from "@berth/base";
 import {
   type CheckpointTask,
   type CreateTask,
@@ -23,7 +23,7 @@ import {
   type TaskShim,
   type TaskState,
 } from "@berth/shim";
-import { create } from "@bufbuild/protobuf";
+import { create, fromBinary } from "@bufbuild/protobuf";
 import { type Any, AnySchema } from "@bufbuild/protobuf/wkt";
 import type { ContainerRecord, ContainerStore } from "../containers/local.ts";
 import { logFile, makeLogFolder, removeLog, removeOrphanLogs } from "../containers/log-file.ts";
@@ -31,39 +31,16 @@ import { KeyedMutex } from "../core/mutex.ts";
 import { checkIdentifier } from "../core/names.ts";
 import { unpack } from "../core/pack.ts";
 import type { Scope } from "../core/scope.ts";
-import { nanoseconds, now, rfc3339 } from "../core/time.ts";
+import { rfc3339 } from "../core/time.ts";
 import type { EventBus } from "../events/local.ts";
 import type { Descriptor } from "../images/store.ts";
 import type { SnapshotStore } from "../snapshots/local.ts";
 import type { Database } from "../store/database.ts";
+import { AutoRemoval } from "./auto-removal.ts";
 import type { Checkpoints } from "./checkpoints.ts";
+import { EXIT_CODE, FINISHED_AT, OOM_CGROUP } from "./exit-labels.ts";
 import { BUILT_IN, foreignRuntime } from "./runtime.ts";
 
-/**
- * Label of a container that is to vanish when its task has ended: "true", or "attached" while a client watches it, who
- * wants the exit code first and then removes it, unless it is killed.
- */
-export const AUTO_REMOVE = "berth/auto-remove";
-/** Labels that tell how the last task ended. */
-export const EXIT_CODE = "berth/exit-code";
-export const FINISHED_AT = "berth/finished-at";
-/**
- * Label of a container that the out-of-memory killer was in since it was started: the cgroup whose limit was met, "/" for
- * the host's own memory.
- */
-export const OOM_CGROUP = "berth/oom-cgroup";
-
-/** How long a client has to collect the exit status of a container that removes itself, in milliseconds. */
-const REMOVE_DELAY_MS: ReadonlyMap<string | undefined, number> = new Map([
-  ["true", 300],
-  ["attached", 10_000],
-]);
-/** A container without a task that asks to be removed is an orphan after this long, in nanoseconds. */
-const ORPHAN_NS = 60n * 1_000_000_000n;
-/** A removal that failed is tried again after this long, in milliseconds; then after twice that, and so on. */
-const REMOVE_AGAIN_MS = 1000;
-const REMOVE_AGAIN_MAX_MS = 60_000;
-const SIGKILL = 9;
 /** How long a task that is discarded may take to end, in milliseconds. */
 const DISCARD_MS = 5000;
 
@@ -96,7 +73,7 @@ export class TaskManager {
   readonly #shim: TaskShim;
   readonly #stores: TaskStores;
   readonly #stopListening: () => void;
-  readonly #removals = new Map<string, NodeJS.Timeout>();
+  readonly #autoRemoval: AutoRemoval;
   /** One at a time for a container: see the module comment. */
   readonly #turns = new KeyedMutex();
   /** Exits that are not written down yet. */
@@ -105,7 +82,23 @@ export class TaskManager {
   constructor(shim: TaskShim, stores: TaskStores) {
     this.#shim = shim;
     this.#stores = stores;
-    this.#stopListening = shim.onEvent((event) => this.#onEvent(event));
+    const { containers, events } = stores;
+    this.#autoRemoval = new AutoRemoval({
+      find: (ns, id) => containers.find(ns, id),
+      taskOf: (namespace, id) => taskOf(shim, { namespace, id }),
+      note: (ns, id, labels) => containers.note(ns, id, labels),
+      remove: (ns, id) =>
+        stage("auto-remove", { namespace: ns, container: id }, () =>
+          this.remove(ns, id).catch(ignoreMissing),
+        ),
+    });
+    const stops = [
+      shim.onEvent((event) => this.#onEvent(event)),
+      events.listen(({ envelope }) => this.#onCreate(envelope)),
+    ];
+    this.#stopListening = () => {
+      for (const stop of stops) stop();
+    };
   }
 
   /** Takes over what an earlier daemon left, and finishes removals it did not get to. */
@@ -120,21 +113,7 @@ export class TaskManager {
       for (const record of containers.list(ns)) {
         const task = tasks.get(record.id);
         if (task?.status === "stopped") this.#noteExit(ns, record.id, task);
-        const delay = REMOVE_DELAY_MS.get(record.labels[AUTO_REMOVE]);
-        if (delay === undefined) continue;
-        // Whoever was about to start it has lost the connection, and does not come back: its name is free again.
-        const abandoned =
-          record.labels[AUTO_REMOVE] === "attached" && (task === undefined || task.status === "created");
-        if (abandoned) {
-          this.#removeLater(ns, record.id, 0);
-          continue;
-        }
-        const orphan = now() - (nanoseconds(record.createdAt) ?? 0n) > ORPHAN_NS;
-        if (
-          task?.status === "stopped" ||
-          (task === undefined && (orphan || record.labels[EXIT_CODE] !== undefined))
-        )
-          this.#removeLater(ns, record.id, delay);
+        this.#autoRemoval.recovered(ns, record, task);
       }
     }
   }
@@ -148,13 +127,19 @@ export class TaskManager {
     }
   }
 
+  #onCreate({ namespace, topic, event }: types.Envelope): void {
+    if (topic !== "/containers/create" || event === undefined) return;
+    const { id } = fromBinary(eventTypes.ContainerCreateSchema, event.value);
+    const record = this.#stores.containers.find(namespace, id);
+    if (record !== undefined) this.#autoRemoval.made(namespace, record);
+  }
+
   #onEvent(event: TaskEvent): void {
     try {
+      if (event.topic === "/tasks/start") this.#autoRemoval.started(event.namespace, event.id);
       if (event.topic === "/tasks/exit" && event.execId === "") {
         this.#noteSoon(event.namespace, event.id, event);
-        const record = this.#stores.containers.find(event.namespace, event.id);
-        const delay = REMOVE_DELAY_MS.get(record?.labels[AUTO_REMOVE]);
-        if (delay !== undefined) this.#removeLater(event.namespace, event.id, delay);
+        this.#autoRemoval.ended(event.namespace, event.id);
       }
       if (event.topic === "/tasks/oom")
         this.#stores.containers.note(event.namespace, event.id, { [OOM_CGROUP]: event.cgroup ?? "/" });
@@ -188,29 +173,6 @@ export class TaskManager {
     this.#stores.containers.note(ns, id, {
       [EXIT_CODE]: String(exit.exitStatus),
       [FINISHED_AT]: rfc3339(exit.exitedAt),
-    });
-  }
-
-  /** Removes a container in a while, and tries again until it is gone. */
-  #removeLater(ns: string, id: string, delay: number, again = REMOVE_AGAIN_MS): void {
-    const key = `${ns}/${id}`;
-    if (this.#removals.has(key)) return;
-    const timer = setTimeout(() => {
-      this.#removals.delete(key);
-      this.#removeEnded(ns, id).catch((error) => {
-        log.warn("a container could not be removed after its end", { container: id, error: String(error) });
-        this.#removeLater(ns, id, again, Math.min(2 * again, REMOVE_AGAIN_MAX_MS));
-      });
-    }, delay);
-    this.#removals.set(key, timer);
-  }
-
-  /** Removes a container that asked for it, unless it was removed or started again in the meantime. */
-  #removeEnded(ns: string, id: string): Promise<void> {
-    return stage("auto-remove", { namespace: ns, container: id }, async () => {
-      const status = taskOf(this.#shim, { namespace: ns, id })?.status;
-      if (status !== undefined && status !== "stopped" && status !== "created") return;
-      await this.remove(ns, id).catch(ignoreMissing);
     });
   }
 
@@ -269,7 +231,7 @@ export class TaskManager {
 
   /** Drops what is kept of a container that is gone. */
   #forget(ns: string, id: string): void {
-    this.#keep(ns, id);
+    this.#autoRemoval.keep(ns, id);
     this.#unnoted.delete(`${ns}/${id}`);
     this.#stores.checkpoints?.forget(ns, id);
   }
@@ -333,7 +295,7 @@ export class TaskManager {
           ? { options: { ...readTaskOptions(record.runtime!.options), ...readTaskOptions(options) } }
           : { runtime, ...(given === undefined ? {} : { runtimeOptions: given }) }),
       };
-      this.#keep(ns, id);
+      this.#autoRemoval.made(ns, record);
       makeLogFolder(this.#stores.logs, stdio);
       if (request.checkpoint !== undefined)
         create.checkpoint = await this.#checkpoints().load(ns, id, request.checkpoint);
@@ -366,13 +328,6 @@ export class TaskManager {
         return work();
       });
     });
-  }
-
-  /** Calls off the removal of a container that is used again. */
-  #keep(ns: string, id: string): void {
-    const key = `${ns}/${id}`;
-    clearTimeout(this.#removals.get(key));
-    this.#removals.delete(key);
   }
 
   start(ref: ProcessRef, signal?: AbortSignal): Promise<{ pid: number }> {
@@ -493,7 +448,7 @@ export class TaskManager {
       const slash = key.indexOf("/");
       this.#noteNow(key.slice(0, slash), key.slice(slash + 1));
     }
-    for (const timer of this.#removals.values()) clearTimeout(timer);
+    this.#autoRemoval.close();
     await this.#shim.close();
   }
 }

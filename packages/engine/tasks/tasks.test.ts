@@ -10,8 +10,10 @@ import { pack } from "../core/pack.ts";
 import { EventBus } from "../events/local.ts";
 import { SnapshotStore } from "../snapshots/local.ts";
 import { Database } from "../store/database.ts";
+import { AUTO_REMOVE } from "./auto-removal.ts";
+import { EXIT_CODE, FINISHED_AT } from "./exit-labels.ts";
 import { FakeShim } from "./fake-shim.ts";
-import { AUTO_REMOVE, EXIT_CODE, FINISHED_AT, TaskManager } from "./local.ts";
+import { TaskManager } from "./local.ts";
 import { BUILT_IN, foreignRuntime, SHIM_LABEL } from "./runtime.ts";
 
 const ref = { namespace: "n", id: "c1" };
@@ -84,6 +86,46 @@ test("what a watched run had begun when the daemon was killed is removed", async
   await manager.recover();
   t.mock.timers.tick(10_000);
   for (let i = 0; i < 100 && store.find("n", "c1") !== undefined; i++) await Promise.resolve();
+  assert.equal(store.find("n", "c1"), undefined);
+  await manager.close();
+});
+
+test("what a command made and died before it could start is removed; what may be started at any time is not", async (t) => {
+  t.mock.timers.enable({ apis: ["setTimeout"] });
+  for (const [label, stays] of [
+    ["attached", false],
+    ["detached", false],
+    ["true", true],
+  ] as const)
+    for (const upTo of ["record", "task"]) {
+      const { store, manager } = world({ [AUTO_REMOVE]: label });
+      if (upTo === "task") await manager.create("n", request);
+      t.mock.timers.tick(59_000);
+      for (let i = 0; i < 100; i++) await Promise.resolve();
+      assert.ok(store.find("n", "c1"), "a slow start is waited for");
+      t.mock.timers.tick(2000);
+      for (let i = 0; i < 100 && store.find("n", "c1") !== undefined; i++) await Promise.resolve();
+      assert.equal(store.find("n", "c1") !== undefined, stays, `${label}, with a ${upTo}`);
+      await manager.close();
+    }
+});
+
+test("a removal that fails is tried again", async (t) => {
+  t.mock.timers.enable({ apis: ["setTimeout"] });
+  const { store, shim, manager } = world({ [AUTO_REMOVE]: "true" });
+  await manager.create("n", request);
+  await manager.start(ref);
+  const deleteTask = shim.delete.bind(shim);
+  let failures = 2;
+  shim.delete = async (r) => {
+    if (failures-- > 0) throw new Error("the cgroup is busy");
+    return deleteTask(r);
+  };
+  shim.exit(ref, 0);
+  for (let tries = 0; tries < 10 && store.find("n", "c1") !== undefined; tries++) {
+    t.mock.timers.tick(3000);
+    for (let i = 0; i < 100; i++) await Promise.resolve();
+  }
   assert.equal(store.find("n", "c1"), undefined);
   await manager.close();
 });

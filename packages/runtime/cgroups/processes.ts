@@ -1,10 +1,9 @@
 /** Who is in a cgroup, killing all of them, and removing the cgroup itself. */
-import { BerthError, isCode } from "@berth/base";
+import { BerthError, isCode, SIGKILL } from "@berth/base";
 import type { Sys } from "@berth/sys";
 import { canFreeze, isFrozen, setFrozen } from "./freezer.ts";
 import { type CgroupPaths, cgroupFolders } from "./paths.ts";
 
-const SIGKILL = 9;
 const REMOVE_LIMIT_MS = 3000;
 
 function membersBelow(sys: Sys, folder: string, out: Set<number>): void {

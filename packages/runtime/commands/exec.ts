@@ -1,4 +1,4 @@
-import { BerthError } from "@berth/base";
+import { BerthError, SIGKILL } from "@berth/base";
 import { type Process, parseJson, validateProcess } from "@berth/oci";
 import { parseSubCgroups } from "../cgroups/sub.ts";
 import { exec, execProcess } from "../container/exec.ts";
@@ -19,8 +19,6 @@ export function parseUser(text: string): { uid: number; gid?: number } {
   }
   return gid === undefined ? { uid } : { uid, gid };
 }
-
-const SIGKILL = 9;
 
 export const command = defineCommand({
   usage: "exec [options] ID COMMAND [ARG...] | exec --process FILE ID",

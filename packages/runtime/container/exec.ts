@@ -21,8 +21,8 @@ export interface ExecOptions extends LaunchSettings {
   spec?: Spec;
   /** Follow the process to its end. */
   wait: boolean;
-  /** Let the process into a paused container, where it waits until that is resumed. */
-  ignorePaused: boolean;
+  /** Let the process into a paused container, where it waits until that is resumed; left out by callers without that choice. */
+  ignorePaused?: boolean;
   /** Cgroups below the container's, by controller ("" for all); none: the container's own. */
   subCgroups?: ReadonlyMap<string, string>;
 }
@@ -97,8 +97,10 @@ export async function exec(runtime: Runtime, options: ExecOptions): Promise<Laun
   if (status === "paused" && !options.ignorePaused) {
     throw new BerthError(
       "failed_precondition",
-      "cannot exec in a paused container (use --ignore-paused to override)",
-      { stage: "exec-state" },
+      options.ignorePaused === undefined
+        ? `cannot exec in a paused container: ${options.id}`
+        : "cannot exec in a paused container (use --ignore-paused to override)",
+      { stage: "exec-state", hint: "let it go on first (berth unpause)" },
     );
   }
   checkTerminal(options.process, options.attachment);

@@ -1,11 +1,10 @@
 /** What a container's processes were grouped in: its cgroup, and resctrl groups where it has them. */
-import { BerthError } from "@berth/base";
+import { BerthError, SIGKILL } from "@berth/base";
 import type { Sys } from "@berth/sys";
 import { removeCgroup, signalAll } from "../cgroups/processes.ts";
 import { hasCgroup, membersOf } from "../state/members.ts";
 import { type ContainerRecord, isAlive } from "../state/record.ts";
 
-const SIGKILL = 9;
 const SIGSTOP = 19;
 const DEATH_LIMIT_MS = 10_000;
 

@@ -1,10 +1,11 @@
 /** kill: a signal to a container's first process, or to all. */
-import { BerthError } from "@berth/base";
+import { BerthError, isCode, SIGKILL } from "@berth/base";
+import type { Sys } from "@berth/sys";
+import { isFrozen, setFrozen } from "../cgroups/freezer.ts";
+import { hasCgroup } from "../state/members.ts";
 import { type ContainerRecord, isAlive, readCreatedSpec, readRecord } from "../state/record.ts";
 import type { Runtime } from "./context.ts";
 import { signalMembers } from "./groups.ts";
-
-const SIGKILL = 9;
 
 function notRunning(id: string): BerthError {
   return new BerthError("failed_precondition", "container not running", {
@@ -37,4 +38,24 @@ export async function kill(runtime: Runtime, id: string, signal: number, all: bo
   } finally {
     sys.close(pidfd);
   }
+  if (signal === SIGKILL) await thawFrozen(sys, record);
+}
+
+/**
+ * Lets a container go on if it is paused, after SIGKILL was sent to a process of it: frozen by version 1, that does not die.
+ * A pause that comes between the two gives up. Tells whether it was paused.
+ */
+export async function thaw(runtime: Runtime, id: string): Promise<boolean> {
+  return thawFrozen(runtime.sys, readRecord(runtime.sys, runtime.root, id));
+}
+
+async function thawFrozen(sys: Sys, record: ContainerRecord): Promise<boolean> {
+  if (!hasCgroup(record) || !isFrozen(sys, record.cgroup)) return false;
+  try {
+    await setFrozen(sys, record.cgroup, false);
+  } catch (error) {
+    // It died of it, and somebody has removed the cgroup.
+    if (!isCode(error, "not_found")) throw error;
+  }
+  return true;
 }

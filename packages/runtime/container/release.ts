@@ -1,12 +1,10 @@
 /** Giving up a container's cgroup, and with the systemd driver the unit it belongs to. */
-import { isCode } from "@berth/base";
+import { isCode, SIGKILL } from "@berth/base";
 import { cgroupFolders } from "../cgroups/paths.ts";
 import { cgroupPids, signalAll } from "../cgroups/processes.ts";
 import type { ContainerRecord } from "../state/record.ts";
 import type { Runtime } from "./context.ts";
 import { removeGroups } from "./groups.ts";
-
-const SIGKILL = 9;
 
 /** Removes the cgroup with all that is left in it. */
 export async function releaseCgroup(runtime: Runtime, record: ContainerRecord): Promise<void> {

@@ -2,7 +2,7 @@
  * A container's unit from start to end. A scope needs a process to begin with: a holder, which is berth-init in its pause
  * role. The container's process then enters the cgroup by itself, as it does any other, and the holder leaves.
  */
-import { BerthError } from "@berth/base";
+import { BerthError, SIGKILL } from "@berth/base";
 import type { Resources, Spec } from "@berth/oci";
 import { type CgroupPaths, pathsBelow } from "../cgroups/paths.ts";
 import type { Runtime } from "../container/context.ts";
@@ -13,8 +13,6 @@ import { isDBusError, Manager } from "./manager.ts";
 import { unitProperties } from "./properties.ts";
 import { resourceProperties } from "./resources.ts";
 import type { UnitName } from "./unit.ts";
-
-const SIGKILL = 9;
 
 /** A started unit. */
 export interface StartedUnit {

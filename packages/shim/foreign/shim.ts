@@ -2,7 +2,7 @@
  * The Task service by other people's shims: each container has a shim by containerd's contract, a program that is started
  * beside the daemon and spoken to over ttrpc. What is known of a process comes from the shim's answers; its end from Wait.
  */
-import { BerthError, isCode, log, systemClock } from "@berth/base";
+import { BerthError, isCode, log, SIGKILL, systemClock } from "@berth/base";
 import type { Sys } from "@berth/sys";
 import { type RunningServer, serve } from "@berth/ttrpc";
 import { reapLater } from "../follow.ts";
@@ -272,6 +272,8 @@ export class ForeignShims implements TaskShim {
     if (process.status === "stopped" && !all)
       throw new BerthError("not_found", "process already finished", { stage: "kill" });
     await task.client.kill({ id: ref.id, execId: ref.execId ?? "", signal, all });
+    // Not every runtime lets go of what is frozen and is to die.
+    if (signal === SIGKILL && task.paused) await this.resume(ref).catch(() => undefined);
   }
 
   async checkpoint(ref: ProcessRef, request: CheckpointTask): Promise<void> {

@@ -1,5 +1,5 @@
 /** Removing what a container left whose serving process has died, by what that kept of it. */
-import { isCode, systemClock } from "@berth/base";
+import { isCode, SIGKILL, systemClock } from "@berth/base";
 import * as runtime from "@berth/runtime";
 import { linux, commandSys as sys } from "@berth/sys";
 import { ShimContext } from "../context.ts";
@@ -14,7 +14,6 @@ import { removeShm, SANDBOX_FILE, type SandboxRecord } from "./sandboxes.ts";
 
 const KILLED_STATUS = 137;
 const O_RDWR = 2;
-const SIGKILL = 9;
 /** How long a keeper may take to write down its process's end, in milliseconds. */
 const RECORD_MS = 1000;
 

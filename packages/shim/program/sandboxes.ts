@@ -2,13 +2,11 @@
  * Sandboxes: pods, each held by a pause process of berth-init's: no image, no root file system. It has the namespaces
  * that the pod's containers share; they join them by path (`/proc/PID/ns/...`).
  */
-import { BerthError, systemClock } from "@berth/base";
+import { BerthError, SIGKILL, SIGTERM, systemClock } from "@berth/base";
 import * as runtime from "@berth/runtime";
 import { linux, type Sys } from "@berth/sys";
 import type { Exit } from "../task-shim.ts";
 
-const SIGTERM = 15;
-const SIGKILL = 9;
 const O_RDONLY = 0;
 const [MS_NOSUID, MS_NODEV, MS_NOEXEC] = [2, 4, 8];
 /** Kubernetes' size of /dev/shm. */

@@ -1,6 +1,6 @@
 /** The process that serves: the Task and Sandbox services of all containers of one containerd and namespace. */
 import { Shim } from "@berth/api/shim";
-import { BerthError, isCode, log, systemClock } from "@berth/base";
+import { BerthError, isCode, log, SIGKILL, systemClock } from "@berth/base";
 import { linux, realSys as sys } from "@berth/sys";
 import { serve as listen, type RunningServer, service } from "@berth/ttrpc";
 import { eventMessage } from "../event-message.ts";
@@ -14,7 +14,6 @@ import { sandboxService } from "./sandbox-service.ts";
 import { Sandboxes } from "./sandboxes.ts";
 import { taskServices } from "./task-service.ts";
 
-const SIGKILL = 9;
 /** Descriptor over which `start` hears how it went. */
 const TELL = 3;
 const O_RDWR_CREAT = 2 | 0o100;

@@ -1,0 +1,186 @@
+/** Clients that give random commands, and hold the answers against what they know. */
+
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { type Lane, sleep, testImage } from "../crash/lane.ts";
+import { ociArchive } from "../engine-image.ts";
+import { COMMANDS, FAULTS, REFUSALS, type State } from "./expected.ts";
+import type { Random } from "./random.ts";
+
+/** Containers that a client has for itself. */
+const OWN = 3;
+/** Names that all clients fight over. */
+const SHARED = ["shared-a", "shared-b"] as const;
+/** How long an answer may take, in milliseconds, a daemon's absence included. */
+const RESYNC_MS = 20_000;
+
+/** What came of a command. */
+interface Answer {
+  code: number;
+  out: string;
+  err: string;
+  /** Of the error, as `berth --debug` prints it; "" without one. */
+  reason: string;
+}
+
+/** What all clients share. */
+export interface Arena {
+  lane: Lane;
+  /** Where they write down what must not be. */
+  findings: string[];
+  /** How many commands were given, and how many of them went well. */
+  counts: { commands: number; succeeded: number; cutOff: number; refused: number };
+  over: boolean;
+}
+
+/** See the module comment. */
+export class ChaosClient {
+  readonly #arena: Arena;
+  readonly #random: Random;
+  readonly #name: string;
+  readonly #states = new Map<string, State>();
+  /** The client's own image; nobody else has its layers. */
+  readonly #image: string;
+  #hasImage: boolean | undefined = false;
+
+  constructor(arena: Arena, number: number, random: Random) {
+    this.#arena = arena;
+    this.#random = random;
+    this.#name = `client-${number}`;
+    this.#image = `docker.io/library/own-${number}:1`;
+    for (let n = 0; n < OWN; n++) this.#states.set(`${this.#name}-${n}`, "absent");
+    const archive = join(arena.lane.folder, `${this.#name}.tar`);
+    writeFileSync(archive, ociArchive(testImage(`mark-${number}`), this.#image));
+  }
+
+  /** Containers that must be there in the end, with their states. */
+  get expected(): ReadonlyMap<string, State> {
+    return this.#states;
+  }
+
+  /** Whether its image must be there in the end; undefined when that cannot be known. */
+  get image(): { name: string; there: boolean | undefined } {
+    return { name: this.#image, there: this.#hasImage };
+  }
+
+  async run(): Promise<void> {
+    while (!this.#arena.over) {
+      const what = this.#random.next();
+      if (what < 0.68) await this.#ownContainer();
+      else if (what < 0.88) await this.#sharedContainer();
+      else if (what < 0.96) await this.#fleeting();
+      else await this.#ownImage();
+    }
+    for (const name of this.#states.keys())
+      if (this.#states.get(name) === "unknown") await this.#resync(name);
+  }
+
+  async #berth(...args: string[]): Promise<Answer> {
+    const { counts, lane } = this.#arena;
+    const ran = await lane.berth("--debug", ...args);
+    const reason = /^facts: \{"code":"(\w+)"/m.exec(ran.err)?.[1] ?? "";
+    counts.commands++;
+    if (ran.code === 0) counts.succeeded++;
+    else if (FAULTS.has(reason)) counts.cutOff++;
+    else counts.refused++;
+    if (ran.code === -1) this.#find(`${args.join(" ")} did not end`);
+    if (reason !== "" && !FAULTS.has(reason) && !REFUSALS.has(reason))
+      this.#find(`${args.join(" ")}: ${reason}: ${ran.err.trim()}`);
+    return { ...ran, reason };
+  }
+
+  #find(what: string): void {
+    this.#arena.findings.push(`${new Date().toISOString()} ${this.#name}: ${what}`);
+  }
+
+  async #ownContainer(): Promise<void> {
+    const name = this.#random.of([...this.#states.keys()]);
+    const command = this.#random.of(COMMANDS);
+    const before = this.#states.get(name)!;
+    const words = command.words(name, this.#arena.lane.image);
+    const answer = await this.#berth(...words);
+    const after = command.leadsTo[before];
+    if (FAULTS.has(answer.reason) || answer.code === -1) await this.#resync(name);
+    else if (before === "unknown") await this.#resync(name);
+    else if (answer.code === 0) {
+      if (after === undefined) this.#find(`${words.join(" ")} succeeded although ${name} was ${before}`);
+      else if (words[0] === "exec" && answer.out !== "added\n")
+        this.#find(`${words.join(" ")} printed ${JSON.stringify(answer.out)}`);
+      this.#states.set(name, after ?? "unknown");
+      if (this.#random.chance(0.5)) await this.#verify(name, words);
+    } else if (after !== undefined) {
+      this.#find(`${words.join(" ")} failed although ${name} was ${before}: ${answer.err.trim()}`);
+      await this.#resync(name);
+    }
+  }
+
+  /** What the daemon says about a container, also one that comes up right now. */
+  async #look(name: string): Promise<State | undefined> {
+    for (const deadline = performance.now() + RESYNC_MS; performance.now() < deadline; await sleep(50)) {
+      const { code, out, reason } = await this.#berth("inspect", name);
+      if (code === 0) return JSON.parse(out)[0].State.Status as State;
+      if (reason === "not_found") return "absent";
+    }
+    return undefined;
+  }
+
+  async #resync(name: string): Promise<void> {
+    const state = await this.#look(name);
+    if (state === undefined) this.#find(`nobody says what became of ${name}`);
+    // One that is about to be started again will run.
+    this.#states.set(name, (state as string) === "restarting" ? "unknown" : (state ?? "unknown"));
+  }
+
+  async #verify(name: string, after: readonly string[]): Promise<void> {
+    const expected = this.#states.get(name)!;
+    const found = await this.#look(name);
+    if (found === expected || expected === "unknown") return;
+    this.#find(`after ${after.join(" ")} ${name} is ${found}, expected ${expected}`);
+    this.#states.set(name, "unknown");
+  }
+
+  async #sharedContainer(): Promise<void> {
+    const { words } = this.#random.of(COMMANDS);
+    await this.#berth(...words(this.#random.of(SHARED), this.#arena.lane.image));
+  }
+
+  /** One that is watched, and removed at its end; sometimes its client is killed. */
+  async #fleeting(): Promise<void> {
+    const { lane } = this.#arena;
+    const label = ["--rm", "--label", "chaos=fleeting"];
+    if (this.#random.chance(0.5)) {
+      const { code, out, err, reason } = await this.#berth(
+        "run",
+        ...label,
+        lane.image,
+        "sh",
+        "-c",
+        "echo hi; exit 3",
+      );
+      if (FAULTS.has(reason)) return;
+      if (code !== 3 || out !== "hi\n")
+        this.#find(`run --rm: exit ${code}, ${JSON.stringify(out)}: ${err.trim()}`);
+      return;
+    }
+    await lane.berthKilled(
+      this.#random.between(5, 200),
+      "run",
+      ...label,
+      lane.image,
+      "sh",
+      "-c",
+      "sleep 0.1",
+    );
+  }
+
+  async #ownImage(): Promise<void> {
+    const { lane } = this.#arena;
+    const load = this.#hasImage !== true;
+    const words = load ? ["load", "-q", "-i", join(lane.folder, `${this.#name}.tar`)] : ["rmi", this.#image];
+    const { code, err, reason } = await this.#berth(...words);
+    if (code === 0) this.#hasImage = load;
+    else if (FAULTS.has(reason)) this.#hasImage = undefined;
+    else if (this.#hasImage === undefined) this.#hasImage = reason === "not_found" ? false : undefined;
+    else this.#find(`${words.join(" ")}: ${err.trim()}`);
+  }
+}
