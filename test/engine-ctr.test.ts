@@ -80,7 +80,7 @@ test("ctr sees the same", { skip: skip ?? false }, async (t) => {
 
   await t.test("version and plugins", async () => {
     const { our } = await both("version");
-    assert.match(our.stdout, /Server:\n {2}Version: {2}\d/);
+    assert.match(our.stdout, /Server:\n {2}Version: {2}v\d+\.\d+\.\d+\+berth\./);
     const kinds = (ran: Ran) =>
       new Set(ran.stdout.split("\n").flatMap((line) => (/\bok\b/.test(line) ? [line.split(/\s+/)[0]] : [])));
     const { our: mine, their } = await both("plugins", "ls");

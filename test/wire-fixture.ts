@@ -49,12 +49,15 @@ function describe(): DescService {
 export const Echo = describe();
 
 /** What the handlers have seen. */
-export const seen = { aborted: 0, written: 0, hanging: 0 };
+export const seen = { aborted: 0, written: 0, hanging: 0, headers: {} as CallContext["headers"] };
 
 type Bytes = { value: Uint8Array };
 
 const impl = {
-  unary: async (request: BytesValue): Promise<Bytes> => ({ value: request.value }),
+  unary: async (request: BytesValue, call: CallContext): Promise<Bytes> => {
+    seen.headers = call.headers;
+    return { value: request.value };
+  },
   download: async function* (request: BytesValue): AsyncGenerator<Bytes> {
     const [count, size] = Buffer.from(request.value).toString().split("x").map(Number) as [number, number];
     for (let i = 0; i < count; i++) {

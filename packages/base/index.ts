@@ -15,3 +15,4 @@ export {
   stageSync,
   subscribeStages,
 } from "./trace.ts";
+export { COMMIT, CONTAINERD_API, VERSION, versionIn, WIRE_VERSION } from "./version.ts";

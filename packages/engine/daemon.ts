@@ -4,7 +4,7 @@ import { dirname, join } from "node:path";
 import { isCode, log } from "@berth/base";
 import { type RunningServer, serve } from "@berth/grpc";
 import type { TaskShim } from "@berth/shim";
-import { realSys } from "@berth/sys";
+import { linux, realSys } from "@berth/sys";
 import type { Config } from "./config/config.ts";
 import { ContainerStore } from "./containers/local.ts";
 import { containersService } from "./containers/service.ts";
@@ -163,6 +163,7 @@ async function open(config: Config, parts: DaemonParts, undo: (() => unknown)[])
     gid: config.grpc.gid,
     maxMessageBytes: config.grpc.maxMessageBytes,
     maxConnections: config.grpc.maxConnections,
+    peerOf: (fd) => linux.peerPid(fd),
     beforeAnswer: () => db.settled(),
     pages: { "/metrics": { type: CONTENT_TYPE, text: () => metrics.text() } },
     services: [...services, healthService(services.map((s) => s.desc.typeName))],

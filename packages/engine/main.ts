@@ -4,7 +4,7 @@
  *     berthd [--config FILE] [--root DIR] [--state DIR] [--address SOCKET] [--log-level LEVEL] [--version] [--help]
  */
 import { parseArgs } from "node:util";
-import { BerthError, configureLog, log } from "@berth/base";
+import { BerthError, COMMIT, CONTAINERD_API, configureLog, log, VERSION } from "@berth/base";
 import type { TaskShim } from "@berth/shim";
 import type { Config, ConfigFlags } from "./config/config.ts";
 
@@ -51,8 +51,7 @@ export async function main(argv: readonly string[]): Promise<number> {
     return 0;
   }
   if (values.version) {
-    const { VERSION } = await import("./version/version.ts");
-    process.stdout.write(`berthd ${VERSION.version} ${VERSION.revision}\n`.replace(/ \n$/, "\n"));
+    process.stdout.write(`berthd ${VERSION} ${COMMIT} (API of containerd ${CONTAINERD_API})\n`);
     return 0;
   }
   try {

@@ -24,7 +24,7 @@ import {
 import { DEFAULT_MAX_MESSAGE, type Encoding, encodingOf, FrameReader, frame } from "./frames.ts";
 import type { Headers } from "./http2/hpack.ts";
 import { ClientSession, type ClientStream, type StreamListener } from "./http2/session.ts";
-import { errorOf } from "./status.ts";
+import { DETAILS_HEADER, errorOf } from "./status.ts";
 import { formatTimeout } from "./timeout.ts";
 
 /** How to connect. */
@@ -150,6 +150,7 @@ class Dialer implements Connection {
       ":authority": "localhost",
       "content-type": "application/grpc",
       te: "trailers",
+      [DETAILS_HEADER]: "1",
       ...this.#options.headers,
       ...options.headers,
     };

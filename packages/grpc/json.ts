@@ -8,6 +8,7 @@ import type { IncomingMessage, ServerResponse } from "node:http";
 import { BerthError, type ErrorCode } from "@berth/base";
 import { create, fromJson, type JsonValue, type Registry, toJson } from "@bufbuild/protobuf";
 import { Call, refusalOf } from "./call.ts";
+import { metadataOf } from "./metadata.ts";
 import type { CallContext, Route } from "./service.ts";
 import { parseTimeout } from "./timeout.ts";
 
@@ -63,7 +64,8 @@ export async function answerJson(
         hint: "POST a JSON body to /<service>/<Method>",
       });
     if (route === undefined) throw new BerthError("unimplemented", `unknown method ${path}`);
-    call = new Call(route.method, request.headers, parseTimeout(request.headers["grpc-timeout"]), (expired) =>
+    const headers = metadataOf(request.rawHeaders);
+    call = new Call(route.method, headers, parseTimeout(headers["grpc-timeout"]), (expired) =>
       fail(response, expired),
     );
     response.on("close", () => {

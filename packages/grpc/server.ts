@@ -10,10 +10,12 @@ import net from "node:net";
 import { BerthError, log } from "@berth/base";
 import { create, createRegistry, fromBinary, toBinary } from "@bufbuild/protobuf";
 import { Call, refusalOf } from "./call.ts";
+import { type Connection, Connections } from "./connections.ts";
 import { DEFAULT_MAX_MESSAGE, type Encoding, encodingOf } from "./frames.ts";
 import { answerJson, type Pages } from "./json.ts";
+import { type Metadata, metadataOf } from "./metadata.ts";
 import type { CallContext, Route, Service } from "./service.ts";
-import { statusOf } from "./status.ts";
+import { DETAILS_HEADER, statusOf } from "./status.ts";
 import { MessageReader, writeMessage } from "./stream.ts";
 import { parseTimeout } from "./timeout.ts";
 
@@ -27,8 +29,10 @@ export interface ServeOptions {
   gid?: number;
   /** Largest message taken, in bytes. Default: 16 MiB. */
   maxMessageBytes?: number;
-  /** Most connections at a time. Default: 1024. */
+  /** Most connections at a time; of more, the process that has most loses one. Default: 1024. */
   maxConnections?: number;
+  /** The process at the other end of a socket, by descriptor; without it all connections are one peer's. */
+  peerOf?: (fd: number) => number | undefined;
   /** Most calls at a time on one connection. Default: 4096. */
   maxCallsPerConnection?: number;
   /** What is served with GET over HTTP/1.1, by path. */
@@ -51,8 +55,12 @@ export interface RunningServer {
 
 /** The longest path that fits into `sockaddr_un`, in bytes. */
 const MAX_SOCKET_PATH = 107;
-/** How long a connection may take to say whether it speaks HTTP/1.1 or HTTP/2. */
-const PREFACE_MS = 10_000;
+/**
+ * So many calls may be cancelled at once, and so many a second, before the connection is ended: cancelling is part of normal
+ * use, but a call that is made to be cancelled costs the server more than its client.
+ */
+const RESET_BURST = 10_000;
+const RESET_RATE = 1000;
 const STREAM_WINDOW = 1 << 20;
 const SESSION_WINDOW = 8 << 20;
 
@@ -72,26 +80,31 @@ export async function serve(options: ServeOptions): Promise<RunningServer> {
       maxFrameSize: 1 << 18,
       maxHeaderListSize: 64 << 10,
     },
-    // Cancelling is part of normal use (a client that stops waiting): the default ends the session after 1,000.
-    streamResetBurst: 100_000,
-    streamResetRate: 100_000,
+    streamResetBurst: RESET_BURST,
+    streamResetRate: RESET_RATE,
     maxSessionMemory: 256,
   });
   const sessions = new Set<http2.ServerHttp2Session>();
+  let accepting: Connection | undefined;
   h2.on("session", (session) => {
     sessions.add(session);
     session.setLocalWindowSize(SESSION_WINDOW);
     session.on("close", () => sessions.delete(session));
-  });
-  h2.on("sessionError", (error) => log.debug("connection failed", { error: error.message }));
-  h2.on("stream", (stream: http2.ServerHttp2Stream, headers: http2.IncomingHttpHeaders) => {
-    // Errors of a stream reach whoever reads or writes it; without a listener they would end the process.
-    stream.on("error", () => {});
-    answer(stream, headers, routes, max, { around, beforeAnswer }).catch((error) => {
-      log.error("call failed outside its handler", { error: String(error) });
-      stream.close(http2.constants.NGHTTP2_INTERNAL_ERROR);
+    const connection = accepting!;
+    session.on("stream", (stream, _headers, _flags, raw) => {
+      connection.calls++;
+      stream.once("close", () => connection.calls--);
+      // Errors of a stream reach whoever reads or writes it; without a listener they would end the process.
+      stream.on("error", () => {});
+      answer(stream, metadataOf(raw as unknown as string[]), routes, max, { around, beforeAnswer }).catch(
+        (error) => {
+          log.error("call failed outside its handler", { error: String(error) });
+          stream.close(http2.constants.NGHTTP2_INTERNAL_ERROR);
+        },
+      );
     });
   });
+  h2.on("sessionError", (error) => log.debug("connection failed", { error: error.message }));
 
   let h1: http.Server | undefined;
   const plain = () => {
@@ -111,22 +124,20 @@ export async function serve(options: ServeOptions): Promise<RunningServer> {
     return h1;
   };
 
-  const sockets = new Set<net.Socket>();
-  const listener = net.createServer((socket) => {
-    sockets.add(socket);
-    socket.on("close", () => sockets.delete(socket));
-    socket.on("error", () => {});
-    const timer = setTimeout(() => socket.destroy(), PREFACE_MS);
-    socket.once("data", (chunk: Buffer) => {
-      clearTimeout(timer);
-      socket.pause();
-      socket.unshift(chunk);
-      (chunk[0] === 0x50 && chunk[1] === 0x52 ? h2 : plain()).emit("connection", socket); // "PR" of "PRI *"
-      if (chunk[0] !== 0x50 || chunk[1] !== 0x52) socket.resume();
-    });
-    socket.once("close", () => clearTimeout(timer));
-  });
-  listener.maxConnections = options.maxConnections ?? 1024;
+  const connections = new Connections({ max: options.maxConnections ?? 1024, peerOf: options.peerOf });
+  const listener = net.createServer((socket) =>
+    connections.accept(socket, (connection, protocol) => {
+      if (protocol === "h1") {
+        plain().emit("connection", socket);
+        socket.resume();
+        return;
+      }
+      // The session is made, and told of, before this returns.
+      accepting = connection;
+      h2.emit("connection", socket);
+      accepting = undefined;
+    }),
+  );
   await listen(listener, options);
 
   return {
@@ -137,7 +148,7 @@ export async function serve(options: ServeOptions): Promise<RunningServer> {
       h1?.closeIdleConnections();
       const timer = setTimeout(() => {
         for (const session of sessions) session.destroy();
-        for (const socket of sockets) socket.destroy();
+        connections.destroy();
       }, graceMs);
       await closed;
       clearTimeout(timer);
@@ -209,7 +220,7 @@ type Hooks = Required<Pick<ServeOptions, "around" | "beforeAnswer">>;
 
 async function answer(
   stream: http2.ServerHttp2Stream,
-  headers: http2.IncomingHttpHeaders,
+  headers: Metadata,
   routes: ReadonlyMap<string, Route>,
   max: number,
   hooks: Hooks,
@@ -224,7 +235,7 @@ async function answer(
     stream.close(http2.constants.NGHTTP2_NO_ERROR);
     return;
   }
-  const reply = new Reply(stream);
+  const reply = new Reply(stream, headers[DETAILS_HEADER] !== undefined);
   const route = routes.get(headers[":path"] ?? "");
   let call: Call | undefined;
   try {
@@ -233,7 +244,7 @@ async function answer(
         hint: "the client may be newer than the daemon",
       });
     const encoding = encodingOf(headers["grpc-encoding"]);
-    if (encoding === "gzip" && /\bgzip\b/.test(String(headers["grpc-accept-encoding"] ?? "gzip")))
+    if (encoding === "gzip" && /\bgzip\b/.test(headers["grpc-accept-encoding"] ?? "gzip"))
       reply.encoding = "gzip";
     call = new Call(route.method, headers, parseTimeout(headers["grpc-timeout"]), (expired) =>
       reply.fail(expired),
@@ -316,12 +327,15 @@ function decode(method: Route["method"], bytes: Uint8Array): unknown {
 class Reply {
   encoding: Encoding = "identity";
   readonly #stream: http2.ServerHttp2Stream;
+  readonly #details: boolean;
   #started = false;
   #done = false;
   #status: http2.OutgoingHttpHeaders = { "grpc-status": "0" };
 
-  constructor(stream: http2.ServerHttp2Stream) {
+  /** `details`: the client wants to know of an error what its code and message do not say. */
+  constructor(stream: http2.ServerHttp2Stream, details: boolean) {
     this.#stream = stream;
+    this.#details = details;
   }
 
   /** Sends the response headers, unless they have been sent. */
@@ -349,7 +363,7 @@ class Reply {
   }
 
   fail(error: unknown): void {
-    this.#end({ ...statusOf(error) });
+    this.#end({ ...statusOf(error, this.#details) });
   }
 
   #end(status: http2.OutgoingHttpHeaders): void {

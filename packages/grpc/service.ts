@@ -10,12 +10,12 @@ import type {
   MessageInitShape,
   MessageShape,
 } from "@bufbuild/protobuf";
+import type { Metadata } from "./metadata.ts";
 
 /** What a handler knows about its call. */
 export interface CallContext {
   readonly method: DescMethod;
-  /** Request headers by lower-case name; gRPC calls them metadata. */
-  readonly headers: Readonly<Record<string, string | string[] | undefined>>;
+  readonly headers: Metadata;
   /** Aborted when the client cancels or goes away, and when the deadline passes. */
   readonly signal: AbortSignal;
   /** When the client stops waiting, as `performance.now()` counts; undefined without a deadline. */

@@ -11,13 +11,18 @@ test("a BerthError survives the wire with its facts", () => {
     path: "/a",
     hint: "run as root",
   });
-  const got = errorOf({ ...statusOf(sent) });
+  const got = errorOf({ ...statusOf(sent, true) });
   assert.equal(got?.code, "permission_denied");
   assert.equal(got?.message, sent.message);
   assert.deepEqual(
     [got?.stage, got?.syscall, got?.errno, got?.path, got?.hint],
     ["mount", "mount", "EPERM", "/a", "run as root"],
   );
+});
+
+test("who does not ask for details gets none: clients of Go choke on a kind that they do not know", () => {
+  const sent = new BerthError("not_found", "no such thing", { path: "/a" });
+  assert.deepEqual(statusOf(sent, false), { "grpc-status": "5", "grpc-message": "no such thing" });
 });
 
 test("details of another make are ignored", () => {

@@ -2,8 +2,8 @@
  * Errors on the wire: BerthError to and from gRPC status, one to one.
  *
  * A status is three headers: `grpc-status`, `grpc-message` (percent-encoded) and `grpc-status-details-bin`, a
- * google.rpc.Status whose google.rpc.ErrorInfo detail carries stage, syscall, errno, path and hint. The two
- * messages are written by hand here: they are four fields each, and a client that starts for one call should not
+ * google.rpc.Status whose google.rpc.ErrorInfo detail carries stage, syscall, errno, path and hint, for clients that ask for
+ * it. The two messages are written by hand here: they are four fields each, and a client that starts for one call should not
  * load descriptors for them.
  */
 import { BerthError, type ErrorCode, type ErrorFacts } from "@berth/base";
@@ -48,13 +48,19 @@ export function codeOfStatus(number: number): ErrorCode {
   return NAMES.get(number) ?? "internal";
 }
 
-/** Writes anything that was thrown as a status. */
-export function statusOf(thrown: unknown): StatusHeaders {
+/**
+ * Header by which a client asks for details of errors; any value. Clients of Go that do not know berth's kind of detail say
+ * "proto: not found" behind the message.
+ */
+export const DETAILS_HEADER = "berth-error-details";
+
+/** Writes anything that was thrown as a status, with details for who asked for them. */
+export function statusOf(thrown: unknown, details: boolean): StatusHeaders {
   const error = BerthError.from(thrown);
   const headers: StatusHeaders = { "grpc-status": String(CODES[error.code]) };
   const message = messageOf(error);
   headers["grpc-message"] = percentEncode(message);
-  const detail = detailOf(error);
+  const detail = details ? detailOf(error) : undefined;
   if (detail !== undefined) headers["grpc-status-details-bin"] = encodeDetails(error, message, detail);
   return headers;
 }

@@ -1,5 +1,5 @@
 /** `berth-runc`: the runtime's command line, with runc's verbs, flags, messages and exit codes. */
-import { BerthError, configureLog, type LogLevel } from "@berth/base";
+import { BerthError, COMMIT, configureLog, type LogLevel, VERSION } from "@berth/base";
 import { commandSys } from "@berth/sys";
 import type { Command } from "./commands/command.ts";
 import { checkArgs, describeFlags, type Flags, type FlagTable, parseFlags } from "./commands/flags.ts";
@@ -7,10 +7,7 @@ import { logLine } from "./commands/log-lines.ts";
 import { openRuntime } from "./container/context.ts";
 import { defaultRoot, ownerOf } from "./container/owner.ts";
 
-const VERSION = "0.1.0";
 const SPEC_VERSION = "1.3.0";
-/** The commit it was built from; scripts/build.sh puts it there. */
-const COMMIT = process.env.BERTH_COMMIT ?? "unknown";
 
 /** Each verb in its own file, loaded when it is called. */
 const COMMANDS: Readonly<Record<string, () => Promise<{ command: unknown }>>> = {

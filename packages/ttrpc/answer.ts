@@ -2,7 +2,9 @@
 import { type Request, ResponseSchema } from "@berth/api/ttrpc";
 import { BerthError } from "@berth/base";
 import { Call, refusalOf } from "@berth/grpc/call";
+import { metadataOf } from "@berth/grpc/metadata";
 import type { CallContext, Route } from "@berth/grpc/service";
+import { DETAILS_HEADER } from "@berth/grpc/status";
 import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
 import type { Channel } from "./channel.ts";
 import { FLAG, TYPE } from "./frames.ts";
@@ -31,7 +33,7 @@ export class Answer {
     const ms = nanoseconds === 0n ? undefined : Math.max(0, Number(nanoseconds) / 1e6);
     this.#call = new Call(
       route.method,
-      metadataOf(request),
+      metadataOf(request.metadata.flatMap(({ key, value }) => [key, value])),
       ms === undefined ? undefined : Math.min(ms, MAX_TIMER_MS),
       (expired) => this.fail(expired),
     );
@@ -43,8 +45,8 @@ export class Answer {
   }
 
   /** Answers a stream that never became a call. */
-  static refuse(channel: Channel, stream: number, thrown: unknown): void {
-    const response = create(ResponseSchema, { status: statusOf(thrown) });
+  static refuse(channel: Channel, stream: number, thrown: unknown, details = false): void {
+    const response = create(ResponseSchema, { status: statusOf(thrown, details) });
     channel.send(stream, TYPE.response, 0, toBinary(ResponseSchema, response));
   }
 
@@ -66,7 +68,7 @@ export class Answer {
   fail(error: BerthError): void {
     if (!this.#closed) {
       this.#closed = true;
-      Answer.refuse(this.#channel, this.#stream, error);
+      Answer.refuse(this.#channel, this.#stream, error, this.#call.headers[DETAILS_HEADER] !== undefined);
     }
     this.abandon(error);
   }
@@ -140,14 +142,4 @@ export class Answer {
       });
     }
   }
-}
-
-function metadataOf(request: Request): CallContext["headers"] {
-  const out: Record<string, string | string[]> = Object.create(null);
-  for (const { key, value } of request.metadata) {
-    const name = key.toLowerCase();
-    const before = out[name];
-    out[name] = before === undefined ? value : [...(typeof before === "string" ? [before] : before), value];
-  }
-  return out;
 }

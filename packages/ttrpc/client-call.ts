@@ -2,6 +2,7 @@
 import { RequestSchema, ResponseSchema } from "@berth/api/ttrpc";
 import { BerthError } from "@berth/base";
 import type { CallOptions } from "@berth/grpc/client";
+import { DETAILS_HEADER } from "@berth/grpc/status";
 import { create, type DescMethod, fromBinary, toBinary } from "@bufbuild/protobuf";
 import type { Channel } from "./channel.ts";
 import { FLAG, type Frame, TYPE, tooLarge } from "./frames.ts";
@@ -91,7 +92,10 @@ export class ClientCall {
         ...(request === undefined ? {} : { payload: request }),
         // 0 would be no deadline at all.
         timeoutNano: timeoutMs === undefined ? 0n : BigInt(Math.max(1, Math.round(timeoutMs * 1e6))),
-        metadata: Object.entries(headers).map(([key, value]) => ({ key, value })),
+        metadata: Object.entries({ [DETAILS_HEADER]: "1", ...headers }).map(([key, value]) => ({
+          key,
+          value,
+        })),
       });
       const flags = requests !== undefined ? FLAG.open : methodKind === "unary" ? 0 : FLAG.closed;
       this.#channel.send(id, TYPE.request, flags, toBinary(RequestSchema, message));

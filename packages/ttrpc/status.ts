@@ -4,10 +4,10 @@ import { BerthError } from "@berth/base";
 import { codeOfStatus, detailOf, factsOf, messageOf, statusNumber } from "@berth/grpc/status";
 import type { MessageInitShape } from "@bufbuild/protobuf";
 
-/** Anything that was thrown, as a status. */
-export function statusOf(thrown: unknown): MessageInitShape<typeof rpc.StatusSchema> {
+/** Anything that was thrown, as a status, with details for who asked for them. */
+export function statusOf(thrown: unknown, details: boolean): MessageInitShape<typeof rpc.StatusSchema> {
   const error = BerthError.from(thrown);
-  const detail = detailOf(error);
+  const detail = details ? detailOf(error) : undefined;
   return {
     code: statusNumber(error.code),
     message: messageOf(error),

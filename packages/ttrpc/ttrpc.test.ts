@@ -6,6 +6,7 @@ import { join } from "node:path";
 import test, { type TestContext } from "node:test";
 import { RequestSchema, ResponseSchema } from "@berth/api/ttrpc";
 import { BerthError } from "@berth/base";
+import { metadataOf } from "@berth/grpc/metadata";
 import { type CallContext, service } from "@berth/grpc/service";
 import {
   create,
@@ -198,6 +199,11 @@ test("metadata and deadlines reach the handler", async (t) => {
   assert.equal(call.headers["containerd-namespace-ttrpc"], "k8s.io");
   assert.equal(call.headers.more, "1");
   assert.ok(call.deadline! > before + 50_000 && call.deadline! < before + 120_000);
+});
+
+test("of metadata that comes twice the first value counts", () => {
+  const raw = ["A", "1", "b", "2", "a", "3"];
+  assert.deepEqual({ ...metadataOf(raw) }, { a: "1", b: "2" });
 });
 
 test("a deadline ends the call on both sides, and leaves the connection as it was", async (t) => {

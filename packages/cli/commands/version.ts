@@ -1,9 +1,8 @@
 /** berth version: of this program and of the daemon. */
-import { isCode } from "@berth/base";
+import { COMMIT, isCode, VERSION, versionIn } from "@berth/base";
 import { command } from "../command.ts";
 import { text } from "../flags.ts";
 import { parseTemplate } from "../format/template.ts";
-import manifest from "../package.json" with { type: "json" };
 
 export default command({
   usage: "",
@@ -12,26 +11,31 @@ export default command({
   args: [0, 0],
   async run(context, flags) {
     const engine = process.versions.bun ? `bun ${process.versions.bun}` : `node ${process.versions.node}`;
-    let server: { Version: string; Revision: string } | undefined;
+    let server: { Version: string; API: string; Revision: string } | undefined;
     let missing: string | undefined;
     try {
       const found = await (await context.client()).version();
-      server = { Version: found.version, Revision: found.revision };
+      const [api] = found.version.split("+berth.");
+      // Another daemon, containerd for instance, has that one version.
+      server = { Version: versionIn(found.version) ?? found.version, API: api!, Revision: found.revision };
     } catch (error) {
       if (!isCode(error, "unavailable") && !isCode(error, "permission_denied")) throw error;
       missing = (error as Error).message;
     }
     const facts = {
-      Client: { Version: manifest.version, Engine: engine, Arch: process.arch },
-      Server: server ?? { Version: "", Revision: "" },
+      Client: { Version: VERSION, Revision: COMMIT, Engine: engine, Arch: process.arch },
+      Server: server ?? { Version: "", API: "", Revision: "" },
     };
     if (flags.format === "json") context.out(`${JSON.stringify(facts)}\n`);
     else if (flags.format !== undefined) context.out(`${parseTemplate(flags.format)(facts)}\n`);
     else {
       context.out(
-        `Client:\n  Version: ${facts.Client.Version}\n  Engine: ${engine}\n  Arch: ${process.arch}\n`,
+        `Client:\n  Version: ${VERSION}\n  Revision: ${COMMIT}\n  Engine: ${engine}\n  Arch: ${process.arch}\n`,
       );
-      if (server) context.out(`Server:\n  Version: ${server.Version}\n  Revision: ${server.Revision}\n`);
+      if (server)
+        context.out(
+          `Server:\n  Version: ${server.Version}\n  API: containerd ${server.API}\n  Revision: ${server.Revision}\n`,
+        );
       else context.err(`Server: ${missing}\n`);
     }
     return missing === undefined ? 0 : 1;

@@ -10,18 +10,13 @@ export interface Scope {
   readonly lease: string | undefined;
 }
 
-function header(call: CallContext, name: string): string {
-  const value = call.headers[name];
-  return (Array.isArray(value) ? value[0] : value) ?? "";
-}
-
 /** Reads the `containerd-namespace` and `containerd-lease` headers; the namespace is required. */
 export function scopeOf(call: CallContext): Scope {
-  const namespace = header(call, "containerd-namespace");
-  if (namespace === "")
+  const namespace = call.headers["containerd-namespace"];
+  if (!namespace)
     throw new BerthError("failed_precondition", "namespace is required: failed precondition", {
       hint: "send a containerd-namespace header",
     });
   checkIdentifier(namespace);
-  return { namespace, lease: header(call, "containerd-lease") || undefined };
+  return { namespace, lease: call.headers["containerd-lease"] || undefined };
 }

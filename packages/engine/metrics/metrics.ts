@@ -2,14 +2,13 @@
  * What the daemon counts of itself. As long as nobody asks that is all it does: a count for each event and for each
  * stage that ends; containers are looked at when somebody asks.
  */
-import { type StageEvent, subscribeStages } from "@berth/base";
+import { COMMIT, type StageEvent, subscribeStages, VERSION } from "@berth/base";
 import type { TaskShim } from "@berth/shim";
 import type { ContainerStore } from "../containers/local.ts";
 import type { EventBus } from "../events/local.ts";
 import type { Recorder } from "../operations/recorder.ts";
 import type { RestartMonitor } from "../restart/monitor.ts";
 import type { Database } from "../store/database.ts";
-import { VERSION } from "../version/version.ts";
 import { Counter, Histogram, type Sample, samplesText } from "./registry.ts";
 
 /** What is looked at when somebody asks. */
@@ -66,7 +65,7 @@ export class Metrics {
     const { events, recorder, monitor } = this.#parts;
     const gauge = (name: string, help: string, value: number) =>
       samplesText(name, help, "gauge", [{ labels: {}, value }]);
-    const version = { version: VERSION.version, revision: VERSION.revision };
+    const version = { version: VERSION, revision: COMMIT };
     const memory = process.memoryUsage();
     return [
       samplesText("berth_build_info", "The daemon's version.", "gauge", [{ labels: version, value: 1 }]),

@@ -1,11 +1,11 @@
 /** The Version service on the wire. */
 import { version } from "@berth/api";
+import { COMMIT, WIRE_VERSION } from "@berth/base";
 import { type Service, service } from "@berth/grpc";
-import { VERSION } from "./version.ts";
 
-/** Serves berth's version. */
+/** Serves the version of containerd whose API this is, with berth's own behind it. */
 export function versionService(): Service {
   return service(version.Version, {
-    version: () => ({ version: VERSION.version, revision: VERSION.revision }),
+    version: () => ({ version: WIRE_VERSION, revision: COMMIT }),
   });
 }

@@ -2,13 +2,9 @@
  * `containerd-shim-berth-v1`: berth's runtime for a containerd, by its shim contract, version 2. `start` and `delete`
  * are calls that live a moment; the containers of one containerd and namespace share one process that serves.
  */
-import { BerthError } from "@berth/base";
+import { BerthError, COMMIT, VERSION } from "@berth/base";
 import { commandSys as sys } from "@berth/sys";
 import { parseCall, type ShimCall, USAGE } from "./flags.ts";
-
-const VERSION = "0.1.0";
-/** The commit it was built from; scripts/build.sh puts it there. */
-const COMMIT = process.env.BERTH_COMMIT ?? "unknown";
 
 const bytes = (text: string) => new TextEncoder().encode(text);
 

@@ -14,6 +14,7 @@ const NUMBERS = {
   connect: [42, 203],
   bind: [49, 200],
   socketpair: [53, 199],
+  getsockopt: [55, 209],
   sendmsg: [46, 211],
   recvmsg: [47, 212],
   wait4: [61, 260],

@@ -4,3 +4,4 @@ export { errnoName, libraryFolder, rawSyscall, syscall, syscallAsync, syscallErr
 export * from "./files.ts";
 export * from "./mounts.ts";
 export * from "./processes.ts";
+export { peerPid } from "./sockets.ts";

@@ -9,6 +9,7 @@ const SOCK_STREAM = 1;
 const SOCK_DGRAM = 2;
 const SOCK_SEQPACKET = 5;
 const SOL_SOCKET = 1;
+const SO_PEERCRED = 17;
 const SCM_RIGHTS = 1;
 const MSG_CTRUNC = 0x8;
 const MSG_TRUNC = 0x20;
@@ -48,6 +49,14 @@ function attach(call: "connect" | "bind", path: string, type: number): number {
 /** Connects to a unix socket. */
 export function connectUnix(path: string, kind: "stream" | "datagram"): number {
   return attach("connect", path, kind === "stream" ? SOCK_STREAM : SOCK_DGRAM);
+}
+
+/** The process that connected a unix socket (SO_PEERCRED); undefined when the kernel does not say. */
+export function peerPid(fd: number): number | undefined {
+  const credentials = new Int32Array(3);
+  const size = new Int32Array([credentials.byteLength]);
+  const result = rawSyscall("getsockopt", fd, SOL_SOCKET, SO_PEERCRED, credentials, size);
+  return result < 0 ? undefined : credentials[0];
 }
 
 /** Makes a datagram socket that receives at `path`. */
