@@ -20,7 +20,8 @@ fi
 if berth version >/dev/null 2>&1; then
   echo "berthd is running already, on $BERTH_ADDRESS"
 else
-  mkdir -p "$state"
+  mkdir -p -m 711 "$state"
+  umask 077
   setsid berthd --root "$root" --state "$state" >>"$state/berthd.log" 2>&1 </dev/null &
   echo $! > "$state/berthd.pid"
   for _ in $(seq 100); do

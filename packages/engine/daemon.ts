@@ -10,7 +10,7 @@ import { ContainerStore } from "./containers/local.ts";
 import { containersService } from "./containers/service.ts";
 import { ContentStore } from "./content/local.ts";
 import { contentService } from "./content/service.ts";
-import { makeFolder } from "./core/folder.ts";
+import { makeFolder, restrict } from "./core/folder.ts";
 import { diffService } from "./diff/service.ts";
 import { doctorService } from "./doctor/service.ts";
 import { openHistory } from "./events/history.ts";
@@ -49,6 +49,10 @@ import { recoverTransfers } from "./transfer/recover.ts";
 import { transferService } from "./transfer/service.ts";
 import { versionService } from "./version/service.ts";
 
+/** Modes of directories: for root alone; and one that everybody may pass through, but not list. */
+const PRIVATE = 0o700;
+const PASSABLE = 0o711;
+
 /** A daemon that serves. */
 export interface Daemon {
   readonly config: Config;
@@ -81,8 +85,12 @@ export async function startDaemon(config: Config, parts: DaemonParts): Promise<D
 
 async function open(config: Config, parts: DaemonParts, undo: (() => unknown)[]): Promise<RunningServer> {
   const { root, state } = config;
-  makeFolder(root, "root directory");
-  makeFolder(state, "state directory");
+  // What containers are given (variables, files, images) is nobody else's to read. Who may use the socket passes through the
+  // state directory, and so does the root of a container with a user namespace that another's shim prepares there.
+  process.umask(0o022);
+  makeFolder(root, "root directory", root === state ? PASSABLE : PRIVATE);
+  makeFolder(state, "state directory", PASSABLE);
+  for (const name of ["content", "snapshots", "logs", "checkpoints"]) restrict(join(root, name), PRIVATE);
   makeFolder(dirname(config.grpc.address), "the socket's directory");
   undo.push(lockDirectory(root, "root"));
   if (state !== root) undo.push(lockDirectory(state, "state"));

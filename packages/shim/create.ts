@@ -127,16 +127,16 @@ async function createTask(
 
 function makeBundle({ sys, folders }: ShimContext, task: Task, request: CreateTask): void {
   if (request.bundle === undefined) {
-    sys.mkdirAll(`${folders.tasks}/${task.namespace}`, 0o711);
+    sys.mkdirAll(`${folders.tasks}/${task.namespace}`, 0o700);
     try {
-      sys.mkdir(task.bundle, 0o711);
+      sys.mkdir(task.bundle, 0o700);
     } catch (error) {
       if (isCode(error, "already_exists")) throw taken(task.id, task.bundle);
       throw error;
     }
   }
   if (sys.stat(`${task.bundle}/rootfs`) === undefined && request.rootfs.length > 0)
-    sys.mkdir(`${task.bundle}/rootfs`, 0o711);
+    sys.mkdir(`${task.bundle}/rootfs`, 0o700);
 }
 
 async function launchTask(

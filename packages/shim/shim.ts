@@ -34,7 +34,12 @@ const text = new TextDecoder();
 /** See the module comment. */
 export function createTaskShim({ sys = realSys, stateDir, startWorkers }: ShimOptions): TaskShim {
   const folders = new Folders(stateDir);
-  for (const folder of [stateDir, folders.tasks, folders.keepers]) sys.mkdirAll(folder, 0o711);
+  sys.mkdirAll(stateDir, 0o711);
+  for (const folder of [folders.tasks, folders.keepers]) {
+    sys.mkdirAll(folder, 0o700);
+    // An earlier version let everybody pass.
+    sys.chmod(folder, 0o700);
+  }
   const shim = new ShimContext(sys, folders, startWorkers ?? 4 * availableParallelism());
   const creator = new Creator(shim);
   return {

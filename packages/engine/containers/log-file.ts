@@ -30,7 +30,7 @@ export function logFile(
 export function makeLogFolder(folder: string, { stdout }: Pick<Stdio, "stdout">): void {
   if (!stdout.startsWith("cri-log://")) return;
   const path = decodeURIComponent(new URL(stdout).pathname);
-  if (isOurs(folder, path)) fs.mkdirSync(dirname(path), { recursive: true, mode: 0o710 });
+  if (isOurs(folder, path)) fs.mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
 }
 
 /** Removes logs without a container: whoever was removing both was cut off. Call once at start. */

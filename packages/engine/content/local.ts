@@ -33,8 +33,8 @@ export class ContentStore implements WriterHost {
     this.#db = db;
     this.#events = events;
     this.#folder = folder;
-    fs.mkdirSync(join(folder, "blobs/sha256"), { recursive: true, mode: 0o711 });
-    fs.mkdirSync(join(folder, "ingest"), { recursive: true, mode: 0o711 });
+    fs.mkdirSync(join(folder, "blobs/sha256"), { recursive: true, mode: 0o700 });
+    fs.mkdirSync(join(folder, "ingest"), { recursive: true, mode: 0o700 });
   }
 
   /** Where a blob lies. */

@@ -61,7 +61,7 @@ export class ContentWriter {
     const fd = fs.openSync(
       this.#host.ingestPath(this.ingest.number),
       fs.constants.O_RDWR | fs.constants.O_CREAT,
-      0o644,
+      0o600,
     );
     this.#fd = fd;
     const { size, mtimeMs } = fs.fstatSync(fd);

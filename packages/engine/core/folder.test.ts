@@ -1,9 +1,22 @@
 import assert from "node:assert/strict";
-import { mkdtempSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import test from "node:test";
 import { makeFolder } from "./folder.ts";
+
+test("a folder of an earlier version gets no more than it should have", (t) => {
+  const folder = mkdtempSync(join(tmpdir(), "berth-folder-"));
+  t.after(() => rmSync(folder, { recursive: true }));
+  const old = join(folder, "old");
+  mkdirSync(old, { mode: 0o755 });
+  makeFolder(old, "root directory", 0o700);
+  assert.equal(statSync(old).mode & 0o777, 0o700);
+  makeFolder(old, "root directory", 0o711);
+  assert.equal(statSync(old).mode & 0o777, 0o700, "what is stricter stays so");
+  makeFolder(join(folder, "new"), "root directory", 0o700);
+  assert.equal(statSync(join(folder, "new")).mode & 0o777, 0o700);
+});
 
 test("makes what is missing, and says what cannot be made", (t) => {
   const folder = mkdtempSync(join(tmpdir(), "berth-folder-"));

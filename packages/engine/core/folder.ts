@@ -4,10 +4,11 @@ import { dirname } from "node:path";
 import { BerthError } from "@berth/base";
 
 /**
- * Makes a directory and those above it, mode 0711; `what` names it in errors. One level at a time: the engine's own
- * recursive call never returns for a path like "/proc/x", where nothing can be made though the parent exists.
+ * Makes a directory and those above it, mode 0711; `what` names it in errors. With `mode` the directory itself gets no more
+ * than that, also one that an earlier version made. One level at a time: the engine's own recursive call never returns for
+ * a path like "/proc/x", where nothing can be made though the parent exists.
  */
-export function makeFolder(path: string, what: string): void {
+export function makeFolder(path: string, what: string, mode?: number): void {
   const missing: string[] = [];
   try {
     for (let at = path; !fs.existsSync(at); at = dirname(at)) missing.push(at);
@@ -18,12 +19,14 @@ export function makeFolder(path: string, what: string): void {
         if ((error as NodeJS.ErrnoException).code !== "EEXIST") throw error;
       }
     }
-    if (!fs.statSync(path).isDirectory())
+    const made = fs.statSync(path);
+    if (!made.isDirectory())
       throw new BerthError("invalid_argument", `${what} ${path} is not a directory`, {
         stage: "config",
         path,
         hint: "choose another, or move what is there away",
       });
+    if (mode !== undefined) restrict(path, mode);
   } catch (cause) {
     if (cause instanceof BerthError) throw cause;
     const error = BerthError.from(cause);
@@ -35,4 +38,10 @@ export function makeFolder(path: string, what: string): void {
       hint: "choose another, or make it yourself",
     });
   }
+}
+
+/** Takes away the permissions beyond `mode` that a file or directory has, if it is there. */
+export function restrict(path: string, mode: number): void {
+  const found = fs.statSync(path, { throwIfNoEntry: false });
+  if (found !== undefined && (found.mode & 0o7777 & ~mode) !== 0) fs.chmodSync(path, found.mode & mode);
 }

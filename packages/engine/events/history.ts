@@ -41,8 +41,7 @@ export class EventHistory {
     this.#folder = folder;
     this.#limits = { ...LIMITS, ...limits };
     if (folder === undefined) return;
-    makeFolder(folder, "folder of the event log");
-    fs.chmodSync(folder, 0o700);
+    makeFolder(folder, "folder of the event log", 0o700);
     const found = fs
       .readdirSync(folder)
       .flatMap((name) => Segment.open(folder, name) ?? [])

@@ -5,11 +5,21 @@
  * Everything the daemon must remember is here; blobs and snapshot folders are named by rows, and what has no row
  * is garbage. Statements are prepared once and kept.
  */
+
+import * as fs from "node:fs";
 import { DatabaseSync, type SQLInputValue, type StatementSync } from "node:sqlite";
 import { BerthError } from "@berth/base";
+import { restrict } from "../core/folder.ts";
 import { LogSync } from "./log-sync.ts";
 import { adoptLog, extendLog, keepLog, Reserve } from "./reserve.ts";
 import { SCHEMA, SCHEMA_VERSION } from "./schema.ts";
+
+/** SQLite gives the files that it makes beside the database the same permissions. */
+function makePrivate(path: string): void {
+  fs.closeSync(fs.openSync(path, "a", 0o600));
+  for (const each of [path, `${path}-wal`, `${path}-shm`, `${path}-journal`, `${path}.reserve`])
+    restrict(each, 0o600);
+}
 
 /** Name of the row in `settings` whose room is the reserve, and its size in bytes. */
 const RESERVE_ROW = "reserve";
@@ -34,6 +44,7 @@ export class Database {
   /** Opens or makes the file; ":memory:" for tests. "failed_precondition" for one of a newer berth. */
   constructor(path: string) {
     const kept = path !== ":memory:";
+    if (kept) makePrivate(path);
     if (kept) adoptLog(path);
     this.#path = path;
     this.#db = new DatabaseSync(path);

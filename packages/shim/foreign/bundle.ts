@@ -49,7 +49,7 @@ export class ForeignBundles {
     const bundle = this.path(namespace, id);
     sys.mkdirAll(`${this.root}/${namespace}`, 0o711);
     try {
-      sys.mkdir(bundle, 0o711);
+      sys.mkdir(bundle, 0o700);
     } catch (error) {
       if (!isCode(error, "already_exists")) throw error;
       throw new BerthError("already_exists", `task ${id}: already exists`, { stage: "task", path: bundle });
@@ -57,6 +57,12 @@ export class ForeignBundles {
     this.save(bundle, record);
     sys.mkdir(`${bundle}/rootfs`, 0o711);
     sys.writeFile(`${bundle}/config.json`, config);
+    // runc prepares the root file system as the root of the container's user namespace, who must get there.
+    const group = groupOfRoot(config);
+    if (group !== 0) {
+      linux.fchownat(linux.AT_FDCWD, bundle, 0, group);
+      sys.chmod(bundle, 0o710);
+    }
     sys.mkfifo(`${bundle}/log`, 0o600);
     return bundle;
   }
@@ -82,4 +88,12 @@ export class ForeignBundles {
     }
     this.#sys.removeTree(bundle);
   }
+}
+
+/** The group that a container's root has on the machine. */
+function groupOfRoot(config: Uint8Array): number {
+  const { linux: own } = JSON.parse(new TextDecoder().decode(config)) as {
+    linux?: { gidMappings?: { containerID: number; hostID: number }[] };
+  };
+  return own?.gidMappings?.find(({ containerID }) => containerID === 0)?.hostID ?? 0;
 }

@@ -33,7 +33,7 @@ function need(call: ShimCall, name: "namespace" | "id" | "state" | "socket" | "b
  */
 function takePlace(folder: string): boolean {
   for (;;) {
-    sys.mkdirAll(folder, 0o711);
+    sys.mkdirAll(folder, 0o700);
     let fd: number;
     try {
       fd = sys.open(`${folder}/lock`, O_RDWR_CREAT, 0o600);
