@@ -188,7 +188,7 @@ test("a full /run: the same, and no exit is lost", { skip }, async (t) => {
   assert.notEqual(code, 0);
   assert.match(err, new RegExp(`${on.folder}/state`), err);
   assert.match(err, /ENOSPC/, err);
-  await on.must("rm", "-f", "none");
+  assert.match((await on.berth("inspect", "none")).err, /no such/);
   assert.match((await on.berth("exec", "runs", "true")).err, /ENOSPC/);
   const { Pid } = (await on.inspect("runs")).State;
   // One ends while nobody listens, one while the daemon does.

@@ -1,6 +1,6 @@
 /** Credentials and tokens: the Bearer and Basic schemes of the distribution specification. */
 import { BerthError } from "@berth/base";
-import { type HttpAnswer, readAll, send } from "./http.ts";
+import { type HttpAnswer, readAll, refuseDowngrade, send } from "./http.ts";
 
 /** What a user proves his identity with. */
 export type Credentials =
@@ -62,7 +62,7 @@ export class Authorizer {
     else {
       const bearer = challenges.find((c) => c.scheme === "bearer");
       if (bearer !== undefined)
-        this.#headers.set(scope, await fetchToken(bearer, scope, credentials, signal));
+        this.#headers.set(scope, await fetchToken(challenged.url, bearer, scope, credentials, signal));
       else if (challenges.some((c) => c.scheme === "basic") && credentials?.kind === "password")
         this.#headers.set(scope, basic(credentials.username, credentials.secret));
       else return false;
@@ -75,7 +75,23 @@ function basic(username: string, secret: string): string {
   return `Basic ${Buffer.from(`${username}:${secret}`).toString("base64")}`;
 }
 
+/**
+ * A registry names its token server, which may be another host, and gets the credentials checked there. It must be as well
+ * protected as the registry is: not by http where that has https, and by http only on the same machine.
+ */
+function checkRealm(registry: URL, realm: URL, credentials: Credentials | undefined): void {
+  refuseDowngrade(registry, realm, "sends credentials");
+  if (credentials === undefined || realm.protocol === "https:" || realm.hostname === registry.hostname)
+    return;
+  throw new BerthError(
+    "permission_denied",
+    `${registry.host} names a token server on another machine without https: ${realm.host}`,
+    { stage: "registry", hint: "credentials would be readable on the way: use https for the token server" },
+  );
+}
+
 async function fetchToken(
+  registry: URL,
   { parameters }: Challenge,
   scope: string,
   credentials: Credentials | undefined,
@@ -94,6 +110,7 @@ async function fetchToken(
       },
     );
   }
+  checkRealm(registry, url, credentials);
   const scopes = [...new Set([wanted, scope].filter((s): s is string => s !== undefined && s !== ""))];
   let answer: HttpAnswer;
   if (credentials?.kind === "refresh") {
@@ -114,11 +131,11 @@ async function fetchToken(
   } else {
     if (service !== undefined) url.searchParams.set("service", service);
     for (const one of scopes) url.searchParams.append("scope", one);
-    const headers: Record<string, string> =
+    const confidential: Record<string, string> =
       credentials?.kind === "password"
         ? { authorization: basic(credentials.username, credentials.secret) }
         : {};
-    answer = await send({ method: "GET", url, headers, signal });
+    answer = await send({ method: "GET", url, confidential, signal });
   }
   const body = await readAll(answer);
   if (answer.status !== 200)

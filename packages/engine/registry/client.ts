@@ -4,7 +4,7 @@ import type { Readable } from "node:stream";
 import { BerthError } from "@berth/base";
 import type { Descriptor } from "../images/store.ts";
 import { type AskCredentials, Authorizer } from "./auth.ts";
-import { type HttpAnswer, type HttpRequest, readAll, send } from "./http.ts";
+import { type HttpAnswer, type HttpRequest, readAll, refuseDowngrade, send } from "./http.ts";
 import { apiHost, isLoopback, type Reference } from "./reference.ts";
 
 /** Media types of manifests and indexes. */
@@ -24,7 +24,7 @@ export interface RegistryOptions {
   /** Speak http; loopback addresses do in any case. */
   plainHttp: boolean;
   ask: AskCredentials;
-  /** Further headers for every request. */
+  /** Further headers for every request to the registry itself. */
   headers?: Readonly<Record<string, string>>;
   signal?: AbortSignal | undefined;
 }
@@ -33,6 +33,7 @@ export interface RegistryOptions {
 export class Repository {
   readonly reference: Reference;
   readonly #base: string;
+  readonly #origin: string;
   readonly #auth: Authorizer;
   readonly #signal: AbortSignal | undefined;
   readonly #headers: Readonly<Record<string, string>>;
@@ -45,7 +46,11 @@ export class Repository {
     this.#base = `${scheme}://${apiHost(host)}/v2/${repository}`;
     this.#auth = new Authorizer(host, options.ask);
     this.#signal = options.signal;
-    this.#headers = options.headers ?? {};
+    this.#origin = new URL(this.#base).origin;
+    // A name that comes in two ways of writing would be sent twice.
+    this.#headers = Object.fromEntries(
+      Object.entries(options.headers ?? {}).map(([name, value]) => [name.toLowerCase(), value]),
+    );
   }
 
   /** Tells whether whoever made this has given up. */
@@ -58,7 +63,10 @@ export class Repository {
     this.#actions = "pull,push";
   }
 
-  /** Sends a request with authorization; answers challenges; tries again what may succeed later. */
+  /**
+   * Sends a request; answers challenges; tries again what may succeed later. Only the registry's own origin gets credentials,
+   * and only its challenges are answered: where it sends us is no concern of theirs.
+   */
   async #request(
     method: string,
     path: string | URL,
@@ -67,6 +75,7 @@ export class Repository {
     const url = path instanceof URL ? path : new URL(`${this.#base}${path}`);
     const scope = `repository:${this.reference.repository}:${this.#actions}`;
     let challenged = 0;
+    const isHome = url.origin === this.#origin;
     for (let attempt = 1; ; attempt++) {
       const authorization = this.#auth.header(scope);
       const body = more.body?.();
@@ -75,11 +84,12 @@ export class Repository {
         answer = await send({
           method,
           url,
-          headers: {
-            ...this.#headers,
-            ...more.headers,
-            ...(authorization === undefined ? {} : { authorization }),
-          },
+          ...(more.headers === undefined ? {} : { headers: more.headers }),
+          ...(isHome
+            ? {
+                confidential: { ...this.#headers, ...(authorization === undefined ? {} : { authorization }) },
+              }
+            : {}),
           ...(body === undefined ? {} : { body }),
           signal: this.#signal,
         });
@@ -93,6 +103,7 @@ export class Repository {
       }
       if (
         answer.status === 401 &&
+        answer.url.origin === this.#origin &&
         challenged++ < 2 &&
         (await this.#auth.answer(answer, scope, this.#signal))
       ) {
@@ -248,6 +259,7 @@ export class Repository {
       throw await this.#refused(begun, "an upload");
     begun.body.resume();
     const target = new URL(begun.headers.location, begun.url);
+    refuseDowngrade(begun.url, target, "sends an upload");
     target.searchParams.set("digest", blob.digest);
     const put = await this.#request("PUT", target, {
       headers: { "content-type": "application/octet-stream", "content-length": String(blob.size) },

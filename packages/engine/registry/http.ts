@@ -1,13 +1,15 @@
-/** HTTP for registries: streaming, redirects that do not leak credentials, and limits on every wait. */
+/** HTTP for registries: streaming, credentials for nobody but whom they were given for, and limits on every wait. */
 import type * as http from "node:http";
 import type { Readable } from "node:stream";
-import { BerthError } from "@berth/base";
+import { BerthError, VERSION } from "@berth/base";
 
 /** A request. */
 export interface HttpRequest {
   method: string;
   url: URL;
   headers?: Readonly<Record<string, string>>;
+  /** Credentials and what else is for the origin (scheme, host and port) of `url` alone: a redirect elsewhere loses them. */
+  confidential?: Readonly<Record<string, string>>;
   /** Sent as it is; a stream needs a content-length header. */
   body?: Buffer | AsyncIterable<Uint8Array>;
   signal?: AbortSignal | undefined;
@@ -37,11 +39,13 @@ const { Agent: TlsAgent, request: tlsRequest } = process.getBuiltinModule("node:
 const plainAgent = new PlainAgent(options);
 const tlsAgent = new TlsAgent(options);
 
-/** Sends a request and follows redirects; Authorization goes only to the origin it was made for. */
+/** Sends a request and follows redirects, but not from https to http. */
 export async function send(request: HttpRequest): Promise<HttpAnswer> {
   let { url } = request;
-  const headers: Record<string, string> = { "user-agent": "berth/0.1", ...request.headers };
+  const home = url.origin;
   for (let hop = 0; hop <= MAX_REDIRECTS; hop++) {
+    const confidential = url.origin === home ? request.confidential : undefined;
+    const headers = { "user-agent": `berth/${VERSION}`, ...request.headers, ...confidential };
     const answer = await once({ ...request, url, headers });
     const { location } = answer.headers;
     const redirected = [301, 302, 303, 307, 308].includes(answer.status) && location !== undefined;
@@ -49,16 +53,21 @@ export async function send(request: HttpRequest): Promise<HttpAnswer> {
     if (!redirected || (request.method !== "GET" && request.method !== "HEAD")) return answer;
     answer.body.destroy();
     const next = new URL(location, url);
-    if (next.origin !== url.origin) delete headers.authorization;
-    if (url.protocol === "https:" && next.protocol === "http:")
-      throw new BerthError("permission_denied", `${url.host} redirects from https to http, to ${next.host}`, {
-        stage: "registry",
-      });
+    refuseDowngrade(url, next, "redirects");
     url = next;
   }
   throw new BerthError("unavailable", `${request.url.host} redirects more than ${MAX_REDIRECTS} times`, {
     stage: "registry",
   });
+}
+
+/** No way leads from https to http: who listens on the way would read, and change, what follows. */
+export function refuseDowngrade(from: URL, to: URL, how: string): void {
+  if (from.protocol === "https:" && to.protocol !== "https:")
+    throw new BerthError("permission_denied", `${from.host} ${how} from https to http, to ${to.host}`, {
+      stage: "registry",
+      hint: "the registry, or a proxy before it, is not set up rightly: it does not know that it is reached by https",
+    });
 }
 
 function once(request: HttpRequest): Promise<HttpAnswer> {

@@ -1,0 +1,120 @@
+import assert from "node:assert/strict";
+import { once } from "node:events";
+import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
+import type { AddressInfo } from "node:net";
+import test, { type TestContext } from "node:test";
+import { isCode } from "@berth/base";
+import { Repository } from "./client.ts";
+import { refuseDowngrade } from "./http.ts";
+import { parseReference } from "./reference.ts";
+
+type Handler = (request: IncomingMessage, response: ServerResponse) => void;
+
+const digest = `sha256:${"a".repeat(64)}`;
+const blob = { mediaType: "application/octet-stream", digest, size: 4 };
+const SECRET = "s3cret-token";
+
+/** A server that remembers the headers of what it was asked. */
+async function listen(t: TestContext, handler: Handler) {
+  const seen: IncomingMessage["headers"][] = [];
+  const server = createServer((request, response) => {
+    seen.push(request.headers);
+    request.resume();
+    handler(request, response);
+  }).listen(0, "127.0.0.1");
+  await once(server, "listening");
+  t.after(() => {
+    server.closeAllConnections();
+    server.close();
+  });
+  return { host: `127.0.0.1:${(server.address() as AddressInfo).port}`, seen };
+}
+
+/** A registry that wants a password, and a client that has it and further headers of its own. */
+async function registry(t: TestContext, handler: Handler) {
+  const home = await listen(t, (request, response) => {
+    if (request.headers.authorization !== undefined) return handler(request, response);
+    response.writeHead(401, { "www-authenticate": "Basic realm=x" }).end();
+  });
+  const asked: string[] = [];
+  const repository = new Repository({
+    reference: parseReference(`${home.host}/a/b:t`),
+    plainHttp: true,
+    headers: { "X-Registry-Key": SECRET, Cookie: SECRET },
+    ask: async (host) => {
+      asked.push(host);
+      return { kind: "password", username: "me", secret: SECRET };
+    },
+  });
+  return { ...home, repository, asked };
+}
+
+const isClean = (headers: IncomingMessage["headers"]) => {
+  assert.equal(headers.authorization, undefined);
+  assert.ok(!JSON.stringify(headers).includes(SECRET), JSON.stringify(headers));
+};
+
+test("an upload that is sent elsewhere goes there without credentials", async (t) => {
+  const elsewhere = await listen(t, (_request, response) => response.writeHead(201).end());
+  const { repository, seen } = await registry(t, (_request, response) =>
+    response.writeHead(202, { location: `http://${elsewhere.host}/upload` }).end(),
+  );
+  await repository.pushBlob(blob, async function* () {
+    yield Buffer.from("data");
+  });
+  assert.equal(seen.at(-1)!["x-registry-key"], SECRET);
+  assert.equal(elsewhere.seen.length, 1);
+  isClean(elsewhere.seen[0]!);
+});
+
+test("a redirect elsewhere loses every header that was the registry's, however it is written", async (t) => {
+  const elsewhere = await listen(t, (_request, response) => response.writeHead(200).end("data"));
+  const { repository } = await registry(t, (_request, response) =>
+    response.writeHead(307, { location: `http://${elsewhere.host}/blob` }).end(),
+  );
+  const { body } = await repository.blob(blob, 0);
+  body.resume();
+  isClean(elsewhere.seen[0]!);
+});
+
+test("a challenge from elsewhere is not answered", async (t) => {
+  const elsewhere = await listen(t, (_request, response) =>
+    response.writeHead(401, { "www-authenticate": "Basic realm=mine" }).end(),
+  );
+  const { repository, asked } = await registry(t, (_request, response) =>
+    response.writeHead(307, { location: `http://${elsewhere.host}/blob` }).end(),
+  );
+  await assert.rejects(repository.blob(blob, 0), (e) => isCode(e, "unauthenticated"));
+  assert.equal(elsewhere.seen.length, 1);
+  isClean(elsewhere.seen[0]!);
+  assert.equal(asked.length, 1);
+});
+
+test("a token server on another machine gets no password without https", async (t) => {
+  const repositoryFor = async (realm: (host: string) => string) => {
+    const home = await listen(t, (_request, response) =>
+      response.writeHead(401, { "www-authenticate": `Bearer realm="${realm(home.host)}"` }).end(),
+    );
+    return new Repository({
+      reference: parseReference(`${home.host}/a/b:t`),
+      plainHttp: true,
+      ask: async () => ({ kind: "password", username: "me", secret: SECRET }),
+    });
+  };
+  const other = await repositoryFor(() => "http://token.example/token");
+  await assert.rejects(other.hasBlob(digest), (e: Error) => {
+    assert.ok(isCode(e, "permission_denied"));
+    assert.match(e.message, /names a token server on another machine without https: token\.example/);
+    return true;
+  });
+});
+
+test("no way leads from https to http", () => {
+  const secure = new URL("https://registry.example/");
+  assert.throws(
+    () => refuseDowngrade(secure, new URL("http://registry.example/upload"), "sends an upload"),
+    /registry\.example sends an upload from https to http/,
+  );
+  refuseDowngrade(secure, new URL("https://elsewhere.example/"), "redirects");
+  refuseDowngrade(new URL("http://127.0.0.1/"), new URL("http://127.0.0.1:1/"), "redirects");
+});
