@@ -175,3 +175,45 @@ test("what a layer takes from below is copied, or asked for", () => {
     fs.rmSync(lower, { recursive: true, force: true });
   }
 });
+
+test("a hard link to a file that lies deep lands where it belongs, also when its folders are new", () => {
+  const deep = Array.from({ length: 200 }, (_, n) => `d${n}`).join("/");
+  const flat = Array.from({ length: 150 }, (_, n) => ({ name: `flat${n}/f`, data: "x" }));
+  applied(
+    [
+      { name: "place/first", data: "1" },
+      { name: `${deep}/target`, data: "deep" },
+      ...flat,
+      { name: "place/link", type: "1", linkname: `${deep}/target` },
+    ],
+    (root) => {
+      assert.equal(read(root, "place/link"), "deep");
+      assert.equal(fs.statSync(join(root, "place/link")).ino, fs.statSync(join(root, deep, "target")).ino);
+      assert.deepEqual(fs.readdirSync(join(root, "place")).sort(), ["first", "link"]);
+    },
+  );
+});
+
+test("a link's target that removes what is in its way does not move the link", () => {
+  // The way to the target leads over a file that has to become a folder; meanwhile the link's own folder must stay open.
+  const deep = Array.from({ length: 200 }, (_, n) => `e${n}`).join("/");
+  const below = fs.mkdtempSync(join(tmpdir(), "berth-below-"));
+  try {
+    fs.mkdirSync(join(below, deep), { recursive: true });
+    fs.writeFileSync(join(below, deep, "target"), "below");
+    applied(
+      [
+        { name: "place/first", data: "1" },
+        { name: "e0", data: "in the way" },
+        { name: "place/link", type: "1", linkname: `${deep}/target` },
+      ],
+      (root) => {
+        assert.equal(read(root, "place/link"), "below");
+        assert.deepEqual(fs.readdirSync(join(root, "place")).sort(), ["first", "link"]);
+      },
+      { parents: [below], whiteouts: "overlay" },
+    );
+  } finally {
+    fs.rmSync(below, { recursive: true, force: true });
+  }
+});

@@ -68,6 +68,10 @@ export class LayerApplier implements TarSink {
   /** Paths that this layer brought, for opaque folders in "delete" style. */
   readonly #brought: Set<string> | undefined;
   #file: { fd: number; dir: number; base: string; entry: TarEntry } | undefined;
+  /** The folder that an entry is being put into: it stays open, whatever becomes of the cache meanwhile. */
+  #held: number | undefined;
+  /** Folders that were held when the cache let go of them; closed before the next entry. */
+  readonly #released: number[] = [];
   /** Entries applied so far. */
   entries = 0;
   /** Tells whether the layer says how the root folder itself looks. */
@@ -88,6 +92,8 @@ export class LayerApplier implements TarSink {
 
   entry(entry: TarEntry): void {
     this.entries++;
+    this.#held = undefined;
+    this.#closeReleased();
     const steps = stepsOf(entry.name);
     const base = steps.pop();
     try {
@@ -148,6 +154,8 @@ export class LayerApplier implements TarSink {
   close(): void {
     if (this.#file !== undefined) linux.close(this.#file.fd);
     this.#file = undefined;
+    this.#held = undefined;
+    this.#closeReleased();
     this.#forgetFolders();
     linux.close(this.#rootFd);
   }
@@ -192,14 +200,21 @@ export class LayerApplier implements TarSink {
     }
     if (this.#folders.size >= MAX_CACHED_FOLDERS) {
       const [oldest, oldFd] = this.#folders.entries().next().value!;
-      // The file that is being written may still need its folder.
-      if (this.#file?.dir !== oldFd) {
-        linux.close(oldFd);
-        this.#folders.delete(oldest);
-      }
+      this.#letGo(oldest, oldFd);
     }
     this.#folders.set(path, fd);
     return fd;
+  }
+
+  /** Takes a folder out of the cache; one that is in use is closed later. */
+  #letGo(path: string, fd: number): void {
+    this.#folders.delete(path);
+    if (fd === this.#held) this.#released.push(fd);
+    else linux.close(fd);
+  }
+
+  #closeReleased(): void {
+    for (const fd of this.#released.splice(0)) linux.close(fd);
   }
 
   #openFolder(path: string): number {
@@ -252,16 +267,12 @@ export class LayerApplier implements TarSink {
     if (result === EISDIR) fs.rmSync(`/proc/self/fd/${dir}/${base}`, { recursive: true, force: true });
     else if (result < 0 && result !== ENOENT) throw linux.syscallError("unlinkat", -result, base);
     // Folders that were reached through it are no longer what their paths say.
-    const inUse = this.#file?.dir;
-    for (const [path, fd] of this.#folders)
-      if (fd !== inUse && fd !== dir) {
-        linux.close(fd);
-        this.#folders.delete(path);
-      }
+    for (const [path, fd] of this.#folders) if (fd !== dir) this.#letGo(path, fd);
   }
 
   #place(steps: string[], base: string, entry: TarEntry): void {
     const dir = this.#folder(steps);
+    this.#held = dir;
     this.#brought?.add([...steps, base].join("/"));
     switch (entry.type) {
       case "directory":

@@ -85,3 +85,48 @@ test("damage is named", () => {
   assert.throws(() => parse(archive({ name: "v", type: "V", size: 0 })), /type "V"/);
   assert.throws(() => parse(Buffer.from("this is no archive ".repeat(40))), /not a valid tar/);
 });
+
+/** A header of pax or GNU's kind with its data. */
+function meta(type: string, data: Buffer): Buffer {
+  return Buffer.concat([tarHeader({ name: "meta", type, size: data.length }), data, tarPadding(data.length)]);
+}
+
+function record(key: string, value: string): Buffer {
+  const rest = Buffer.from(` ${key}=${value}\n`);
+  let length = rest.length + 1;
+  while (String(length).length + rest.length !== length) length = String(length).length + rest.length;
+  return Buffer.concat([Buffer.from(String(length)), rest]);
+}
+
+test("what global headers pile up is limited, and said", () => {
+  const parser = new TarParser({ entry: () => {}, data: () => {}, end: () => {} });
+  const pile = () => {
+    for (let n = 0; n < 1000; n++) parser.push(meta("g", record(`comment.${n}`, "x".repeat(1000))));
+  };
+  assert.throws(pile, /global pax headers say more than 65536 bytes together/);
+  const small = Buffer.concat([meta("g", record("comment", "made by git")), TAR_END]);
+  assert.deepEqual(parse(small), []);
+});
+
+test("a name that no file system takes is refused with its length", () => {
+  for (const [type, what] of [
+    ["L", /header of type L has 500001 bytes, at most 4097 are taken/],
+    ["K", /header of type K has 500001 bytes/],
+  ] as const)
+    assert.throws(() => parse(meta(type, Buffer.from(`${"a".repeat(500_000)}\0`))), what);
+  const entry = archive({ name: "x", size: 0 });
+  const path = Buffer.concat([meta("x", record("path", "b".repeat(5000))), entry]);
+  assert.throws(() => parse(path), /the name of "b{40}\.\.\." has 5000 bytes, at most 4096 are possible/);
+  const longest = "c".repeat(4096);
+  assert.equal(parse(Buffer.concat([meta("L", Buffer.from(`${longest}\0`)), entry]))[0]!.entry.name, longest);
+});
+
+test("pax headers of many entries do not pile up in memory", () => {
+  const parser = new TarParser({ entry: () => {}, data: () => {}, end: () => {} });
+  const header = meta("x", record("comment", "y".repeat(1_000_000)));
+  parser.push(header);
+  const before = process.memoryUsage().rss;
+  for (let n = 0; n < 2000; n++) parser.push(header);
+  const grown = process.memoryUsage().rss - before;
+  assert.ok(grown < 300 << 20, `2 GB of headers took ${grown >> 20} MB`);
+});

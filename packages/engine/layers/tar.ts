@@ -36,8 +36,14 @@ export interface TarSink {
 }
 
 const BLOCK = 512;
-/** Limit of pax headers and long names, in bytes. */
-const MAX_META = 1 << 20;
+/** Limit of one entry's pax header, in bytes; what archive/tar of Go takes. */
+const MAX_PAX = 1 << 20;
+/** Limit of what all global pax headers of an archive may say together, in bytes: tools write a comment, or nothing. */
+const MAX_GLOBAL = 64 << 10;
+/** Limit of a name, in bytes: the kernel takes no longer path. */
+const MAX_NAME = 4096;
+/** Each record costs more than its bytes. */
+const RECORD_OVERHEAD = 64;
 const TYPES: Readonly<Record<string, TarType>> = {
   "0": "file",
   "\0": "file",
@@ -71,7 +77,15 @@ function cstring(block: Uint8Array, from: number, length: number): string {
   let end = from;
   while (end < from + length && block[end] !== 0) end++;
   for (let i = from; i < end; i++) if (block[i]! >= 0x80) return text(block.subarray(from, end));
-  return String.fromCharCode(...block.subarray(from, end));
+  return Buffer.from(block.buffer, block.byteOffset + from, end - from).toString("latin1");
+}
+
+function checkName(what: string, name: string): void {
+  const bytes = Buffer.byteLength(name);
+  if (bytes > MAX_NAME)
+    throw broken(
+      `the ${what} of ${JSON.stringify(`${name.slice(0, 40)}...`)} has ${bytes} bytes, at most ${MAX_NAME} are possible`,
+    );
 }
 
 function numberAt(block: Uint8Array, from: number, length: number): number {
@@ -118,6 +132,8 @@ export class TarParser {
   #padding = 0;
   /** Collects a pax header or a long name instead of handing data to the sink. */
   #meta: { kind: string; bytes: Uint8Array; at: number } | undefined;
+  /** What the headers of entries are collected in, so that each does not leave a megabyte to be collected. */
+  #scratch = new Uint8Array(4096);
   #global = new Map<string, Uint8Array>();
   #local: Map<string, Uint8Array> | undefined;
   #longName: string | undefined;
@@ -179,9 +195,16 @@ export class TarParser {
     else if (meta.kind === "K") this.#longLink = cstring(meta.bytes, 0, meta.bytes.length);
     else {
       const records = parsePax(meta.bytes);
-      if (meta.kind === "g") for (const [key, value] of records) this.#global.set(key, value);
-      else this.#local = records;
+      if (meta.kind === "x") this.#local = records;
+      else this.#addGlobal(records);
     }
+  }
+
+  #addGlobal(records: ReadonlyMap<string, Uint8Array>): void {
+    for (const [key, value] of records) this.#global.set(key, value);
+    let size = 0;
+    for (const [key, value] of this.#global) size += key.length + value.length + RECORD_OVERHEAD;
+    if (size > MAX_GLOBAL) throw broken(`its global pax headers say more than ${MAX_GLOBAL} bytes together`);
   }
 
   #header(block: Uint8Array): void {
@@ -198,8 +221,12 @@ export class TarParser {
     const flag = String.fromCharCode(block[156]!);
     const size = numberAt(block, 124, 12);
     if (flag === "x" || flag === "g" || flag === "L" || flag === "K") {
-      if (size > MAX_META) throw broken(`a header of ${size} bytes, at most ${MAX_META} are taken`);
-      this.#meta = { kind: flag, bytes: new Uint8Array(size), at: 0 };
+      // A long name ends with a zero.
+      const most = flag === "x" ? MAX_PAX : flag === "g" ? MAX_GLOBAL : MAX_NAME + 1;
+      if (size > most) throw broken(`a header of type ${flag} has ${size} bytes, at most ${most} are taken`);
+      if (size > this.#scratch.length)
+        this.#scratch = new Uint8Array(Math.max(size, 2 * this.#scratch.length));
+      this.#meta = { kind: flag, bytes: this.#scratch.subarray(0, size), at: 0 };
       this.#expect(size);
       if (size === 0) this.#endData();
       return;
@@ -227,6 +254,8 @@ export class TarParser {
       if (prefix !== "") name = `${prefix}/${name}`;
     }
     const linkname = this.#longLink ?? paxText("linkpath") ?? cstring(block, 157, 100);
+    checkName("name", name);
+    checkName("link", linkname);
     let type = TYPES[flag];
     if (flag === "S" || pax("GNU.sparse.major") !== undefined || pax("GNU.sparse.map") !== undefined)
       throw broken(`${JSON.stringify(name)} is a sparse file, which is not supported`);
