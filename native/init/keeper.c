@@ -29,7 +29,7 @@
 
 struct keeper *keeper_new(void) {
   static struct keeper k;
-  k = (struct keeper){.folder = -1, .record = -1, .listener = -1, .stdin_hold = -1, .holds = {-1, -1}, .log = -1, .master = -1,
+  k = (struct keeper){.folder = -1, .record = -1, .listener = -1, .stdin_hold = -1, .holds = {-1, -1}, .log = {.fd = -1}, .master = -1,
                       .relay_in = -1, .relay_out = {.fd = -1}, .oom = -1, .oom_file = -1};
   k.sources[0] = (struct source){.pipe = -1, .copy = {.fd = -1}, .name = "stdout"};
   k.sources[1] = (struct source){.pipe = -1, .copy = {.fd = -1}, .name = "stderr"};
@@ -145,18 +145,13 @@ int op_fifo_out(struct state *st, const struct arg *args, int argc) {
   return keep_slot(st, NUM(0), open_ends(STR(1), O_WRONLY, O_RDONLY, place));
 }
 
-static int open_log(struct keeper *k) {
-  return open(k->log_path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0640);
-}
-
-// log(path, stdout slot, stderr slot, stdout copy slot or -1, stderr copy slot or -1): makes the process's pipes. With
-// negative slots for the process there are none: the lines come from a terminal.
+// log(path, stdout slot, stderr slot, stdout copy slot or -1, stderr copy slot or -1, limit of a file in bytes or 0, files):
+// makes the process's pipes. With negative slots for the process there are none: the lines come from a terminal.
 int op_log(struct state *st, const struct arg *args, int argc) {
   (void)argc;
   struct keeper *k = st->keeper;
-  if (args[0].length >= sizeof k->log_path) return -ENAMETOOLONG;
-  strcpy(k->log_path, STR(0));
-  if ((k->log = open_log(k)) < 0) return -errno;
+  int opened = log_file_open(&k->log, STR(0), (uint64_t)NUM(5), (uint32_t)NUM(6));
+  if (opened < 0) return opened;
   for (int i = 0; i < 2; i++) {
     int ends[2];
     if (NUM(1 + i) < 0) continue;
@@ -279,11 +274,9 @@ static int command(struct state *st, struct keeper *k, char *line) {
     return 0;
   }
   if (strcmp(line, "REOPEN_LOG") == 0) {
-    if (k->log < 0) return -EINVAL;
-    int fd = open_log(k);
+    if (k->log.fd < 0) return -EINVAL;
+    int fd = log_file_reopen(&k->log);
     if (fd < 0) return -errno;
-    close(k->log);
-    k->log = fd;
     return 0;
   }
   return -EINVAL;
@@ -320,7 +313,7 @@ static bool pump_out(struct keeper *k) {
   ssize_t n = read(k->master, bytes, sizeof bytes);
   if (n < 0) return errno == EINTR || errno == EAGAIN;
   if (n == 0) return false;
-  if (k->log >= 0) log_bytes(k, &k->sources[0], bytes, (uint32_t)n);
+  if (k->log.fd >= 0) log_bytes(k, &k->sources[0], bytes, (uint32_t)n);
   sink_write(&k->relay_out, bytes, (uint32_t)n);
   return true;
 }
@@ -475,11 +468,11 @@ int keeper_run(struct state *st, struct keeper *k, bool record) {
 
 int keeper_log(char *where) {
   struct keeper *k = keeper_new();
-  char *lines[3] = {strsep(&where, "\n"), strsep(&where, "\n"), strsep(&where, "\n")};
-  if (strlen(lines[0]) >= sizeof k->log_path) return 2;
-  strcpy(k->log_path, lines[0]);
+  char *lines[5];
+  for (int i = 0; i < 5; i++) lines[i] = strsep(&where, "\n");
   signal(SIGPIPE, SIG_IGN);
-  if ((k->log = open_log(k)) < 0) return 1;
+  uint64_t limit = lines[3] ? strtoull(lines[3], NULL, 10) : 0, count = lines[4] ? strtoull(lines[4], NULL, 10) : 0;
+  if (log_file_open(&k->log, lines[0], limit, (uint32_t)count) < 0) return 1;
   struct pollfd wait[2];
   for (int i = 0; i < 2; i++) {
     k->sources[i].pipe = 3 + i;

@@ -5,6 +5,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "log_file.h"
 #include "operations.h"
 
 // An output that nobody may be reading: what it does not take at once is kept, and no more is read for it until it does.
@@ -31,8 +32,7 @@ struct keeper {
   int listener;         // keeper.sock
   int stdin_hold;       // writing end of the client's stdin FIFO: no end of file until CLOSE_STDIN
   int holds[2];         // reading ends of output FIFOs: a client that vanishes kills nobody with SIGPIPE
-  int log;
-  char log_path[4096];
+  struct log_file log;
   struct source sources[2];
   int master, relay_in;
   struct sink relay_out;
@@ -46,7 +46,8 @@ struct keeper {
 int keeper_run(struct state *st, struct keeper *k, bool record);
 struct keeper *keeper_new(void);
 // The log's writer alone, for a process that has no keeper: descriptor 3 is its stdout, 4 its stderr. `where` is the log's
-// path and those of FIFOs that get copies, a line each; an empty line is none. Returns an exit code.
+// path, the paths of FIFOs that get copies, the limit of a file and how many there may be, a line each; an empty line is
+// none. Returns an exit code.
 int keeper_log(char *where);
 // Hands bytes to a sink; false when nobody reads there any more.
 bool sink_write(struct sink *sink, const char *bytes, uint32_t size);

@@ -6,7 +6,6 @@
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
-#include "files.h"
 #include "keeper.h"
 
 // OUT_BYTES: as much as comes of one full read of short lines. Lines are copied in pieces that the compiler makes moves of:
@@ -22,7 +21,7 @@ static struct timespec stamped;
 
 static void flush(struct keeper *k) {
   // A full disk must not stop the process: the lines that do not fit are lost, those that come later are not.
-  if (out_used) write_all(k->log, out, out_used);
+  if (out_used) log_file_write(&k->log, out, out_used);
   out_used = 0;
 }
 

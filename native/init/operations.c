@@ -100,7 +100,7 @@ static const struct {
     {"listen", "s", op_listen},
     {"fifo_in", "is", op_fifo_in},
     {"fifo_out", "is", op_fifo_out},
-    {"log", "siiii", op_log},
+    {"log", "siiiiii", op_log},
     {"relay", "iii", op_relay},
     {"watch_oom", "iss", op_watch_oom},
 };

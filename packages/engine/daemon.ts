@@ -133,6 +133,7 @@ async function open(config: Config, parts: DaemonParts, undo: (() => unknown)[])
     logs: join(root, "logs"),
     checkpoints: new Checkpoints(content, pool, join(root, "checkpoints")),
     builtIn: config.runtimes.builtIn,
+    rotation: { bytes: config.logs.maxSize, files: config.logs.maxFiles },
   });
   undo.push(() => tasks.close());
   await tasks.recover();

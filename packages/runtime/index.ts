@@ -17,5 +17,5 @@ export { update } from "./container/update.ts";
 export type { Launched } from "./launch/launch.ts";
 export type { Attachment } from "./plan/launch-plan.ts";
 export type { RootMount } from "./plan/rootfs.ts";
-export type { Stream, Streams } from "./plan/streams.ts";
+export type { LogRotation, Stream, Streams } from "./plan/streams.ts";
 export { type ContainerRecord, isAlive, processStat, readRecord } from "./state/record.ts";

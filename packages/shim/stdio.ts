@@ -1,6 +1,6 @@
 /** containerd's stdio URIs as the runtime's streams. */
 import { BerthError } from "@berth/base";
-import type { Stream, Streams } from "@berth/runtime";
+import type { LogRotation, Stream, Streams } from "@berth/runtime";
 import type { LoggingProgram } from "./logger.ts";
 import type { Stdio } from "./task-shim.ts";
 
@@ -37,13 +37,37 @@ function streamOf(field: string, uri: string): Stream {
 }
 
 const LOG = "cri-log://";
+const MAX_LOG_FILES = 1000;
 
-function logOf(field: string, uri: string): { path: string; copy: Stream } {
+interface Log {
+  path: string;
+  copy: Stream;
+  rotation?: LogRotation;
+}
+
+/** Reads max-size, in bytes, and max-files off a log's URI; a size of 0 or less is none. */
+export function rotationOf(field: string, uri: string): LogRotation | undefined {
+  const query = new URL(uri).searchParams;
+  const number = (name: string, otherwise: number) => {
+    const given = query.get(name);
+    if (given === null) return otherwise;
+    if (!/^-?\d{1,15}$/.test(given)) throw invalid(field, uri, `a whole number as ${name}`);
+    return Number(given);
+  };
+  const bytes = number("max-size", 0);
+  const files = number("max-files", 1);
+  if (files < 1 || files > MAX_LOG_FILES) throw invalid(field, uri, `max-files from 1 to ${MAX_LOG_FILES}`);
+  return bytes > 0 ? { bytes, files } : undefined;
+}
+
+function logOf(field: string, uri: string): Log {
   const parsed = new URL(uri);
   const path = absolutePath(field, uri, decodeURIComponent(parsed.pathname));
   const attach = parsed.searchParams.get("attach");
+  const rotation = rotationOf(field, uri);
   return {
     path,
+    ...(rotation === undefined ? {} : { rotation }),
     copy: attach === null ? { kind: "null" } : { kind: "fifo", path: absolutePath(field, uri, attach) },
   };
 }
@@ -83,11 +107,12 @@ function plainStreams(stdio: Stdio): Streams {
   const stdin = streamOf("stdin", stdio.stdin);
   if (stdout.startsWith(LOG)) {
     const out = logOf("stdout", stdout);
-    if (terminal) return { stdin, stdout: out.copy, stderr: { kind: "null" }, log: out.path };
+    const log = { log: out.path, ...(out.rotation === undefined ? {} : { rotation: out.rotation }) };
+    if (terminal) return { stdin, stdout: out.copy, stderr: { kind: "null" }, ...log };
     const err = stderr.startsWith(LOG) ? logOf("stderr", stderr) : undefined;
     if (err !== undefined && err.path !== out.path)
       throw invalid("stderr", stderr, `the log file of stdout, ${out.path}`);
-    return { stdin, stdout: out.copy, stderr: err?.copy ?? { kind: "null" }, log: out.path };
+    return { stdin, stdout: out.copy, stderr: err?.copy ?? { kind: "null" }, ...log };
   }
   if (stderr.startsWith(LOG)) throw invalid("stderr", stderr, "a cri-log only where stdout has the same one");
   return {

@@ -21,8 +21,9 @@ export interface RootfsMount {
  * - file:///path : appended to that file
  * - binary:///path?key=value : a logging program of containerd's protocol, for stdout and stderr (the same URI for both):
  *   it gets stdout as descriptor 3, stderr as 4, closes 5 when it is ready, and is started with "key value" as arguments
- * - cri-log:///path?attach=/fifo : stdout and stderr written as CRI log lines to the file (the same path for
- *   both); `attach` names a FIFO that also gets the raw bytes
+ * - cri-log:///path?attach=/fifo&max-size=BYTES&max-files=N : stdout and stderr written as CRI log lines to the file (the
+ *   same path for both); `attach` names a FIFO that also gets the raw bytes; at some BYTES the file becomes path.1, that
+ *   path.2 and so on, N files in all. What stdout's says of the file counts
  * With a terminal, stdin and stdout carry it and stderr is unused.
  */
 export interface Stdio {

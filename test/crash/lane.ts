@@ -104,10 +104,10 @@ export class Lane {
     return this.#daemon !== undefined && this.#daemon.exitCode === null && this.#daemon.signalCode === null;
   }
 
-  /** Starts the daemon and waits until it answers. */
-  async up(): Promise<void> {
+  /** Starts the daemon, with further arguments, and waits until it answers. */
+  async up(more: readonly string[] = []): Promise<void> {
     const { folder } = this;
-    const args = ["--root", `${folder}/root`, "--state", `${folder}/state`, "--log-level", "warn"];
+    const args = ["--root", `${folder}/root`, "--state", `${folder}/state`, "--log-level", "warn", ...more];
     const daemon = spawn(join(this.bin, "berthd"), args, {
       stdio: ["ignore", "ignore", "pipe", "ipc"],
       env: {

@@ -1,5 +1,6 @@
 /** berth logs: what a container wrote, and writes. */
 import { existsSync, watch } from "node:fs";
+import { dirname } from "node:path";
 import { BerthError } from "@berth/base";
 import type { Container, Task } from "@berth/client";
 import { type Context, command } from "../command.ts";
@@ -46,7 +47,8 @@ export default command({
     }
     // Asked before anything is shown: from then on the daemon may come and go.
     const task = flags.follow ? await container.task() : undefined;
-    const reader = new LineReader(path, tail === undefined ? 0 : tailPosition(path, tail));
+    const start = tail === undefined ? undefined : tailPosition(path, tail);
+    const reader = new LineReader(path, start?.file, start?.position);
     const print = printer(context, selection, flags.timestamps);
     try {
       await printAll(reader, print);
@@ -109,7 +111,8 @@ async function follow(
 ): Promise<void> {
   let wake = () => {};
   let ended = task === undefined;
-  const watcher = watch(path, () => wake());
+  // The folder, as the file is renamed when it has become too long.
+  const watcher = watch(dirname(path), () => wake());
   watcher.on("error", () => {});
   if (task)
     waitForEnd(task)

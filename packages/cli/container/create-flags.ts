@@ -3,6 +3,11 @@ import { readFileSync } from "node:fs";
 import { BerthError, parseRestartPolicy, type RestartPolicy } from "@berth/base";
 import { bool, type FlagTable, type FlagValues, list, text, usageError, wholeNumber } from "../flags.ts";
 import { parseSize } from "../units.ts";
+import { LABEL } from "./labels.ts";
+
+/** A log file holds at least as much, or its parts come and go faster than anybody reads them. */
+const MIN_LOG_BYTES = 4096;
+const MAX_LOG_FILES = 1000;
 
 /** Flags that say what a container is. */
 export const CREATE_FLAGS = {
@@ -35,6 +40,7 @@ export const CREATE_FLAGS = {
   ),
   runtime: text("NAME", "Another runtime than berth's own, by its shim: io.containerd.runc.v2"),
   label: list("KEY[=VALUE]", "Set a label", "l"),
+  logOpt: list("KEY=VALUE", "How far its log grows: max-size=20m (-1 without end), max-file=5"),
   shmSize: text("BYTES", "Size of /dev/shm (default 64m)"),
   sysctl: list("NAME=VALUE", "Set a kernel parameter of its namespaces"),
   ulimit: list("NAME=SOFT[:HARD]", "Set a resource limit"),
@@ -60,6 +66,28 @@ export function checkCreateFlags(flags: CreateFlags): void {
   if (flags.stopTimeout !== undefined) wholeNumber("--stop-timeout", flags.stopTimeout, -1);
   if (flags.pull !== undefined && !["missing", "always", "never"].includes(flags.pull))
     throw usageError(`--pull: found "${flags.pull}", expected missing, always or never`);
+}
+
+/** Labels for what --log-opt says. */
+export function logLabelsOf(options: readonly string[]): Record<string, string> {
+  const labels: Record<string, string> = {};
+  for (const option of options) {
+    const [key, value = ""] = option.split(/=(.*)/s) as [string, string?];
+    if (key === "max-size")
+      labels[LABEL.logMaxSize] = value === "-1" ? "0" : String(parseSize("--log-opt max-size", value));
+    else if (key === "max-file") {
+      const files = wholeNumber("--log-opt max-file", value, 1);
+      if (files > MAX_LOG_FILES)
+        throw usageError(`--log-opt max-file: found "${value}", expected at most ${MAX_LOG_FILES}`);
+      labels[LABEL.logMaxFiles] = String(files);
+    } else throw usageError(`--log-opt: found "${key}", expected max-size or max-file`);
+  }
+  if (labels[LABEL.logMaxSize] !== undefined && labels[LABEL.logMaxSize] !== "0")
+    if (Number(labels[LABEL.logMaxSize]) < MIN_LOG_BYTES)
+      throw usageError(
+        `--log-opt max-size: expected at least ${MIN_LOG_BYTES} bytes, or -1 for a log without end`,
+      );
+  return labels;
 }
 
 /** The restart policy that was asked for; an empty one is none, as in docker. */

@@ -15,6 +15,7 @@ import {
   cpusOf,
   environmentOf,
   labelsOf,
+  logLabelsOf,
   memoryOf,
   networkOf,
   pidsOf,
@@ -84,6 +85,7 @@ async function make(
     ...labelsOf(flags.label),
     [LABEL.name]: name,
     [LABEL.logPath]: logPath,
+    ...logLabelsOf(flags.logOpt),
     ...extraLabels,
   };
   const stopSignal = flags.stopSignal ?? image.config.config?.StopSignal;

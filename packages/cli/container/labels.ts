@@ -8,6 +8,9 @@ export const LABEL = {
   logPath: "berth/log-path",
   /** The daemon removes the container when its task ends: "true", "detached", or "attached" while this command watches it. */
   autoRemove: "berth/auto-remove",
+  /** Bytes at which the log is begun anew, "0" for never; and how many files of it are kept. */
+  logMaxSize: "berth/log-max-size",
+  logMaxFiles: "berth/log-max-files",
   /** Signal that asks the container to end, for instance "SIGQUIT". */
   stopSignal: "berth/stop-signal",
   /** Seconds it then has. */

@@ -1,15 +1,55 @@
-/** Reads a log file: from its end backwards for --tail, forwards from a position, and on as it grows. */
-import { closeSync, fstatSync, openSync, readSync, statSync } from "node:fs";
+/** Reads a log with its older parts: from its end backwards for --tail, forwards from a position, and on as it grows. */
+import { closeSync, fstatSync, openSync, readdirSync, readSync, statSync } from "node:fs";
+import { basename, dirname } from "node:path";
 
 const CHUNK = 64 * 1024;
 const LF = 10;
+/** A log that is rotated again and again while we look for the next file is looked at anew with the next read. */
+const RENAMED_TRIES = 5;
 
-/** Byte position where the last `count` lines of a file begin; its end for 0. */
-export function tailPosition(path: string, count: number): number {
-  const fd = openSync(path, "r");
+/** The files of a log that there are, the oldest first: PATH.2, PATH.1, PATH. */
+export function logFiles(path: string): string[] {
+  const prefix = `${basename(path)}.`;
+  let names: string[] = [];
+  try {
+    names = readdirSync(dirname(path));
+  } catch {
+    // Then there is no log either.
+  }
+  const numbers = names
+    .flatMap((name) => (name.startsWith(prefix) ? [name.slice(prefix.length)] : []))
+    .filter((end) => /^[1-9]\d{0,3}$/.test(end))
+    .map(Number)
+    .sort((one, other) => other - one);
+  return [...numbers.map((number) => `${path}.${number}`), path];
+}
+
+/** Where the last `count` lines of a log begin: a file of it, and the byte position there. */
+export function tailPosition(path: string, count: number): { file: string; position: number } {
+  let left = count;
+  let start = { file: path, position: 0 };
+  for (const file of logFiles(path).reverse()) {
+    const found = tailOf(file, left);
+    if (found === undefined) break;
+    start = { file, position: found.position };
+    left -= found.lines;
+    if (left <= 0) break;
+  }
+  return start;
+}
+
+/** Byte position where the last `count` lines of a file begin, its end for 0, and how many there are from there on. */
+function tailOf(path: string, count: number): { position: number; lines: number } | undefined {
+  let fd: number;
+  try {
+    fd = openSync(path, "r");
+  } catch {
+    // It has been renamed or removed meanwhile.
+    return undefined;
+  }
   try {
     const size = fstatSync(fd).size;
-    if (count <= 0) return size;
+    if (count <= 0) return { position: size, lines: 0 };
     const buffer = Buffer.alloc(CHUNK);
     let lines = 0;
     for (let end = size; end > 0; ) {
@@ -18,17 +58,17 @@ export function tailPosition(path: string, count: number): number {
       for (let i = length - 1; i >= 0; i--) {
         // The line feed at the file's end closes the last line, it does not begin another.
         if (buffer[i] !== LF || start + i === size - 1) continue;
-        if (++lines === count) return start + i + 1;
+        if (++lines === count) return { position: start + i + 1, lines };
       }
       end = start;
     }
-    return 0;
+    return { position: 0, lines: size > 0 ? lines + 1 : 0 };
   } finally {
     closeSync(fd);
   }
 }
 
-/** Reads lines from a position on; keeps what is not a whole line yet for the next call. */
+/** Reads lines from a position on, also over rotations; keeps what is not a whole line yet for the next call. */
 export class LineReader {
   readonly #path: string;
   #fd: number;
@@ -36,18 +76,19 @@ export class LineReader {
   #inode: number;
   #rest = Buffer.alloc(0);
 
-  constructor(path: string, position = 0) {
+  /** Begins in `file`, which is `path` or an older part of that log. */
+  constructor(path: string, file = logFiles(path)[0]!, position = 0) {
     this.#path = path;
-    this.#fd = openSync(path, "r");
+    this.#fd = openSync(file, "r");
     this.#inode = fstatSync(this.#fd).ino;
     this.#position = position;
   }
 
-  /** Whole lines that are there now, one chunk of the file at a time. */
+  /** Whole lines that are there now, one chunk of a file at a time. */
   *read(): Generator<string> {
     for (;;) {
       yield* this.#readOpen();
-      if (!this.#reopenIfRotated()) return;
+      if (!this.#openNext()) return;
     }
   }
 
@@ -66,20 +107,43 @@ export class LineReader {
     }
   }
 
-  // After a rotation the path is another file, which begins at 0.
-  #reopenIfRotated(): boolean {
-    try {
-      const { ino } = statSync(this.#path);
-      if (ino === this.#inode) return false;
-      const fd = openSync(this.#path, "r");
+  /**
+   * Goes on with the file that came after the one that is open, if there is one. Files are renamed meanwhile: they are known
+   * by inode, and what was opened is looked at once more.
+   */
+  #openNext(): boolean {
+    for (let tries = 0; tries < RENAMED_TRIES; tries++) {
+      const files = logFiles(this.#path).flatMap((path) => {
+        const ino = statSync(path, { throwIfNoEntry: false })?.ino;
+        return ino === undefined ? [] : [{ path, ino }];
+      });
+      const at = files.findIndex(({ ino }) => ino === this.#inode);
+      if (at === files.length - 1 && at >= 0) return false;
+      // One that is gone was older than all that are left.
+      const next = files[at + 1];
+      if (next === undefined) return false;
+      let fd: number;
+      try {
+        fd = openSync(next.path, "r");
+      } catch {
+        continue;
+      }
+      if (fstatSync(fd).ino !== next.ino) {
+        closeSync(fd);
+        continue;
+      }
+      // Something may have been written to the open file since it was read to its end.
+      if (fstatSync(this.#fd).size > this.#position) {
+        closeSync(fd);
+        return true;
+      }
       closeSync(this.#fd);
       this.#fd = fd;
-      this.#inode = ino;
+      this.#inode = next.ino;
       this.#position = 0;
       return true;
-    } catch {
-      return false;
     }
+    return false;
   }
 
   close(): void {

@@ -31,7 +31,8 @@ test("tails, growth and rotation", () => {
     const long = "x".repeat(70_000);
     writeFileSync(path, `1\n${long}\n3\n4\n`);
     const from = (count: number) => {
-      const reader = new LineReader(path, tailPosition(path, count));
+      const { file, position } = tailPosition(path, count);
+      const reader = new LineReader(path, file, position);
       const lines = [...reader.read()];
       reader.close();
       return lines;
@@ -40,7 +41,8 @@ test("tails, growth and rotation", () => {
     assert.deepEqual(from(3), [long, "3", "4"]);
     assert.deepEqual(from(9), ["1", long, "3", "4"]);
     assert.deepEqual(from(0), []);
-    const reader = new LineReader(path, tailPosition(path, 1));
+    const { file, position } = tailPosition(path, 1);
+    const reader = new LineReader(path, file, position);
     assert.deepEqual([...reader.read()], ["4"]);
     appendFileSync(path, "5\nhal");
     assert.deepEqual([...reader.read()], ["5"]);
@@ -49,7 +51,19 @@ test("tails, growth and rotation", () => {
     renameSync(path, `${path}.1`);
     writeFileSync(path, "new\n");
     assert.deepEqual([...reader.read()], ["new"]);
+    // Twice while nobody looked: nothing is passed over.
+    appendFileSync(path, "last of it\n");
+    renameSync(`${path}.1`, `${path}.3`);
+    renameSync(path, `${path}.2`);
+    writeFileSync(`${path}.1`, "between\n");
+    writeFileSync(path, "newest\n");
+    assert.deepEqual([...reader.read()], ["last of it", "between", "newest"]);
     reader.close();
+    // A tail reaches into older parts; a reader without one begins with the oldest.
+    assert.deepEqual(from(3), ["last of it", "between", "newest"]);
+    const whole = new LineReader(path);
+    assert.deepEqual([...whole.read()].slice(-6), ["5", "half", "new", "last of it", "between", "newest"]);
+    whole.close();
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }

@@ -30,6 +30,12 @@ export interface Config {
     /** Creates and starts of containers at work at a time; 0 for four for each processor. */
     starts: number;
   };
+  logs: {
+    /** Bytes at which a container's log is begun anew, unless the container says otherwise; 0 for never. */
+    maxSize: number;
+    /** Files of a log that are kept, the one that is written included. */
+    maxFiles: number;
+  };
   metrics: {
     /** Where metrics are served over TCP, besides GET /metrics on the socket: "127.0.0.1:PORT"; "" for nowhere. */
     address: string;
@@ -52,7 +58,7 @@ export interface ConfigFlags {
   logLevel?: string;
 }
 
-type Check = "loopback" | "path" | "natural" | "level" | "format" | "strings";
+type Check = "loopback" | "path" | "natural" | "count" | "level" | "format" | "strings";
 /** Every key, with what its value must be. */
 const KEYS: Readonly<Record<string, Check>> = {
   root: "path",
@@ -67,6 +73,8 @@ const KEYS: Readonly<Record<string, Check>> = {
   "limits.downloads": "natural",
   "limits.unpackers": "natural",
   "limits.starts": "natural",
+  "logs.max_size": "natural",
+  "logs.max_files": "count",
   "metrics.address": "loopback",
   "registry.insecure": "strings",
   "runtimes.built_in": "strings",
@@ -74,6 +82,7 @@ const KEYS: Readonly<Record<string, Check>> = {
 const EXPECTED: Readonly<Record<Check, string>> = {
   path: "an absolute path",
   natural: "a whole number, 0 or more",
+  count: "a whole number from 1 to 1000",
   level: "one of trace, debug, info, warn, error",
   format: "text or json",
   strings: "a list of texts",
@@ -87,6 +96,8 @@ function fits(check: Check, value: unknown): boolean {
       return typeof value === "string" && isAbsolute(value);
     case "natural":
       return Number.isSafeInteger(value) && (value as number) >= 0;
+    case "count":
+      return Number.isSafeInteger(value) && (value as number) >= 1 && (value as number) <= 1000;
     case "loopback":
       return typeof value === "string" && loopbackAddress(value) !== undefined;
     case "level":
@@ -193,6 +204,7 @@ export function loadConfig(file: string | undefined, flags: ConfigFlags): Config
       unpackers: get("limits.unpackers", 0),
       starts: get("limits.starts", 0),
     },
+    logs: { maxSize: get("logs.max_size", 20 << 20), maxFiles: get("logs.max_files", 5) },
     metrics: { address: get("metrics.address", "") },
     runtimes: { builtIn: get("runtimes.built_in", BUILT_IN) },
     registry: { insecure: get("registry.insecure", []) },

@@ -24,8 +24,7 @@ export function detachedStdio(record: ContainerRecord, before: Stdio | undefined
   if (uri) return both(uri);
   const path = record.labels[CONTAINERD.logPath];
   if (path) return both(`file://${encodePath(path)}`);
-  const lasts = (stream: string) =>
-    /^(file|binary|cri-log):/.test(stream) ? stream.split("?attach=")[0]! : "";
+  const lasts = (stream: string) => (/^(file|binary|cri-log):/.test(stream) ? withoutClient(stream) : "");
   if (otherwise !== "" && lasts(before?.stdout ?? "") === "") return both(otherwise);
   return {
     stdin: "",
@@ -33,6 +32,11 @@ export function detachedStdio(record: ContainerRecord, before: Stdio | undefined
     stderr: terminal ? "" : lasts(before?.stderr ?? ""),
     terminal,
   };
+}
+
+/** A log's URI without the client that it was also sent to, and without limits, which may have changed. */
+function withoutClient(uri: string): string {
+  return uri.startsWith("cri-log:") ? uri.split("?")[0]! : uri;
 }
 
 function hasTerminal(record: ContainerRecord): boolean {

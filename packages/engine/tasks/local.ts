@@ -10,6 +10,7 @@
  */
 import { eventTypes, runc, type types } from "@berth/api";
 import { BerthError, isCode, log, SIGKILL, stage } from "@berth/base";
+import type { LogRotation } from "@berth/runtime";
 import {
   type CheckpointTask,
   type CreateTask,
@@ -27,6 +28,7 @@ import { create, fromBinary } from "@bufbuild/protobuf";
 import { type Any, AnySchema } from "@bufbuild/protobuf/wkt";
 import type { ContainerRecord, ContainerStore } from "../containers/local.ts";
 import { logFile, makeLogFolder, removeLog, removeOrphanLogs } from "../containers/log-file.ts";
+import { withRotation } from "../containers/log-rotation.ts";
 import { KeyedMutex } from "../core/mutex.ts";
 import { checkIdentifier } from "../core/names.ts";
 import { unpack } from "../core/pack.ts";
@@ -54,6 +56,8 @@ export interface TaskStores {
   logs: string;
   /** Images of CRIU's; without them no task is checkpointed. */
   checkpoints?: Checkpoints;
+  /** How far logs grow whose containers say nothing; none: without end. */
+  rotation?: LogRotation;
   /** Names of runtimes that mean berth's own; default: {@link BUILT_IN}. */
   builtIn?: readonly string[];
 }
@@ -280,9 +284,11 @@ export class TaskManager {
   }
 
   create(ns: string, request: NewTask, signal?: AbortSignal): Promise<{ pid: number }> {
-    const { id, stdio, options } = request;
+    const { id, options } = request;
     return this.#inTurn("tasks.Create", { namespace: ns, id }, async () => {
       const record = this.#container(ns, id);
+      const rotation = this.#stores.rotation ?? { bytes: 0, files: 1 };
+      const stdio = withRotation(request.stdio, record.labels, rotation);
       const runtime = foreignRuntime(record, this.#stores.builtIn ?? BUILT_IN);
       const given = [options, record.runtime!.options].find((o) => o !== undefined && o.value.length > 0);
       const create: CreateTask = {

@@ -88,7 +88,7 @@ export const OPERATIONS = [
   ["listen", "s"],
   ["fifo_in", "is"],
   ["fifo_out", "is"],
-  ["log", "siiii"],
+  ["log", "siiiiii"],
   ["relay", "iii"],
   ["watch_oom", "iss"],
 ] as const satisfies readonly (readonly [string, string])[];

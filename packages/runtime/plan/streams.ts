@@ -22,6 +22,14 @@ export interface Streams {
   stderr: Stream;
   /** CRI log file that stdout and stderr are written to; the streams above then get copies of the raw bytes. */
   log?: string;
+  /** When the log is begun anew; none: never. */
+  rotation?: LogRotation;
+}
+
+/** How far a log grows: at some `bytes` a file becomes PATH.1, that PATH.2 and so on; there are `files` of them at most. */
+export interface LogRotation {
+  bytes: number;
+  files: number;
 }
 
 /** The keeper's own needs. */
@@ -82,11 +90,12 @@ export function planKeeper(b: PlanBuilder, keeper: KeeperPlan, terminal: boolean
   b.add("setup", `record the exit in ${keeper.exitName}`, "keep", [folder, keeper.exitName]);
   b.add("setup", `listen on ${keeper.socket}`, "listen", [keeper.socket]);
   const { streams } = keeper;
+  const rotation = [streams.rotation?.bytes ?? 0, streams.rotation?.files ?? 1];
   if (terminal) {
     const input = openCopy(b, streams.stdin, "in", "stdin");
     const output = openCopy(b, streams.stdout, "out", "stdout");
     if (streams.log !== undefined)
-      b.add("setup", `log to ${streams.log}`, "log", [streams.log, -1, -1, -1, -1]);
+      b.add("setup", `log to ${streams.log}`, "log", [streams.log, -1, -1, -1, -1, ...rotation]);
     b.add("after", "relay the terminal", "relay", [input, output, 0]);
     return [];
   }
@@ -101,7 +110,7 @@ export function planKeeper(b: PlanBuilder, keeper: KeeperPlan, terminal: boolean
   const stdout = b.slot();
   const stderr = b.slot();
   const copies = [openCopy(b, streams.stdout, "out", "stdout"), openCopy(b, streams.stderr, "out", "stderr")];
-  b.add("setup", `log to ${streams.log}`, "log", [streams.log, stdout, stderr, ...copies]);
+  b.add("setup", `log to ${streams.log}`, "log", [streams.log, stdout, stderr, ...copies, ...rotation]);
   return [stdin, stdout, stderr];
 }
 

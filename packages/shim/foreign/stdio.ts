@@ -3,6 +3,7 @@
  * writes the log, with copies for the client. It outlives the daemon, and ends when nobody writes any more.
  */
 import { linux, type Sys } from "@berth/sys";
+import { rotationOf } from "../stdio.ts";
 import type { Stdio } from "../task-shim.ts";
 
 const LOG = "cri-log://";
@@ -24,6 +25,7 @@ function copyOf(uri: string): string {
 export function foreignStdio(sys: Sys, bundle: string, stdio: Stdio): ForeignStdio {
   if (!stdio.stdout.startsWith(LOG)) return { stdio, logger: 0, release: () => {} };
   const path = decodeURIComponent(new URL(stdio.stdout).pathname);
+  const rotation = rotationOf("stdout", stdio.stdout);
   const held: number[] = [];
   const release = () => {
     for (const fd of held.splice(0)) sys.close(fd);
@@ -42,7 +44,13 @@ export function foreignStdio(sys: Sys, bundle: string, stdio: Stdio): ForeignStd
     const program = `${sys.libraryFolder()}/berth-init`;
     const logger = sys.spawn({
       path: program,
-      argv: ["berth-init", "--log", [path, copyOf(stdio.stdout), copyOf(stdio.stderr)].join("\n")],
+      argv: [
+        "berth-init",
+        "--log",
+        [path, copyOf(stdio.stdout), copyOf(stdio.stderr), rotation?.bytes ?? 0, rotation?.files ?? 1].join(
+          "\n",
+        ),
+      ],
       env: [],
       fds: [none, none, ...reading],
       setsid: true,
