@@ -260,7 +260,7 @@ static napi_value js_spawn(napi_env env, napi_callback_info info) {
     int32_t fd = -1;
     napi_get_element(env, argv[3], made, &item);
     napi_get_value_int32(env, item, &fd);
-    copies[made] = fd < 0 ? -1 : fcntl(fd, F_DUPFD_CLOEXEC, MAX_FDS);
+    copies[made] = fd < 0 ? -1 : fcntl(fd, F_DUPFD_CLOEXEC, (int)nfds);
     if (fd >= 0 && copies[made] < 0) error = errno;
   }
   for (uint32_t i = 0; i < made && !error; i++)

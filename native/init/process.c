@@ -174,7 +174,7 @@ static void vacate(struct state *st, int number) {
   int *users[MAX_SLOTS + 2] = {&st->report, &st->sync};
   for (int i = 0; i < MAX_SLOTS; i++) users[2 + i] = &st->slots[i];
   for (int i = 0; i < MAX_SLOTS + 2; i++)
-    if (*users[i] == number) *users[i] = fcntl(number, F_DUPFD_CLOEXEC, 64);
+    if (*users[i] == number) *users[i] = fcntl(number, F_DUPFD_CLOEXEC, 3);
 }
 
 // dup(slot, number): a slot becomes descriptor `number`, open across exec.

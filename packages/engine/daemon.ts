@@ -11,6 +11,7 @@ import { containersService } from "./containers/service.ts";
 import { ContentStore } from "./content/local.ts";
 import { contentService } from "./content/service.ts";
 import { makeFolder, restrict } from "./core/folder.ts";
+import { checkOpenFiles } from "./core/open-files.ts";
 import { diffService } from "./diff/service.ts";
 import { doctorService } from "./doctor/service.ts";
 import { openHistory } from "./events/history.ts";
@@ -88,6 +89,7 @@ async function open(config: Config, parts: DaemonParts, undo: (() => unknown)[])
   // What containers are given (variables, files, images) is nobody else's to read. Who may use the socket passes through the
   // state directory, and so does the root of a container with a user namespace that another's shim prepares there.
   process.umask(0o022);
+  checkOpenFiles();
   makeFolder(root, "root directory", root === state ? PASSABLE : PRIVATE);
   makeFolder(state, "state directory", PASSABLE);
   for (const name of ["content", "snapshots", "logs", "checkpoints"]) restrict(join(root, name), PRIVATE);

@@ -76,6 +76,8 @@ export class Lane {
   /** Where the programs are: this checkout's, unless others are named. */
   bin: string;
   readonly image = "docker.io/library/crash:1";
+  /** The daemon's limit on open files; undefined for this process's. */
+  openFiles: number | undefined;
   #daemon: ChildProcess | undefined;
   #ended: Promise<unknown> = Promise.resolve();
   #log = "";
@@ -108,7 +110,9 @@ export class Lane {
   async up(more: readonly string[] = []): Promise<void> {
     const { folder } = this;
     const args = ["--root", `${folder}/root`, "--state", `${folder}/state`, "--log-level", "warn", ...more];
-    const daemon = spawn(join(this.bin, "berthd"), args, {
+    // Set by a shell: Node has no way to.
+    const limit = this.openFiles === undefined ? "" : `ulimit -n ${this.openFiles} && `;
+    const daemon = spawn("/bin/sh", ["-c", `${limit}exec "$0" "$@"`, join(this.bin, "berthd"), ...args], {
       stdio: ["ignore", "ignore", "pipe", "ipc"],
       env: {
         ...process.env,

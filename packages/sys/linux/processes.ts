@@ -1,9 +1,20 @@
 /** Processes: spawn without fork's cost, wait, signals by pidfd, descriptors to hand over. */
+import { BerthError } from "@berth/base";
 import type { SpawnOptions } from "../sys.ts";
 import { addon, rawSyscall, syscall, syscallError } from "./binding.ts";
 
+const RLIMIT_NOFILE = 7;
+
 /** posix_spawn(3): the child's pid. Signals are reset to their defaults and unblocked. */
 export function spawn(options: SpawnOptions): number {
+  // An executable that is named by its descriptor must not be in the place of one that the program is given.
+  const own = /^\/proc\/self\/fd\/(\d+)$/.exec(options.path)?.[1];
+  if (own !== undefined && Number(own) < options.fds.length)
+    throw new BerthError(
+      "resource_exhausted",
+      `a program with ${options.fds.length} descriptors cannot be started with so low a limit on open files`,
+      { stage: "spawn", errno: "EMFILE", hint: "raise ulimit -n" },
+    );
   const pid = addon().spawn(options.path, options.argv, options.env, options.fds, options.setsid ?? false);
   if (pid < 0) throw syscallError("posix_spawn", -pid, options.path);
   return pid;
@@ -44,6 +55,19 @@ export function pidfdSignal(pidfd: number, signal: number): boolean {
   if (result === -3) return false;
   if (result < 0) throw syscallError("pidfd_send_signal", -result);
   return true;
+}
+
+/** The soft and hard limit on this process's open files (RLIMIT_NOFILE). */
+export function openFileLimit(): { soft: number; hard: number } {
+  const limits = new BigUint64Array(2);
+  syscall("prlimit64", undefined, 0, RLIMIT_NOFILE, null, limits);
+  return { soft: Number(limits[0]), hard: Number(limits[1]) };
+}
+
+/** Sets both limits on this process's open files; false when it may not. */
+export function setOpenFileLimit(limit: number): boolean {
+  const limits = new BigUint64Array([BigInt(limit), BigInt(limit)]);
+  return rawSyscall("prlimit64", 0, RLIMIT_NOFILE, limits, null) >= 0;
 }
 
 /** pipe2(2), close-on-exec: [read end, write end]. */

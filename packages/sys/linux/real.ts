@@ -1,7 +1,7 @@
 /** {@link Sys} on Linux. It loads no module of the engine's: each costs a short command more than its work. */
 import type { Sys } from "../sys.ts";
 import * as abi from "./abi.ts";
-import { libraryFolder, rawSyscall, syscall, syscallAsync } from "./binding.ts";
+import { libraryFolder, rawSyscall, syscall, syscallAsync, syscallError } from "./binding.ts";
 import * as files from "./by-name.ts";
 import { close, openat2 } from "./files.ts";
 import { netlinkDump } from "./netlink.ts";
@@ -9,6 +9,7 @@ import { becomeSubreaper, kill, pidfdOpen, pidfdSignal, pipe, reap, spawn } from
 import { bindDatagram, connectUnix, receiveMessage, sendDescriptor, socketPair } from "./sockets.ts";
 import { copyTerminalSize, makeRaw, restoreTerminal } from "./terminal.ts";
 
+const EINVAL = 22;
 const F_ADD_SEALS = 1033;
 const F_DUPFD_CLOEXEC = 1030;
 const ALL_SEALS = 0xf; // seal, shrink, grow, write
@@ -16,14 +17,25 @@ const ALL_SEALS = 0xf; // seal, shrink, grow, write
 /** One call's worth: the kernel copies what there is. */
 const LARGEST_COPY = 1 << 30;
 
+/**
+ * A copy of a descriptor above those that spawned programs are given, so that it may be executed by its number; lower where
+ * the limit on open files leaves no such room.
+ */
+function aboveOthers(name: string, fd: number): number {
+  for (let floor = 128; ; floor /= 2) {
+    const copy = rawSyscall("fcntl", fd, F_DUPFD_CLOEXEC, floor);
+    if (copy >= 0) return copy;
+    if (copy !== -EINVAL || floor <= 8) throw syscallError("fcntl", -copy, name);
+  }
+}
+
 /** An anonymous file that `fill` writes and nobody may change from then on. */
 function sealed(name: string, fill: (fd: number) => void): number {
   const fd = syscall("memfd_create", name, name, 3); // MFD_CLOEXEC | MFD_ALLOW_SEALING
   try {
     fill(fd);
     syscall("fcntl", name, fd, F_ADD_SEALS, ALL_SEALS);
-    // Above every descriptor that a spawned program is given, so that it may be executed by its number.
-    return syscall("fcntl", name, fd, F_DUPFD_CLOEXEC, 128);
+    return aboveOthers(name, fd);
   } finally {
     close(fd);
   }
