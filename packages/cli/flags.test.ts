@@ -53,3 +53,17 @@ test("help has a line for each flag", () => {
   assert.equal(lines.length, 5);
   assert.match(lines[4]!, /--read-only/);
 });
+
+test("a typing mistake in a flag suggests the nearest one", () => {
+  const table = { detach: bool("x", "d"), detachKeys: text("KEYS", "x") };
+  assert.throws(
+    () => parseFlags(table, ["--detahc"]),
+    /^BerthError: unknown flag: --detahc; did you mean "--detach"\?$/,
+  );
+  assert.throws(
+    () => parseFlags(table, ["--detachkeys=x"]),
+    /unknown flag: --detachkeys; did you mean "--detach-keys"\?$/,
+  );
+  assert.throws(() => parseFlags(table, ["--hlep"]), /did you mean "--help"/);
+  assert.throws(() => parseFlags(table, ["--quite"]), /unknown flag: --quite$/);
+});

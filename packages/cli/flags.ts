@@ -1,5 +1,6 @@
 /** Flags of commands: a table says what there is, one parser reads them all, in docker's way of writing. */
 import { BerthError } from "@berth/base";
+import { suggestion } from "./suggestion.ts";
 
 /** One flag; its long name is the key in its table, in kebab case. */
 export interface Flag {
@@ -86,7 +87,11 @@ export function parseFlags<T extends FlagTable>(
     } else if (word.startsWith("--")) {
       const equals = word.indexOf("=");
       const key = byLong.get(equals < 0 ? word.slice(2) : word.slice(2, equals));
-      if (key === undefined) throw usageError(`unknown flag: ${equals < 0 ? word : word.slice(0, equals)}`);
+      if (key === undefined) {
+        const written = equals < 0 ? word : word.slice(0, equals);
+        const known = [...byLong.keys(), "help"].map((long) => `--${long}`);
+        throw usageError(`unknown flag: ${written}${suggestion(written, known)}`);
+      }
       if (table[key]!.kind !== "bool") put(key, equals < 0 ? next(word) : word.slice(equals + 1));
       else values[key] = equals < 0 ? true : truth(word, word.slice(equals + 1));
     } else {

@@ -6,6 +6,7 @@ import type { CliDeps, Command, Context } from "./command.ts";
 import { exitCodeOf, printError } from "./errors.ts";
 import { bool, describeFlags, type FlagTable, parseFlags, text, UsageError, usageError } from "./flags.ts";
 import { COMMANDS } from "./registry.ts";
+import { suggestion } from "./suggestion.ts";
 
 export type { CliDeps } from "./command.ts";
 
@@ -35,7 +36,8 @@ export async function main(argv: readonly string[], deps: CliDeps = {}): Promise
     if (name === undefined || name === "help" || (flags.help && name === undefined))
       return help(rest, out, err);
     const entry = Object.hasOwn(COMMANDS, name) ? COMMANDS[name] : undefined;
-    if (!entry) throw usageError(`"${name}" is not a berth command${suggestion(name)}`);
+    if (!entry)
+      throw usageError(`"${name}" is not a berth command${suggestion(name, Object.keys(COMMANDS))}`);
     const command = await entry.load();
     if (flags.help || asksForHelp(command, rest)) {
       out(describeCommand(name, command));
@@ -133,7 +135,7 @@ async function help(args: readonly string[], out: Context["out"], err: Context["
     return 0;
   }
   if (name !== undefined) {
-    err(`berth: "${name}" is not a berth command${suggestion(name)}\n`);
+    err(`berth: "${name}" is not a berth command${suggestion(name, Object.keys(COMMANDS))}\n`);
     return 125;
   }
   const width = Math.max(...Object.keys(COMMANDS).map((key) => key.length));
@@ -164,21 +166,4 @@ function describeCommand(name: string, command: Command): string {
     .filter(Boolean)
     .join(" ");
   return [`Usage: ${usage}`, "", command.summary, ...options, ""].join("\n");
-}
-
-function suggestion(name: string): string {
-  const near = Object.keys(COMMANDS).find((key) => distance(key, name) <= (name.length > 4 ? 2 : 1));
-  return near ? `; did you mean "${near}"?` : "";
-}
-
-// Levenshtein's distance of two short words.
-function distance(a: string, b: string): number {
-  let row = Array.from({ length: b.length + 1 }, (_, i) => i);
-  for (let i = 1; i <= a.length; i++) {
-    const next = [i];
-    for (let j = 1; j <= b.length; j++)
-      next.push(Math.min(row[j]! + 1, next[j - 1]! + 1, row[j - 1]! + (a[i - 1] === b[j - 1] ? 0 : 1)));
-    row = next;
-  }
-  return row[b.length]!;
 }

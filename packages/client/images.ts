@@ -250,15 +250,14 @@ export class Images {
    */
   async unpack(resolved: ResolvedImage, options: CallOptions = {}): Promise<void> {
     for (let left = UNPACK_TRIES; ; left--) {
-      try {
-        return await this.#unpack(resolved, options);
-      } catch (error) {
-        if (left === 1 || !isCode(error, "not_found") || !/parent snapshot/.test(String(error))) throw error;
-      }
+      const lost = await this.#unpack(resolved, options);
+      if (lost === undefined) return;
+      if (left === 1) throw lost;
     }
   }
 
-  async #unpack(resolved: ResolvedImage, options: CallOptions): Promise<void> {
+  /** Unpacks what is missing; gives the error where a layer that was there has been collected meanwhile. */
+  async #unpack(resolved: ResolvedImage, options: CallOptions): Promise<unknown> {
     const [{ Diff }, { Snapshots }] = await Promise.all([
       import("@berth/api/diff"),
       import("./snapshots.ts"),
@@ -272,7 +271,13 @@ export class Images {
       const key = `extract-${process.pid}-${Date.now()} ${name}`;
       // Nothing refers to it yet: the collector leaves it alone for as long as a layer may take.
       const held = { "berth/gc.held-until": new Date(Date.now() + UNPACK_MS).toISOString() };
-      const mounts = await snapshots.prepare(key, chainId(diffIds.slice(0, i)), held, options);
+      let mounts: Awaited<ReturnType<typeof snapshots.prepare>>;
+      try {
+        mounts = await snapshots.prepare(key, chainId(diffIds.slice(0, i)), held, options);
+      } catch (error) {
+        if (i > 0 && isCode(error, "not_found")) return error;
+        throw error;
+      }
       try {
         const { applied } = await diff.apply(
           {
@@ -293,6 +298,7 @@ export class Images {
         if (!isCode(error, "already_exists")) throw error;
       }
     }
+    return undefined;
   }
 
   /** Reads an image's manifest and config for a platform (default: this machine's). */

@@ -255,6 +255,11 @@ export class TaskManager {
     return this.#stores.containers.get(ns, id);
   }
 
+  /** Name of a task's runtime, as its container has it. */
+  runtimeOf({ namespace, id }: ProcessRef): string {
+    return this.#stores.containers.find(namespace, id)?.runtime?.name ?? "";
+  }
+
   /** The task's process; "not_found" in containerd's words. */
   state(ref: ProcessRef): TaskState {
     this.#container(ref.namespace, ref.id);

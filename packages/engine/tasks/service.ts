@@ -119,7 +119,7 @@ export function tasksService(manager: TaskManager): Service {
     metrics: async ({ filters }, call) => {
       const { namespace } = scopeOf(call);
       const passes = compileFilters(filters, (t: TaskState) =>
-        fieldsOf({ id: t.id, namespace, runtime: "io.containerd.runc.v2" }),
+        fieldsOf({ id: t.id, namespace, runtime: manager.runtimeOf(t) }),
       );
       const metrics = await Promise.all(
         manager

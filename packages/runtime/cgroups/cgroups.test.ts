@@ -26,6 +26,11 @@ test("the layout is read off mountinfo", () => {
     [["cpu"], ["cpuset"], ["freezer"], ["name=systemd"]],
   );
   assert.equal(layout.unified, "/sys/fs/cgroup/unified");
+  // A host with SELinux.
+  const labelled = "31 25 0:27 / /sys/fs/cgroup/memory rw - cgroup cgroup rw,seclabel,memory";
+  assert.deepEqual(parseLayout(labelled).v1, [
+    { controllers: ["memory"], mountpoint: "/sys/fs/cgroup/memory" },
+  ]);
   assert.equal(parseLayout("30 25 0:26 / /sys/fs/cgroup rw - cgroup2 cgroup2 rw").mode, "v2");
   assert.equal(unescapeMountinfo("/a\\040b"), "/a b");
 });

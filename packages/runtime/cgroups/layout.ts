@@ -18,15 +18,26 @@ export interface CgroupLayout {
   readonly unified: string | undefined;
 }
 
-const NOT_CONTROLLERS = new Set([
-  "rw",
-  "ro",
-  "relatime",
-  "nosuid",
-  "nodev",
-  "noexec",
-  "xattr",
-  "clone_children",
+/**
+ * Every controller that version 1 has had (cgroups(7)). What else stands among a mount's options is no controller: "xattr",
+ * or on hosts with SELinux "seclabel".
+ */
+const CONTROLLERS = new Set([
+  "blkio",
+  "cpu",
+  "cpuacct",
+  "cpuset",
+  "debug",
+  "devices",
+  "freezer",
+  "hugetlb",
+  "memory",
+  "misc",
+  "net_cls",
+  "net_prio",
+  "perf_event",
+  "pids",
+  "rdma",
 ]);
 
 /** Un-escapes the octal sequences of /proc/self/mountinfo (proc(5)). */
@@ -49,7 +60,7 @@ export function parseLayout(mountinfo: string): CgroupLayout {
     if (type !== "cgroup" || !mountpoint.startsWith("/sys/fs/cgroup/")) continue;
     const controllers = options
       .split(",")
-      .filter((o) => !NOT_CONTROLLERS.has(o) && !o.startsWith("release_agent="));
+      .filter((option) => CONTROLLERS.has(option) || option.startsWith("name="));
     // The same hierarchy may be mounted twice; the first mount is the one with the usual name.
     const key = controllers.join(",");
     if (!v1.has(key)) v1.set(key, { controllers, mountpoint });
