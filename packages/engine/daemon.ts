@@ -39,6 +39,7 @@ import { NativeDriver } from "./snapshots/native.ts";
 import { OverlayDriver } from "./snapshots/overlayfs.ts";
 import { snapshotsService } from "./snapshots/service.ts";
 import { removeUnclaimed } from "./snapshots/unclaimed.ts";
+import { Backup } from "./store/backup.ts";
 import { Database } from "./store/database.ts";
 import { lockDirectory } from "./store/locks.ts";
 import { StreamManager } from "./streaming/local.ts";
@@ -104,8 +105,11 @@ async function open(config: Config, parts: DaemonParts, undo: (() => unknown)[])
   watchdog.start();
   undo.push(() => watchdog.close());
 
-  const db = new Database(join(root, "metadata.db"));
+  const database = join(root, "metadata.db");
+  const db = Database.open(database);
   undo.push(() => db.close());
+  const backup = new Backup(db, database);
+  undo.push(() => backup.close());
   const { history, reserve } = openHistory(db, join(state, "events"));
   const events = new EventBus(history, reserve);
   undo.push(() => events.close());
@@ -181,6 +185,7 @@ async function open(config: Config, parts: DaemonParts, undo: (() => unknown)[])
   });
   monitor.start();
   collector.start();
+  backup.start();
   await collector.request(false);
   if (!db.writable)
     log.error(

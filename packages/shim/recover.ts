@@ -2,6 +2,7 @@
 import { BerthError, isCode, log } from "@berth/base";
 import * as runtime from "@berth/runtime";
 import type { ShimContext, Task } from "./context.ts";
+import { parseRecord, rebuildRecord } from "./damage.ts";
 import { forgetTask } from "./delete.ts";
 import { GONE, type ProcessRecord } from "./folders.ts";
 import { follow, recordedExit } from "./follow.ts";
@@ -36,7 +37,17 @@ export async function recover(shim: ShimContext): Promise<void> {
 
 function readRecord(shim: ShimContext, path: string): ProcessRecord | undefined {
   const content = shim.sys.readTextIfAny(path);
-  return content === undefined ? undefined : (JSON.parse(content) as ProcessRecord);
+  return content === undefined ? undefined : parseRecord<ProcessRecord>(path, content);
+}
+
+/** The record of what is being removed: one that is damaged is as good as none. */
+function readRemains(shim: ShimContext, path: string): ProcessRecord | undefined {
+  try {
+    return readRecord(shim, path);
+  } catch (error) {
+    if (!isCode(error, "data_loss")) throw error;
+    return undefined;
+  }
 }
 
 /** Finishes the removal of a bundle. */
@@ -45,7 +56,7 @@ async function clear(shim: ShimContext, namespace: string, name: string): Promis
   const bundle = `${folders.tasks}/${namespace}/${name}`;
   for (const file of sys.list(bundle) ?? []) {
     if (!/^(task|(\.gone-)?exec-.+)\.json$/.test(file)) continue;
-    const record = readRecord(shim, `${bundle}/${file}`);
+    const record = readRemains(shim, `${bundle}/${file}`);
     if (record !== undefined) folders.forget(sys, record.token);
   }
   sys.removeTree(bundle);
@@ -53,7 +64,7 @@ async function clear(shim: ShimContext, namespace: string, name: string): Promis
 
 /** Finishes the removal of an added process. */
 function forgetProcess(shim: ShimContext, path: string): void {
-  const record = readRecord(shim, path);
+  const record = readRemains(shim, path);
   if (record !== undefined) shim.folders.forget(shim.sys, record.token);
   shim.sys.unlink(path);
 }
@@ -62,12 +73,18 @@ function forgetProcess(shim: ShimContext, path: string): void {
 export function readTask(shim: ShimContext, namespace: string, id: string, foreign?: string): Task {
   const { sys, folders } = shim;
   const bundle = foreign ?? folders.bundle(namespace, id);
-  const first = readRecord(shim, folders.record(bundle, ""));
+  let first: ProcessRecord | undefined;
+  try {
+    first = readRecord(shim, folders.record(bundle, ""));
+  } catch (error) {
+    if (!isCode(error, "data_loss")) throw error;
+    first = rebuildRecord(shim, namespace, id, error);
+  }
   const processes = new Map<string, TaskProcess>();
   if (first !== undefined) processes.set("", new TaskProcess(first));
   for (const name of sys.list(bundle) ?? []) {
     const execId = /^exec-(.+)\.json$/.exec(name)?.[1];
-    if (execId !== undefined) processes.set(execId, new TaskProcess(readRecord(shim, `${bundle}/${name}`)!));
+    if (execId !== undefined) addProcess(shim, processes, execId, `${bundle}/${name}`);
     else if (name.startsWith(`${GONE}exec-`)) forgetProcess(shim, `${bundle}/${name}`);
   }
   return {
@@ -78,6 +95,22 @@ export function readTask(shim: ShimContext, namespace: string, id: string, forei
     options: first?.options ?? {},
     processes,
   };
+}
+
+/** One whose record is damaged is forgotten: it ends with the container. */
+function addProcess(
+  shim: ShimContext,
+  processes: Map<string, TaskProcess>,
+  execId: string,
+  path: string,
+): void {
+  try {
+    processes.set(execId, new TaskProcess(readRecord(shim, path)!));
+  } catch (error) {
+    if (!isCode(error, "data_loss")) throw error;
+    log.error(`a process that was added to a container is forgotten: ${BerthError.from(error).message}`);
+    shim.sys.unlink(path);
+  }
 }
 
 async function recoverTask(shim: ShimContext, namespace: string, id: string): Promise<void> {

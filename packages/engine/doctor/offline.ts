@@ -5,8 +5,10 @@ import { BerthError } from "@berth/base";
 import { realSys } from "@berth/sys";
 import type { Config } from "../config/config.ts";
 import { EventHistory } from "../events/history.ts";
+import { damageOf } from "../store/damage.ts";
 import { Database } from "../store/database.ts";
 import { lockDirectory } from "../store/locks.ts";
+import { repairDatabase } from "./database.ts";
 import { type Examination, examine } from "./examine.ts";
 import { TEMPORARY } from "./service.ts";
 
@@ -28,12 +30,18 @@ export async function examineOffline(
   const undo = [lockDirectory(root, "root")];
   try {
     if (state !== root) undo.push(lockDirectory(state, "state"));
-    const db = new Database(join(root, "metadata.db"));
+    const database = join(root, "metadata.db");
+    const damage = existsSync(database) ? damageOf(database) : undefined;
+    const repaired = damage === undefined ? [] : [repairDatabase(database, damage, fix)];
+    // Nothing else can be told before it is read.
+    if (damage !== undefined && !fix) return { host: [], findings: repaired };
+    const db = new Database(database);
     undo.push(() => db.close());
     const history = new EventHistory(join(state, "events"));
     undo.push(() => history.close());
     const place = { sys: realSys, db, history, root, state, temporary: [...TEMPORARY, ...temporary] };
-    return await examine(place, fix);
+    const { host, findings } = await examine(place, fix);
+    return { host, findings: [...repaired, ...findings] };
   } finally {
     for (const action of undo.reverse()) action();
   }

@@ -142,7 +142,7 @@ export class SnapshotStore {
       await driver.prepare(made.record.number, made.parents, readonly);
     } catch (error) {
       this.#db.transaction(() => this.removeRow(where, key));
-      throw error;
+      throw (parent === "" ? undefined : this.lossOf(where, parent)) ?? error;
     }
     if (!readonly)
       this.#events.emit(scope.namespace, "/snapshot/prepare", eventTypes.SnapshotPrepareSchema, {
@@ -176,6 +176,30 @@ export class SnapshotStore {
         `snapshot ${key} is committed and cannot be mounted: failed precondition`,
       );
     return driver.mounts(found.number, this.#parents(where, found.parent), found.kind === store.VIEW);
+  }
+
+  /**
+   * The error for a snapshot whose files, or those of one below it, are gone from the disk; undefined when all are there. For
+   * when something has failed: looking costs a call for each layer.
+   */
+  lossOf(where: store.Where, key: string): BerthError | undefined {
+    const driver = this.#drivers.get(where.snapshotter);
+    if (driver === undefined) return undefined;
+    for (const { name, number, kind, parent } of store.ancestors(this.#db, where, key)) {
+      const folder = driver.folder(number);
+      // A view of native's has no files of its own.
+      if (fs.existsSync(folder) || (kind === store.VIEW && parent !== "")) continue;
+      return new BerthError("data_loss", `snapshot ${name} has lost its files: ${folder} is gone`, {
+        stage: "snapshot",
+        path: folder,
+        errno: "ENOENT",
+        hint:
+          kind === store.COMMITTED
+            ? "it is a layer of an image: remove the containers and the image (berth rm, berth rmi), and pull it again"
+            : "what the container wrote is lost: remove it (berth rm) and make it again",
+      });
+    }
+    return undefined;
   }
 
   /** Makes an active snapshot a committed one with a new name; `parent` gives it another parent. */

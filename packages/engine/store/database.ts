@@ -7,9 +7,10 @@
  */
 
 import * as fs from "node:fs";
-import { DatabaseSync, type SQLInputValue, type StatementSync } from "node:sqlite";
+import { backup, DatabaseSync, type SQLInputValue, type StatementSync } from "node:sqlite";
 import { BerthError } from "@berth/base";
 import { restrict } from "../core/folder.ts";
+import { damageError, isDamage } from "./damage.ts";
 import { LogSync } from "./log-sync.ts";
 import { adoptLog, extendLog, keepLog, Reserve } from "./reserve.ts";
 import { SCHEMA, SCHEMA_VERSION } from "./schema.ts";
@@ -35,13 +36,26 @@ export class Database {
   readonly #statements = new Map<string, StatementSync>();
   readonly #reserve: Reserve | undefined;
   #depth = 0;
+  #commits = 0;
   #writable = true;
   #afterCommit: (() => void)[] = [];
   #afterSync: (() => void)[] = [];
   /** None: a database in memory. */
   readonly #sync: LogSync | undefined;
 
-  /** Opens or makes the file; ":memory:" for tests. "failed_precondition" for one of a newer berth. */
+  /**
+   * Opens or makes the file; ":memory:" for tests. "failed_precondition" for one of a newer berth, "data_loss" for one that
+   * is damaged.
+   */
+  static open(path: string): Database {
+    try {
+      return new Database(path);
+    } catch (error) {
+      throw isDamage(error) ? damageError(path, error) : error;
+    }
+  }
+
+  /** See {@link open}. */
   constructor(path: string) {
     const kept = path !== ":memory:";
     if (kept) makePrivate(path);
@@ -100,17 +114,36 @@ export class Database {
 
   /** The first row, or undefined. */
   get(sql: string, ...values: SQLInputValue[]): Row | undefined {
-    return this.#prepare(sql).get(...values) as Row | undefined;
+    return this.#named(() => this.#prepare(sql).get(...values) as Row | undefined);
   }
 
   /** All rows. */
   all(sql: string, ...values: SQLInputValue[]): Row[] {
-    return this.#prepare(sql).all(...values) as Row[];
+    return this.#named(() => this.#prepare(sql).all(...values) as Row[]);
+  }
+
+  /** Says which file it is that is damaged, and what to do. */
+  #named<T>(work: () => T): T {
+    try {
+      return work();
+    } catch (error) {
+      throw isDamage(error) ? damageError(this.#path, error) : error;
+    }
+  }
+
+  /** How many transactions have been committed since it was opened. */
+  get commits(): number {
+    return this.#commits;
+  }
+
+  /** Copies the database into another file, in pieces, between which others have their turn. */
+  async copyTo(path: string): Promise<void> {
+    await backup(this.#db, path);
   }
 
   /** Runs a change; the number of rows it touched. */
   run(sql: string, ...values: SQLInputValue[]): number {
-    return Number(this.#prepare(sql).run(...values).changes);
+    return this.#named(() => Number(this.#prepare(sql).run(...values).changes));
   }
 
   /** Whether the last transaction found room on the disk. */
@@ -156,6 +189,7 @@ export class Database {
       this.#depth--;
     }
     this.#writable = true;
+    this.#commits++;
     const todo = this.#afterCommit;
     const later = this.#afterSync;
     this.#afterCommit = [];

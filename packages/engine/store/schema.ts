@@ -3,6 +3,19 @@
 /** Number of the schema below; a database with a lower one is brought up to it. */
 export const SCHEMA_VERSION = 1;
 
+/** The tables, in an order in which none refers to a later one. */
+export const TABLES = [
+  "namespaces",
+  "content",
+  "ingests",
+  "images",
+  "snapshots",
+  "containers",
+  "leases",
+  "lease_resources",
+  "settings",
+] as const;
+
 /** Makes the tables. Every object belongs to a namespace; blobs on disk are shared between namespaces. */
 export const SCHEMA = `
 CREATE TABLE namespaces (

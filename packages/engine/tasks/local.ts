@@ -310,7 +310,14 @@ export class TaskManager {
       makeLogFolder(this.#stores.logs, stdio);
       if (request.checkpoint !== undefined)
         create.checkpoint = await this.#checkpoints().load(ns, id, request.checkpoint);
-      const made = await this.#shim.create(create, signal);
+      const made = await this.#shim.create(create, signal).catch((error: unknown) => {
+        const where = { ns, snapshotter: record.snapshotter };
+        throw (
+          (record.snapshotKey === ""
+            ? undefined
+            : this.#stores.snapshots.lossOf(where, record.snapshotKey)) ?? error
+        );
+      });
       if (record.labels[EXIT_CODE] !== undefined || record.labels[OOM_CGROUP] !== undefined)
         this.#stores.containers.note(ns, id, { [EXIT_CODE]: "", [FINISHED_AT]: "", [OOM_CGROUP]: "" });
       return made;

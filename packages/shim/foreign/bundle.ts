@@ -5,6 +5,7 @@
 import { BerthError, isCode, log } from "@berth/base";
 import type { Sys } from "@berth/sys";
 import { linux } from "@berth/sys";
+import { parseRecord } from "../damage.ts";
 import type { Stdio } from "../task-shim.ts";
 import type { ShimAddress } from "./binary.ts";
 
@@ -73,7 +74,7 @@ export class ForeignBundles {
 
   read(bundle: string): ForeignRecord | undefined {
     const text = this.#sys.readTextIfAny(`${bundle}/shim.json`);
-    return text === undefined ? undefined : (JSON.parse(text) as ForeignRecord);
+    return text === undefined ? undefined : parseRecord<ForeignRecord>(`${bundle}/shim.json`, text);
   }
 
   /** Removes a bundle, with a root file system that its shim left mounted. */
