@@ -8,6 +8,7 @@ import {
   openSync,
   readdirSync,
   rmSync,
+  statSync,
   truncateSync,
   writeFileSync,
   writeSync,
@@ -125,5 +126,29 @@ test("a damaged database is named, told of, and made again of what can be read a
   await assert.rejects(on.up(), /is damaged: file is not a database/);
   doctor("--fix");
   await on.up();
+  await on.must("run", "--rm", on.image, "true");
+});
+
+test("a damaged blob is named when it is used, and mended by loading the image again", {
+  skip,
+}, async (t) => {
+  const on = await lane(t);
+  const blobs = join(on.folder, "root/content/blobs/sha256");
+  const largest = readdirSync(blobs)
+    .map((name) => ({ path: join(blobs, name), size: statSync(join(blobs, name)).size }))
+    .sort((a, b) => b.size - a.size)[0]!;
+  const archive = join(on.folder, "saved.tar");
+  await on.must("save", "-o", archive, on.image);
+  const fd = openSync(largest.path, "r+");
+  writeSync(fd, randomBytes(512), 0, 512, Math.floor(largest.size / 2));
+  closeSync(fd);
+  const damaged = new RegExp(`blob sha256:[0-9a-f]{64} is damaged: its digest is .*${largest.path}`);
+  const { code, err } = await on.berth("save", "-o", join(on.folder, "again.tar"), on.image);
+  assert.notEqual(code, 0);
+  assert.match(err, damaged);
+  assert.match(err, /berth rmi/);
+  await on.must("rmi", on.image);
+  await until("its blobs are gone", () => readdirSync(blobs).length === 0 || undefined);
+  await on.must("load", "-q", "-i", archive);
   await on.must("run", "--rm", on.image, "true");
 });

@@ -1,4 +1,5 @@
 /** The content store: blobs by digest below `blobs/sha256`, writes under way below `ingest`. */
+import { createHash } from "node:crypto";
 import * as fs from "node:fs";
 import { dirname, join } from "node:path";
 import { eventTypes } from "@berth/api";
@@ -127,11 +128,7 @@ export class ContentStore implements WriterHost {
       for (let at = offset; at < end; ) {
         const memory = Buffer.allocUnsafe(Math.min(chunk, end - at));
         const { bytesRead } = await file.read(memory, 0, memory.length, at);
-        if (bytesRead === 0)
-          throw new BerthError("data_loss", `content ${digest} is shorter on disk than recorded`, {
-            path: this.blobPath(digest),
-            hint: "delete it and pull the image again",
-          });
+        if (bytesRead === 0) throw this.#damaged(digest, "it is shorter than recorded");
         yield memory.subarray(0, bytesRead);
         at += bytesRead;
       }
@@ -140,7 +137,35 @@ export class ContentStore implements WriterHost {
     }
   }
 
-  /** A whole small blob: manifests and configs. "resource_exhausted" beyond `limit` bytes. */
+  /** Yields a whole blob; after its last byte "data_loss" when what was read is not what its digest says. */
+  async *readChecked(ns: string, digest: string): AsyncGenerator<Buffer> {
+    const hash = createHash(digest.split(":")[0]!);
+    for await (const chunk of this.read(ns, digest)) {
+      hash.update(chunk);
+      yield chunk;
+    }
+    this.#compare(digest, hash.digest("hex"));
+  }
+
+  /** Reads a blob and compares it with its digest: "data_loss" when it is damaged. For when using it has failed. */
+  async check(ns: string, digest: string): Promise<void> {
+    for await (const _ of this.readChecked(ns, digest));
+  }
+
+  #compare(digest: string, found: string): void {
+    if (found !== digest.split(":")[1]) throw this.#damaged(digest, `its digest is ${found}`);
+  }
+
+  #damaged(digest: string, why: string): BerthError {
+    const path = this.blobPath(digest);
+    return new BerthError("data_loss", `blob ${digest} is damaged: ${why} (${path})`, {
+      stage: "content",
+      path,
+      hint: "look at the disk; remove the images that have it (berth rmi) and pull or load them again",
+    });
+  }
+
+  /** A whole small blob: manifests and configs. "resource_exhausted" beyond `limit` bytes, "data_loss" when it is damaged. */
   readAll(ns: string, digest: string, limit = 8 << 20): Buffer {
     const info = this.info(ns, digest);
     if (info.size > limit)
@@ -148,7 +173,9 @@ export class ContentStore implements WriterHost {
         "resource_exhausted",
         `content ${digest} has ${info.size} bytes, at most ${limit} are read at once`,
       );
-    return fs.readFileSync(this.blobPath(digest));
+    const bytes = fs.readFileSync(this.blobPath(digest));
+    this.#compare(digest, createHash(digest.split(":")[0]!).update(bytes).digest("hex"));
+    return bytes;
   }
 
   /**

@@ -83,7 +83,7 @@ async function* writeArchive(
   );
   for (const { digest, size } of blobs.values()) {
     yield tarHeader({ name: pathOf(digest), mode: 0o444, size });
-    yield* content.read(ns, digest);
+    yield* content.readChecked(ns, digest);
     yield tarPadding(size);
   }
   yield small(

@@ -81,7 +81,7 @@ function pushBlob(job: TransferJob, repository: Repository, blob: Descriptor): P
     const from = labels[`containerd.io/distribution.source.${repository.reference.host}`];
     const read = async function* () {
       let sent = 0;
-      for await (const chunk of parts.content.read(scope.namespace, blob.digest)) {
+      for await (const chunk of parts.content.readChecked(scope.namespace, blob.digest)) {
         yield chunk;
         sent += chunk.length;
         progress.bytes("uploading", name, blob, sent);

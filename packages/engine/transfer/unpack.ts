@@ -219,17 +219,20 @@ export class Unpacker {
           target,
         );
         applying.progress(layer.size, true);
-        applied = await applying.done;
+        applied = await applying.done.catch((error) => this.#blame(layer, error));
       }
       const expected = this.#diffIds[index]!;
       if (applied.diffId !== expected)
-        throw new BerthError(
-          "data_loss",
-          `wrong diff id calculated on extraction ${JSON.stringify(applied.diffId)}, expected ${JSON.stringify(expected)}`,
-          {
-            stage: "unpack",
-            hint: "the image's config and layers do not belong together",
-          },
+        await this.#blame(
+          layer,
+          new BerthError(
+            "data_loss",
+            `wrong diff id calculated on extraction ${JSON.stringify(applied.diffId)}, expected ${JSON.stringify(expected)}`,
+            {
+              stage: "unpack",
+              hint: "the image's config and layers do not belong together",
+            },
+          ),
         );
       try {
         await this.#parts.snapshots.commit(this.#scope, this.#snapshotter, {
@@ -251,6 +254,12 @@ export class Unpacker {
       }));
     });
     this.#progress.step("extracted", name, { desc: layer, progress: layer.size });
+  }
+
+  /** What went wrong with a layer may be its blob's fault: then that is said instead. */
+  async #blame(layer: Descriptor, error: unknown): Promise<never> {
+    if (!isCode(error, "canceled")) await this.#parts.content.check(this.#scope.namespace, layer.digest);
+    throw error;
   }
 
   /** The root folder looks as the layer below has it, unless the layer says otherwise. */
