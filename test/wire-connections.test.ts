@@ -1,6 +1,6 @@
 /** The wire: servers that come and go, sockets that are taken, JSON for curl. */
 import assert from "node:assert/strict";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import http from "node:http";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -51,6 +51,37 @@ test("a socket in use is refused, a stale one is replaced, a file is left alone"
   await assert.rejects(startEcho({ path: file }), /not a socket/);
   await assert.rejects(startEcho({ path: join(folder, "x".repeat(120)) }), /at most 107/);
   rmSync(folder, { recursive: true, force: true });
+});
+
+test("a socket that somebody removes is made again; connections go on meanwhile", async () => {
+  const host = await startEcho();
+  const before = host.dial();
+  await before.echo.unary(empty);
+  const hanging = before.echo.hang(empty);
+  let cut = false;
+  hanging.catch(() => {
+    cut = true;
+  });
+  rmSync(host.path);
+  const after = host.dial({ dialTimeoutMs: 10_000 });
+  assert.equal((await after.echo.unary({ value: Buffer.from("back") })).value.length, 4);
+  assert.equal(statSync(host.path).mode & 0o777, 0o660);
+  assert.equal((await before.echo.unary({ value: Buffer.from("still") })).value.length, 5);
+  assert.equal(cut, false);
+  for (const { connection } of [before, after]) connection.close();
+  await host.stop();
+});
+
+test("what another process puts in the socket's place is left alone", async () => {
+  const host = await startEcho();
+  const { connection, echo } = host.dial();
+  await echo.unary(empty);
+  rmSync(host.path);
+  writeFileSync(host.path, "mine");
+  await new Promise((resolve) => setTimeout(resolve, 1500));
+  assert.equal(readFileSync(host.path, "utf8"), "mine");
+  connection.close();
+  await host.stop();
 });
 
 function post(socketPath: string, path: string, body: string): Promise<{ status: number; text: string }> {

@@ -61,6 +61,8 @@ const MAX_SOCKET_PATH = 107;
  */
 const RESET_BURST = 10_000;
 const RESET_RATE = 1000;
+/** How often it is looked whether the socket is still there, in milliseconds. */
+const SOCKET_LOOK_MS = 1000;
 const STREAM_WINDOW = 1 << 20;
 const SESSION_WINDOW = 8 << 20;
 
@@ -139,10 +141,12 @@ export async function serve(options: ServeOptions): Promise<RunningServer> {
     }),
   );
   await listen(listener, options);
+  const watch = setInterval(() => void remake(listener, options), SOCKET_LOOK_MS).unref();
 
   return {
     path: options.path,
     close: async (graceMs = 1000) => {
+      clearInterval(watch);
       const closed = new Promise<void>((resolve) => listener.close(() => resolve()));
       for (const session of sessions) session.close();
       h1?.closeIdleConnections();
@@ -154,6 +158,19 @@ export async function serve(options: ServeOptions): Promise<RunningServer> {
       clearTimeout(timer);
     },
   };
+}
+
+/** Makes the socket again when somebody has removed it. Connections go on; what another process has put there stays. */
+async function remake(listener: net.Server, options: ServeOptions): Promise<void> {
+  if (statSync(options.path, { throwIfNoEntry: false }) !== undefined) return;
+  log.warn("the socket was removed; it is made again", { path: options.path });
+  // It stops listening at once, and says so only when its connections have ended.
+  if (listener.listening) listener.close();
+  try {
+    await listen(listener, options);
+  } catch (error) {
+    log.error("the socket could not be made again", { path: options.path, error: String(error) });
+  }
 }
 
 async function listen(listener: net.Server, options: ServeOptions): Promise<void> {
