@@ -341,7 +341,8 @@ export class TaskManager {
     return stage(name, { namespace, container: id }, () => {
       const turn = Promise.withResolvers<void>();
       if (this.#turns.busy(key)) void stage("wait for another operation", {}, () => turn.promise);
-      return this.#turns.run(key, () => {
+      // The same once more, while the first is at work, is the shim's to answer: it joins.
+      return this.#turns.runWith(key, name, () => {
         turn.resolve();
         return work();
       });
