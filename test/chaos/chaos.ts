@@ -155,8 +155,9 @@ async function examine(lane: Lane, clients: readonly ChaosClient[], findings: st
   for (const client of clients) {
     for (const [name, state] of client.expected) {
       const found = listed.get(name)?.State ?? "absent";
-      if (state !== "unknown" && found !== state)
-        findings.push(`in the end ${name} is ${found}, expected ${state}`);
+      const expected = state === "unstarted" ? "created" : state;
+      if (expected !== "unknown" && found !== expected)
+        findings.push(`in the end ${name} is ${found}, expected ${expected}`);
     }
     const { name, there } = client.image;
     const found = (await lane.berth("inspect", name)).code === 0;

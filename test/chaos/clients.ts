@@ -102,6 +102,8 @@ export class ChaosClient {
     const after = command.leadsTo[before];
     if (FAULTS.has(answer.reason) || answer.code === -1) await this.#resync(name);
     else if (before === "unknown") await this.#resync(name);
+    // Whether there was anything to end cannot be seen.
+    else if (before === "unstarted" && (words[0] === "kill" || words[0] === "stop")) await this.#resync(name);
     else if (answer.code === 0) {
       if (after === undefined) this.#find(`${words.join(" ")} succeeded although ${name} was ${before}`);
       else if (words[0] === "exec" && answer.out !== "added\n")
@@ -128,13 +130,15 @@ export class ChaosClient {
     const state = await this.#look(name);
     if (state === undefined) this.#find(`nobody says what became of ${name}`);
     // One that is about to be started again will run.
-    this.#states.set(name, (state as string) === "restarting" ? "unknown" : (state ?? "unknown"));
+    const seen: Readonly<Record<string, State>> = { restarting: "unknown", created: "unstarted" };
+    this.#states.set(name, seen[state ?? "restarting"] ?? state!);
   }
 
   async #verify(name: string, after: readonly string[]): Promise<void> {
     const expected = this.#states.get(name)!;
     const found = await this.#look(name);
-    if (found === expected || expected === "unknown") return;
+    if (found === expected || expected === "unknown" || (found === "created" && expected === "unstarted"))
+      return;
     this.#find(`after ${after.join(" ")} ${name} is ${found}, expected ${expected}`);
     this.#states.set(name, "unknown");
   }

@@ -1,7 +1,10 @@
 /** What a client knows about a container that nobody else touches, and what its next command must come to. */
 
-/** "unknown": a command was cut off, by a kill or a full disk. */
-export type State = "absent" | "created" | "running" | "paused" | "exited" | "unknown";
+/**
+ * "unknown": a command was cut off, by a kill or a full disk. "unstarted": seen as created after that, and perhaps a start had
+ * got as far as a process that waits, which can be killed.
+ */
+export type State = "absent" | "created" | "unstarted" | "running" | "paused" | "exited" | "unknown";
 
 /** Says "up" and ends with 7 when it is asked to. */
 export const POLITE = 'trap "exit 7" TERM; echo up; sleep 1000 & wait';
@@ -43,7 +46,13 @@ export const COMMANDS: readonly Command[] = [
   },
   {
     words: on("start"),
-    leadsTo: { created: "running", exited: "running", running: "running", paused: "paused" },
+    leadsTo: {
+      created: "running",
+      unstarted: "running",
+      exited: "running",
+      running: "running",
+      paused: "paused",
+    },
   },
   {
     words: on("stop", "-t", "3"),
@@ -52,19 +61,37 @@ export const COMMANDS: readonly Command[] = [
   { words: on("kill"), leadsTo: { running: "exited", paused: "exited" } },
   {
     words: on("restart", "-t", "3"),
-    leadsTo: { running: "running", paused: "running", exited: "running", created: "running" },
+    leadsTo: {
+      running: "running",
+      paused: "running",
+      exited: "running",
+      created: "running",
+      unstarted: "running",
+    },
   },
   { words: on("pause"), leadsTo: { running: "paused" } },
   { words: on("unpause"), leadsTo: { paused: "running" } },
   { words: (name) => ["exec", name, "echo", "added"], leadsTo: { running: "running" } },
-  { words: on("rm"), leadsTo: { created: "absent", exited: "absent" } },
+  { words: on("rm"), leadsTo: { created: "absent", unstarted: "absent", exited: "absent" } },
   {
     words: on("rm", "-f"),
-    leadsTo: { created: "absent", exited: "absent", running: "absent", paused: "absent" },
+    leadsTo: {
+      created: "absent",
+      unstarted: "absent",
+      exited: "absent",
+      running: "absent",
+      paused: "absent",
+    },
   },
   {
     words: on("logs"),
-    leadsTo: { created: "created", running: "running", paused: "paused", exited: "exited" },
+    leadsTo: {
+      created: "created",
+      unstarted: "unstarted",
+      running: "running",
+      paused: "paused",
+      exited: "exited",
+    },
   },
 ];
 

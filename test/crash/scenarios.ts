@@ -126,6 +126,7 @@ const stop: Scenario = {
 const remover: Scenario = {
   setup: (lane) => up(lane),
   act: (lane) => lane.berth("rm", "-f", NAME),
+  done: /no such container/,
   check: async (lane) => assert.equal(await lane.must("ps", "-aq", "-f", `name=^${NAME}$`), ""),
   cleanup: remove,
 };

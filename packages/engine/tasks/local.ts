@@ -116,7 +116,9 @@ export class TaskManager {
       const tasks = new Map(this.#shim.list(ns).map((task) => [task.id, task]));
       for (const record of containers.list(ns)) {
         const task = tasks.get(record.id);
-        if (task?.status === "stopped") this.#noteExit(ns, record.id, task);
+        // Most are noted already: a start on a full disk has no room to say everything again.
+        if (task?.status === "stopped" && record.labels[FINISHED_AT] !== rfc3339(task.exitedAt))
+          this.#noteExit(ns, record.id, task);
         this.#autoRemoval.recovered(ns, record, task);
       }
     }

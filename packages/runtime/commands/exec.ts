@@ -4,7 +4,14 @@ import { parseSubCgroups } from "../cgroups/sub.ts";
 import { exec, execProcess } from "../container/exec.ts";
 import { readCreatedSpec, readRecord } from "../state/record.ts";
 import { defineCommand } from "./command.ts";
-import { absolute, launchFlags, launchSettings, waitInForeground, writePidFile } from "./launching.ts";
+import {
+  absolute,
+  forwardSignals,
+  launchFlags,
+  launchSettings,
+  waitInForeground,
+  writePidFile,
+} from "./launching.ts";
 
 /** "uid[:gid]", digits only: a name would be the image's word for it (CVE-2026-30892). */
 export function parseUser(text: string): { uid: number; gid?: number } {
@@ -73,6 +80,7 @@ export const command = defineCommand({
     }
     const detach = flags.detach ?? false;
     const settings = launchSettings(sys, flags, process, detach);
+    const signals = detach ? undefined : forwardSignals(sys);
     try {
       const launched = await exec(runtime, {
         ...settings,
@@ -91,7 +99,7 @@ export const command = defineCommand({
         await launched.exit();
         throw error;
       }
-      return detach ? await launched.exit() : await waitInForeground(sys, launched);
+      return signals === undefined ? await launched.exit() : await waitInForeground(launched, signals);
     } finally {
       settings.close();
     }

@@ -140,14 +140,32 @@ const FORWARDED = [
   "SIGALRM",
 ] as const;
 
-/** Passes the signals that reach us on to a process. */
-export function forwardSignals(sys: Sys, pid: number): void {
-  for (const name of FORWARDED) process.on(name, () => sys.kill(pid, signalNumber(name)));
+/** Where signals go that reach us. */
+export interface Forwarding {
+  /** Sends them to this process from now on, those that came before it was there first. */
+  to(pid: number): void;
+}
+
+/** Takes the signals that reach us, for a process that is about to be started: one that came before it was known would end us. */
+export function forwardSignals(sys: Sys): Forwarding {
+  const early: number[] = [];
+  let target: number | undefined;
+  for (const name of FORWARDED)
+    process.on(name, () => {
+      if (target === undefined) early.push(signalNumber(name));
+      else sys.kill(target, signalNumber(name));
+    });
+  return {
+    to(pid) {
+      target = pid;
+      for (const signal of early.splice(0)) sys.kill(pid, signal);
+    },
+  };
 }
 
 /** Waits for a process in the foreground, passing on the signals that reach us; its exit code. */
-export async function waitInForeground(sys: Sys, launched: Launched): Promise<number> {
-  forwardSignals(sys, launched.pid);
+export async function waitInForeground(launched: Launched, signals: Forwarding): Promise<number> {
+  signals.to(launched.pid);
   return launched.exit();
 }
 

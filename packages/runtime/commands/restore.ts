@@ -74,7 +74,7 @@ export const command = defineCommand({
       try {
         writePidFile(sys, flags["pid-file"], pid);
         if (detach) return 0;
-        forwardSignals(sys, pid);
+        forwardSignals(sys).to(pid);
         const code = await waitRestored(sys, pid);
         await relay?.done;
         await remove(runtime, id!, true);

@@ -7,6 +7,7 @@ import { createFlags } from "./create.ts";
 import {
   absolute,
   additionsOf,
+  forwardSignals,
   launchSettings,
   listenFds,
   waitInForeground,
@@ -33,6 +34,7 @@ export const command = defineCommand({
     const settings = launchSettings(sys, flags, spec.process, detach, listenFds(sys));
     if (!detach && !flags["no-subreaper"]) sys.becomeSubreaper();
     const manager = managerSocket(sys);
+    const signals = detach ? undefined : forwardSignals(sys);
     let notify: number | undefined;
     let launched: Awaited<ReturnType<typeof create>>;
     try {
@@ -60,7 +62,7 @@ export const command = defineCommand({
       const pid = detach ? launched.pid : sys.pid();
       const told =
         manager === undefined || notify === undefined ? undefined : passOn(sys, notify, manager, pid, ended);
-      const code = detach ? await launched.exit() : await waitInForeground(sys, launched);
+      const code = signals === undefined ? await launched.exit() : await waitInForeground(launched, signals);
       await told;
       if (!detach && !flags.keep) await remove(runtime, id!, true);
       return code;
