@@ -167,7 +167,8 @@ async function examine(lane: Lane, clients: readonly ChaosClient[], findings: st
   for (const { Names, State } of listed.values()) {
     const { State: now } = await lane.inspect(Names);
     const alive = now.Pid !== 0 && existsSync(`/proc/${now.Pid}`);
-    if (alive !== (State === "running" || State === "paused"))
+    // One that is created may have a process, which waits for its start.
+    if (State !== "created" && alive !== (State === "running" || State === "paused"))
       findings.push(`in the end ${Names} is ${State}, and its process ${alive ? "runs" : "does not run"}`);
   }
   // Of clients that were killed the daemon knows nothing; the doctor does.

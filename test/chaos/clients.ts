@@ -102,8 +102,8 @@ export class ChaosClient {
     const after = command.leadsTo[before];
     if (FAULTS.has(answer.reason) || answer.code === -1) await this.#resync(name);
     else if (before === "unknown") await this.#resync(name);
-    // Whether there was anything to end cannot be seen.
-    else if (before === "unstarted" && (words[0] === "kill" || words[0] === "stop")) await this.#resync(name);
+    // Whether a process waits that can be ended or frozen cannot be seen.
+    else if (before === "unstarted" && after === undefined) await this.#resync(name);
     else if (answer.code === 0) {
       if (after === undefined) this.#find(`${words.join(" ")} succeeded although ${name} was ${before}`);
       else if (words[0] === "exec" && answer.out !== "added\n")
