@@ -22,13 +22,7 @@ import { cannotRun } from "./engine-fixture.ts";
 const skip = cannotRun("/bin/busybox") ?? false;
 realSys.becomeSubreaper();
 
-async function lane(t: TestContext): Promise<Lane> {
-  const made = new Lane(`damage-${process.pid}`);
-  t.after(() => made.close());
-  await made.up();
-  await made.load();
-  return made;
-}
+const lane = (t: TestContext) => Lane.start(t, "damage");
 
 const POLITE = 'trap "exit 7" TERM; echo up; sleep 1000 & wait';
 

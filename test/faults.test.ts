@@ -6,6 +6,7 @@ import { existsSync, mkdirSync, readFileSync, rmSync, statfsSync, writeFileSync 
 import { join } from "node:path";
 import { type TestContext, test } from "node:test";
 import { realSys } from "@berth/sys";
+import { containerMaker } from "./crash/container-maker.ts";
 import { Lane, until } from "./crash/lane.ts";
 import { cannotRun } from "./engine-fixture.ts";
 import { makeImage, ociArchive, tar } from "./engine-image.ts";
@@ -87,25 +88,11 @@ test("200 fast exits with a daemon killed in between: none is lost", { skip }, a
   const on = await lane(t);
   const client = on.client();
   t.after(() => client.close());
-  const [image] = await client.images.list();
-  const resolved = await client.images.resolve(image!);
-  const spec = (
-    await client.containers.get(await on.must("create", "--name", "model", on.image, "true"))
-  ).spec();
+  const make = await containerMaker(on, client);
   const ids = Array.from({ length: 200 }, (_, i) => `fast-${i}`);
   const io = { stdin: "", stdout: "", stderr: "", terminal: false };
   const startable = ids.map(async (id, i) => {
-    const args = ["sh", "-c", `exit ${i % 100}`];
-    const cgroupsPath = `/${on.namespace}/${id}`;
-    const own = { ...spec, process: { ...spec.process!, args }, linux: { ...spec.linux, cgroupsPath } };
-    // A root of its own: until the container's record names it, the collector could come by.
-    await client.snapshots.prepare(id, resolved.chainId, { "containerd.io/gc.root": "test" });
-    const container = await client.containers.create({
-      id,
-      spec: own,
-      snapshotter: "overlayfs",
-      snapshotKey: id,
-    });
+    const { container } = await make(id, ["sh", "-c", `exit ${i % 100}`]);
     return container.newTask(io);
   });
   const tasks = await Promise.all(startable);

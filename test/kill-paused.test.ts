@@ -9,13 +9,7 @@ import { cannotRun } from "./engine-fixture.ts";
 const skip = cannotRun("/bin/busybox") ?? false;
 realSys.becomeSubreaper();
 
-async function lane(t: TestContext): Promise<Lane> {
-  const made = new Lane(`paused-${process.pid}`, process.env.BERTH_TEST_BIN);
-  t.after(() => made.close());
-  await made.up();
-  await made.load();
-  return made;
-}
+const lane = (t: TestContext) => Lane.start(t, "paused");
 
 const POLITE = ["sh", "-c", 'trap "exit 7" TERM; echo up; sleep 1000 & wait'];
 

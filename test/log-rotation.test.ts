@@ -11,13 +11,7 @@ import { cannotRun } from "./engine-fixture.ts";
 const skip = cannotRun("/bin/busybox", "/usr/bin/containerd-shim-runc-v2", "/usr/sbin/runc") ?? false;
 realSys.becomeSubreaper();
 
-async function lane(t: TestContext): Promise<Lane> {
-  const made = new Lane(`logs-${process.pid}`);
-  t.after(() => made.close());
-  await made.up();
-  await made.load();
-  return made;
-}
+const lane = (t: TestContext) => Lane.start(t, "logs");
 
 /** Counts from 1 to `to`, a line each of some 100 bytes in the log, and ends. */
 const counting = (to: number) =>

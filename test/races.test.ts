@@ -8,6 +8,7 @@ import { type TestContext, test } from "node:test";
 import type { BerthClient, Container } from "@berth/client";
 import type { Spec } from "@berth/oci";
 import { realSys } from "@berth/sys";
+import { containerMaker } from "./crash/container-maker.ts";
 import { Lane } from "./crash/lane.ts";
 import { cannotRun } from "./engine-fixture.ts";
 
@@ -15,10 +16,7 @@ const skip = cannotRun("/bin/busybox") ?? false;
 realSys.becomeSubreaper();
 
 async function lane(t: TestContext): Promise<Lane> {
-  const made = new Lane(`races-${process.pid}`, process.env.BERTH_TEST_BIN);
-  t.after(() => made.close());
-  await made.up();
-  await made.load();
+  const made = await Lane.start(t, "races");
   // So that the folders are there that come with the first container.
   await made.must("run", "--rm", made.image, "true");
   return made;
@@ -114,29 +112,17 @@ test("every pair of requests for one container", { skip }, async (t) => {
   const on = await lane(t);
   const client = on.client();
   t.after(() => client.close());
-  const [image] = await client.images.list();
-  const resolved = await client.images.resolve(image!);
-  const spec = (
-    await client.containers.get(await on.must("create", "--name", "model", on.image, "sleep", "1000"))
-  ).spec();
-  await on.must("rm", "model");
+  const makeContainer = await containerMaker(on, client);
   const rest = on.traces();
   let count = 0;
 
   /** A container in the state that is named. */
   const make = async (state: string): Promise<Raced> => {
     const id = `raced-${++count}`;
-    await client.snapshots.prepare(id, resolved.chainId, { "containerd.io/gc.root": "test" });
-    const own = { ...spec, linux: { ...spec.linux, cgroupsPath: `/${on.namespace}/${id}` } };
-    const container = await client.containers.create({
-      id,
-      spec: own,
-      snapshotter: "overlayfs",
-      snapshotKey: id,
-    });
+    const { container, spec } = await makeContainer(id, ["sleep", "1000"]);
     if (state !== "made") await container.start();
     if (state === "ended") await container.stop({ seconds: 0 });
-    return { container, client, spec: own };
+    return { container, client, spec };
   };
 
   const names = Object.keys(OPERATIONS);

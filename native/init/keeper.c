@@ -274,10 +274,7 @@ static int command(struct state *st, struct keeper *k, char *line) {
     return 0;
   }
   if (strcmp(line, "REOPEN_LOG") == 0) {
-    if (k->log.fd < 0) return -EINVAL;
-    int fd = log_file_reopen(&k->log);
-    if (fd < 0) return -errno;
-    return 0;
+    return k->log.fd < 0 ? -EINVAL : log_file_reopen(&k->log);
   }
   return -EINVAL;
 }

@@ -1,6 +1,7 @@
 /** What every layer speaks: errors, trace stages, log lines, time. Imports nothing of berth. */
 
 export { type Clock, FakeClock, systemClock } from "./clock.ts";
+export { CRI_LOG, criLogUri, MAX_LOG_FILES } from "./cri-log.ts";
 export { BerthError, codeOfErrno, type ErrorCode, type ErrorFacts, isCode } from "./errors.ts";
 export { configureLog, isLogLevel, type LogFields, type LogLevel, log } from "./log.ts";
 export { parseRestartPolicy, type RestartPolicy, restartPolicyText } from "./restart-policy.ts";
@@ -15,4 +16,4 @@ export {
   stageSync,
   subscribeStages,
 } from "./trace.ts";
-export { COMMIT, CONTAINERD_API, VERSION, versionIn, WIRE_VERSION } from "./version.ts";
+export { COMMIT, CONTAINERD_API, VERSION, versionsIn, WIRE_VERSION } from "./version.ts";

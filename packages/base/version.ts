@@ -9,7 +9,8 @@ export const CONTAINERD_API = "2.1.9";
 /** What the Version service answers: a version as containerd's, with berth's own behind it as build metadata (semver.org). */
 export const WIRE_VERSION = `v${CONTAINERD_API}+berth.${VERSION}`;
 
-/** berth's own version in what a Version service answered; undefined for another daemon's. */
-export function versionIn(wire: string): string | undefined {
-  return /\+berth\.(.+)$/.exec(wire)?.[1];
+/** What a Version service answered, taken apart; another daemon, containerd for instance, has one version for both. */
+export function versionsIn(wire: string): { api: string; daemon: string } {
+  const [api, daemon = wire] = wire.split("+berth.") as [string, string?];
+  return { api, daemon };
 }

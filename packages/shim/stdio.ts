@@ -1,5 +1,5 @@
 /** containerd's stdio URIs as the runtime's streams. */
-import { BerthError } from "@berth/base";
+import { BerthError, CRI_LOG, MAX_LOG_FILES } from "@berth/base";
 import type { LogRotation, Stream, Streams } from "@berth/runtime";
 import type { LoggingProgram } from "./logger.ts";
 import type { Stdio } from "./task-shim.ts";
@@ -35,9 +35,6 @@ function streamOf(field: string, uri: string): Stream {
     "nothing, an absolute path of a FIFO, or fifo://, file://, binary:// or cri-log:// with one",
   );
 }
-
-const LOG = "cri-log://";
-const MAX_LOG_FILES = 1000;
 
 interface Log {
   path: string;
@@ -105,16 +102,17 @@ export function streamsOf(stdio: Stdio): TaskStreams {
 function plainStreams(stdio: Stdio): Streams {
   const { stdout, stderr, terminal } = stdio;
   const stdin = streamOf("stdin", stdio.stdin);
-  if (stdout.startsWith(LOG)) {
+  if (stdout.startsWith(CRI_LOG)) {
     const out = logOf("stdout", stdout);
     const log = { log: out.path, ...(out.rotation === undefined ? {} : { rotation: out.rotation }) };
     if (terminal) return { stdin, stdout: out.copy, stderr: { kind: "null" }, ...log };
-    const err = stderr.startsWith(LOG) ? logOf("stderr", stderr) : undefined;
+    const err = stderr.startsWith(CRI_LOG) ? logOf("stderr", stderr) : undefined;
     if (err !== undefined && err.path !== out.path)
       throw invalid("stderr", stderr, `the log file of stdout, ${out.path}`);
     return { stdin, stdout: out.copy, stderr: err?.copy ?? { kind: "null" }, ...log };
   }
-  if (stderr.startsWith(LOG)) throw invalid("stderr", stderr, "a cri-log only where stdout has the same one");
+  if (stderr.startsWith(CRI_LOG))
+    throw invalid("stderr", stderr, "a cri-log only where stdout has the same one");
   return {
     stdin,
     stdout: streamOf("stdout", stdout),

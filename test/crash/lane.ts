@@ -4,6 +4,7 @@ import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSyn
 import net from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import type { TestContext } from "node:test";
 import { BerthClient, examine } from "@berth/client";
 import { linux, realSys } from "@berth/sys";
 import { makeImage, ociArchive, type TestImage, tar } from "../engine-image.ts";
@@ -86,6 +87,15 @@ export class Lane {
     this.namespace = namespace;
     this.bin = bin;
     for (const name of ["root", "state", "tmp"]) mkdirSync(join(this.folder, name));
+  }
+
+  /** A daemon with the image loaded, which the test's end takes away. BERTH_TEST_BIN names the folder of other programs. */
+  static async start(t: TestContext, name: string): Promise<Lane> {
+    const made = new Lane(`${name}-${process.pid}`, process.env.BERTH_TEST_BIN);
+    t.after(() => made.close());
+    await made.up();
+    await made.load();
+    return made;
   }
 
   get socket(): string {

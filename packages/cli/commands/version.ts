@@ -1,5 +1,5 @@
 /** berth version: of this program and of the daemon. */
-import { COMMIT, isCode, VERSION, versionIn } from "@berth/base";
+import { COMMIT, isCode, VERSION, versionsIn } from "@berth/base";
 import { command } from "../command.ts";
 import { text } from "../flags.ts";
 import { parseTemplate } from "../format/template.ts";
@@ -15,9 +15,8 @@ export default command({
     let missing: string | undefined;
     try {
       const found = await (await context.client()).version();
-      const [api] = found.version.split("+berth.");
-      // Another daemon, containerd for instance, has that one version.
-      server = { Version: versionIn(found.version) ?? found.version, API: api!, Revision: found.revision };
+      const { api, daemon } = versionsIn(found.version);
+      server = { Version: daemon, API: api, Revision: found.revision };
     } catch (error) {
       if (!isCode(error, "unavailable") && !isCode(error, "permission_denied")) throw error;
       missing = (error as Error).message;

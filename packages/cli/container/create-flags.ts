@@ -1,13 +1,12 @@
 /** Flags of `run` and `create`, and what they mean. */
 import { readFileSync } from "node:fs";
-import { BerthError, parseRestartPolicy, type RestartPolicy } from "@berth/base";
+import { BerthError, MAX_LOG_FILES, parseRestartPolicy, type RestartPolicy } from "@berth/base";
 import { bool, type FlagTable, type FlagValues, list, text, usageError, wholeNumber } from "../flags.ts";
 import { parseSize } from "../units.ts";
 import { LABEL } from "./labels.ts";
 
 /** A log file holds at least as much, or its parts come and go faster than anybody reads them. */
 const MIN_LOG_BYTES = 4096;
-const MAX_LOG_FILES = 1000;
 
 /** Flags that say what a container is. */
 export const CREATE_FLAGS = {

@@ -1,7 +1,7 @@
 /** The daemon's settings: a TOML file, then flags. Unknown keys are errors that name their line. */
 import { readFileSync } from "node:fs";
 import { isAbsolute, join } from "node:path";
-import { BerthError, isLogLevel, type LogLevel } from "@berth/base";
+import { BerthError, isLogLevel, type LogLevel, MAX_LOG_FILES } from "@berth/base";
 import { parse, TomlError } from "smol-toml";
 import { loopbackAddress } from "../metrics/listener.ts";
 import { BUILT_IN } from "../tasks/runtime.ts";
@@ -82,7 +82,7 @@ const KEYS: Readonly<Record<string, Check>> = {
 const EXPECTED: Readonly<Record<Check, string>> = {
   path: "an absolute path",
   natural: "a whole number, 0 or more",
-  count: "a whole number from 1 to 1000",
+  count: `a whole number from 1 to ${MAX_LOG_FILES}`,
   level: "one of trace, debug, info, warn, error",
   format: "text or json",
   strings: "a list of texts",
@@ -97,7 +97,7 @@ function fits(check: Check, value: unknown): boolean {
     case "natural":
       return Number.isSafeInteger(value) && (value as number) >= 0;
     case "count":
-      return Number.isSafeInteger(value) && (value as number) >= 1 && (value as number) <= 1000;
+      return Number.isSafeInteger(value) && (value as number) >= 1 && (value as number) <= MAX_LOG_FILES;
     case "loopback":
       return typeof value === "string" && loopbackAddress(value) !== undefined;
     case "level":

@@ -23,7 +23,7 @@ export class ContainerStore {
   readonly #db: Database;
   readonly #events: EventBus;
   /** Labels that were noted and that a full disk kept from being written, by "namespace/id"; "" removes one. */
-  readonly #unwritten = new Map<string, Labels>();
+  readonly #unwritten = new Map<string, { ns: string; id: string; labels: Labels }>();
   #writeAgain: NodeJS.Timeout | undefined;
 
   constructor(db: Database, events: EventBus) {
@@ -40,7 +40,7 @@ export class ContainerStore {
   #read(ns: string, bytes: Uint8Array): ContainerRecord {
     const record = fromBinary(containers.ContainerSchema, bytes);
     const unwritten = this.#unwritten.size === 0 ? undefined : this.#unwritten.get(`${ns}/${record.id}`);
-    if (unwritten !== undefined) setLabels(record, unwritten);
+    if (unwritten !== undefined) setLabels(record, unwritten.labels);
     return record;
   }
 
@@ -162,7 +162,7 @@ export class ContainerStore {
       const key = `${ns}/${id}`;
       if (!this.#unwritten.has(key))
         log.warn("the disk is full: what became of a container is written later", { container: id });
-      this.#unwritten.set(key, { ...this.#unwritten.get(key), ...labels });
+      this.#unwritten.set(key, { ns, id, labels: { ...this.#unwritten.get(key)?.labels, ...labels } });
       this.#writeSoon();
     }
   }
@@ -184,10 +184,7 @@ export class ContainerStore {
   #writeSoon(): void {
     this.#writeAgain ??= setTimeout(() => {
       this.#writeAgain = undefined;
-      for (const key of [...this.#unwritten.keys()]) {
-        const slash = key.indexOf("/");
-        this.note(key.slice(0, slash), key.slice(slash + 1), {});
-      }
+      for (const { ns, id } of [...this.#unwritten.values()]) this.note(ns, id, {});
     }, WRITE_AGAIN_MS).unref();
   }
 

@@ -1,7 +1,7 @@
 /** Logs of containers: the client names them in a label, the daemon removes those of containers it removes itself. */
 import * as fs from "node:fs";
 import { dirname, join, normalize } from "node:path";
-import { log } from "@berth/base";
+import { CRI_LOG, log } from "@berth/base";
 import type { Stdio } from "@berth/shim";
 import type { ContainerRecord } from "./local.ts";
 
@@ -28,7 +28,7 @@ export function logFile(
 
 /** Makes the folder of the log that a task is about to write, if it is one of ours. */
 export function makeLogFolder(folder: string, { stdout }: Pick<Stdio, "stdout">): void {
-  if (!stdout.startsWith("cri-log://")) return;
+  if (!stdout.startsWith(CRI_LOG)) return;
   const path = decodeURIComponent(new URL(stdout).pathname);
   if (isOurs(folder, path)) fs.mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
 }

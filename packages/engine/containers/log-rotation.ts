@@ -1,4 +1,5 @@
 /** How far a container's log may grow: by its labels, or the daemon's settings. */
+import { CRI_LOG } from "@berth/base";
 import type { LogRotation } from "@berth/runtime";
 import type { Stdio } from "@berth/shim";
 
@@ -7,8 +8,6 @@ export const LOG_MAX_SIZE = "berth/log-max-size";
 /** Label: how many files of the log are kept, the one that is written included. */
 export const LOG_MAX_FILES = "berth/log-max-files";
 
-const LOG = "cri-log://";
-
 /** The same streams with their log's limits, where the client has not set any. */
 export function withRotation(
   stdio: Stdio,
@@ -16,12 +15,12 @@ export function withRotation(
   settings: LogRotation,
 ): Stdio {
   const { stdout, stderr } = stdio;
-  if (!stdout.startsWith(LOG)) return stdio;
+  if (!stdout.startsWith(CRI_LOG)) return stdio;
   const bytes = numberOf(labels[LOG_MAX_SIZE], settings.bytes);
   const files = numberOf(labels[LOG_MAX_FILES], settings.files);
   if (bytes === 0) return stdio;
   const limited = (uri: string) => {
-    if (!uri.startsWith(LOG) || new URL(uri).searchParams.has("max-size")) return uri;
+    if (!uri.startsWith(CRI_LOG) || new URL(uri).searchParams.has("max-size")) return uri;
     return `${uri}${uri.includes("?") ? "&" : "?"}max-size=${bytes}&max-files=${files}`;
   };
   return { ...stdio, stdout: limited(stdout), stderr: limited(stderr) };

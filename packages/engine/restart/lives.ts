@@ -2,15 +2,17 @@
  * Starting, stopping, restarting and removing a container, whole: one after the other for the same container, and a second
  * request for the same joins the first.
  */
-import { BerthError, isCode, SIGTERM, stage } from "@berth/base";
+import { BerthError, criLogUri, SIGTERM, stage } from "@berth/base";
 import { signalNumber } from "@berth/runtime";
-import type { Exit, TaskState } from "@berth/shim";
+import type { Exit } from "@berth/shim";
 import type { ContainerRecord, ContainerStore } from "../containers/local.ts";
+import { ignoreMissing } from "../core/missing.ts";
 import { KeyedMutex } from "../core/mutex.ts";
-import { type TaskManager, taskOf } from "../tasks/local.ts";
+import type { TaskManager } from "../tasks/local.ts";
+import { isUp, taskOf } from "../tasks/task-state.ts";
 import { Grace } from "./grace.ts";
 import { RESTART, STOP_SIGNAL, STOP_TIMEOUT } from "./labels.ts";
-import { detachedStdio, logUri } from "./stdio.ts";
+import { detachedStdio } from "./stdio.ts";
 import { stopTask } from "./stop.ts";
 
 /** docker's. */
@@ -78,8 +80,8 @@ export class Lives {
     const record = this.#containers.get(ns, id);
     return this.#join("containers.Start", this.#starts, ns, record, undefined, async () => {
       const before = taskOf(this.#tasks, { namespace: ns, id });
-      if (before !== undefined && isUp(before.status)) return { pid: before.pid, wasRunning: true };
-      const log = logUri(this.#tasks.logFile(ns, record));
+      if (before !== undefined && isUp(before)) return { pid: before.pid, wasRunning: true };
+      const log = criLogUri(this.#tasks.logFile(ns, record));
       const { pid } = await this.#renew(ns, id, log);
       return { pid, wasRunning: false };
     });
@@ -123,7 +125,7 @@ export class Lives {
   startAgain(ns: string, id: string, still: () => boolean): Promise<{ pid: number } | undefined> {
     return this.#locks.run(`${ns}/${id}`, async () => {
       const task = taskOf(this.#tasks, { namespace: ns, id });
-      if ((task !== undefined && isUp(task.status)) || !still()) return undefined;
+      if (isUp(task) || !still()) return undefined;
       return stage("restart", { namespace: ns, container: id }, () => this.#renew(ns, id));
     });
   }
@@ -184,7 +186,7 @@ export class Lives {
     } catch (error) {
       // A client was faster: it runs.
       const task = taskOf(this.#tasks, ref);
-      if (task !== undefined && isUp(task.status)) return { pid: task.pid };
+      if (task !== undefined && isUp(task)) return { pid: task.pid };
       await this.#tasks.discard(ref);
       throw error;
     }
@@ -196,11 +198,6 @@ export class Lives {
   }
 }
 
-/** Whether a task has a process that was started and has not ended. */
-function isUp(status: TaskState["status"]): boolean {
-  return status === "running" || status === "paused" || status === "pausing";
-}
-
 function graceMs(record: ContainerRecord, { seconds }: StopWishes): number {
   const own = Number(record.labels[STOP_TIMEOUT] ?? DEFAULT_GRACE_S);
   const chosen = seconds ?? (Number.isSafeInteger(own) ? own : DEFAULT_GRACE_S);
@@ -210,12 +207,4 @@ function graceMs(record: ContainerRecord, { seconds }: StopWishes): number {
 function signalOf(record: ContainerRecord): number {
   const text = record.labels[STOP_SIGNAL];
   return text === undefined ? SIGTERM : signalNumber(text);
-}
-
-async function ignoreMissing(work: Promise<unknown>): Promise<void> {
-  try {
-    await work;
-  } catch (error) {
-    if (!isCode(error, "not_found")) throw error;
-  }
 }

@@ -16,7 +16,8 @@ import type { EventBus, Published } from "../events/local.ts";
 import type { Database } from "../store/database.ts";
 import { AUTO_REMOVE } from "../tasks/auto-removal.ts";
 import { EXIT_CODE, FINISHED_AT } from "../tasks/exit-labels.ts";
-import { type TaskManager, taskOf } from "../tasks/local.ts";
+import type { TaskManager } from "../tasks/local.ts";
+import { isUp, taskOf } from "../tasks/task-state.ts";
 import { CONTAINERD, RESTART, STOP_SIGNAL } from "./labels.ts";
 import type { Lives } from "./lives.ts";
 import { backOff, restartCount, restartsNow, stoppedByHand, type Wish, wishOf } from "./policy.ts";
@@ -313,8 +314,7 @@ export class RestartMonitor {
     const record = containers.find(ns, id);
     const wish = record === undefined ? undefined : wanted(record);
     if (record === undefined || wish?.rules !== "containerd") return;
-    const status = taskOf(tasks, { namespace: ns, id })?.status;
-    const alive = status === "running" || status === "paused" || status === "pausing";
+    const alive = isUp(taskOf(tasks, { namespace: ns, id }));
     if (wish.desired === "stopped" && alive)
       lives.stop(ns, id, { seconds: 0, signal: SIGKILL }, false).catch((error) => {
         log.warn("a container that is to be stopped was not", { container: id, error: String(error) });
@@ -347,7 +347,7 @@ export class RestartMonitor {
   #takeOverOne(ns: string, record: ContainerRecord, task: TaskState | undefined): boolean {
     const { id, labels } = record;
     const wish = wanted(record);
-    if (task !== undefined && task.status !== "stopped" && task.status !== "created") {
+    if (isUp(task)) {
       const watched = this.#of(ns, id);
       watched.startedAt = this.#clock.monotonic() - ageOf(labels);
       watched.canceled = wish?.rules === "docker" && stoppedByHand(wish.rules, labels);

@@ -1,15 +1,11 @@
 /** Streams of a task that the daemon starts by itself: nothing comes in, the output goes to the container's log. */
+import { CRI_LOG, criLogUri } from "@berth/base";
 import type { Stdio } from "@berth/shim";
 import type { ContainerRecord } from "../containers/local.ts";
 import { LOG_PATH } from "../containers/log-file.ts";
 import { CONTAINERD } from "./labels.ts";
 
 const encodePath = (path: string): string => path.split("/").map(encodeURIComponent).join("/");
-
-/** The URI of a log in CRI form. */
-export function logUri(path: string): string {
-  return `cri-log://${encodePath(path)}`;
-}
 
 /**
  * `before` are the streams of the last task: what it wrote to without a client goes on. `otherwise` is where the output goes
@@ -19,7 +15,7 @@ export function detachedStdio(record: ContainerRecord, before: Stdio | undefined
   const terminal = hasTerminal(record);
   const both = (uri: string): Stdio => ({ stdin: "", stdout: uri, stderr: terminal ? "" : uri, terminal });
   const own = record.labels[LOG_PATH];
-  if (own !== undefined) return both(logUri(own));
+  if (own !== undefined) return both(criLogUri(own));
   const uri = record.labels[CONTAINERD.logUri];
   if (uri) return both(uri);
   const path = record.labels[CONTAINERD.logPath];
@@ -36,7 +32,7 @@ export function detachedStdio(record: ContainerRecord, before: Stdio | undefined
 
 /** A log's URI without the client that it was also sent to, and without limits, which may have changed. */
 function withoutClient(uri: string): string {
-  return uri.startsWith("cri-log:") ? uri.split("?")[0]! : uri;
+  return uri.startsWith(CRI_LOG) ? uri.split("?")[0]! : uri;
 }
 
 function hasTerminal(record: ContainerRecord): boolean {

@@ -4,7 +4,8 @@
  */
 import { BerthError, isCode, log, SIGKILL, stage } from "@berth/base";
 import type { Exit, ProcessRef } from "@berth/shim";
-import { type TaskManager, taskOf } from "../tasks/local.ts";
+import type { TaskManager } from "../tasks/local.ts";
+import { taskOf } from "../tasks/task-state.ts";
 import type { Grace } from "./grace.ts";
 import { stuckProcesses } from "./stuck.ts";
 

@@ -82,10 +82,18 @@ export class Database {
     if (!kept) return;
     extendLog(path);
     this.#reserve = new Reserve({
-      held: () => this.get("SELECT 1 FROM settings WHERE name = ?", RESERVE_ROW) !== undefined,
+      held: () => this.#holdsReserve(),
       fill: () => this.#fillReserve(),
-      release: () => this.#attempt(() => this.run("DELETE FROM settings WHERE name = ?", RESERVE_ROW)),
+      release: () => this.#releaseReserve(),
     });
+  }
+
+  #holdsReserve(): boolean {
+    return this.get("SELECT 1 FROM settings WHERE name = ?", RESERVE_ROW) !== undefined;
+  }
+
+  #releaseReserve(): void {
+    this.#attempt(() => this.run("DELETE FROM settings WHERE name = ?", RESERVE_ROW));
   }
 
   /** Makes the row, and gets it from the log into the database's own file: only there it has room of its own. */
@@ -97,8 +105,7 @@ export class Database {
       if (Number(done?.busy) !== 0) throw new Error("the checkpoint was not complete");
     } catch (error) {
       this.#writable = false;
-      if (this.get("SELECT 1 FROM settings WHERE name = ?", RESERVE_ROW) !== undefined)
-        this.#attempt(() => this.run("DELETE FROM settings WHERE name = ?", RESERVE_ROW));
+      if (this.#holdsReserve()) this.#releaseReserve();
       throw error;
     }
   }

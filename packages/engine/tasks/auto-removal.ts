@@ -6,6 +6,7 @@ import { log } from "@berth/base";
 import type { TaskState } from "@berth/shim";
 import type { ContainerRecord } from "../containers/local.ts";
 import { EXIT_CODE } from "./exit-labels.ts";
+import { isUp } from "./task-state.ts";
 
 /**
  * Label of a container that is to vanish when its task has ended:
@@ -114,9 +115,7 @@ export class AutoRemoval {
   /** Removes a container, unless it was removed or started in the meantime. */
   async #remove(ns: string, id: string): Promise<void> {
     if (this.#parts.find(ns, id) === undefined) return;
-    const status = this.#parts.taskOf(ns, id)?.status;
-    if (status === undefined || status === "stopped" || status === "created")
-      await this.#parts.remove(ns, id);
+    if (!isUp(this.#parts.taskOf(ns, id))) await this.#parts.remove(ns, id);
   }
 
   close(): void {

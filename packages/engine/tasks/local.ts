@@ -29,6 +29,7 @@ import { type Any, AnySchema } from "@bufbuild/protobuf/wkt";
 import type { ContainerRecord, ContainerStore } from "../containers/local.ts";
 import { logFile, makeLogFolder, removeLog, removeOrphanLogs } from "../containers/log-file.ts";
 import { withRotation } from "../containers/log-rotation.ts";
+import { ignoreMissing } from "../core/missing.ts";
 import { KeyedMutex } from "../core/mutex.ts";
 import { checkIdentifier } from "../core/names.ts";
 import { unpack } from "../core/pack.ts";
@@ -42,6 +43,7 @@ import { AutoRemoval } from "./auto-removal.ts";
 import type { Checkpoints } from "./checkpoints.ts";
 import { EXIT_CODE, FINISHED_AT, OOM_CGROUP } from "./exit-labels.ts";
 import { BUILT_IN, foreignRuntime } from "./runtime.ts";
+import { isUp, taskOf } from "./task-state.ts";
 
 /** How long a task that is discarded may take to end, in milliseconds. */
 const DISCARD_MS = 5000;
@@ -92,9 +94,7 @@ export class TaskManager {
       taskOf: (namespace, id) => taskOf(shim, { namespace, id }),
       note: (ns, id, labels) => containers.note(ns, id, labels),
       remove: (ns, id) =>
-        stage("auto-remove", { namespace: ns, container: id }, () =>
-          this.remove(ns, id).catch(ignoreMissing),
-        ),
+        stage("auto-remove", { namespace: ns, container: id }, () => ignoreMissing(this.remove(ns, id))),
     });
     const stops = [
       shim.onEvent((event) => this.#onEvent(event)),
@@ -221,18 +221,18 @@ export class TaskManager {
   /** Deletes a container's task, if there is one that has ended or was not started. */
   async #deleteEnded(ns: string, id: string): Promise<void> {
     const ref = { namespace: ns, id };
-    const status = taskOf(this.#shim, ref)?.status;
-    if (status === undefined) return;
-    if (status !== "stopped" && status !== "created")
+    const task = taskOf(this.#shim, ref);
+    if (task === undefined) return;
+    if (isUp(task))
       throw new BerthError(
         "failed_precondition",
-        `container ${id} cannot be removed: its task is ${status}`,
+        `container ${id} cannot be removed: its task is ${task.status}`,
         {
           stage: "remove",
           hint: "stop it first, or remove it with force",
         },
       );
-    await this.#shim.delete(ref).catch(ignoreMissing);
+    await ignoreMissing(this.#shim.delete(ref));
   }
 
   /** Drops what is kept of a container that is gone. */
@@ -483,20 +483,6 @@ function checkpointWish(path: string, wanted: runc.CheckpointOptions | undefined
     ...{ path, exit, openTcp, externalUnixSockets, terminal, fileLocks },
     ...{ emptyNamespaces, cgroupsMode, workPath, parentPath },
   };
-}
-
-/** The container's task; undefined when there is none. */
-export function taskOf(tasks: Pick<TaskShim, "state">, ref: ProcessRef): TaskState | undefined {
-  try {
-    return tasks.state(ref);
-  } catch (error) {
-    if (isCode(error, "not_found")) return undefined;
-    throw error;
-  }
-}
-
-function ignoreMissing(error: unknown): void {
-  if (!isCode(error, "not_found")) throw error;
 }
 
 function notFound(ref: ProcessRef, error: unknown): unknown {

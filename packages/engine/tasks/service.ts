@@ -119,7 +119,14 @@ export function tasksService(manager: TaskManager): Service {
     metrics: async ({ filters }, call) => {
       const { namespace } = scopeOf(call);
       const passes = compileFilters(filters, (t: TaskState) =>
-        fieldsOf({ id: t.id, namespace, runtime: manager.runtimeOf(t) }),
+        // Looked up for a filter that asks for it alone.
+        fieldsOf({
+          id: t.id,
+          namespace,
+          get runtime() {
+            return manager.runtimeOf(t);
+          },
+        }),
       );
       const metrics = await Promise.all(
         manager

@@ -2,7 +2,7 @@
  * The Task service by other people's shims: each container has a shim by containerd's contract, a program that is started
  * beside the daemon and spoken to over ttrpc. What is known of a process comes from the shim's answers; its end from Wait.
  */
-import { BerthError, isCode, log, SIGKILL, systemClock } from "@berth/base";
+import { BerthError, CRI_LOG, isCode, log, SIGKILL, systemClock } from "@berth/base";
 import type { Sys } from "@berth/sys";
 import { type RunningServer, serve } from "@berth/ttrpc";
 import { reapLater } from "../follow.ts";
@@ -235,7 +235,7 @@ export class ForeignShims implements TaskShim {
     const task = this.#task(request);
     const { execId, id } = request;
     const { stdio } = request;
-    if (stdio.stdout.startsWith("cri-log:"))
+    if (stdio.stdout.startsWith(CRI_LOG))
       throw new BerthError(
         "unimplemented",
         "stdout: an added process of another's runtime can have no log of its own",

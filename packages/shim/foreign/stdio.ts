@@ -2,11 +2,10 @@
  * berth's own kind of output for shims that do not know it: they write FIFOs of the bundle, and berth-init reads those and
  * writes the log, with copies for the client. It outlives the daemon, and ends when nobody writes any more.
  */
+import { CRI_LOG } from "@berth/base";
 import { linux, type Sys } from "@berth/sys";
 import { rotationOf } from "../stdio.ts";
 import type { Stdio } from "../task-shim.ts";
-
-const LOG = "cri-log://";
 
 /** What a shim is given in place of a request's streams. */
 export interface ForeignStdio {
@@ -18,12 +17,12 @@ export interface ForeignStdio {
 }
 
 function copyOf(uri: string): string {
-  return uri.startsWith(LOG) ? (new URL(uri).searchParams.get("attach") ?? "") : "";
+  return uri.startsWith(CRI_LOG) ? (new URL(uri).searchParams.get("attach") ?? "") : "";
 }
 
 /** Starts the log's writer where one is needed. */
 export function foreignStdio(sys: Sys, bundle: string, stdio: Stdio): ForeignStdio {
-  if (!stdio.stdout.startsWith(LOG)) return { stdio, logger: 0, release: () => {} };
+  if (!stdio.stdout.startsWith(CRI_LOG)) return { stdio, logger: 0, release: () => {} };
   const path = decodeURIComponent(new URL(stdio.stdout).pathname);
   const rotation = rotationOf("stdout", stdio.stdout);
   const held: number[] = [];

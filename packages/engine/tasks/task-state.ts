@@ -1,0 +1,18 @@
+/** What there is of a container's task, and whether it is over. */
+import { isCode } from "@berth/base";
+import type { ProcessRef, TaskShim, TaskState } from "@berth/shim";
+
+/** The container's task; undefined when there is none. */
+export function taskOf(tasks: Pick<TaskShim, "state">, ref: ProcessRef): TaskState | undefined {
+  try {
+    return tasks.state(ref);
+  } catch (error) {
+    if (isCode(error, "not_found")) return undefined;
+    throw error;
+  }
+}
+
+/** Whether there is a task whose process was started and has not ended. */
+export function isUp(task: Pick<TaskState, "status"> | undefined): boolean {
+  return task?.status === "running" || task?.status === "paused" || task?.status === "pausing";
+}
