@@ -72,3 +72,23 @@ test("of a pause and a kill at once, the kill is never lost", { skip }, async (t
     assert.equal((await task.wait()).code, 137);
   }
 });
+
+test("of a pause and a kill of an added process at once, the kill is never lost", { skip }, async (t) => {
+  const on = await lane(t);
+  await on.must("run", "-d", "--name", "cold", on.image, ...POLITE);
+  const client = on.client();
+  t.after(() => client.close());
+  const [container] = await client.containers.list();
+  const task = (await container!.task())!;
+  const nothing = { stdin: "", stdout: "", stderr: "", terminal: false };
+  const process = { ...container!.spec().process!, args: ["sleep", "1000"] };
+  for (let turn = 0; turn < 30; turn++) {
+    const added = await task.exec(randomBytes(8).toString("hex"), process, nothing);
+    await added.start();
+    const paused = task.pause();
+    await Promise.all([paused, added.kill(9)]);
+    assert.equal((await added.wait({ timeoutMs: 10_000 })).code, 137);
+    await added.delete();
+    if ((await task.state()).status === "paused") await task.resume();
+  }
+});

@@ -17,16 +17,19 @@ export default command({
       const task = await runningTask(container);
       try {
         await task.kill(signal);
-        const name = nameOf(container);
-        if (signal !== SIGKILL && (await task.state()).status === "paused")
-          context.err(
-            `container ${name} is paused: the signal waits until it goes on (berth unpause ${name})\n`,
-          );
       } catch (error) {
         if (!isCode(error, "not_found")) throw error;
         throw new BerthError("failed_precondition", `container ${nameOf(container)} is not running`, {
           cause: error,
         });
+      }
+      // One that has ended of it, and is gone, was not paused.
+      const status = signal === SIGKILL ? undefined : (await container.taskState())?.status;
+      if (status === "paused") {
+        const name = nameOf(container);
+        context.err(
+          `container ${name} is paused: the signal waits until it goes on (berth unpause ${name})\n`,
+        );
       }
       return undefined;
     });

@@ -184,7 +184,7 @@ export class SnapshotStore {
    */
   lossOf(where: store.Where, key: string): BerthError | undefined {
     const driver = this.#drivers.get(where.snapshotter);
-    if (driver === undefined) return undefined;
+    if (driver === undefined || this.find(where, key) === undefined) return undefined;
     for (const { name, number, kind, parent } of store.ancestors(this.#db, where, key)) {
       const folder = driver.folder(number);
       // A view of native's has no files of its own.

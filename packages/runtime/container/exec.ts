@@ -100,7 +100,10 @@ export async function exec(runtime: Runtime, options: ExecOptions): Promise<Laun
       options.ignorePaused === undefined
         ? `cannot exec in a paused container: ${options.id}`
         : "cannot exec in a paused container (use --ignore-paused to override)",
-      { stage: "exec-state", hint: "let it go on first (berth unpause)" },
+      {
+        stage: "exec-state",
+        ...(options.ignorePaused === undefined ? { hint: "let it go on first (berth unpause)" } : {}),
+      },
     );
   }
   checkTerminal(options.process, options.attachment);

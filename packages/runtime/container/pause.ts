@@ -2,11 +2,15 @@
 import { BerthError } from "@berth/base";
 import type { Sys } from "@berth/sys";
 import { setFrozen } from "../cgroups/freezer.ts";
-import { readRecord } from "../state/record.ts";
+import { cgroupPids } from "../cgroups/processes.ts";
+import { type ContainerRecord, readRecord } from "../state/record.ts";
 import { statusOf } from "../state/status.ts";
 import type { Runtime } from "./context.ts";
 
 const SIGKILL_BIT = 1n << 8n;
+/** How long a process that was killed is let run before the container is frozen again, and how often that is at most. */
+const DYING_MS = 5;
+const LIMIT_MS = 2000;
 
 /** Suspends all processes of a running or created container. */
 export async function pause(runtime: Runtime, id: string): Promise<void> {
@@ -17,13 +21,34 @@ export async function pause(runtime: Runtime, id: string): Promise<void> {
       stage: "pause",
     });
   }
-  await setFrozen(runtime.sys, record.cgroup, true);
-  // A kill that came first would find it frozen only from now on, and wait for ever.
-  if (!isBeingKilled(runtime.sys, record.pid)) return;
-  await setFrozen(runtime.sys, record.cgroup, false);
-  throw new BerthError("failed_precondition", "container not running or created: it is being killed", {
-    stage: "pause",
-  });
+  await freeze(runtime.sys, record);
+}
+
+/**
+ * Freezes a container, but nobody whom SIGKILL has reached: a kill that came first would find it frozen only from now on, and
+ * a frozen process of version 1 does not die. Such a process is let go on until it has ended.
+ */
+async function freeze(sys: Sys, record: ContainerRecord): Promise<void> {
+  for (let waited = 0; ; waited += DYING_MS) {
+    await setFrozen(sys, record.cgroup, true);
+    const dying = cgroupPids(sys, record.cgroup).filter((pid) => isBeingKilled(sys, pid));
+    if (dying.length === 0) return;
+    await setFrozen(sys, record.cgroup, false);
+    if (dying.includes(record.pid))
+      throw new BerthError("failed_precondition", "container not running or created: it is being killed", {
+        stage: "pause",
+      });
+    if (waited >= LIMIT_MS)
+      throw new BerthError(
+        "deadline_exceeded",
+        `process ${dying[0]} of container ${record.id} does not die`,
+        {
+          stage: "pause",
+          hint: `see /proc/${dying[0]}/stack and its state in ps: D is a hang in the kernel`,
+        },
+      );
+    await sys.sleep(DYING_MS);
+  }
 }
 
 /** Whether SIGKILL waits for a process. */

@@ -1,0 +1,41 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { BerthError } from "@berth/base";
+import type { Context } from "../command.ts";
+import kill from "./kill.ts";
+
+/** A container named "c" whose state after the signal is `state`; what the command writes and its exit code. */
+async function killing(state: () => Promise<{ status: string } | undefined>, signal: string) {
+  let [out, err] = ["", ""];
+  const container = {
+    id: "c",
+    labels: { "berth/name": "c" },
+    task: async () => ({
+      kill: async () => {},
+      state: async () => (await state()) ?? Promise.reject(new BerthError("not_found", "task c not found")),
+    }),
+    taskState: state,
+  };
+  const context = {
+    client: async () => ({ containers: { list: async () => [container] } }),
+    out: (text: string) => {
+      out += text;
+    },
+    err: (text: string) => {
+      err += text;
+    },
+  } as unknown as Context;
+  const code = await kill.run(context, { signal }, ["c"]);
+  return { code, out, err };
+}
+
+test("a signal that a container ends of, and is gone at once, has not failed", async () => {
+  assert.deepEqual(await killing(async () => undefined, "TERM"), { code: 0, out: "c\n", err: "" });
+});
+
+test("of a signal that waits because the container is paused that is said", async () => {
+  const { code, err } = await killing(async () => ({ status: "paused" }), "TERM");
+  assert.equal(code, 0);
+  assert.match(err, /^container c is paused: the signal waits/);
+  assert.equal((await killing(async () => ({ status: "running" }), "TERM")).err, "");
+});
