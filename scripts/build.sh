@@ -27,7 +27,7 @@ if newer bin/berth; then
   ln -sf berth bin/containerd-shim-berth-v1
 fi
 if newer lib/berth/berthd.mjs; then
-  $bun build --target=node --format=esm --minify-syntax --minify-whitespace --outfile lib/berth/worker.ts packages/engine/layers/worker.ts >/dev/null
+  $bun build --target=node --format=esm --minify-syntax --minify-whitespace --outfile lib/berth/worker.ts packages/engine/work/layers/worker.ts >/dev/null
   $bun build --target=node --format=esm --minify-syntax --minify-whitespace \
     --define process.env.BERTH_COMMIT="\"$commit\"" --outfile lib/berth/berthd.mjs packages/bin/berthd.ts >/dev/null
 fi

@@ -2,7 +2,7 @@
 import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { gzipSync, zstdCompressSync } from "node:zlib";
-import { TAR_END, type TarFile, tarHeader, tarPadding } from "../packages/engine/layers/tar-writer.ts";
+import { TAR_END, type TarFile, tarHeader, tarPadding } from "../packages/engine/work/layers/tar-writer.ts";
 
 /** A file for an archive. */
 export type ArchiveFile = Omit<TarFile, "size"> & { data?: Buffer | string };

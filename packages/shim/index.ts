@@ -1,7 +1,7 @@
 /** The door of `packages/shim`: the Task service over keepers. */
-export { eventMessage } from "./event-message.ts";
+export { eventMessage } from "./contract/event-message.ts";
+export { readTaskOptions } from "./contract/options.ts";
+export { routeTasks } from "./contract/router.ts";
+export type * from "./contract/task-shim.ts";
 export { type ForeignOptions, ForeignShims } from "./foreign/shim.ts";
-export { readTaskOptions } from "./options.ts";
-export { routeTasks } from "./router.ts";
-export { createTaskShim, type ShimOptions } from "./shim.ts";
-export type * from "./task-shim.ts";
+export { createTaskShim, type ShimOptions } from "./keeper/shim.ts";

@@ -5,8 +5,8 @@ import { delimiter, isAbsolute, join } from "node:path";
 import { task3 } from "@berth/api";
 import { BerthError, systemClock } from "@berth/base";
 import { fromBinary } from "@bufbuild/protobuf";
-import type { Exit } from "../task-shim.ts";
-import { nanosecondsOf } from "../timestamp.ts";
+import type { Exit } from "../contract/task-shim.ts";
+import { nanosecondsOf } from "../contract/timestamp.ts";
 
 const CALL_MS = 30_000;
 const MAX_OUTPUT = 64 << 10;

@@ -5,8 +5,8 @@
 import { BerthError, isCode, log } from "@berth/base";
 import type { Sys } from "@berth/sys";
 import { linux } from "@berth/sys";
-import { parseRecord } from "../damage.ts";
-import type { Stdio } from "../task-shim.ts";
+import { parseRecord } from "../contract/parse-record.ts";
+import type { Stdio } from "../contract/task-shim.ts";
 import type { ShimAddress } from "./binary.ts";
 
 /** shim.json. */

@@ -1,7 +1,7 @@
 /** What a checkpoint is to be like, as runc's shim takes it. */
 import { runc } from "@berth/api";
 import { create, toBinary } from "@bufbuild/protobuf";
-import type { CheckpointTask, PackedMessage } from "../task-shim.ts";
+import type { CheckpointTask, PackedMessage } from "../contract/task-shim.ts";
 
 /** A request as containerd.runc.v1.CheckpointOptions. */
 export function checkpointOptions(request: CheckpointTask): PackedMessage {

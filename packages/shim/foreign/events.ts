@@ -4,8 +4,8 @@ import { BerthError, log } from "@berth/base";
 import { type Service, service } from "@berth/ttrpc";
 import { type DescMessage, fromBinary, type MessageShape } from "@bufbuild/protobuf";
 import type { Any } from "@bufbuild/protobuf/wkt";
-import type { TaskEvent } from "../task-shim.ts";
-import { nanosecondsOf } from "../timestamp.ts";
+import type { TaskEvent } from "../contract/task-shim.ts";
+import { nanosecondsOf } from "../contract/timestamp.ts";
 
 /** An envelope's content as an event of ours; undefined for a topic that is none of a task's. */
 export function taskEventOf(namespace: string, topic: string, event: Any): TaskEvent | undefined {

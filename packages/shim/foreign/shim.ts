@@ -5,8 +5,8 @@
 import { BerthError, CRI_LOG, isCode, log, SIGKILL, systemClock } from "@berth/base";
 import type { Sys } from "@berth/sys";
 import { type RunningServer, serve } from "@berth/ttrpc";
-import { reapLater } from "../follow.ts";
-import type { TaskProcess } from "../task-process.ts";
+import { reapLater } from "../contract/reap.ts";
+import type { TaskProcess } from "../contract/task-process.ts";
 import type {
   CheckpointTask,
   CreateTask,
@@ -16,7 +16,7 @@ import type {
   TaskEvent,
   TaskShim,
   TaskState,
-} from "../task-shim.ts";
+} from "../contract/task-shim.ts";
 import { deleteShim, findShim, type ShimCall, startShim } from "./binary.ts";
 import { ForeignBundles, type ForeignRecord } from "./bundle.ts";
 import { checkpointOptions } from "./checkpoint.ts";

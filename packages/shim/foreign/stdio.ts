@@ -4,8 +4,8 @@
  */
 import { CRI_LOG } from "@berth/base";
 import { linux, type Sys } from "@berth/sys";
-import { rotationOf } from "../stdio.ts";
-import type { Stdio } from "../task-shim.ts";
+import { rotationOf } from "../contract/log-uri.ts";
+import type { Stdio } from "../contract/task-shim.ts";
 
 /** What a shim is given in place of a request's streams. */
 export interface ForeignStdio {

@@ -2,10 +2,9 @@
 import { task2, task3 } from "@berth/api";
 import { BerthError, isCode, systemClock } from "@berth/base";
 import { type Client, type Connection, connect } from "@berth/ttrpc";
-import type { ProcessRecord } from "../folders.ts";
-import { TaskProcess } from "../task-process.ts";
-import type { Exit, Stdio } from "../task-shim.ts";
-import { nanosecondsOf } from "../timestamp.ts";
+import { TaskProcess } from "../contract/task-process.ts";
+import type { Exit, Stdio } from "../contract/task-shim.ts";
+import { nanosecondsOf } from "../contract/timestamp.ts";
 import type { ShimAddress, ShimCall } from "./binary.ts";
 import type { ForeignRecord } from "./bundle.ts";
 
@@ -35,8 +34,7 @@ export class ForeignTask {
 
   /** Adds a process that the shim knows. */
   add(execId: string, stdio: Stdio, pid: number, started: boolean): TaskProcess {
-    const record: ProcessRecord = { execId, stdio, token: "", pid, started };
-    const process = new TaskProcess(record);
+    const process = new TaskProcess({ execId, stdio, pid, started });
     this.processes.set(execId, process);
     return process;
   }

@@ -5,8 +5,8 @@ import { BerthError } from "@berth/base";
 import type { Sys } from "@berth/sys";
 import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
 import type { Any } from "@bufbuild/protobuf/wkt";
-import { readTaskOptions } from "../options.ts";
-import type { CheckpointTask, TaskOptions } from "../task-shim.ts";
+import { readTaskOptions } from "../contract/options.ts";
+import type { CheckpointTask, TaskOptions } from "../contract/task-shim.ts";
 
 /** Names of runc's options in containerd's configuration, which reach a runtime it does not know as TOML. */
 const TOML_NAMES = {

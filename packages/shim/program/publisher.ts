@@ -8,8 +8,8 @@ import type { Sys } from "@berth/sys";
 import { type Connection, connect } from "@berth/ttrpc";
 import { create, toBinary } from "@bufbuild/protobuf";
 import { AnySchema } from "@bufbuild/protobuf/wkt";
-import type { PackedMessage } from "../task-shim.ts";
-import { timestamp } from "../timestamp.ts";
+import type { PackedMessage } from "../contract/task-shim.ts";
+import { timestamp } from "../contract/timestamp.ts";
 
 /** Events that may wait; what comes on top displaces the oldest. */
 const MAX_WAITING = 8192;

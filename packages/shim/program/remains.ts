@@ -2,13 +2,13 @@
 import { isCode, SIGKILL, systemClock } from "@berth/base";
 import * as runtime from "@berth/runtime";
 import { linux, commandSys as sys } from "@berth/sys";
-import { ShimContext } from "../context.ts";
-import { forgetTask } from "../delete.ts";
-import { Folders } from "../folders.ts";
-import { recordedExit } from "../follow.ts";
-import { killLaunch } from "../orphans.ts";
-import { readTask } from "../recover.ts";
-import type { Exit } from "../task-shim.ts";
+import type { Exit } from "../contract/task-shim.ts";
+import { ShimContext } from "../keeper/context.ts";
+import { forgetTask } from "../keeper/delete.ts";
+import { Folders } from "../keeper/folders.ts";
+import { recordedExit } from "../keeper/follow.ts";
+import { killLaunch } from "../keeper/orphans.ts";
+import { readTask } from "../keeper/recover.ts";
 import type { Place } from "./place.ts";
 import { removeShm, SANDBOX_FILE, type SandboxRecord } from "./sandboxes.ts";
 

@@ -6,7 +6,7 @@ import type { Sys } from "@berth/sys";
 import { type Service, service } from "@berth/ttrpc";
 import { fromBinary } from "@bufbuild/protobuf";
 import type { Any } from "@bufbuild/protobuf/wkt";
-import { timestamp } from "../timestamp.ts";
+import { timestamp } from "../contract/timestamp.ts";
 import type { Residents } from "./residents.ts";
 import type { Sandboxes } from "./sandboxes.ts";
 

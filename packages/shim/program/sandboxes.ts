@@ -5,7 +5,7 @@
 import { BerthError, SIGKILL, SIGTERM, systemClock } from "@berth/base";
 import * as runtime from "@berth/runtime";
 import { linux, type Sys } from "@berth/sys";
-import type { Exit } from "../task-shim.ts";
+import type { Exit } from "../contract/task-shim.ts";
 
 const O_RDONLY = 0;
 const [MS_NOSUID, MS_NODEV, MS_NOEXEC] = [2, 4, 8];

@@ -1,0 +1,26 @@
+/** Descriptors and mounts between the wire and the stores. */
+import type { types } from "@berth/api";
+import type { MessageInitShape } from "@bufbuild/protobuf";
+import type { Descriptor } from "../../objects/images/rows.ts";
+
+/** A mount as berth handles it. */
+export interface Mount {
+  type: string;
+  source: string;
+  target: string;
+  options: string[];
+}
+
+export function fromDescriptor(d: types.Descriptor | undefined): Descriptor | undefined {
+  if (d === undefined) return undefined;
+  const base = { mediaType: d.mediaType, digest: d.digest, size: Number(d.size) };
+  return Object.keys(d.annotations).length > 0 ? { ...base, annotations: { ...d.annotations } } : base;
+}
+
+export function toDescriptor(d: Descriptor): MessageInitShape<typeof types.DescriptorSchema> {
+  return { mediaType: d.mediaType, digest: d.digest, size: BigInt(d.size), annotations: d.annotations ?? {} };
+}
+
+export function fromMount({ type, source, target, options }: types.Mount): Mount {
+  return { type, source, target, options: [...options] };
+}

@@ -1,0 +1,245 @@
+/** The container store: what to run, as records; running is the business of tasks. */
+import { containers, eventTypes } from "@berth/api";
+import { BerthError, isCode, log } from "@berth/base";
+import { create, fromBinary, type MessageInitShape, toBinary } from "@bufbuild/protobuf";
+import { isLabelPath, mergeLabels, notUpdatable } from "../../base/core/mask.ts";
+import { checkIdentifier, checkLabels, type Labels } from "../../base/core/names.ts";
+import { now, timestamp } from "../../base/core/time.ts";
+import type { EventBus } from "../../base/events/event-bus.ts";
+import type { Database } from "../../base/store/database.ts";
+import { ensureNamespace } from "../namespaces/rows.ts";
+
+/** How long after a full disk what the daemon noted is written again, in milliseconds. */
+const WRITE_AGAIN_MS = 1000;
+
+/** Label of a container's name, as `berth` sets it. */
+const NAME_LABEL = "berth/name";
+
+/** A container as it is kept: the message of the wire. */
+export type ContainerRecord = containers.Container;
+
+/** Containers of all namespaces. */
+export class ContainerStore {
+  readonly #db: Database;
+  readonly #events: EventBus;
+  /** Labels that were noted and that a full disk kept from being written, by "namespace/id"; "" removes one. */
+  readonly #unwritten = new Map<string, { ns: string; id: string; labels: Labels }>();
+  #writeAgain: NodeJS.Timeout | undefined;
+
+  constructor(db: Database, events: EventBus) {
+    this.#db = db;
+    this.#events = events;
+  }
+
+  find(ns: string, id: string): ContainerRecord | undefined {
+    const row = this.#db.get("SELECT record FROM containers WHERE ns = ? AND id = ?", ns, id);
+    return row === undefined ? undefined : this.#read(ns, row.record as Uint8Array);
+  }
+
+  /** A record as it is, with what could not be written into it yet. */
+  #read(ns: string, bytes: Uint8Array): ContainerRecord {
+    const record = fromBinary(containers.ContainerSchema, bytes);
+    const unwritten = this.#unwritten.size === 0 ? undefined : this.#unwritten.get(`${ns}/${record.id}`);
+    if (unwritten !== undefined) setLabels(record, unwritten.labels);
+    return record;
+  }
+
+  get(ns: string, id: string): ContainerRecord {
+    const found = this.find(ns, id);
+    if (found === undefined)
+      throw new BerthError(
+        "not_found",
+        `container ${JSON.stringify(id)} in namespace ${JSON.stringify(ns)}: not found`,
+      );
+    return found;
+  }
+
+  /** Ids of all containers of a namespace. */
+  ids(ns: string): string[] {
+    return this.#db.all("SELECT id FROM containers WHERE ns = ?", ns).map((row) => row.id as string);
+  }
+
+  list(ns: string): ContainerRecord[] {
+    return this.#db
+      .all("SELECT record FROM containers WHERE ns = ? ORDER BY id", ns)
+      .map((row) => this.#read(ns, row.record as Uint8Array));
+  }
+
+  /** Two containers of a namespace never share the name that `berth` gave them, however they race. */
+  #checkName(ns: string, record: ContainerRecord): void {
+    const name = record.labels[NAME_LABEL];
+    if (name === undefined) return;
+    // The bytes of a record that has the label hold the name: few are left to be decoded.
+    const sql =
+      "SELECT record FROM containers WHERE ns = ? AND id <> ? AND instr(record, CAST(? AS BLOB)) > 0";
+    for (const row of this.#db.all(sql, ns, record.id, name)) {
+      const other = fromBinary(containers.ContainerSchema, row.record as Uint8Array);
+      if (other.labels[NAME_LABEL] !== name) continue;
+      throw new BerthError(
+        "already_exists",
+        `the name ${JSON.stringify(name)} is in use by container ${other.id}: already exists`,
+        { hint: "remove that container, or take another name" },
+      );
+    }
+  }
+
+  create(ns: string, wanted: ContainerRecord): ContainerRecord {
+    check(wanted);
+    const at = timestamp(now());
+    const record = create(containers.ContainerSchema, { ...init(wanted), createdAt: at, updatedAt: at });
+    this.#db.transaction(() => {
+      ensureNamespace(this.#db, ns);
+      this.#checkName(ns, record);
+      const sql = "INSERT OR IGNORE INTO containers (ns, id, record) VALUES (?, ?, ?)";
+      if (this.#db.run(sql, ns, record.id, toBinary(containers.ContainerSchema, record)) === 0)
+        throw new BerthError("already_exists", `container ${JSON.stringify(record.id)}: already exists`);
+      this.#db.afterCommit(() =>
+        this.#events.emit(ns, "/containers/create", eventTypes.ContainerCreateSchema, {
+          id: record.id,
+          image: record.image,
+          ...(record.runtime === undefined
+            ? {}
+            : {
+                runtime: {
+                  name: record.runtime.name,
+                  ...(record.runtime.options ? { options: record.runtime.options } : {}),
+                },
+              }),
+        }),
+      );
+    });
+    return record;
+  }
+
+  /** Changes what `paths` names; without paths, everything that may change is replaced. */
+  update(ns: string, wanted: ContainerRecord, paths: readonly string[] | undefined): ContainerRecord {
+    if (wanted.id === "")
+      throw new BerthError("invalid_argument", "must specify a container id: invalid argument");
+    return this.#db.transaction(() => {
+      const next = this.get(ns, wanted.id);
+      const { runtime, snapshotter } = next;
+      for (const path of paths ?? ["labels", "spec", "extensions", "image", "snapshotkey"]) {
+        if (isLabelPath(path)) next.labels = mergeLabels(path, next.labels, wanted.labels);
+        else if (path === "extensions") next.extensions = wanted.extensions;
+        else if (path.startsWith("extensions.")) {
+          const key = path.slice("extensions.".length);
+          const value = wanted.extensions[key];
+          if (value === undefined) delete next.extensions[key];
+          else next.extensions[key] = value;
+        } else if (path === "spec") {
+          if (wanted.spec === undefined) delete next.spec;
+          else next.spec = wanted.spec;
+        } else if (path === "snapshotkey" || path === "snapshot_key" || path === "snapshotKey") {
+          next.snapshotKey = wanted.snapshotKey;
+        } else if (path === "image") next.image = wanted.image;
+        else throw notUpdatable(path, "a container");
+      }
+      if (paths === undefined && wanted.snapshotter !== "" && wanted.snapshotter !== snapshotter)
+        throw new BerthError(
+          "invalid_argument",
+          "container.Snapshotter field is immutable: invalid argument",
+        );
+      if (paths === undefined && wanted.runtime !== undefined && wanted.runtime.name !== runtime?.name)
+        throw new BerthError(
+          "invalid_argument",
+          "container.Runtime.Name field is immutable: invalid argument",
+        );
+      check(next);
+      this.#checkName(ns, next);
+      return this.#save(ns, next, true);
+    });
+  }
+
+  /**
+   * Sets labels without an event; an empty value removes one. For what the daemon itself notes: when the disk is full, it is
+   * known all the same, and written later.
+   */
+  note(ns: string, id: string, labels: Labels): void {
+    try {
+      this.#write(ns, id, labels);
+    } catch (error) {
+      if (!isCode(error, "resource_exhausted")) throw error;
+      const key = `${ns}/${id}`;
+      if (!this.#unwritten.has(key))
+        log.warn("the disk is full: what became of a container is written later", { container: id });
+      this.#unwritten.set(key, { ns, id, labels: { ...this.#unwritten.get(key)?.labels, ...labels } });
+      this.#writeSoon();
+    }
+  }
+
+  /** Writes what is noted of a container and not written; "resource_exhausted" when the disk is still full. */
+  settle(ns: string, id: string): void {
+    if (this.#unwritten.has(`${ns}/${id}`)) this.#write(ns, id, {});
+  }
+
+  #write(ns: string, id: string, labels: Labels): void {
+    this.#db.transaction(() => {
+      const found = this.find(ns, id);
+      if (found === undefined) return;
+      setLabels(found, labels);
+      this.#save(ns, found, false);
+    });
+  }
+
+  #writeSoon(): void {
+    this.#writeAgain ??= setTimeout(() => {
+      this.#writeAgain = undefined;
+      for (const { ns, id } of [...this.#unwritten.values()]) this.note(ns, id, {});
+    }, WRITE_AGAIN_MS).unref();
+  }
+
+  #save(ns: string, record: ContainerRecord, announce: boolean): ContainerRecord {
+    record.updatedAt = timestamp(now());
+    const sql = "UPDATE containers SET record = ? WHERE ns = ? AND id = ?";
+    this.#db.run(sql, toBinary(containers.ContainerSchema, record), ns, record.id);
+    this.#db.afterCommit(() => this.#unwritten.delete(`${ns}/${record.id}`));
+    if (announce)
+      this.#db.afterCommit(() =>
+        this.#events.emit(ns, "/containers/update", eventTypes.ContainerUpdateSchema, {
+          id: record.id,
+          image: record.image,
+          labels: record.labels,
+          snapshotKey: record.snapshotKey,
+        }),
+      );
+    return record;
+  }
+
+  delete(ns: string, id: string): void {
+    this.#db.transaction(() => {
+      this.get(ns, id);
+      this.#db.run("DELETE FROM containers WHERE ns = ? AND id = ?", ns, id);
+      this.#db.afterCommit(() => {
+        this.#unwritten.delete(`${ns}/${id}`);
+        this.#events.emit(ns, "/containers/delete", eventTypes.ContainerDeleteSchema, { id });
+      });
+    });
+  }
+}
+
+function setLabels(record: ContainerRecord, labels: Labels): void {
+  for (const [key, value] of Object.entries(labels))
+    if (value === "") delete record.labels[key];
+    else record.labels[key] = value;
+}
+
+/** The fields of a message without its type tag, so that it can initialise another. */
+function init({
+  $typeName: _,
+  ...fields
+}: ContainerRecord): MessageInitShape<typeof containers.ContainerSchema> {
+  return fields;
+}
+
+function check(record: ContainerRecord): void {
+  const refuse = (why: string) => new BerthError("invalid_argument", `${why}: invalid argument`);
+  checkIdentifier(record.id, "container.ID");
+  checkLabels(record.labels);
+  if (!record.runtime?.name) throw refuse("container.Runtime.Name must be set");
+  if (record.spec === undefined) throw refuse("container.Spec must be set");
+  if (record.snapshotKey !== "" && record.snapshotter === "")
+    throw refuse("container.Snapshotter must be set if container.SnapshotKey is set");
+  for (const [key, value] of Object.entries(record.extensions))
+    if (key === "" || value.typeUrl === "")
+      throw refuse(`extension ${JSON.stringify(key)} must have a name and a type`);
+}

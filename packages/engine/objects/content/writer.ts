@@ -1,0 +1,179 @@
+/**
+ * One write that is to become a blob.
+ *
+ * The bytes go to `ingest/<number>`; commit checks size and digest, syncs the file, moves it to its place and
+ * adds the row. A write that was interrupted goes on where its file ends.
+ */
+import { createHash, type Hash } from "node:crypto";
+import * as fs from "node:fs";
+import { promisify } from "node:util";
+import { BerthError } from "@berth/base";
+import type { Labels } from "../../base/core/names.ts";
+import type { Scope } from "../../base/core/scope.ts";
+import type { IngestRecord } from "./rows.ts";
+
+const fsync = promisify(fs.fsync);
+const read = promisify(fs.read);
+const REHASH_CHUNK = 1 << 20;
+
+/** What a writer needs of the store it writes to. */
+export interface WriterHost {
+  ingestPath(number: number): string;
+  /** Makes the synced file the blob `digest`; "already_exists" when the namespace has it. */
+  adopt(scope: Scope, ingest: IngestRecord, digest: string, size: number, labels: Labels): Promise<void>;
+  /** Removes the write with its file. */
+  discard(scope: Scope, ref: string): void;
+  /** Lets others open the reference. */
+  release(scope: Scope, ref: string): void;
+}
+
+/** An open write; close it in any case. */
+export class ContentWriter {
+  readonly ingest: IngestRecord;
+  readonly #host: WriterHost;
+  readonly #scope: Scope;
+  #fd: number | undefined;
+  #hash: Hash;
+  #offset = 0;
+  #updatedMs = Date.now();
+  #closed = false;
+
+  private constructor(host: WriterHost, scope: Scope, ingest: IngestRecord) {
+    this.#host = host;
+    this.#scope = scope;
+    this.ingest = ingest;
+    this.#hash = createHash("sha256");
+  }
+
+  /** Opens the file and reads what it already holds. */
+  static async open(host: WriterHost, scope: Scope, ingest: IngestRecord): Promise<ContentWriter> {
+    const writer = new ContentWriter(host, scope, ingest);
+    if (ingest.expected !== "") {
+      // Another namespace has this blob: there is nothing to write.
+      writer.#offset = ingest.total;
+      return writer;
+    }
+    await writer.#open();
+    return writer;
+  }
+
+  async #open(): Promise<void> {
+    const fd = fs.openSync(
+      this.#host.ingestPath(this.ingest.number),
+      fs.constants.O_RDWR | fs.constants.O_CREAT,
+      0o600,
+    );
+    this.#fd = fd;
+    const { size, mtimeMs } = fs.fstatSync(fd);
+    this.#updatedMs = mtimeMs;
+    const chunk = Buffer.allocUnsafe(Math.min(REHASH_CHUNK, size));
+    while (this.#offset < size) {
+      const { bytesRead } = await read(fd, chunk, 0, chunk.length, this.#offset);
+      if (bytesRead === 0) break;
+      this.#hash.update(chunk.subarray(0, bytesRead));
+      this.#offset += bytesRead;
+    }
+  }
+
+  /** Bytes written so far. */
+  get offset(): number {
+    return this.#offset;
+  }
+  /** When the last byte was written, in milliseconds since the epoch. */
+  get updatedMs(): number {
+    return this.#updatedMs;
+  }
+  /** Digest of what was written so far. */
+  get digest(): string {
+    if (this.#fd === undefined && this.ingest.expected !== "") return this.ingest.expected;
+    return `sha256:${this.#hash.copy().digest("hex")}`;
+  }
+
+  /** Appends data. */
+  write(data: Uint8Array): void {
+    if (this.#closed)
+      throw new BerthError("failed_precondition", "cannot write on closed writer: failed precondition");
+    if (data.length === 0) return;
+    if (this.#fd === undefined)
+      throw new BerthError(
+        "failed_precondition",
+        `write to ${this.ingest.ref}: its content is already there: failed precondition`,
+      );
+    try {
+      for (let at = 0; at < data.length; )
+        at += fs.writeSync(this.#fd, data, at, data.length - at, this.#offset + at);
+    } catch (cause) {
+      const error = BerthError.from(cause, "content");
+      throw new BerthError(error.code, `cannot write ${this.ingest.ref}: ${error.message}`, {
+        stage: "content",
+        cause,
+        path: this.#host.ingestPath(this.ingest.number),
+        ...(error.errno === undefined ? {} : { errno: error.errno }),
+        ...(error.errno === "ENOSPC" ? { hint: "make room on the file system of the root directory" } : {}),
+      });
+    }
+    this.#hash.update(data);
+    this.#offset += data.length;
+    this.#updatedMs = Date.now();
+  }
+
+  /** Starts again from nothing: the only truncation there is. */
+  async restart(): Promise<void> {
+    if (this.#fd === undefined && this.ingest.expected !== "") {
+      // The client wants to send it all the same.
+      this.ingest.expected = "";
+      this.#offset = 0;
+      await this.#open();
+    }
+    if (this.#fd !== undefined) fs.ftruncateSync(this.#fd, 0);
+    this.#hash = createHash("sha256");
+    this.#offset = 0;
+  }
+
+  /**
+   * Checks and publishes; the digest of the blob. `size` 0 and `expected` "" leave those unchecked. What does not
+   * match is thrown away, since going on with it could never succeed.
+   */
+  async commit(size: number, expected: string, labels: Labels): Promise<string> {
+    if (this.#closed)
+      throw new BerthError("failed_precondition", "cannot commit on closed writer: failed precondition");
+    const { digest } = this;
+    const mismatch =
+      size > 0 && size !== this.#offset
+        ? `unexpected commit size ${this.#offset}, expected ${size}`
+        : expected !== "" && expected !== digest
+          ? `unexpected commit digest ${digest}, expected ${expected}`
+          : undefined;
+    if (mismatch !== undefined) {
+      this.close();
+      // A short write may be resumed; a wrong digest cannot become right.
+      if (expected !== "" && expected !== digest && (size === 0 || this.#offset >= size))
+        this.#host.discard(this.#scope, this.ingest.ref);
+      throw new BerthError("failed_precondition", `${mismatch}: failed precondition`, {
+        stage: "content",
+        hint: "the content was damaged on its way or is not what its name says; fetch it again",
+      });
+    }
+    if (this.#fd !== undefined) await fsync(this.#fd);
+    this.#closeFd();
+    try {
+      await this.#host.adopt(this.#scope, this.ingest, digest, this.#offset, labels);
+    } finally {
+      this.close();
+    }
+    return digest;
+  }
+
+  #closeFd(): void {
+    if (this.#fd !== undefined) fs.closeSync(this.#fd);
+    this.#fd = undefined;
+  }
+
+  /** Lets go; what was written stays for the next writer of the same reference. */
+  close(): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.#closeFd();
+    this.#host.release(this.#scope, this.ingest.ref);
+  }
+}

@@ -1,0 +1,138 @@
+/**
+ * The collector: removes what nothing refers to.
+ *
+ * Marking and deleting rows is one transaction; files go after it has been committed, so a crash in between leaves
+ * files without a row, which the next start removes.
+ */
+import { log, stage } from "@berth/base";
+import { now } from "../../base/core/time.ts";
+import type { Database } from "../../base/store/database.ts";
+import { dropResource } from "../leases/rows.ts";
+import { contentNode, hasExpired, ingestNode, mark, snapshotNode } from "./mark.ts";
+
+/** Removes the files of rows that are gone. */
+export interface Sweeper {
+  /** Called in the transaction; the row's files may be removed once it has been committed. */
+  removeContent(ns: string, digest: string): void;
+  removeIngest(ns: string, ref: string): void;
+  removeSnapshot(ns: string, snapshotter: string, name: string): void;
+  /** Tells whether an ingest is being written right now, or belongs to a write that has not expired. */
+  ingestInUse(ns: string, ref: string, started: bigint): boolean;
+  /** Resolves when files whose rows are gone have been removed. */
+  settled(): Promise<void>;
+}
+
+/** How long after a deletion the collector runs, so that a burst of deletions is collected once. */
+const DELAY_MS = 100;
+/** How often it runs without being asked: leases expire by themselves. */
+const INTERVAL_MS = 10 * 60_000;
+
+/** Schedules and runs collections. */
+export class Collector {
+  readonly #db: Database;
+  readonly #sweeper: Sweeper;
+  #timer: NodeJS.Timeout | undefined;
+  #interval: NodeJS.Timeout | undefined;
+  #closed = false;
+
+  constructor(db: Database, sweeper: Sweeper) {
+    this.#db = db;
+    this.#sweeper = sweeper;
+  }
+
+  /** Begins to run by itself every ten minutes. */
+  start(): void {
+    this.#interval = setInterval(() => this.#later(), INTERVAL_MS);
+    this.#interval.unref();
+  }
+
+  /** Asks for a collection: soon, or with `sync` before the promise resolves. */
+  async request(sync: boolean): Promise<void> {
+    if (sync) await this.run();
+    else this.#later();
+  }
+
+  #later(): void {
+    if (this.#timer !== undefined || this.#closed) return;
+    this.#timer = setTimeout(() => {
+      this.run().catch((error) => log.error("garbage collection failed", { error: String(error) }));
+    }, DELAY_MS);
+  }
+
+  /** Collects all namespaces now; gives the number of objects removed. */
+  run(): Promise<number> {
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
+    return stage("collect garbage", {}, async () => {
+      const removed = this.#db.transaction(() => this.#collect());
+      await this.#sweeper.settled();
+      if (removed > 0) log.debug("garbage collected", { removed });
+      return removed;
+    });
+  }
+
+  #collect(): number {
+    const db = this.#db;
+    const nowNs = now();
+    let removed = 0;
+    for (const { name } of db.all("SELECT name FROM namespaces") as { name: string }[]) {
+      const kept = mark(db, name, nowNs);
+      for (const row of db.all("SELECT id, labels FROM leases WHERE ns = ?", name))
+        if (hasExpired(JSON.parse(row.labels as string), nowNs)) {
+          db.run("DELETE FROM leases WHERE ns = ? AND id = ?", name, row.id as string);
+          removed++;
+        }
+      for (const row of db.all("SELECT digest FROM content WHERE ns = ?", name)) {
+        const digest = row.digest as string;
+        if (kept.has(contentNode(digest))) continue;
+        this.#sweeper.removeContent(name, digest);
+        dropResource(db, name, { type: "content", id: digest });
+        removed++;
+      }
+      for (const row of db.all("SELECT ref, started, leased FROM ingests WHERE ns = ?", name)) {
+        const ref = row.ref as string;
+        if (kept.has(ingestNode(ref))) continue;
+        if (this.#sweeper.ingestInUse(name, ref, row.leased ? 0n : BigInt(row.started as string))) continue;
+        this.#sweeper.removeIngest(name, ref);
+        removed++;
+      }
+      removed += this.#sweepSnapshots(name, kept);
+    }
+    return removed;
+  }
+
+  /** Children go before their parents. */
+  #sweepSnapshots(ns: string, kept: ReadonlySet<string>): number {
+    const rows = this.#db.all("SELECT snapshotter, name, parent FROM snapshots WHERE ns = ?", ns) as {
+      snapshotter: string;
+      name: string;
+      parent: string;
+    }[];
+    const doomed = rows.filter((row) => !kept.has(snapshotNode(row.snapshotter, row.name)));
+    const children = new Map<string, number>();
+    for (const row of rows) {
+      const parent = snapshotNode(row.snapshotter, row.parent);
+      children.set(parent, (children.get(parent) ?? 0) + 1);
+    }
+    const byNode = new Map(doomed.map((row) => [snapshotNode(row.snapshotter, row.name), row]));
+    const ready = doomed.filter((row) => !children.get(snapshotNode(row.snapshotter, row.name)));
+    let removed = 0;
+    for (let row = ready.pop(); row !== undefined; row = ready.pop()) {
+      this.#sweeper.removeSnapshot(ns, row.snapshotter, row.name);
+      dropResource(this.#db, ns, { type: `snapshots/${row.snapshotter}`, id: row.name });
+      removed++;
+      const parent = snapshotNode(row.snapshotter, row.parent);
+      const left = (children.get(parent) ?? 1) - 1;
+      children.set(parent, left);
+      const next = byNode.get(parent);
+      if (left === 0 && next !== undefined) ready.push(next);
+    }
+    return removed;
+  }
+
+  close(): void {
+    this.#closed = true;
+    clearTimeout(this.#timer);
+    clearInterval(this.#interval);
+  }
+}

@@ -1,0 +1,211 @@
+import assert from "node:assert/strict";
+import { createHash } from "node:crypto";
+import { mkdtempSync, readdirSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import test from "node:test";
+import { containers } from "@berth/api";
+import { create } from "@bufbuild/protobuf";
+import type { Labels } from "../../base/core/names.ts";
+import { EventBus } from "../../base/events/event-bus.ts";
+import { Database } from "../../base/store/database.ts";
+import { ContainerStore } from "../containers/container-store.ts";
+import { ContentStore } from "../content/content-store.ts";
+import { ImageStore } from "../images/image-store.ts";
+import { createLease } from "../leases/rows.ts";
+import { NativeDriver } from "../snapshots/native.ts";
+import { ACTIVE } from "../snapshots/rows.ts";
+import { SnapshotStore } from "../snapshots/snapshot-store.ts";
+import { removeUnclaimed } from "../snapshots/unclaimed.ts";
+import { Collector } from "./collector.ts";
+import { GC_HELD, references } from "./mark.ts";
+
+const scope = { namespace: "n", lease: undefined };
+const where = { ns: "n", snapshotter: "native" };
+
+async function world(work: (w: Awaited<ReturnType<typeof make>>) => Promise<void>): Promise<void> {
+  const folder = mkdtempSync(join(tmpdir(), "berth-gc-"));
+  const made = await make(folder);
+  try {
+    await work(made);
+  } finally {
+    made.collector.close();
+    made.db.close();
+    rmSync(folder, { recursive: true, force: true });
+  }
+}
+
+async function make(folder: string) {
+  const db = new Database(":memory:");
+  const events = new EventBus();
+  const content = new ContentStore(db, events, folder);
+  const snapshots = new SnapshotStore(db, events, [new NativeDriver(join(folder, "native"))]);
+  const collector = new Collector(db, {
+    removeContent: (ns, digest) => content.removeRow(ns, digest),
+    removeIngest: (ns, ref) => content.removeIngestRow(ns, ref),
+    removeSnapshot: (ns, snapshotter, name) => snapshots.removeRow({ ns, snapshotter }, name),
+    ingestInUse: (ns, ref, started) => content.ingestInUse(ns, ref, started),
+    settled: () => snapshots.settled(),
+  });
+  const put = async (text: string, labels: Labels = {}, lease?: string) => {
+    const digest = `sha256:${createHash("sha256").update(text).digest("hex")}`;
+    await content.put({ ...scope, lease }, digest, Buffer.from(text), labels);
+    return digest;
+  };
+  const commit = async (name: string, parent: string, labels: Labels = {}) => {
+    await snapshots.prepare(scope, "native", { key: `${name}-work`, parent, labels: {}, kind: ACTIVE });
+    await snapshots.commit(scope, "native", { name, key: `${name}-work`, labels });
+  };
+  const names = () =>
+    snapshots
+      .list(where)
+      .map((s) => s.name)
+      .sort();
+  const images = new ImageStore(db, events);
+  return {
+    folder,
+    db,
+    content,
+    snapshots,
+    images,
+    collector,
+    containers: new ContainerStore(db, events),
+    put,
+    commit,
+    names,
+  };
+}
+
+test("references are found in labels", () => {
+  assert.deepEqual(
+    references({
+      "containerd.io/gc.ref.content.config": "sha256:1",
+      "containerd.io/gc.ref.content.l.0": "sha256:2",
+      "containerd.io/gc.ref.content": "sha256:3",
+      "containerd.io/gc.ref.snapshot.overlayfs": "c1",
+      "containerd.io/gc.ref.snapshot.overlayfs/x": "c2",
+      "containerd.io/gc.ref.contents": "no",
+      other: "no",
+    }),
+    [
+      "content/sha256:1",
+      "content/sha256:2",
+      "content/sha256:3",
+      "snapshots/overlayfs/c1",
+      "snapshots/overlayfs/c2",
+    ],
+  );
+});
+
+test("an image keeps its manifest, config, layers and snapshots; without it they go", async () => {
+  await world(async ({ folder, content, images, collector, put, commit, names }) => {
+    await commit("bottom", "");
+    await commit("top", "bottom");
+    await commit("unused", "bottom");
+    const layer = await put("layer");
+    const config = await put("config", { "containerd.io/gc.ref.snapshot.native": "top" });
+    const labels = {
+      "containerd.io/gc.ref.content.config": config,
+      "containerd.io/gc.ref.content.l.0": layer,
+    };
+    const manifest = await put("manifest", labels);
+    await put("stray");
+    const root = await put("root", { "containerd.io/gc.root": "now" });
+    images.create("n", { name: "i", labels: {}, target: { mediaType: "m", digest: manifest, size: 8 } });
+    assert.equal(await collector.run(), 2);
+    assert.deepEqual(
+      content.list("n").map((c) => c.digest),
+      [config, layer, manifest, root].sort(),
+    );
+    assert.deepEqual(names(), ["bottom", "top"]);
+    images.delete("n", "i");
+    await collector.run();
+    assert.deepEqual(
+      content.list("n").map((c) => c.digest),
+      [root],
+    );
+    assert.deepEqual(names(), []);
+    assert.deepEqual(readdirSync(join(folder, "blobs/sha256")), [root.slice(7)]);
+    assert.deepEqual(readdirSync(join(folder, "native")), []);
+  });
+});
+
+test("leases keep what they hold, flat ones only that, expired ones nothing", async () => {
+  await world(async ({ db, content, collector, put }) => {
+    const lease = (id: string, labels: Labels) => createLease(db, "n", { id, labels, created: "0" });
+    lease("plain", {});
+    lease("flat", { "containerd.io/gc.flat": "1" });
+    lease("old", { "containerd.io/gc.expire": "2020-01-01T00:00:00Z" });
+    const child = await put("child");
+    const kept = await put("kept", { "containerd.io/gc.ref.content.0": child }, "plain");
+    const flatChild = await put("flat child");
+    const flat = await put("flat", { "containerd.io/gc.ref.content.0": flatChild }, "flat");
+    await put("expired", {}, "old");
+    await collector.run();
+    assert.deepEqual(
+      content.list("n").map((c) => c.digest),
+      [child, kept, flat].sort(),
+    );
+    assert.equal(db.get("SELECT 1 FROM leases WHERE id = 'old'"), undefined);
+    await assert.rejects(put("x", {}, "none"), /lease "none": not found/);
+  });
+});
+
+test("a container keeps its snapshot", async () => {
+  await world(async ({ snapshots, containers: store, collector, commit, names }) => {
+    await commit("base", "");
+    await snapshots.prepare(scope, "native", { key: "c1", parent: "base", labels: {}, kind: ACTIVE });
+    const record = create(containers.ContainerSchema, {
+      id: "c1",
+      runtime: { name: "r" },
+      spec: { typeUrl: "t" },
+      snapshotter: "native",
+      snapshotKey: "c1",
+    });
+    store.create("n", record);
+    await collector.run();
+    assert.deepEqual(names(), ["base", "c1"]);
+    store.delete("n", "c1");
+    await collector.run();
+    assert.deepEqual(names(), []);
+  });
+});
+
+test("writes that are open or young stay; namespaces do not share what they have not fetched", async () => {
+  await world(async ({ content, collector, put }) => {
+    const writer = await content.openWriter(scope, { ref: "w" });
+    writer.write(Buffer.from("half"));
+    await collector.run();
+    assert.equal(content.status("n", "w").offset, 4);
+    writer.close();
+    const digest = await put("shared", { "containerd.io/gc.root": "1" });
+    const other = await content.openWriter(
+      { namespace: "other", lease: undefined },
+      { ref: "x", expected: digest, total: 6 },
+    );
+    assert.equal(other.offset, 6);
+    await other.commit(6, digest, { "containerd.io/gc.root": "1" });
+    content.delete("n", digest);
+    assert.equal(content.readAll("other", digest).toString(), "shared");
+  });
+});
+
+test("a snapshot waits for its container as long as it says; a new daemon waits for none", async () => {
+  await world(async ({ snapshots, collector, db, containers: store, names }) => {
+    const until = (ms: number) => ({ [GC_HELD]: new Date(Date.now() + ms).toISOString() });
+    const prepare = (key: string, labels: Labels) =>
+      snapshots.prepare(scope, "native", { key, parent: "", labels, kind: ACTIVE });
+    await prepare("awaited", until(60_000));
+    await prepare("claimed", until(60_000));
+    await prepare("late", until(-1));
+    await prepare("nobody's", {});
+    const spec = { typeUrl: "t", value: Buffer.from("{}") };
+    const runtime = { name: "io.containerd.runc.v2" };
+    const record = { id: "c", runtime, spec, snapshotter: "native", snapshotKey: "claimed" };
+    store.create("n", create(containers.ContainerSchema, record));
+    await collector.run();
+    assert.deepEqual(names(), ["awaited", "claimed"]);
+    removeUnclaimed(db, snapshots, store);
+    assert.deepEqual(names(), ["claimed"]);
+  });
+});

@@ -1,0 +1,118 @@
+/**
+ * What is reachable: containerd's rules of garbage collection.
+ *
+ * Roots are images, containers, leases that have not expired, and whatever carries `containerd.io/gc.root`. From
+ * there references go by labels `containerd.io/gc.ref.content*` (a digest) and
+ * `containerd.io/gc.ref.snapshot.<snapshotter>*` (a name), and from a snapshot to its parent.
+ */
+import { containers } from "@berth/api";
+import { fromBinary } from "@bufbuild/protobuf";
+import type { Labels } from "../../base/core/names.ts";
+import { parseRfc3339 } from "../../base/core/time.ts";
+import type { Database } from "../../base/store/database.ts";
+
+export const GC_ROOT = "containerd.io/gc.root";
+export const GC_EXPIRE = "containerd.io/gc.expire";
+export const GC_FLAT = "containerd.io/gc.flat";
+/**
+ * berth's own, of snapshots: kept until then (RFC 3339) although nothing refers to it yet. A client sets it on the
+ * snapshot of a container that it is about to make.
+ */
+export const GC_HELD = "berth/gc.held-until";
+const REF_CONTENT = "containerd.io/gc.ref.content";
+const REF_SNAPSHOT = "containerd.io/gc.ref.snapshot.";
+
+/** A node of the graph: "content/<digest>", "snapshots/<snapshotter>/<name>" or "ingests/<ref>". */
+export type NodeName = string;
+
+export const contentNode = (digest: string): NodeName => `content/${digest}`;
+export const snapshotNode = (snapshotter: string, name: string): NodeName =>
+  `snapshots/${snapshotter}/${name}`;
+export const ingestNode = (ref: string): NodeName => `ingests/${ref}`;
+
+/** The nodes that labels refer to. */
+export function references(labels: Labels): NodeName[] {
+  const out: NodeName[] = [];
+  for (const [key, value] of Object.entries(labels)) {
+    if (key === REF_CONTENT || key.startsWith(`${REF_CONTENT}.`) || key.startsWith(`${REF_CONTENT}/`))
+      out.push(contentNode(value));
+    else if (key.startsWith(REF_SNAPSHOT)) {
+      const snapshotter = key.slice(REF_SNAPSHOT.length).split("/")[0]!;
+      if (snapshotter !== "") out.push(snapshotNode(snapshotter, value));
+    }
+  }
+  return out;
+}
+
+/** Everything in a namespace that must stay, at the time `nowNs`. */
+export function mark(db: Database, ns: string, nowNs: bigint): Set<NodeName> {
+  const edges = new Map<NodeName, NodeName[]>();
+  const roots: NodeName[] = [];
+  const seen = new Set<NodeName>();
+  const isRoot = (labels: Labels) => labels[GC_ROOT] !== undefined;
+
+  for (const row of db.all("SELECT digest, labels FROM content WHERE ns = ?", ns)) {
+    const labels = JSON.parse(row.labels as string) as Labels;
+    const node = contentNode(row.digest as string);
+    edges.set(node, references(labels));
+    if (isRoot(labels)) roots.push(node);
+  }
+  for (const row of db.all("SELECT snapshotter, name, parent, labels FROM snapshots WHERE ns = ?", ns)) {
+    const labels = JSON.parse(row.labels as string) as Labels;
+    const snapshotter = row.snapshotter as string;
+    const node = snapshotNode(snapshotter, row.name as string);
+    const targets = references(labels);
+    if (row.parent !== "") targets.push(snapshotNode(snapshotter, row.parent as string));
+    edges.set(node, targets);
+    if (isRoot(labels) || isHeld(labels, nowNs)) roots.push(node);
+  }
+  for (const row of db.all("SELECT target, labels FROM images WHERE ns = ?", ns)) {
+    roots.push(contentNode((JSON.parse(row.target as string) as { digest: string }).digest));
+    roots.push(...references(JSON.parse(row.labels as string)));
+  }
+  for (const row of db.all("SELECT record FROM containers WHERE ns = ?", ns)) {
+    const record = fromBinary(containers.ContainerSchema, row.record as Uint8Array);
+    if (record.snapshotKey !== "") roots.push(snapshotNode(record.snapshotter, record.snapshotKey));
+    roots.push(...references(record.labels));
+  }
+  for (const row of db.all("SELECT id, labels FROM leases WHERE ns = ?", ns)) {
+    const labels = JSON.parse(row.labels as string) as Labels;
+    if (hasExpired(labels, nowNs)) continue;
+    const held = db.all(
+      "SELECT type, id FROM lease_resources WHERE ns = ? AND lease = ?",
+      ns,
+      row.id as string,
+    );
+    for (const resource of held) {
+      const node = `${resource.type}/${resource.id}`;
+      // A flat lease keeps only what it names, not what that refers to.
+      if (labels[GC_FLAT] !== undefined) seen.add(node);
+      else roots.push(node);
+    }
+    roots.push(...references(labels));
+  }
+
+  const kept = new Set<NodeName>();
+  const todo = roots;
+  for (let node = todo.pop(); node !== undefined; node = todo.pop()) {
+    if (kept.has(node)) continue;
+    kept.add(node);
+    for (const target of edges.get(node) ?? []) if (!kept.has(target)) todo.push(target);
+  }
+  for (const node of seen) kept.add(node);
+  return kept;
+}
+
+/** Tells whether somebody is about to use it. */
+export function isHeld(labels: Labels, nowNs: bigint): boolean {
+  const text = labels[GC_HELD];
+  const until = text === undefined ? undefined : parseRfc3339(text);
+  return until !== undefined && until > nowNs;
+}
+
+/** Tells whether a lease's `containerd.io/gc.expire` has passed. */
+export function hasExpired(labels: Labels, nowNs: bigint): boolean {
+  const text = labels[GC_EXPIRE];
+  const at = text === undefined ? undefined : parseRfc3339(text);
+  return at !== undefined && at <= nowNs;
+}

@@ -1,0 +1,110 @@
+/** The image store: names for content, with containerd's checks and events. */
+import { images } from "@berth/api";
+import { BerthError } from "@berth/base";
+import { isLabelPath, mergeLabels, notUpdatable } from "../../base/core/mask.ts";
+import { checkDigest, checkLabels, type Labels } from "../../base/core/names.ts";
+import { now } from "../../base/core/time.ts";
+import type { EventBus } from "../../base/events/event-bus.ts";
+import type { Database } from "../../base/store/database.ts";
+import * as store from "./rows.ts";
+
+/** What can be said about an image from outside. */
+export interface WantedImage {
+  name: string;
+  target: store.Descriptor | undefined;
+  labels: Labels;
+}
+
+/** Images of all namespaces. */
+export class ImageStore {
+  readonly #db: Database;
+  readonly #events: EventBus;
+
+  constructor(db: Database, events: EventBus) {
+    this.#db = db;
+    this.#events = events;
+  }
+
+  get(ns: string, name: string): store.ImageRecord {
+    return store.getImage(this.#db, ns, name);
+  }
+
+  find(ns: string, name: string): store.ImageRecord | undefined {
+    return store.findImage(this.#db, ns, name);
+  }
+
+  list(ns: string): store.ImageRecord[] {
+    return store.listImages(this.#db, ns);
+  }
+
+  create(ns: string, wanted: WantedImage, createdNs?: bigint): store.ImageRecord {
+    const at = String(createdNs ?? now());
+    const image = { ...checked(wanted), created: at, updated: at };
+    this.#db.transaction(() => {
+      store.insertImage(this.#db, ns, image);
+      this.#db.afterCommit(() =>
+        this.#events.emit(ns, "/images/create", images.ImageCreateSchema, {
+          name: image.name,
+          labels: image.labels,
+        }),
+      );
+    });
+    return image;
+  }
+
+  /** Changes what `paths` names: target, annotations, labels or labels.<key>; without paths, target and labels. */
+  update(ns: string, wanted: WantedImage, paths: readonly string[] | undefined): store.ImageRecord {
+    return this.#db.transaction(() => {
+      const found = store.getImage(this.#db, ns, wanted.name);
+      const next = { ...found, updated: String(now()) };
+      for (const path of paths ?? ["target", "labels"]) {
+        if (isLabelPath(path)) next.labels = mergeLabels(path, next.labels, wanted.labels);
+        else if (path === "target") next.target = checked(wanted).target;
+        else if (path === "annotations")
+          next.target = { ...next.target, annotations: wanted.target?.annotations ?? {} };
+        else throw notUpdatable(path, "an image");
+      }
+      checkLabels(next.labels);
+      store.replaceImage(this.#db, ns, next);
+      this.#db.afterCommit(() =>
+        this.#events.emit(ns, "/images/update", images.ImageUpdateSchema, {
+          name: next.name,
+          labels: next.labels,
+        }),
+      );
+      return next;
+    });
+  }
+
+  /** Makes the image, or points an existing one at the new target. */
+  put(ns: string, wanted: WantedImage): store.ImageRecord {
+    return this.#db.transaction(() =>
+      this.find(ns, wanted.name) === undefined
+        ? this.create(ns, wanted)
+        : this.update(ns, wanted, ["target", ...Object.keys(wanted.labels).map((key) => `labels.${key}`)]),
+    );
+  }
+
+  /** Removes the name; with `digest`, only if it still points there. */
+  delete(ns: string, name: string, digest?: string): void {
+    this.#db.transaction(() => {
+      const found = store.getImage(this.#db, ns, name);
+      if (digest !== undefined && found.target.digest !== digest)
+        throw new BerthError("not_found", `image ${JSON.stringify(name)} has a different target: not found`);
+      this.#db.run("DELETE FROM images WHERE ns = ? AND name = ?", ns, name);
+      this.#db.afterCommit(() => this.#events.emit(ns, "/images/delete", images.ImageDeleteSchema, { name }));
+    });
+  }
+}
+
+function checked(wanted: WantedImage): { name: string; target: store.Descriptor; labels: Labels } {
+  const { name, target, labels } = wanted;
+  const refuse = (why: string) => new BerthError("invalid_argument", `${why}: invalid argument`);
+  if (name === "") throw refuse("image name must not be empty");
+  checkLabels(labels);
+  if (target === undefined || target.digest === "") throw refuse("image target digest must not be empty");
+  checkDigest(target.digest);
+  if (target.size <= 0) throw refuse(`image target size is ${target.size}, it must be greater than 0`);
+  if (target.mediaType === "") throw refuse("image target media type must not be empty");
+  return { name, target, labels };
+}

@@ -1,0 +1,41 @@
+/** Namespaces as rows. A namespace comes into being with its first object, or by name. */
+import { BerthError } from "@berth/base";
+import type { Labels } from "../../base/core/names.ts";
+import type { Database } from "../../base/store/database.ts";
+
+/** A namespace. */
+export interface NamespaceRecord {
+  name: string;
+  labels: Labels;
+}
+
+/** Makes the row when it is not there; called in the transaction that makes the namespace's first object. */
+export function ensureNamespace(db: Database, name: string): void {
+  db.run("INSERT OR IGNORE INTO namespaces (name, labels) VALUES (?, '{}')", name);
+}
+
+/** The namespace, or "not_found". */
+export function getNamespace(db: Database, name: string): NamespaceRecord {
+  const row = db.get("SELECT labels FROM namespaces WHERE name = ?", name);
+  if (row === undefined) throw new BerthError("not_found", `namespace ${JSON.stringify(name)}: not found`);
+  return { name, labels: JSON.parse(row.labels as string) };
+}
+
+/** All namespaces by name. */
+export function listNamespaces(db: Database): NamespaceRecord[] {
+  return db
+    .all("SELECT name, labels FROM namespaces ORDER BY name")
+    .map((row) => ({ name: row.name as string, labels: JSON.parse(row.labels as string) }));
+}
+
+/** What a namespace still holds, in containerd's words; empty when it can be deleted. */
+export function holdings(db: Database, name: string): string[] {
+  const has = (table: string) => db.get(`SELECT 1 FROM ${table} WHERE ns = ? LIMIT 1`, name) !== undefined;
+  const out: string[] = [];
+  if (has("images")) out.push("images");
+  if (has("content")) out.push("blobs");
+  if (has("containers")) out.push("containers");
+  for (const row of db.all("SELECT DISTINCT snapshotter FROM snapshots WHERE ns = ?", name))
+    out.push(`snapshots on ${JSON.stringify(row.snapshotter)} snapshotter`);
+  return out;
+}

@@ -1,0 +1,73 @@
+/**
+ * The overlayfs snapshotter: a snapshot is a folder `fs` (and `work` while it can be written); mounting stacks the
+ * parents' folders below it.
+ */
+import * as fs from "node:fs";
+import type { Mount } from "../../base/core/wire.ts";
+import type { SnapshotDriver } from "./driver.ts";
+import { SnapshotFolders } from "./folders.ts";
+
+/** Folders and mounts of overlayfs. */
+export class OverlayDriver implements SnapshotDriver {
+  readonly name = "overlayfs";
+  readonly unusable: string | undefined;
+  readonly #folders: SnapshotFolders;
+  readonly #baseOptions: readonly string[];
+
+  constructor(root: string) {
+    this.#folders = new SnapshotFolders(root, ["fs", "work/work", "work"]);
+    this.unusable = whyUnusable();
+    // With an index, a snapshot that was moved or copied to another machine could not be mounted again.
+    this.#baseOptions = fs.existsSync("/sys/module/overlay/parameters/index") ? ["index=off"] : [];
+  }
+
+  folder(number: number): string {
+    return this.#folders.path(number, "fs");
+  }
+
+  async prepare(number: number, parents: readonly number[], readonly: boolean): Promise<void> {
+    const path = this.folder(number);
+    fs.mkdirSync(path, { recursive: true, mode: 0o755 });
+    if (!readonly) fs.mkdirSync(this.#folders.path(number, "work"), { mode: 0o711, recursive: true });
+    const parent = parents[0];
+    if (parent !== undefined) {
+      // The root folder of the whole is the topmost one's: it has to look like the parent's.
+      const { mode, uid, gid } = fs.statSync(this.folder(parent));
+      fs.chownSync(path, uid, gid);
+      fs.chmodSync(path, mode & 0o7777);
+    }
+  }
+
+  mounts(number: number, parents: readonly number[], readonly: boolean): Mount[] {
+    const bind = (source: string): Mount[] => [
+      { type: "bind", source, target: "", options: [readonly ? "ro" : "rw", "rbind"] },
+    ];
+    if (parents.length === 0) return bind(this.folder(number));
+    if (readonly && parents.length === 1) return bind(this.folder(parents[0]!));
+    const options = [...this.#baseOptions];
+    if (!readonly)
+      options.push(`workdir=${this.#folders.path(number, "work")}`, `upperdir=${this.folder(number)}`);
+    options.push(`lowerdir=${parents.map((p) => this.folder(p)).join(":")}`);
+    return [{ type: "overlay", source: "overlay", target: "", options }];
+  }
+
+  retire(number: number): boolean {
+    return this.#folders.retire(number);
+  }
+
+  retireUnknown(known: ReadonlySet<number>): void {
+    this.#folders.retireUnknown(known);
+  }
+
+  purge(): Promise<void> {
+    return this.#folders.purge();
+  }
+}
+
+function whyUnusable(): string | undefined {
+  if (process.getuid?.() !== 0) return "overlayfs needs root";
+  const known = fs.readFileSync("/proc/filesystems", "utf8").split(/\s+/).includes("overlay");
+  return known || fs.existsSync("/sys/module/overlay")
+    ? undefined
+    : "the kernel has no overlay file system loaded";
+}

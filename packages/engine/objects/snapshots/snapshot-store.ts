@@ -1,0 +1,345 @@
+/**
+ * Snapshots with containerd's semantics, over the drivers that make folders and mounts.
+ *
+ * Life of a snapshot: Prepare (active) -> Commit (committed, gets a new name) -> others build on it; View is a
+ * read-only one. The row is written before the folder is made: a crash in between leaves a row whose folder is
+ * made good, or removed, at the next start.
+ */
+import * as fs from "node:fs";
+import { eventTypes } from "@berth/api";
+import { BerthError, log } from "@berth/base";
+import { isLabelPath, mergeLabels, notUpdatable } from "../../base/core/mask.ts";
+import { checkLabels, type Labels } from "../../base/core/names.ts";
+import type { Scope } from "../../base/core/scope.ts";
+import { now } from "../../base/core/time.ts";
+import type { Mount } from "../../base/core/wire.ts";
+import type { EventBus } from "../../base/events/event-bus.ts";
+import type { Database } from "../../base/store/database.ts";
+import { dropResource, holdInScope } from "../leases/rows.ts";
+import type { SnapshotDriver } from "./driver.ts";
+import * as store from "./rows.ts";
+import { diskUsage } from "./usage.ts";
+
+const LABEL_REF = "containerd.io/snapshot.ref";
+const INHERITED = "containerd.io/snapshot";
+
+/** Snapshots of all namespaces and snapshotters. */
+export class SnapshotStore {
+  readonly #db: Database;
+  readonly #events: EventBus;
+  readonly #drivers: ReadonlyMap<string, SnapshotDriver>;
+
+  constructor(db: Database, events: EventBus, drivers: readonly SnapshotDriver[]) {
+    this.#db = db;
+    this.#events = events;
+    this.#drivers = new Map(drivers.map((driver) => [driver.name, driver]));
+  }
+
+  /** The drivers, the default first. */
+  get drivers(): SnapshotDriver[] {
+    return [...this.#drivers.values()];
+  }
+
+  /** Name of the first driver that works here. */
+  get defaultName(): string {
+    return (this.drivers.find((driver) => driver.unusable === undefined) ?? this.drivers[0]!).name;
+  }
+
+  driver(name: string): SnapshotDriver {
+    const driver = this.#drivers.get(name);
+    if (driver === undefined)
+      throw new BerthError("not_found", `snapshotter not loaded: ${name}: not found`, {
+        hint: `use one of ${[...this.#drivers.keys()].join(", ")}`,
+      });
+    if (driver.unusable !== undefined)
+      throw new BerthError("unavailable", `snapshotter ${name} cannot be used: ${driver.unusable}`);
+    return driver;
+  }
+
+  /** Removes folders without a row (in the background), and rows of unfinished snapshots without a folder. */
+  cleanup(): void {
+    for (const driver of this.drivers) {
+      if (driver.unusable !== undefined) continue;
+      const rows = this.#db.all(
+        "SELECT number, ns, name, kind, parent FROM snapshots WHERE snapshotter = ?",
+        driver.name,
+      );
+      const known = new Set<number>();
+      for (const row of rows) {
+        const number = Number(row.number);
+        known.add(number);
+        const shared = Number(row.kind) === store.VIEW && row.parent !== "";
+        if (fs.existsSync(driver.folder(number)) || (shared && driver.name === "native")) continue;
+        log.warn("a snapshot has no files; forgetting it", { snapshot: String(row.name) });
+        if (Number(row.kind) !== store.COMMITTED)
+          this.#db.transaction(() => this.#db.run("DELETE FROM snapshots WHERE number = ?", number));
+      }
+      driver.retireUnknown(known);
+      void this.#purge(driver);
+    }
+  }
+
+  stat(where: store.Where, name: string): store.SnapshotRecord {
+    this.driver(where.snapshotter);
+    return store.getSnapshot(this.#db, where, name);
+  }
+
+  find(where: store.Where, name: string): store.SnapshotRecord | undefined {
+    return store.findSnapshot(this.#db, where, name);
+  }
+
+  list(where: store.Where): store.SnapshotRecord[] {
+    this.driver(where.snapshotter);
+    return store.listSnapshots(this.#db, where);
+  }
+
+  /** Makes a snapshot that can be written (or, with kind VIEW, only read); its mounts. */
+  async prepare(
+    scope: Scope,
+    snapshotter: string,
+    wanted: { key: string; parent: string; labels: Labels; kind: typeof store.VIEW | typeof store.ACTIVE },
+  ): Promise<Mount[]> {
+    const driver = this.driver(snapshotter);
+    const { key, parent, labels, kind } = wanted;
+    const where = { ns: scope.namespace, snapshotter };
+    if (key === "")
+      throw new BerthError("invalid_argument", "snapshot key must not be empty: invalid argument");
+    checkLabels(labels);
+    const made = this.#db.transaction(() => {
+      const target = labels[LABEL_REF];
+      // Lets a client skip the download of a layer that is there: the name it would be committed as exists.
+      if (target !== undefined && store.findSnapshot(this.#db, where, target) !== undefined) {
+        holdInScope(this.#db, scope, { type: `snapshots/${snapshotter}`, id: target });
+        return undefined;
+      }
+      if (parent !== "") {
+        const found = store.findSnapshot(this.#db, where, parent);
+        if (found === undefined)
+          throw new BerthError("not_found", `parent snapshot ${parent} does not exist: not found`);
+        if (found.kind !== store.COMMITTED)
+          throw new BerthError(
+            "invalid_argument",
+            `parent ${JSON.stringify(parent)} is not committed snapshot: invalid argument`,
+          );
+      }
+      const record = store.insertSnapshot(this.#db, where, {
+        name: key,
+        parent,
+        kind,
+        labels,
+        created: String(now()),
+      });
+      holdInScope(this.#db, scope, { type: `snapshots/${snapshotter}`, id: key });
+      return { record, parents: this.#parents(where, parent) };
+    });
+    if (made === undefined)
+      throw new BerthError(
+        "already_exists",
+        `target snapshot ${JSON.stringify(labels[LABEL_REF])}: already exists`,
+      );
+    const readonly = kind === store.VIEW;
+    try {
+      await driver.prepare(made.record.number, made.parents, readonly);
+    } catch (error) {
+      this.#db.transaction(() => this.removeRow(where, key));
+      throw (parent === "" ? undefined : this.lossOf(where, parent)) ?? error;
+    }
+    if (!readonly)
+      this.#events.emit(scope.namespace, "/snapshot/prepare", eventTypes.SnapshotPrepareSchema, {
+        key,
+        parent,
+        snapshotter,
+      });
+    return driver.mounts(made.record.number, made.parents, readonly);
+  }
+
+  #parents(where: store.Where, parent: string): number[] {
+    return store.ancestors(this.#db, where, parent).map((s) => s.number);
+  }
+
+  /** Lets the call's lease hold a snapshot that is there. */
+  hold(scope: Scope, snapshotter: string, name: string): void {
+    this.#db.transaction(() => holdInScope(this.#db, scope, { type: `snapshots/${snapshotter}`, id: name }));
+  }
+
+  /** Folder of a snapshot's own files. */
+  folder(where: store.Where, key: string): string {
+    return this.driver(where.snapshotter).folder(store.getSnapshot(this.#db, where, key).number);
+  }
+
+  mounts(where: store.Where, key: string): Mount[] {
+    const driver = this.driver(where.snapshotter);
+    const found = store.getSnapshot(this.#db, where, key);
+    if (found.kind === store.COMMITTED)
+      throw new BerthError(
+        "failed_precondition",
+        `snapshot ${key} is committed and cannot be mounted: failed precondition`,
+      );
+    return driver.mounts(found.number, this.#parents(where, found.parent), found.kind === store.VIEW);
+  }
+
+  /**
+   * The error for a snapshot whose files, or those of one below it, are gone from the disk; undefined when all are there. For
+   * when something has failed: looking costs a call for each layer.
+   */
+  lossOf(where: store.Where, key: string): BerthError | undefined {
+    const driver = this.#drivers.get(where.snapshotter);
+    if (driver === undefined || this.find(where, key) === undefined) return undefined;
+    for (const { name, number, kind, parent } of store.ancestors(this.#db, where, key)) {
+      const folder = driver.folder(number);
+      // A view of native's has no files of its own.
+      if (fs.existsSync(folder) || (kind === store.VIEW && parent !== "")) continue;
+      return new BerthError("data_loss", `snapshot ${name} has lost its files: ${folder} is gone`, {
+        stage: "snapshot",
+        path: folder,
+        errno: "ENOENT",
+        hint:
+          kind === store.COMMITTED
+            ? "it is a layer of an image: remove the containers and the image (berth rm, berth rmi), and pull it again"
+            : "what the container wrote is lost: remove it (berth rm) and make it again",
+      });
+    }
+    return undefined;
+  }
+
+  /** Makes an active snapshot a committed one with a new name; `parent` gives it another parent. */
+  async commit(
+    scope: Scope,
+    snapshotter: string,
+    wanted: {
+      name: string;
+      key: string;
+      labels: Labels;
+      parent?: string;
+      usage?: { size: number; inodes: number };
+    },
+  ): Promise<void> {
+    this.driver(snapshotter);
+    const { name, key, labels } = wanted;
+    const where = { ns: scope.namespace, snapshotter };
+    checkLabels(labels);
+    this.#db.transaction(() => {
+      const active = store.getSnapshot(this.#db, where, key);
+      if (active.kind !== store.ACTIVE)
+        throw new BerthError("failed_precondition", `snapshot ${key} is not active: failed precondition`);
+      if (name === "")
+        throw new BerthError("invalid_argument", "snapshot name must not be empty: invalid argument");
+      if (store.findSnapshot(this.#db, where, name) !== undefined)
+        throw new BerthError("already_exists", `snapshot ${JSON.stringify(name)}: already exists`);
+      const parent = wanted.parent || active.parent;
+      if (parent !== active.parent) {
+        const found = store.getSnapshot(this.#db, where, parent);
+        if (found.kind !== store.COMMITTED || active.parent !== "")
+          throw new BerthError(
+            "invalid_argument",
+            `snapshot ${key} cannot get parent ${parent}: invalid argument`,
+          );
+      }
+      const inherited = Object.fromEntries(
+        Object.entries(active.labels).filter(([label]) => label.startsWith(INHERITED)),
+      );
+      store.saveSnapshot(this.#db, {
+        ...active,
+        name,
+        parent,
+        kind: store.COMMITTED,
+        labels: { ...inherited, ...labels },
+        updated: String(now()),
+        usage: wanted.usage,
+      });
+      dropResource(this.#db, where.ns, { type: `snapshots/${snapshotter}`, id: key });
+      holdInScope(this.#db, scope, { type: `snapshots/${snapshotter}`, id: name });
+      this.#db.afterCommit(() =>
+        this.#events.emit(scope.namespace, "/snapshot/commit", eventTypes.SnapshotCommitSchema, {
+          key,
+          name,
+          snapshotter,
+        }),
+      );
+    });
+  }
+
+  /** Removes a snapshot; "failed_precondition" while others build on it. */
+  remove(where: store.Where, key: string): void {
+    this.driver(where.snapshotter);
+    this.#db.transaction(() => {
+      store.getSnapshot(this.#db, where, key);
+      if (store.hasChildren(this.#db, where, key))
+        throw new BerthError("failed_precondition", "cannot remove snapshot with child: failed precondition");
+      this.removeRow(where, key);
+      this.#db.afterCommit(() =>
+        this.#events.emit(where.ns, "/snapshot/remove", eventTypes.SnapshotRemoveSchema, {
+          key,
+          snapshotter: where.snapshotter,
+        }),
+      );
+    });
+  }
+
+  /** Part of a transaction: removes the row now, and the folder after the commit, in the background. */
+  removeRow(where: store.Where, key: string): void {
+    const found = store.getSnapshot(this.#db, where, key);
+    this.#db.run("DELETE FROM snapshots WHERE number = ?", found.number);
+    dropResource(this.#db, where.ns, { type: `snapshots/${where.snapshotter}`, id: key });
+    this.#db.afterSync(() => {
+      const driver = this.#drivers.get(where.snapshotter);
+      if (driver === undefined) return;
+      try {
+        driver.retire(found.number);
+      } catch (error) {
+        log.warn("a snapshot's folder could not be moved away", { snapshot: key, error: String(error) });
+      }
+      void this.#purge(driver);
+    });
+  }
+
+  async #purge(driver: SnapshotDriver): Promise<void> {
+    try {
+      await driver.purge();
+    } catch (error) {
+      log.warn("a snapshot's files could not be removed; the next start tries again", {
+        error: String(error),
+      });
+    }
+  }
+
+  /** Resolves when the files of removed snapshots are gone. */
+  async settled(): Promise<void> {
+    const usable = this.drivers.filter((driver) => driver.unusable === undefined);
+    await Promise.all(usable.map((driver) => this.#purge(driver)));
+  }
+
+  update(
+    where: store.Where,
+    name: string,
+    wanted: Labels,
+    paths: readonly string[] | undefined,
+  ): store.SnapshotRecord {
+    return this.#db.transaction(() => {
+      const found = this.stat(where, name);
+      let { labels } = found;
+      for (const path of paths ?? ["labels"]) {
+        if (!isLabelPath(path)) throw notUpdatable(path, "a snapshot");
+        labels = mergeLabels(path, labels, wanted);
+      }
+      checkLabels(labels);
+      const next = { ...found, labels, updated: String(now()) };
+      store.saveSnapshot(this.#db, next);
+      return next;
+    });
+  }
+
+  /** Bytes and inodes on disk; those of a committed snapshot are counted once. */
+  async usage(where: store.Where, name: string): Promise<{ size: number; inodes: number }> {
+    const found = this.stat(where, name);
+    if (found.usage !== undefined) return found.usage;
+    const folder = this.driver(where.snapshotter).folder(found.number);
+    const usage = fs.existsSync(folder) ? await diskUsage(folder) : { size: 0, inodes: 0 };
+    if (found.kind === store.COMMITTED)
+      this.#db.transaction(() => {
+        const still = store.findSnapshot(this.#db, where, name);
+        if (still !== undefined) store.saveSnapshot(this.#db, { ...still, usage });
+      });
+    return usage;
+  }
+}

@@ -1,0 +1,240 @@
+/** The daemon: opens the stores, puts right what a crash left, and serves. */
+import { randomUUID } from "node:crypto";
+import { dirname, join } from "node:path";
+import { isCode, log } from "@berth/base";
+import { type RunningServer, serve } from "@berth/grpc";
+import type { TaskShim } from "@berth/shim";
+import { linux, realSys } from "@berth/sys";
+import { makeFolder, restrict } from "../base/core/folder.ts";
+import { checkOpenFiles } from "../base/core/open-files.ts";
+import { EventBus } from "../base/events/event-bus.ts";
+import { openHistory } from "../base/events/history.ts";
+import { Recorder } from "../base/operations/recorder.ts";
+import { Watchdog } from "../base/operations/watchdog.ts";
+import { Backup } from "../base/store/backup.ts";
+import { Database } from "../base/store/database.ts";
+import { lockDirectory } from "../base/store/locks.ts";
+import { ContainerStore } from "../objects/containers/container-store.ts";
+import { ContentStore } from "../objects/content/content-store.ts";
+import { Collector, type Sweeper } from "../objects/gc/collector.ts";
+import { ImageStore } from "../objects/images/image-store.ts";
+import { NativeDriver } from "../objects/snapshots/native.ts";
+import { OverlayDriver } from "../objects/snapshots/overlayfs.ts";
+import { SnapshotStore } from "../objects/snapshots/snapshot-store.ts";
+import { removeUnclaimed } from "../objects/snapshots/unclaimed.ts";
+import { LayerPool } from "../work/layers/pool.ts";
+import { Lives } from "../work/lifecycle/lives.ts";
+import { RestartMonitor } from "../work/lifecycle/monitor.ts";
+import { Checkpoints } from "../work/tasks/checkpoints.ts";
+import { TaskManager } from "../work/tasks/task-manager.ts";
+import { recoverTransfers } from "../work/transfer/recover.ts";
+import { StreamManager } from "../work/transfer/stream-manager.ts";
+import type { Config } from "./config/config.ts";
+import { CONTENT_TYPE } from "./metrics/exposition.ts";
+import { serveMetrics } from "./metrics/listener.ts";
+import { Metrics } from "./metrics/metrics.ts";
+import { containersService } from "./services/containers.ts";
+import { contentService } from "./services/content.ts";
+import { diffService } from "./services/diff.ts";
+import { doctorService } from "./services/doctor.ts";
+import { eventsService, numberedEventsService } from "./services/events.ts";
+import { healthService } from "./services/health.ts";
+import { imagesService } from "./services/images.ts";
+import { introspectionService } from "./services/introspection.ts";
+import { leasesService } from "./services/leases.ts";
+import { namespacesService } from "./services/namespaces.ts";
+import { operationsService } from "./services/operations.ts";
+import { snapshotsService } from "./services/snapshots.ts";
+import { streamingService } from "./services/streaming.ts";
+import { supervisorService, watchedTasks } from "./services/supervisor.ts";
+import { tasksService } from "./services/tasks.ts";
+import { transferService } from "./services/transfer.ts";
+import { versionService } from "./services/version.ts";
+
+/** Modes of directories: for root alone; and one that everybody may pass through, but not list. */
+const PRIVATE = 0o700;
+const PASSABLE = 0o711;
+
+/** A daemon that serves. */
+export interface Daemon {
+  readonly config: Config;
+  /** Stops serving and closes everything; containers keep running. */
+  close(): Promise<void>;
+}
+
+/** What the daemon is given from outside. */
+export interface DaemonParts {
+  /** Makes the Task service over the state directory, with the configured limits. */
+  makeShim: (config: Config) => TaskShim | Promise<TaskShim>;
+}
+
+/** Starts the daemon; when this resolves, it answers. */
+export async function startDaemon(config: Config, parts: DaemonParts): Promise<Daemon> {
+  const undo: (() => unknown)[] = [];
+  const close = async () => {
+    for (const action of undo.reverse()) await action();
+    undo.length = 0;
+  };
+  try {
+    const server = await open(config, parts, undo);
+    undo.push(() => server.close());
+    return { config, close };
+  } catch (error) {
+    await close();
+    throw error;
+  }
+}
+
+async function open(config: Config, parts: DaemonParts, undo: (() => unknown)[]): Promise<RunningServer> {
+  const { root, state } = config;
+  // What containers are given (variables, files, images) is nobody else's to read. Who may use the socket passes through the
+  // state directory, and so does the root of a container with a user namespace that another's shim prepares there.
+  process.umask(0o022);
+  checkOpenFiles();
+  makeFolder(root, "root directory", root === state ? PASSABLE : PRIVATE);
+  makeFolder(state, "state directory", PASSABLE);
+  for (const name of ["content", "snapshots", "logs", "checkpoints"]) restrict(join(root, name), PRIVATE);
+  makeFolder(dirname(config.grpc.address), "the socket's directory");
+  undo.push(lockDirectory(root, "root"));
+  if (state !== root) undo.push(lockDirectory(state, "state"));
+
+  const recorder = new Recorder();
+  recorder.start();
+  undo.push(() => recorder.stop());
+  const watchdog = new Watchdog(recorder);
+  watchdog.start();
+  undo.push(() => watchdog.close());
+
+  const database = join(root, "metadata.db");
+  const db = Database.open(database);
+  undo.push(() => db.close());
+  const backup = new Backup(db, database);
+  undo.push(() => backup.close());
+  const { history, reserve } = openHistory(db, join(state, "events"));
+  const events = new EventBus(history, reserve);
+  undo.push(() => events.close());
+  const content = new ContentStore(db, events, join(root, "content"));
+  const snapshots = new SnapshotStore(db, events, [
+    new OverlayDriver(join(root, "snapshots/overlayfs")),
+    new NativeDriver(join(root, "snapshots/native")),
+  ]);
+  const images = new ImageStore(db, events);
+  const containers = new ContainerStore(db, events);
+  const pool = new LayerPool(config.limits.unpackers || undefined);
+  undo.push(() => pool.close());
+  const collector = new Collector(db, sweeperOf(content, snapshots));
+  undo.push(() => collector.close());
+  const streams = new StreamManager();
+
+  unlessFull("transfers of the last daemon", () => recoverTransfers(db, snapshots));
+  unlessFull("snapshots without a container", () => removeUnclaimed(db, snapshots, containers));
+  unlessFull("blobs without a record", () => content.cleanup());
+  unlessFull("snapshots without a record", () => snapshots.cleanup());
+  const shim = await parts.makeShim(config);
+  const tasks = new TaskManager(shim, {
+    db,
+    containers,
+    snapshots,
+    events,
+    logs: join(root, "logs"),
+    checkpoints: new Checkpoints(content, pool, join(root, "checkpoints")),
+    builtIn: config.runtimes.builtIn,
+    rotation: { bytes: config.logs.maxSize, files: config.logs.maxFiles },
+  });
+  undo.push(() => tasks.close());
+  await tasks.recover();
+  const lives = new Lives(tasks, containers);
+  const monitor = new RestartMonitor({ db, containers, events, tasks, shim, lives });
+  undo.push(() => monitor.close());
+
+  const metrics = new Metrics({ db, containers, shim, events, recorder, monitor });
+  metrics.start();
+  undo.push(() => metrics.close());
+
+  const services = [
+    versionService(),
+    introspectionService(snapshots, root, daemonId(db)),
+    namespacesService(db, events),
+    contentService(content, collector),
+    imagesService(images, collector),
+    snapshotsService(snapshots),
+    diffService(content, pool),
+    containersService(containers, (ns, id) => tasks.removeRecord(ns, id), collector),
+    watchedTasks(tasksService(tasks), monitor),
+    supervisorService(lives, collector),
+    leasesService(db, collector),
+    eventsService(events),
+    numberedEventsService(events),
+    streamingService(streams),
+    transferService({
+      downloads: config.limits.downloads,
+      insecureRegistries: config.registry.insecure,
+      db,
+      content,
+      images,
+      snapshots,
+      pool,
+      streams,
+      collector,
+    }),
+    operationsService(recorder),
+    doctorService({ sys: realSys, db, history, root, state, removeTask: (ns, id) => lives.forget(ns, id) }),
+  ];
+  if (config.metrics.address !== "")
+    undo.push(await serveMetrics(config.metrics.address, () => metrics.text()));
+  const server = await serve({
+    path: config.grpc.address,
+    uid: config.grpc.uid,
+    gid: config.grpc.gid,
+    maxMessageBytes: config.grpc.maxMessageBytes,
+    maxConnections: config.grpc.maxConnections,
+    peerOf: (fd) => linux.peerPid(fd),
+    beforeAnswer: () => db.settled(),
+    pages: { "/metrics": { type: CONTENT_TYPE, text: () => metrics.text() } },
+    services: [...services, healthService(services.map((s) => s.desc.typeName))],
+  });
+  monitor.start();
+  collector.start();
+  backup.start();
+  await collector.request(false);
+  if (!db.writable)
+    log.error(
+      "the file system is full: what is there is served, and nothing can be made until there is room",
+      {
+        root,
+      },
+    );
+  log.info("berthd is serving", { address: config.grpc.address, root, state });
+  return server;
+}
+
+/** The daemon's identity, made once for a root directory. */
+function daemonId(db: Database): string {
+  const found = db.get("SELECT value FROM settings WHERE name = 'uuid'");
+  if (found !== undefined) return found.value as string;
+  const uuid = randomUUID();
+  unlessFull("the daemon's identity", () =>
+    db.transaction(() => db.run("INSERT INTO settings (name, value) VALUES ('uuid', ?)", uuid)),
+  );
+  return uuid;
+}
+
+/** Does what a start need not wait for: on a full disk the next start does it, and this daemon serves what is there. */
+function unlessFull(what: string, work: () => void): void {
+  try {
+    work();
+  } catch (error) {
+    if (!isCode(error, "resource_exhausted")) throw error;
+    log.warn(`left as they are until there is room: ${what}`, { error: String(error) });
+  }
+}
+
+function sweeperOf(content: ContentStore, snapshots: SnapshotStore): Sweeper {
+  return {
+    removeContent: (ns, digest) => content.removeRow(ns, digest),
+    removeIngest: (ns, ref) => content.removeIngestRow(ns, ref),
+    removeSnapshot: (ns, snapshotter, name) => snapshots.removeRow({ ns, snapshotter }, name),
+    ingestInUse: (ns, ref, started) => content.ingestInUse(ns, ref, started),
+    settled: () => snapshots.settled(),
+  };
+}

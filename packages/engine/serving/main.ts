@@ -1,0 +1,127 @@
+/**
+ * berthd: the daemon's command.
+ *
+ *     berthd [--config FILE] [--root DIR] [--state DIR] [--address SOCKET] [--log-level LEVEL] [--version] [--help]
+ */
+import { parseArgs } from "node:util";
+import { BerthError, COMMIT, CONTAINERD_API, configureLog, log, VERSION } from "@berth/base";
+import type { TaskShim } from "@berth/shim";
+import type { Config, ConfigFlags } from "./config/config.ts";
+
+const USAGE = `Usage: berthd [flags]
+
+  --config FILE      settings (TOML); default /etc/berth/config.toml if it exists
+  --root DIR         blobs, snapshots and metadata; default /var/lib/berth
+  --state DIR        sockets and running containers; default /run/berth
+  --address SOCKET   unix socket to serve on; default berth.sock in the state directory
+  --log-level LEVEL  trace, debug, info, warn or error; default info
+  --version          print the version and exit
+  --help             print this and exit
+  --doctor           do not serve: print as JSON what an earlier daemon left over, and exit
+    --fix            and remove it
+    --temporary DIR  where clients make their FIFOs, besides /tmp
+`;
+const DEFAULT_CONFIG = "/etc/berth/config.toml";
+
+/** Runs the daemon until SIGTERM or SIGINT; the exit code: 0, 1 for failures, 2 for wrong flags. */
+export async function main(argv: readonly string[]): Promise<number> {
+  let values: Record<string, string | boolean | undefined>;
+  try {
+    ({ values } = parseArgs({
+      args: [...argv],
+      options: {
+        config: { type: "string" },
+        root: { type: "string" },
+        state: { type: "string" },
+        address: { type: "string" },
+        "log-level": { type: "string" },
+        version: { type: "boolean" },
+        help: { type: "boolean" },
+        doctor: { type: "boolean" },
+        fix: { type: "boolean" },
+        temporary: { type: "string" },
+      },
+    }));
+  } catch (error) {
+    process.stderr.write(`berthd: ${(error as Error).message}\n\n${USAGE}`);
+    return 2;
+  }
+  if (values.help) {
+    process.stdout.write(USAGE);
+    return 0;
+  }
+  if (values.version) {
+    process.stdout.write(`berthd ${VERSION} ${COMMIT} (API of containerd ${CONTAINERD_API})\n`);
+    return 0;
+  }
+  try {
+    if (values.doctor) {
+      await examine(values as { [flag: string]: string | undefined }, values.fix === true);
+      return 0;
+    }
+    await run(values as { [flag: string]: string | undefined });
+    return 0;
+  } catch (thrown) {
+    const error = BerthError.from(thrown);
+    process.stderr.write(`berthd: ${error.message}\n${error.hint === undefined ? "" : `  ${error.hint}\n`}`);
+    if (error.code === "internal" && error.stack !== undefined) log.debug(error.stack);
+    return 1;
+  }
+}
+
+async function examine(values: { [flag: string]: string | undefined }, fix: boolean): Promise<void> {
+  const { examineOffline } = await import("../work/doctor/offline.ts");
+  const { temporary } = values;
+  const found = await examineOffline(await settings(values), fix, temporary === undefined ? [] : [temporary]);
+  const findings = found.findings.map(({ apply: _, ...finding }) => finding);
+  process.stdout.write(`${JSON.stringify({ ...found, findings })}\n`);
+}
+
+/** The file's settings and the flags'; the logger is set up by them. */
+async function settings(values: { [flag: string]: string | undefined }): Promise<Config> {
+  const [{ loadConfig }, { existsSync }] = await Promise.all([
+    import("./config/config.ts"),
+    import("node:fs"),
+  ]);
+  const flags: ConfigFlags = {};
+  if (values.root !== undefined) flags.root = values.root;
+  if (values.state !== undefined) flags.state = values.state;
+  if (values.address !== undefined) flags.address = values.address;
+  if (values["log-level"] !== undefined) flags.logLevel = values["log-level"];
+  const config = loadConfig(
+    values.config ?? (existsSync(DEFAULT_CONFIG) ? DEFAULT_CONFIG : undefined),
+    flags,
+  );
+  configureLog(config.log);
+  return config;
+}
+
+async function run(values: { [flag: string]: string | undefined }): Promise<void> {
+  const [{ startDaemon }, config] = await Promise.all([import("./daemon.ts"), settings(values)]);
+  const daemon = await startDaemon(config, { makeShim });
+  await new Promise<void>((resolve) => {
+    const stop = (signal: string) => {
+      log.info("stopping; containers keep running", { signal });
+      resolve();
+    };
+    process.once("SIGTERM", stop);
+    process.once("SIGINT", stop);
+    // A terminal that goes away must not take the daemon with it.
+    process.on("SIGHUP", () => {});
+    process.on("SIGPIPE", () => {});
+  });
+  await daemon.close();
+}
+
+/** The in-process shim, and beside it other people's. */
+async function makeShim({ state, limits, grpc }: Config): Promise<TaskShim> {
+  const [{ createTaskShim, ForeignShims, routeTasks }, { realSys: sys }] = await Promise.all([
+    import("@berth/shim"),
+    import("@berth/sys"),
+  ]);
+  const startWorkers = limits.starts > 0 ? { startWorkers: limits.starts } : {};
+  const own = createTaskShim({ sys, stateDir: state, ...startWorkers });
+  return routeTasks(own, new ForeignShims({ sys, stateDir: state, address: grpc.address }));
+}
+
+if (import.meta.main) process.exitCode = await main(process.argv.slice(2));

@@ -1,0 +1,45 @@
+/** The metrics over TCP, for a Prometheus on this machine. */
+import type { Server } from "node:http";
+import { BerthError } from "@berth/base";
+import { CONTENT_TYPE } from "./exposition.ts";
+
+/** Host and port of "127.0.0.1:9000" or "[::1]:9000"; undefined for everything else, also what others can reach. */
+export function loopbackAddress(text: string): { host: string; port: number } | undefined {
+  const match = /^(?:(127\.\d{1,3}\.\d{1,3}\.\d{1,3})|\[(::1)\]):(\d{1,5})$/.exec(text);
+  const port = Number(match?.[3]);
+  return match === null || port > 65_535 ? undefined : { host: match[1] ?? match[2]!, port };
+}
+
+/** Serves `text` at GET /metrics; gives how to stop. */
+export async function serveMetrics(address: string, text: () => string): Promise<() => Promise<void>> {
+  const where = loopbackAddress(address);
+  if (where === undefined)
+    throw new BerthError(
+      "invalid_argument",
+      `metrics.address is ${JSON.stringify(address)}, expected 127.0.0.1:PORT or [::1]:PORT`,
+    );
+  const server: Server = process.getBuiltinModule("node:http").createServer((request, response) => {
+    const found = request.method === "GET" && (request.url ?? "").split("?")[0] === "/metrics";
+    response.writeHead(found ? 200 : 404, { "content-type": found ? CONTENT_TYPE : "text/plain" });
+    response.end(found ? text() : "only GET /metrics is here\n");
+  });
+  server.maxConnections = 16;
+  server.headersTimeout = 10_000;
+  await new Promise<void>((resolve, reject) => {
+    server.once("error", (cause) =>
+      reject(
+        new BerthError(BerthError.from(cause).code, `cannot serve metrics on ${address}: ${cause.message}`, {
+          stage: "listen",
+          cause,
+          hint: "choose another metrics.address",
+        }),
+      ),
+    );
+    server.listen(where, resolve);
+  });
+  return () =>
+    new Promise((resolve) => {
+      server.close(() => resolve());
+      server.closeAllConnections();
+    });
+}

@@ -1,0 +1,56 @@
+/** The Containers service on the wire. */
+import { containers } from "@berth/api";
+import { BerthError, stage, stageSync } from "@berth/base";
+import { type Service, service } from "@berth/grpc";
+import { pathsOf } from "../../base/core/mask.ts";
+import { scopeOf } from "../../base/core/scope.ts";
+import { compileFilters, fieldsOf } from "../../base/filters/index.ts";
+import type { ContainerRecord, ContainerStore } from "../../objects/containers/container-store.ts";
+import type { Collector } from "../../objects/gc/collector.ts";
+
+/** Serves `store`; a deletion is `remove`'s, who knows whether the container runs, and lets `collector` run. */
+export function containersService(
+  store: ContainerStore,
+  remove: (ns: string, id: string) => Promise<void>,
+  collector: Collector,
+): Service {
+  const given = (container: ContainerRecord | undefined) => {
+    if (container === undefined)
+      throw new BerthError("invalid_argument", "container is missing: invalid argument");
+    return container;
+  };
+  const filtered = (ns: string, filters: readonly string[]) => {
+    const passes = compileFilters(filters, (c: ContainerRecord) =>
+      fieldsOf(
+        { id: c.id, image: c.image, runtime: c.runtime?.name ?? "", "runtime.name": c.runtime?.name ?? "" },
+        c.labels,
+      ),
+    );
+    return store.list(ns).filter(passes);
+  };
+  return service(containers.Containers, {
+    get: ({ id }, call) => ({ container: store.get(scopeOf(call).namespace, id) }),
+    list: ({ filters }, call) => ({ containers: filtered(scopeOf(call).namespace, filters) }),
+    listStream: async function* ({ filters }, call) {
+      for (const container of filtered(scopeOf(call).namespace, filters)) yield { container };
+    },
+    create: ({ container }, call) => {
+      const { namespace } = scopeOf(call);
+      const wanted = given(container);
+      return stageSync("containers.Create", { namespace, container: wanted.id }, () => ({
+        container: store.create(namespace, wanted),
+      }));
+    },
+    update: ({ container, updateMask }, call) => ({
+      container: store.update(scopeOf(call).namespace, given(container), pathsOf(updateMask)),
+    }),
+    delete: ({ id }, call) => {
+      const { namespace } = scopeOf(call);
+      return stage("containers.Delete", { namespace, container: id }, async () => {
+        await remove(namespace, id);
+        await collector.request(false);
+        return {};
+      });
+    },
+  });
+}

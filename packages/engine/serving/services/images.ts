@@ -1,0 +1,50 @@
+/** The Images service on the wire. */
+import { images } from "@berth/api";
+import { BerthError } from "@berth/base";
+import { type Service, service } from "@berth/grpc";
+import { pathsOf } from "../../base/core/mask.ts";
+import { scopeOf } from "../../base/core/scope.ts";
+import { nanoseconds, timestamp } from "../../base/core/time.ts";
+import { fromDescriptor, toDescriptor } from "../../base/core/wire.ts";
+import { compileFilters, fieldsOf } from "../../base/filters/index.ts";
+import type { Collector } from "../../objects/gc/collector.ts";
+import type { ImageStore, WantedImage } from "../../objects/images/image-store.ts";
+import type { ImageRecord } from "../../objects/images/rows.ts";
+
+/** Serves `store`; a deletion lets `collector` run. */
+export function imagesService(store: ImageStore, collector: Collector): Service {
+  const show = (image: ImageRecord) => ({
+    name: image.name,
+    labels: image.labels,
+    target: toDescriptor(image.target),
+    createdAt: timestamp(image.created),
+    updatedAt: timestamp(image.updated),
+  });
+  const wanted = (image: images.Image | undefined): WantedImage => {
+    if (image === undefined) throw new BerthError("invalid_argument", "image is missing: invalid argument");
+    return { name: image.name, labels: image.labels, target: fromDescriptor(image.target) };
+  };
+  return service(images.Images, {
+    get: ({ name }, call) => ({ image: show(store.get(scopeOf(call).namespace, name)) }),
+    list: ({ filters }, call) => {
+      const passes = compileFilters(filters, (i: ImageRecord) =>
+        fieldsOf(
+          { name: i.name, "target.digest": i.target.digest, "target.mediatype": i.target.mediaType },
+          i.labels,
+        ),
+      );
+      return { images: store.list(scopeOf(call).namespace).filter(passes).map(show) };
+    },
+    create: ({ image, sourceDateEpoch }, call) => ({
+      image: show(store.create(scopeOf(call).namespace, wanted(image), nanoseconds(sourceDateEpoch))),
+    }),
+    update: ({ image, updateMask }, call) => ({
+      image: show(store.update(scopeOf(call).namespace, wanted(image), pathsOf(updateMask))),
+    }),
+    delete: async ({ name, sync, target }, call) => {
+      store.delete(scopeOf(call).namespace, name, target?.digest || undefined);
+      await collector.request(sync);
+      return {};
+    },
+  });
+}

@@ -1,0 +1,80 @@
+/** The Leases service on the wire. */
+import { leases } from "@berth/api";
+import { BerthError } from "@berth/base";
+import { type Service, service } from "@berth/grpc";
+import { checkDigest, checkLabels } from "../../base/core/names.ts";
+import { scopeOf } from "../../base/core/scope.ts";
+import { now, timestamp } from "../../base/core/time.ts";
+import { compileFilters, fieldsOf } from "../../base/filters/index.ts";
+import type { Database } from "../../base/store/database.ts";
+import type { Collector } from "../../objects/gc/collector.ts";
+import * as store from "../../objects/leases/rows.ts";
+
+/** Serves the leases of `db`; deleting one lets `collector` run. */
+export function leasesService(db: Database, collector: Collector): Service {
+  const show = (lease: store.LeaseRecord) => ({
+    id: lease.id,
+    labels: lease.labels,
+    createdAt: timestamp(lease.created),
+  });
+  return service(leases.Leases, {
+    create: ({ id, labels }, call) => {
+      const { namespace } = scopeOf(call);
+      if (id === "") throw new BerthError("invalid_argument", "lease id must not be empty: invalid argument");
+      checkLabels(labels);
+      const lease = { id, labels, created: String(now()) };
+      db.transaction(() => store.createLease(db, namespace, lease));
+      return { lease: show(lease) };
+    },
+    delete: async ({ id, sync }, call) => {
+      const { namespace } = scopeOf(call);
+      db.transaction(() => {
+        store.getLease(db, namespace, id);
+        db.run("DELETE FROM leases WHERE ns = ? AND id = ?", namespace, id);
+      });
+      await collector.request(sync);
+      return {};
+    },
+    list: ({ filters }, call) => {
+      const { namespace } = scopeOf(call);
+      const passes = compileFilters(filters, (l: store.LeaseRecord) => fieldsOf({ id: l.id }, l.labels));
+      return { leases: store.listLeases(db, namespace).filter(passes).map(show) };
+    },
+    addResource: ({ id, resource }, call) => {
+      const { namespace } = scopeOf(call);
+      const checked = checkResource(resource);
+      db.transaction(() => {
+        store.getLease(db, namespace, id);
+        store.holdResource(db, namespace, id, checked);
+      });
+      return {};
+    },
+    deleteResource: ({ id, resource }, call) => {
+      const { namespace } = scopeOf(call);
+      const { type, id: name } = checkResource(resource);
+      db.transaction(() => {
+        store.getLease(db, namespace, id);
+        const sql = "DELETE FROM lease_resources WHERE ns = ? AND lease = ? AND type = ? AND id = ?";
+        db.run(sql, namespace, id, type, name);
+      });
+      return {};
+    },
+    listResources: ({ id }, call) => {
+      const { namespace } = scopeOf(call);
+      store.getLease(db, namespace, id);
+      return { resources: store.listResources(db, namespace, id) };
+    },
+  });
+}
+
+function checkResource(resource: store.Resource | undefined): store.Resource {
+  const { type = "", id = "" } = resource ?? {};
+  if (type === "content") checkDigest(id);
+  else if (type !== "ingests" && type !== "images" && !/^snapshots\/[^/]+$/.test(type))
+    throw new BerthError(
+      "unimplemented",
+      `resource type ${JSON.stringify(type)} not supported yet, expected content, ingests, images or snapshots/<snapshotter>: not implemented`,
+    );
+  if (id === "") throw new BerthError("invalid_argument", "resource id must not be empty: invalid argument");
+  return { type, id };
+}

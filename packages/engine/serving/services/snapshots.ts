@@ -1,0 +1,73 @@
+/** The Snapshots service on the wire. */
+import { snapshots } from "@berth/api";
+import { BerthError, stage } from "@berth/base";
+import { type Service, service } from "@berth/grpc";
+import { pathsOf } from "../../base/core/mask.ts";
+import { scopeOf } from "../../base/core/scope.ts";
+import { timestamp } from "../../base/core/time.ts";
+import { compileFilters, fieldsOf } from "../../base/filters/index.ts";
+import { ACTIVE, type SnapshotRecord, VIEW } from "../../objects/snapshots/rows.ts";
+import type { SnapshotStore } from "../../objects/snapshots/snapshot-store.ts";
+
+const LIST_CHUNK = 100;
+const KIND_NAMES: Readonly<Record<number, string>> = { 1: "view", 2: "active", 3: "committed" };
+
+/** Serves `store`. */
+export function snapshotsService(store: SnapshotStore): Service {
+  const show = (s: SnapshotRecord) => ({
+    name: s.name,
+    parent: s.parent,
+    kind: s.kind as number as snapshots.Kind,
+    createdAt: timestamp(s.created),
+    updatedAt: timestamp(s.updated),
+    labels: s.labels,
+  });
+  return service(snapshots.Snapshots, {
+    prepare: ({ snapshotter, key, parent, labels }, call) => {
+      const scope = scopeOf(call);
+      // A container's snapshot usually has the container's name: its trace begins here.
+      return stage("snapshots.Prepare", { namespace: scope.namespace, container: key }, async () => ({
+        mounts: await store.prepare(scope, snapshotter, { key, parent, labels, kind: ACTIVE }),
+      }));
+    },
+    view: async ({ snapshotter, key, parent, labels }, call) => ({
+      mounts: await store.prepare(scopeOf(call), snapshotter, { key, parent, labels, kind: VIEW }),
+    }),
+    mounts: ({ snapshotter, key }, call) => ({
+      mounts: store.mounts({ ns: scopeOf(call).namespace, snapshotter }, key),
+    }),
+    commit: async ({ snapshotter, name, key, labels, parent }, call) => {
+      await store.commit(scopeOf(call), snapshotter, { name, key, labels, parent });
+      return {};
+    },
+    remove: ({ snapshotter, key }, call) => {
+      store.remove({ ns: scopeOf(call).namespace, snapshotter }, key);
+      return {};
+    },
+    stat: ({ snapshotter, key }, call) => ({
+      info: show(store.stat({ ns: scopeOf(call).namespace, snapshotter }, key)),
+    }),
+    update: ({ snapshotter, info, updateMask }, call) => {
+      if (info === undefined) throw new BerthError("invalid_argument", "info is missing: invalid argument");
+      const where = { ns: scopeOf(call).namespace, snapshotter };
+      return { info: show(store.update(where, info.name, info.labels, pathsOf(updateMask))) };
+    },
+    list: async function* ({ snapshotter, filters }, call) {
+      const passes = compileFilters(filters, (s: SnapshotRecord) =>
+        fieldsOf({ name: s.name, parent: s.parent, kind: KIND_NAMES[s.kind]! }, s.labels),
+      );
+      const found = store.list({ ns: scopeOf(call).namespace, snapshotter }).filter(passes);
+      for (let at = 0; at < found.length; at += LIST_CHUNK)
+        yield { info: found.slice(at, at + LIST_CHUNK).map(show) };
+    },
+    usage: async ({ snapshotter, key }, call) => {
+      const { size, inodes } = await store.usage({ ns: scopeOf(call).namespace, snapshotter }, key);
+      return { size: BigInt(size), inodes: BigInt(inodes) };
+    },
+    cleanup: async ({ snapshotter }, call) => {
+      scopeOf(call);
+      await store.driver(snapshotter).purge();
+      return {};
+    },
+  });
+}

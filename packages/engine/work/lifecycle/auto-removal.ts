@@ -1,0 +1,124 @@
+/**
+ * Containers that are to vanish: by label, once their task has ended, or when the command that made them died before it could
+ * start them. A removal that fails is tried again.
+ */
+import { log } from "@berth/base";
+import type { TaskState } from "@berth/shim";
+import type { ContainerRecord } from "../../objects/containers/container-store.ts";
+import { isUp } from "../tasks/task-state.ts";
+import { EXIT_CODE } from "./exit-labels.ts";
+
+/**
+ * Label of a container that is to vanish when its task has ended:
+ * - "true": it may be started at any time
+ * - "detached": the command that made it starts it at once
+ * - "attached": the same, and watches it: it wants the exit code first and then removes it, unless it is killed
+ */
+export const AUTO_REMOVE = "berth/auto-remove";
+/** Label, "true", of such a container that was started: what becomes of it when the machine goes down is an end, too. */
+const WAS_STARTED = "berth/was-started";
+
+/** How long a client has to collect the exit status, in milliseconds. */
+const AFTER_END_MS: ReadonlyMap<string | undefined, number> = new Map([
+  ["true", 300],
+  ["detached", 300],
+  ["attached", 10_000],
+]);
+/** How long a command that starts what it made may take to do so, in milliseconds. */
+const UNSTARTED_MS = 60_000;
+/** A removal that failed is tried again after this long, in milliseconds; then after twice that, and so on. */
+const AGAIN_MS = 1000;
+const MAX_AGAIN_MS = 60_000;
+
+/** What removing takes. */
+export interface AutoRemovalParts {
+  /** The container; undefined when it is gone. */
+  find(ns: string, id: string): ContainerRecord | undefined;
+  /** The container's task; undefined when there is none. */
+  taskOf(ns: string, id: string): TaskState | undefined;
+  /** Notes labels of a container. */
+  note(ns: string, id: string, labels: { [key: string]: string }): void;
+  /** Removes a container whose task does not run. */
+  remove(ns: string, id: string): Promise<void>;
+}
+
+/** Whether the command that made it was to start it. */
+function startsAtOnce(record: ContainerRecord): boolean {
+  const value = record.labels[AUTO_REMOVE];
+  return value === "detached" || value === "attached";
+}
+
+/** See the module comment. */
+export class AutoRemoval {
+  readonly #parts: AutoRemovalParts;
+  readonly #timers = new Map<string, NodeJS.Timeout>();
+
+  constructor(parts: AutoRemovalParts) {
+    this.#parts = parts;
+  }
+
+  /** A container was made, or its task was: it waits for its start. */
+  made(ns: string, record: ContainerRecord): void {
+    this.keep(ns, record.id);
+    if (startsAtOnce(record)) this.#later(ns, record.id, UNSTARTED_MS);
+  }
+
+  /** A container was started. */
+  started(ns: string, id: string): void {
+    this.keep(ns, id);
+    const labels = this.#parts.find(ns, id)?.labels;
+    if (labels?.[AUTO_REMOVE] === "true" && labels[WAS_STARTED] === undefined)
+      this.#parts.note(ns, id, { [WAS_STARTED]: "true" });
+  }
+
+  /** A container's task has ended. */
+  ended(ns: string, id: string): void {
+    const delay = AFTER_END_MS.get(this.#parts.find(ns, id)?.labels[AUTO_REMOVE]);
+    if (delay === undefined) return;
+    this.keep(ns, id);
+    this.#later(ns, id, delay);
+  }
+
+  /** A daemon that starts sees a container: whoever was to start it has lost the connection, and does not come back. */
+  recovered(ns: string, record: ContainerRecord, task: TaskState | undefined): void {
+    const delay = AFTER_END_MS.get(record.labels[AUTO_REMOVE]);
+    if (delay === undefined) return;
+    this.keep(ns, record.id);
+    const unstarted = task === undefined || task.status === "created";
+    const { labels } = record;
+    if (task?.status === "stopped" || (task === undefined && labels[EXIT_CODE] !== undefined))
+      this.#later(ns, record.id, delay);
+    else if (unstarted && (startsAtOnce(record) || (task === undefined && labels[WAS_STARTED] !== undefined)))
+      this.#later(ns, record.id, 0);
+  }
+
+  /** Calls off the removal of a container that is used again, or gone. */
+  keep(ns: string, id: string): void {
+    const key = `${ns}/${id}`;
+    clearTimeout(this.#timers.get(key));
+    this.#timers.delete(key);
+  }
+
+  #later(ns: string, id: string, delay: number, again = AGAIN_MS): void {
+    const key = `${ns}/${id}`;
+    if (this.#timers.has(key)) return;
+    const timer = setTimeout(() => {
+      this.#timers.delete(key);
+      this.#remove(ns, id).catch((error) => {
+        log.warn("a container could not be removed after its end", { container: id, error: String(error) });
+        this.#later(ns, id, again, Math.min(2 * again, MAX_AGAIN_MS));
+      });
+    }, delay);
+    this.#timers.set(key, timer);
+  }
+
+  /** Removes a container, unless it was removed or started in the meantime. */
+  async #remove(ns: string, id: string): Promise<void> {
+    if (this.#parts.find(ns, id) === undefined) return;
+    if (!isUp(this.#parts.taskOf(ns, id))) await this.#parts.remove(ns, id);
+  }
+
+  close(): void {
+    for (const timer of this.#timers.values()) clearTimeout(timer);
+  }
+}

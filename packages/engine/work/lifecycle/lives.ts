@@ -1,0 +1,210 @@
+/**
+ * Starting, stopping, restarting and removing a container, whole: one after the other for the same container, and a second
+ * request for the same joins the first.
+ */
+import { BerthError, criLogUri, SIGTERM, stage } from "@berth/base";
+import { signalNumber } from "@berth/runtime";
+import type { Exit } from "@berth/shim";
+import { ignoreMissing } from "../../base/core/missing.ts";
+import { KeyedMutex } from "../../base/core/mutex.ts";
+import type { ContainerRecord, ContainerStore } from "../../objects/containers/container-store.ts";
+import type { TaskManager } from "../tasks/task-manager.ts";
+import { isUp, taskOf } from "../tasks/task-state.ts";
+import { Grace } from "./grace.ts";
+import { RESTART, STOP_SIGNAL, STOP_TIMEOUT } from "./labels.ts";
+import { detachedStdio } from "./stdio.ts";
+import { stopTask } from "./stop.ts";
+
+/** docker's. */
+const DEFAULT_GRACE_S = 10;
+
+/** How to stop. */
+export interface StopWishes {
+  /** Grace period in seconds; negative for ever, undefined for the container's own. */
+  seconds: number | undefined;
+  /** Undefined for the container's own. */
+  signal: number | undefined;
+}
+
+/** What a stop found. */
+export interface Stopped {
+  wasRunning: boolean;
+  exit: Exit | undefined;
+}
+
+/** What a start found. */
+export interface Started {
+  pid: number;
+  wasRunning: boolean;
+}
+
+/** Told before somebody stops a container; after that, its end is meant. */
+export type OnStop = (ns: string, id: string) => void;
+
+/** See the module comment. */
+export class Lives {
+  readonly #tasks: TaskManager;
+  readonly #containers: ContainerStore;
+  readonly #locks = new KeyedMutex();
+  readonly #graces = new Map<string, Grace>();
+  readonly #stops = new Map<string, Promise<Stopped>>();
+  readonly #starts = new Map<string, Promise<Started>>();
+  readonly #restarts = new Map<string, Promise<{ pid: number }>>();
+  readonly #removals = new Map<string, Promise<void>>();
+  readonly #forcedRemovals = new Map<string, Promise<void>>();
+  readonly #watchers = new Set<OnStop>();
+
+  constructor(tasks: TaskManager, containers: ContainerStore) {
+    this.#tasks = tasks;
+    this.#containers = containers;
+  }
+
+  /** Calls `watcher` before each stop that somebody asks for. */
+  onStop(watcher: OnStop): void {
+    this.#watchers.add(watcher);
+  }
+
+  /**
+   * Stops a container; at once when it does not run. "not_found" without such a container. With `byHand` false it is not
+   * somebody's wish: the watchers are not told.
+   */
+  stop(ns: string, id: string, wishes: StopWishes, byHand = true): Promise<Stopped> {
+    const record = this.#containers.get(ns, id);
+    return this.#join("containers.Stop", this.#stops, ns, record, wishes, () =>
+      this.#stop(ns, record, wishes, byHand),
+    );
+  }
+
+  /** Starts a container that does not run, with its log as its output. */
+  start(ns: string, id: string): Promise<Started> {
+    const record = this.#containers.get(ns, id);
+    return this.#join("containers.Start", this.#starts, ns, record, undefined, async () => {
+      const before = taskOf(this.#tasks, { namespace: ns, id });
+      if (before !== undefined && isUp(before)) return { pid: before.pid, wasRunning: true };
+      const log = criLogUri(this.#tasks.logFile(ns, record));
+      const { pid } = await this.#renew(ns, id, log);
+      return { pid, wasRunning: false };
+    });
+  }
+
+  /** Removes a container with all that belongs to it; with `force` also one that runs or waits to be restarted. */
+  remove(ns: string, id: string, force: boolean): Promise<void> {
+    const record = this.#containers.get(ns, id);
+    if (force) {
+      const now = { seconds: 0, signal: undefined };
+      return this.#join("containers.Remove", this.#forcedRemovals, ns, record, now, () =>
+        this.#tasks.remove(ns, id, () => this.#stop(ns, record, now, true)),
+      );
+    }
+    return this.#join("containers.Remove", this.#removals, ns, record, undefined, () => {
+      if (this.#containers.get(ns, id).labels[RESTART.due] === undefined) return this.#tasks.remove(ns, id);
+      throw new BerthError(
+        "failed_precondition",
+        `container ${id} cannot be removed: it is about to be restarted`,
+        {
+          stage: "remove",
+          hint: "stop it first, or remove it with force",
+        },
+      );
+    });
+  }
+
+  /** Stops a container if it runs, and starts it anew. */
+  restart(ns: string, id: string, wishes: StopWishes): Promise<{ pid: number }> {
+    const record = this.#containers.get(ns, id);
+    return this.#join("containers.Restart", this.#restarts, ns, record, wishes, async () => {
+      await this.#stop(ns, record, wishes, true);
+      return this.#renew(ns, id);
+    });
+  }
+
+  /**
+   * Starts a container that has ended, when it is its turn and `still` says so; undefined when it does not, or when
+   * somebody else has started it.
+   */
+  startAgain(ns: string, id: string, still: () => boolean): Promise<{ pid: number } | undefined> {
+    return this.#locks.run(`${ns}/${id}`, async () => {
+      const task = taskOf(this.#tasks, { namespace: ns, id });
+      if (isUp(task) || !still()) return undefined;
+      return stage("restart", { namespace: ns, container: id }, () => this.#renew(ns, id));
+    });
+  }
+
+  /** Runs `work` for a container once nobody else works on it, or gives the promise of the one that already does. */
+  #join<T>(
+    name: string,
+    running: Map<string, Promise<T>>,
+    ns: string,
+    record: ContainerRecord,
+    wishes: StopWishes | undefined,
+    work: () => Promise<T>,
+  ): Promise<T> {
+    const key = `${ns}/${record.id}`;
+    // Whoever stops it now may be more patient than this caller is.
+    if (wishes !== undefined) this.#graces.get(key)?.atMost(graceMs(record, wishes));
+    const first = running.get(key);
+    if (first !== undefined) return first;
+    const done = stage(name, { namespace: ns, container: record.id }, () => {
+      const turn = Promise.withResolvers<void>();
+      if (this.#locks.busy(key)) void stage("wait for another operation", {}, () => turn.promise);
+      return this.#locks.run(key, () => {
+        turn.resolve();
+        return work();
+      });
+    }).finally(() => running.delete(key));
+    running.set(key, done);
+    return done;
+  }
+
+  async #stop(ns: string, record: ContainerRecord, wishes: StopWishes, byHand: boolean): Promise<Stopped> {
+    const ref = { namespace: ns, id: record.id };
+    if (byHand) for (const watcher of this.#watchers) watcher(ns, record.id);
+    const before = taskOf(this.#tasks, ref)?.status;
+    if (before === undefined || before === "stopped") return { wasRunning: false, exit: undefined };
+    const key = `${ns}/${record.id}`;
+    const grace = new Grace(graceMs(record, wishes));
+    this.#graces.set(key, grace);
+    try {
+      const exit = await stopTask(this.#tasks, ref, wishes.signal ?? signalOf(record), grace);
+      return { wasRunning: true, exit };
+    } finally {
+      grace.stop();
+      this.#graces.delete(key);
+    }
+  }
+
+  /** Replaces a task that has ended, or was never started, by a new one that runs; `log`: where else its output goes. */
+  async #renew(ns: string, id: string, log = ""): Promise<{ pid: number }> {
+    const ref = { namespace: ns, id };
+    const record = this.#containers.get(ns, id);
+    const before = taskOf(this.#tasks, ref);
+    if (before !== undefined) await ignoreMissing(this.#tasks.delete(ref));
+    const stdio = detachedStdio(record, before?.stdio, log);
+    await this.#tasks.create(ns, { id, rootfs: [], stdio, options: undefined });
+    try {
+      return await this.#tasks.start(ref);
+    } catch (error) {
+      // A client was faster: it runs.
+      const task = taskOf(this.#tasks, ref);
+      if (task !== undefined && isUp(task)) return { pid: task.pid };
+      await this.#tasks.discard(ref);
+      throw error;
+    }
+  }
+
+  /** Ends and removes a task whose container has no record any more. */
+  forget(ns: string, id: string): Promise<void> {
+    return this.#locks.run(`${ns}/${id}`, () => this.#tasks.discard({ namespace: ns, id }));
+  }
+}
+
+function graceMs(record: ContainerRecord, { seconds }: StopWishes): number {
+  const own = Number(record.labels[STOP_TIMEOUT] ?? DEFAULT_GRACE_S);
+  const chosen = seconds ?? (Number.isSafeInteger(own) ? own : DEFAULT_GRACE_S);
+  return chosen < 0 ? Number.POSITIVE_INFINITY : chosen * 1000;
+}
+
+function signalOf(record: ContainerRecord): number {
+  const text = record.labels[STOP_SIGNAL];
+  return text === undefined ? SIGTERM : signalNumber(text);
+}

@@ -1,0 +1,407 @@
+/**
+ * The restart monitor: containers that are to run are started again when they have ended. It acts on events, and keeps
+ * what it must know later in labels, so that a daemon that starts anew (or a machine) goes on where it was.
+ *
+ * Two sets of labels, each with its own rules: berth's mean what docker's --restart means, containerd's what containerd
+ * makes of them. What neither of them retries, a start that fails, is retried here as if the container had ended.
+ */
+import { eventTypes } from "@berth/api";
+import { type Clock, isCode, log, SIGKILL, systemClock } from "@berth/base";
+import { signalNumber } from "@berth/runtime";
+import type { TaskEvent, TaskShim, TaskState } from "@berth/shim";
+import { fromBinary } from "@bufbuild/protobuf";
+import { nanoseconds, now, parseRfc3339, rfc3339 } from "../../base/core/time.ts";
+import type { EventBus, Published } from "../../base/events/event-bus.ts";
+import type { Database } from "../../base/store/database.ts";
+import type { ContainerRecord, ContainerStore } from "../../objects/containers/container-store.ts";
+import type { TaskManager } from "../tasks/task-manager.ts";
+import { isUp, taskOf } from "../tasks/task-state.ts";
+import { AUTO_REMOVE } from "./auto-removal.ts";
+import { EXIT_CODE, FINISHED_AT } from "./exit-labels.ts";
+import { CONTAINERD, RESTART, STOP_SIGNAL } from "./labels.ts";
+import type { Lives } from "./lives.ts";
+import { backOff, restartCount, restartsNow, stoppedByHand, type Wish, wishOf } from "./policy.ts";
+import { Slots } from "./slots.ts";
+
+/** So many containers are started at a time. */
+const STARTS = 4;
+/** containerd looks this often whether what is and what the labels say are the same, in milliseconds. */
+const RECONCILE_MS = 10_000;
+/** Exit status of a container that was lost with the machine, and of one that could not be started; docker's. */
+const LOST = 255;
+const NOT_STARTED = 128;
+
+/** What the monitor works with. */
+export interface MonitorParts {
+  db: Database;
+  containers: ContainerStore;
+  events: EventBus;
+  tasks: TaskManager;
+  shim: TaskShim;
+  lives: Lives;
+  /** How long a container ran is told by a clock that nobody sets. Default: the machine's. */
+  clock?: Pick<Clock, "monotonic">;
+}
+
+/** A container that was started, is running, or waits for its next start. */
+interface Watched {
+  readonly ns: string;
+  readonly id: string;
+  /** When it was last started, in the clock's monotonic milliseconds; undefined when it does not run. */
+  startedAt: number | undefined;
+  /** Its end is meant. */
+  canceled: boolean;
+  backOffMs: number;
+  /** Its next start. */
+  timer: NodeJS.Timeout | undefined;
+  /** A start of this monitor's is under way. */
+  starting: boolean;
+}
+
+/** See the module comment. */
+export class RestartMonitor {
+  readonly #parts: MonitorParts;
+  readonly #watched = new Map<string, Watched>();
+  readonly #clock: Pick<Clock, "monotonic">;
+  readonly #slots = new Slots(STARTS);
+  readonly #stops: (() => void)[] = [];
+  /** Containers of containerd's labels to be looked at by {@link #reconcile}. */
+  readonly #unsettled = new Set<string>();
+  #reconciler: NodeJS.Timeout | undefined;
+  #running = false;
+
+  constructor(parts: MonitorParts) {
+    this.#parts = parts;
+    this.#clock = parts.clock ?? systemClock;
+  }
+
+  /** Starts what should run after the daemon (or the machine) was away, and from now on what ends. */
+  start(): void {
+    const { shim, events, lives } = this.#parts;
+    this.#running = true;
+    this.#stops.push(
+      shim.onEvent((event) => this.#onTask(event)),
+      events.listen((event) => this.#onContainer(event)),
+    );
+    lives.onStop((ns, id) => this.stoppedByHand(ns, id));
+    this.#takeOver();
+  }
+
+  /** Stops starting; containers are left as they are. */
+  close(): void {
+    this.#running = false;
+    for (const stop of this.#stops) stop();
+    clearTimeout(this.#reconciler);
+    for (const { timer } of this.#watched.values()) clearTimeout(timer);
+  }
+
+  /** Containers that wait for their next start. */
+  get waiting(): number {
+    return [...this.#watched.values()].filter(({ timer }) => timer !== undefined).length;
+  }
+
+  #of(ns: string, id: string): Watched {
+    const key = `${ns}/${id}`;
+    let found = this.#watched.get(key);
+    if (found === undefined) {
+      const fresh = {
+        startedAt: undefined,
+        canceled: false,
+        backOffMs: 0,
+        timer: undefined,
+        starting: false,
+      };
+      found = { ns, id, ...fresh };
+      this.#watched.set(key, found);
+    }
+    return found;
+  }
+
+  #forget(ns: string, id: string): void {
+    const key = `${ns}/${id}`;
+    clearTimeout(this.#watched.get(key)?.timer);
+    this.#watched.delete(key);
+  }
+
+  #onTask(event: TaskEvent): void {
+    const { namespace: ns, id } = event;
+    if (event.topic === "/tasks/start") this.#onStart(this.#of(ns, id));
+    else if (event.topic === "/tasks/exit" && event.execId === "") this.#onExit(ns, id, event.exitStatus);
+    else if (event.topic === "/tasks/delete" && event.execId === "") this.#lookLater(ns, id);
+  }
+
+  #onStart(watched: Watched): void {
+    const byMonitor = watched.starting;
+    watched.starting = false;
+    watched.canceled = false;
+    watched.startedAt = this.#clock.monotonic();
+    if (!byMonitor) watched.backOffMs = 0;
+    clearTimeout(watched.timer);
+    watched.timer = undefined;
+    // The client is answered first.
+    setImmediate(() => this.#quietly(watched, (record) => this.#noteStart(watched, record, byMonitor)));
+  }
+
+  #noteStart({ ns, id }: Watched, record: ContainerRecord, byMonitor: boolean): void {
+    const { containers } = this.#parts;
+    const wish = wishOf(record.labels);
+    if (wish === undefined) return;
+    if (wish.rules === "docker") {
+      const again = byMonitor ? {} : { [RESTART.count]: "", [RESTART.byHand]: "" };
+      containers.note(ns, id, { [RESTART.startedAt]: rfc3339(now()), [RESTART.due]: "", ...again });
+    } else if (!byMonitor && wish.desired === "stopped" && stoppedByHand(wish.rules, record.labels)) {
+      // Whoever stopped it by hand starts it by hand.
+      containers.note(ns, id, { [CONTAINERD.status]: "running", [CONTAINERD.explicitlyStopped]: "false" });
+    } else this.#lookLater(ns, id);
+  }
+
+  #onExit(ns: string, id: string, exitStatus: number): void {
+    const watched = this.#watched.get(`${ns}/${id}`);
+    // A start that fails is answered to whoever asked for it.
+    if (watched?.startedAt === undefined) return;
+    const ranMs = this.#clock.monotonic() - watched.startedAt;
+    watched.startedAt = undefined;
+    setImmediate(() => this.#quietly(watched, (record) => this.#ended(watched, record, exitStatus, ranMs)));
+  }
+
+  /** Decides about a container that has ended. */
+  #ended(watched: Watched, record: ContainerRecord, exitStatus: number, ranMs: number): void {
+    const { ns, id } = watched;
+    const wish = wanted(record);
+    if (wish === undefined) {
+      this.#forget(ns, id);
+      return;
+    }
+    const count = restartCount(wish.rules, record.labels);
+    const byHand = stoppedByHand(wish.rules, record.labels);
+    const again = !watched.canceled && restartsNow(wish, { exitStatus, byHand, count });
+    if (!this.#running || watched.startedAt !== undefined) return;
+    if (!again) {
+      this.#settle(watched, record);
+      return;
+    }
+    const ms = backOff(watched.backOffMs, ranMs);
+    watched.backOffMs = wish.rules === "docker" ? ms : Math.min(ms, RECONCILE_MS);
+    const due = rfc3339(now() + BigInt(watched.backOffMs) * 1_000_000n);
+    this.#parts.containers.note(
+      ns,
+      id,
+      wish.rules === "docker"
+        ? { [RESTART.count]: String(count + 1), [RESTART.due]: due }
+        : { [CONTAINERD.count]: String(count + 1) },
+    );
+    this.#startIn(watched, watched.backOffMs);
+  }
+
+  /** A container that stays as it is does not wait for a start. */
+  #settle({ ns, id }: Watched, record: ContainerRecord): void {
+    if (record.labels[RESTART.due] !== undefined) this.#parts.containers.note(ns, id, { [RESTART.due]: "" });
+  }
+
+  #startIn(watched: Watched, ms: number): void {
+    clearTimeout(watched.timer);
+    watched.timer = setTimeout(() => {
+      this.#slots
+        .run(() => this.#startAgain(watched))
+        .catch((error) => log.error("a restart went wrong", { container: watched.id, error: String(error) }));
+    }, ms);
+  }
+
+  async #startAgain(watched: Watched): Promise<void> {
+    const { ns, id } = watched;
+    try {
+      await this.#parts.lives.startAgain(ns, id, () => {
+        // Whoever stopped it meanwhile has taken the timer away.
+        if (watched.timer === undefined || !this.#running) return false;
+        watched.timer = undefined;
+        watched.starting = true;
+        return true;
+      });
+    } catch (error) {
+      watched.starting = false;
+      const record = this.#parts.containers.find(ns, id);
+      if (record === undefined) {
+        this.#forget(ns, id);
+        return;
+      }
+      log.warn("a container could not be started again", { container: id, error: String(error) });
+      this.#ended(watched, record, NOT_STARTED, 0);
+    }
+  }
+
+  /** Somebody stops the container: its end is meant, and it does not wait for a start any more. */
+  stoppedByHand(ns: string, id: string): void {
+    const record = this.#parts.containers.find(ns, id);
+    const wish = record === undefined ? undefined : wishOf(record.labels);
+    if (wish === undefined) return;
+    this.#cancel(ns, id);
+    const notes: Record<string, string> =
+      wish.rules === "docker"
+        ? { [RESTART.byHand]: "true", [RESTART.due]: "" }
+        : { [CONTAINERD.explicitlyStopped]: "true", [CONTAINERD.status]: "stopped" };
+    this.#parts.containers.note(ns, id, notes);
+  }
+
+  #cancel(ns: string, id: string): void {
+    const watched = this.#of(ns, id);
+    watched.canceled = true;
+    clearTimeout(watched.timer);
+    watched.timer = undefined;
+  }
+
+  /**
+   * A client signals the container's process. By docker's rules SIGKILL and the container's stop signal stop it; where
+   * it has none of its own, every signal does. True when it waited for a start: then there is nobody to signal.
+   */
+  killed(ns: string, id: string, signal: number): boolean {
+    const record = this.#parts.containers.find(ns, id);
+    if (record === undefined || wishOf(record.labels)?.rules !== "docker") return false;
+    const waited = this.#watched.get(`${ns}/${id}`)?.timer !== undefined;
+    const own = record.labels[STOP_SIGNAL];
+    if (own === undefined || signal === SIGKILL || signalNumber(own) === signal) this.#cancel(ns, id);
+    this.#parts.containers.note(ns, id, {
+      [RESTART.byHand]: "true",
+      ...(waited ? { [RESTART.due]: "" } : {}),
+    });
+    return waited && this.#watched.get(`${ns}/${id}`)?.timer === undefined;
+  }
+
+  #onContainer({ envelope }: Published): void {
+    const { topic, namespace: ns, event } = envelope;
+    if (event === undefined || !topic.startsWith("/containers/")) return;
+    switch (topic) {
+      case "/containers/create":
+        this.#lookLater(ns, fromBinary(eventTypes.ContainerCreateSchema, event.value).id);
+        break;
+      case "/containers/update":
+        this.#onUpdate(ns, fromBinary(eventTypes.ContainerUpdateSchema, event.value).id);
+        break;
+      case "/containers/delete":
+        this.#forget(ns, fromBinary(eventTypes.ContainerDeleteSchema, event.value).id);
+    }
+  }
+
+  /** Labels may have changed: who is no longer to run does not wait for a start. */
+  #onUpdate(ns: string, id: string): void {
+    const record = this.#parts.containers.find(ns, id);
+    if (record === undefined) return;
+    const watched = this.#watched.get(`${ns}/${id}`);
+    if (wanted(record) === undefined && watched?.timer !== undefined) {
+      clearTimeout(watched.timer);
+      watched.timer = undefined;
+      this.#settle(watched, record);
+    }
+    this.#lookLater(ns, id);
+  }
+
+  #lookLater(ns: string, id: string): void {
+    this.#unsettled.add(`${ns}/${id}`);
+    if (this.#reconciler !== undefined || !this.#running) return;
+    this.#reconciler = setTimeout(() => {
+      this.#reconciler = undefined;
+      const keys = [...this.#unsettled];
+      this.#unsettled.clear();
+      for (const key of keys) {
+        const slash = key.indexOf("/");
+        this.#reconcile(key.slice(0, slash), key.slice(slash + 1));
+      }
+    }, RECONCILE_MS).unref();
+  }
+
+  /** Makes what is what containerd's labels say. */
+  #reconcile(ns: string, id: string): void {
+    const { containers, tasks, lives } = this.#parts;
+    const record = containers.find(ns, id);
+    const wish = record === undefined ? undefined : wanted(record);
+    if (record === undefined || wish?.rules !== "containerd") return;
+    const alive = isUp(taskOf(tasks, { namespace: ns, id }));
+    if (wish.desired === "stopped" && alive)
+      lives.stop(ns, id, { seconds: 0, signal: SIGKILL }, false).catch((error) => {
+        log.warn("a container that is to be stopped was not", { container: id, error: String(error) });
+        this.#lookLater(ns, id);
+      });
+    else if (wish.desired === "running" && !alive) {
+      const watched = this.#of(ns, id);
+      if (watched.timer !== undefined || watched.starting) return;
+      this.#ended(watched, record, Number(record.labels[EXIT_CODE] ?? 0), 0);
+    }
+  }
+
+  /** Starts what should run, in the order in which it was made. */
+  #takeOver(): void {
+    const { db, containers, shim } = this.#parts;
+    const due: { watched: Watched; made: bigint }[] = [];
+    for (const { name: ns } of db.all("SELECT name FROM namespaces") as { name: string }[]) {
+      const tasks = new Map(shim.list(ns).map((task) => [task.id, task]));
+      for (const record of containers.list(ns)) {
+        const task = tasks.get(record.id);
+        const made = nanoseconds(record.createdAt) ?? 0n;
+        if (this.#takeOverOne(ns, record, task)) due.push({ watched: this.#of(ns, record.id), made });
+      }
+    }
+    due.sort((a, b) => (a.made < b.made ? -1 : 1));
+    for (const { watched } of due) this.#startIn(watched, 0);
+  }
+
+  /** Whether the container is to be started now that the daemon has been away. */
+  #takeOverOne(ns: string, record: ContainerRecord, task: TaskState | undefined): boolean {
+    const { id, labels } = record;
+    const wish = wanted(record);
+    if (isUp(task)) {
+      const watched = this.#of(ns, id);
+      watched.startedAt = this.#clock.monotonic() - ageOf(labels);
+      watched.canceled = wish?.rules === "docker" && stoppedByHand(wish.rules, labels);
+      if (wish?.rules === "containerd") this.#lookLater(ns, id);
+      return false;
+    }
+    if (wish === undefined) return false;
+    // One that is set up and not started waits for its client, unless it was this monitor that made it.
+    if (task?.status === "created" && wish.rules === "docker" && labels[RESTART.due] === undefined)
+      return false;
+    if (wish.rules === "docker") {
+      const started = labels[RESTART.startedAt] !== undefined || labels[EXIT_CODE] !== undefined;
+      if (!started) return false;
+    }
+    const exitStatus =
+      task?.status === "stopped" ? task.exitStatus : this.#recorded(ns, record, wish.rules === "docker");
+    const byHand = stoppedByHand(wish.rules, labels);
+    const count = restartCount(wish.rules, labels);
+    if (restartsNow(wish, { exitStatus, byHand, count })) {
+      const reset = { [RESTART.count]: "", [RESTART.byHand]: "", [RESTART.due]: rfc3339(now()) };
+      const counted = { [CONTAINERD.count]: String(count + 1) };
+      this.#parts.containers.note(ns, id, wish.rules === "docker" ? reset : counted);
+      return true;
+    }
+    if (labels[RESTART.due] !== undefined) this.#parts.containers.note(ns, id, { [RESTART.due]: "" });
+    return false;
+  }
+
+  /** The exit status of a container without a task; one that was lost with the machine gets one. */
+  #recorded(ns: string, { id, labels }: ContainerRecord, ran: boolean): number {
+    if (labels[EXIT_CODE] !== undefined) return Number(labels[EXIT_CODE]);
+    if (!ran) return 0;
+    this.#parts.containers.note(ns, id, { [EXIT_CODE]: String(LOST), [FINISHED_AT]: rfc3339(now()) });
+    return LOST;
+  }
+
+  #quietly({ ns, id }: Watched, work: (record: ContainerRecord) => void): void {
+    try {
+      const record = this.#parts.containers.find(ns, id);
+      if (record === undefined) this.#forget(ns, id);
+      else work(record);
+    } catch (error) {
+      if (!isCode(error, "not_found")) log.error("restart monitor", { container: id, error: String(error) });
+    }
+  }
+}
+
+/** What the labels ask for; nothing of a container that is to vanish. */
+function wanted(record: ContainerRecord): Wish | undefined {
+  return record.labels[AUTO_REMOVE] === undefined ? wishOf(record.labels) : undefined;
+}
+
+/** Milliseconds since the start that the labels tell of; without one, it has run for long. */
+function ageOf(labels: Readonly<Record<string, string>>): number {
+  const at = parseRfc3339(labels[RESTART.startedAt] ?? "");
+  return at === undefined ? Number.POSITIVE_INFINITY : Math.max(0, Number((now() - at) / 1_000_000n));
+}

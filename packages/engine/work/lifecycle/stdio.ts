@@ -1,0 +1,43 @@
+/** Streams of a task that the daemon starts by itself: nothing comes in, the output goes to the container's log. */
+import { CRI_LOG, criLogUri } from "@berth/base";
+import type { Stdio } from "@berth/shim";
+import type { ContainerRecord } from "../../objects/containers/container-store.ts";
+import { LOG_PATH } from "../../objects/containers/log-file.ts";
+import { CONTAINERD } from "./labels.ts";
+
+const encodePath = (path: string): string => path.split("/").map(encodeURIComponent).join("/");
+
+/**
+ * `before` are the streams of the last task: what it wrote to without a client goes on. `otherwise` is where the output goes
+ * when nothing else says; "" for nowhere.
+ */
+export function detachedStdio(record: ContainerRecord, before: Stdio | undefined, otherwise = ""): Stdio {
+  const terminal = hasTerminal(record);
+  const both = (uri: string): Stdio => ({ stdin: "", stdout: uri, stderr: terminal ? "" : uri, terminal });
+  const own = record.labels[LOG_PATH];
+  if (own !== undefined) return both(criLogUri(own));
+  const uri = record.labels[CONTAINERD.logUri];
+  if (uri) return both(uri);
+  const path = record.labels[CONTAINERD.logPath];
+  if (path) return both(`file://${encodePath(path)}`);
+  const lasts = (stream: string) => (/^(file|binary|cri-log):/.test(stream) ? withoutClient(stream) : "");
+  if (otherwise !== "" && lasts(before?.stdout ?? "") === "") return both(otherwise);
+  return {
+    stdin: "",
+    stdout: lasts(before?.stdout ?? ""),
+    stderr: terminal ? "" : lasts(before?.stderr ?? ""),
+    terminal,
+  };
+}
+
+/** A log's URI without the client that it was also sent to, and without limits, which may have changed. */
+function withoutClient(uri: string): string {
+  return uri.startsWith(CRI_LOG) ? uri.split("?")[0]! : uri;
+}
+
+function hasTerminal(record: ContainerRecord): boolean {
+  const spec = JSON.parse(Buffer.from(record.spec?.value ?? []).toString("utf8")) as {
+    process?: { terminal?: boolean };
+  };
+  return spec.process?.terminal ?? false;
+}

@@ -1,0 +1,183 @@
+/** Fetching a blob into the content store: resumed where it broke off, checked, and once however many want it. */
+import { BerthError, isCode, log, stage } from "@berth/base";
+import type { Labels } from "../../base/core/names.ts";
+import type { Scope } from "../../base/core/scope.ts";
+import type { ContentStore } from "../../objects/content/content-store.ts";
+import type { Descriptor } from "../../objects/images/rows.ts";
+import type { Repository } from "./client.ts";
+
+/** Called with the number of bytes that are on disk. */
+export type OnBytes = (available: number) => void;
+
+const TRIES = 6;
+
+interface Fetching {
+  done: Promise<void>;
+  listeners: Set<OnBytes>;
+  available: number;
+  /** File that the bytes go to, once it is known. */
+  file: Promise<string>;
+}
+
+/** Fetches of all pulls. */
+export class Fetcher {
+  readonly #content: ContentStore;
+  readonly #running = new Map<string, Fetching>();
+
+  constructor(content: ContentStore) {
+    this.#content = content;
+  }
+
+  /**
+   * Fetches a blob unless it is there. `onFile` is told the file that grows (only when something is fetched), and
+   * `onBytes` how far it has grown.
+   */
+  async fetch(
+    scope: Scope,
+    repository: Repository,
+    blob: Descriptor,
+    options: { ref: string; labels: Labels; onBytes?: OnBytes; onFile?: (file: string) => void },
+  ): Promise<"exists" | "fetched"> {
+    const key = `${scope.namespace}/${blob.digest}`;
+    const running = this.#running.get(key);
+    if (running !== undefined) {
+      if (options.onBytes !== undefined) {
+        running.listeners.add(options.onBytes);
+        options.onBytes(running.available);
+      }
+      if (options.onFile !== undefined) running.file.then(options.onFile, () => {});
+      try {
+        await running.done;
+      } catch (error) {
+        running.listeners.delete(options.onBytes ?? (() => {}));
+        // The other one gave up; this one did not.
+        if (isCode(error, "canceled") && !repository.aborted)
+          return this.fetch(scope, repository, blob, options);
+        throw error;
+      }
+      // The blob belongs to the other pull's lease: it has to belong to ours, too.
+      this.#content.hold(scope, blob.digest);
+      return "fetched";
+    }
+    if (this.#content.hold(scope, blob.digest)) return "exists";
+    const listeners = new Set<OnBytes>();
+    if (options.onBytes !== undefined) listeners.add(options.onBytes);
+    let tellFile: (file: string) => void = () => {};
+    const entry: Fetching = {
+      listeners,
+      available: 0,
+      file: new Promise<string>((resolve) => {
+        tellFile = resolve;
+      }),
+      done: Promise.resolve(),
+    };
+    if (options.onFile !== undefined) entry.file.then(options.onFile, () => {});
+    entry.done = stage("fetch", { digest: blob.digest, size: blob.size }, () =>
+      this.#download(scope, repository, blob, options, entry, tellFile),
+    );
+    this.#running.set(key, entry);
+    try {
+      await entry.done;
+      return "fetched";
+    } finally {
+      this.#running.delete(key);
+    }
+  }
+
+  async #download(
+    scope: Scope,
+    repository: Repository,
+    blob: Descriptor,
+    options: { ref: string; labels: Labels },
+    entry: Fetching,
+    tellFile: (file: string) => void,
+  ): Promise<void> {
+    let writer: Awaited<ReturnType<ContentStore["openWriter"]>>;
+    try {
+      writer = await this.#content.openWriter(scope, {
+        ref: options.ref,
+        expected: blob.digest,
+        total: blob.size,
+      });
+    } catch (error) {
+      if (isCode(error, "already_exists")) return;
+      throw error;
+    }
+    const report = () => {
+      entry.available = writer.offset;
+      for (const listener of entry.listeners) listener(writer.offset);
+    };
+    try {
+      if (writer.offset > blob.size) await writer.restart();
+      // A blob of another namespace is complete: there is no file that grows.
+      if (writer.ingest.expected === "") tellFile(this.#content.ingestPath(writer.ingest.number));
+      report();
+      for (let attempt = 1; writer.offset < blob.size; attempt++) {
+        const before = writer.offset;
+        try {
+          await this.#stream(repository, blob, writer, report);
+        } catch (error) {
+          if (!isCode(error, "unavailable")) throw error;
+          // Progress earns new tries.
+          if (writer.offset > before) attempt = 1;
+          if (attempt >= TRIES) throw error;
+          log.debug("a download broke off; resuming", {
+            digest: blob.digest,
+            at: writer.offset,
+            error: String(error),
+          });
+          await new Promise((resolve) => setTimeout(resolve, 200 * 2 ** (attempt - 1)));
+        }
+      }
+      await writer.commit(blob.size, blob.digest, options.labels);
+    } catch (error) {
+      if (!isCode(error, "already_exists")) throw error;
+    } finally {
+      writer.close();
+    }
+  }
+
+  async #stream(
+    repository: Repository,
+    blob: Descriptor,
+    writer: { offset: number; write(data: Uint8Array): void },
+    report: () => void,
+  ): Promise<void> {
+    const { body, from } = await repository.blob(blob, writer.offset);
+    // A registry that cannot resume sends everything again: skip what is there.
+    let skip = writer.offset - from;
+    try {
+      for await (const chunk of body as AsyncIterable<Buffer>) {
+        const data = skip > 0 ? chunk.subarray(Math.min(skip, chunk.length)) : chunk;
+        skip -= chunk.length - data.length;
+        if (data.length === 0) continue;
+        if (writer.offset + data.length > blob.size)
+          throw new BerthError(
+            "data_loss",
+            `registry ${repository.reference.host} sent more than the ${blob.size} bytes of ${blob.digest}`,
+            { stage: "registry" },
+          );
+        writer.write(data);
+        report();
+      }
+    } catch (cause) {
+      if (cause instanceof BerthError) throw cause;
+      throw brokeOff(repository.reference.host, blob, writer.offset, cause);
+    } finally {
+      body.destroy();
+    }
+    if (writer.offset < blob.size) throw brokeOff(repository.reference.host, blob, writer.offset, undefined);
+  }
+}
+
+function brokeOff(host: string, blob: Descriptor, got: number, cause: unknown): BerthError {
+  return new BerthError(
+    "unavailable",
+    `registry ${host} sent ${got} of the ${blob.size} bytes of ${blob.digest} and broke off`,
+    {
+      stage: "registry",
+      cause,
+      hint: "pull again: what has been fetched is kept",
+    },
+  );
+}

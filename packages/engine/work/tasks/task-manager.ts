@@ -1,0 +1,494 @@
+/**
+ * Tasks: containers that run, over the shim.
+ *
+ * The shim knows processes; this knows containers. It keeps how a container's last task ended as labels of the
+ * container (`berth/exit-code`, `berth/finished-at`), and removes containers that ask for it
+ * (`berth/auto-remove=true`) once their task has ended.
+ *
+ * What makes or removes a container's task or its record excludes each other, so that no task is ever without a record:
+ * that is how a client reaches it.
+ */
+import { eventTypes, runc, type types } from "@berth/api";
+import { BerthError, isCode, log, SIGKILL, stage } from "@berth/base";
+import type { LogRotation } from "@berth/runtime";
+import {
+  type CheckpointTask,
+  type CreateTask,
+  type Exit,
+  eventMessage,
+  type ProcessRef,
+  type RootfsMount,
+  readTaskOptions,
+  type Stdio,
+  type TaskEvent,
+  type TaskShim,
+  type TaskState,
+} from "@berth/shim";
+import { create, fromBinary } from "@bufbuild/protobuf";
+import { type Any, AnySchema } from "@bufbuild/protobuf/wkt";
+import { ignoreMissing } from "../../base/core/missing.ts";
+import { KeyedMutex } from "../../base/core/mutex.ts";
+import { checkIdentifier } from "../../base/core/names.ts";
+import { unpack } from "../../base/core/pack.ts";
+import type { Scope } from "../../base/core/scope.ts";
+import { rfc3339 } from "../../base/core/time.ts";
+import type { EventBus } from "../../base/events/event-bus.ts";
+import type { Database } from "../../base/store/database.ts";
+import type { ContainerRecord, ContainerStore } from "../../objects/containers/container-store.ts";
+import { logFile, makeLogFolder, removeLog, removeOrphanLogs } from "../../objects/containers/log-file.ts";
+import { withRotation } from "../../objects/containers/log-rotation.ts";
+import type { Descriptor } from "../../objects/images/rows.ts";
+import type { SnapshotStore } from "../../objects/snapshots/snapshot-store.ts";
+import { AutoRemoval } from "../lifecycle/auto-removal.ts";
+import { EXIT_CODE, FINISHED_AT, OOM_CGROUP } from "../lifecycle/exit-labels.ts";
+import type { Checkpoints } from "./checkpoints.ts";
+import { BUILT_IN, foreignRuntime } from "./runtime.ts";
+import { isUp, taskOf } from "./task-state.ts";
+
+/** How long a task that is discarded may take to end, in milliseconds. */
+const DISCARD_MS = 5000;
+
+/** The stores that tasks touch. */
+export interface TaskStores {
+  db: Database;
+  containers: ContainerStore;
+  snapshots: SnapshotStore;
+  events: EventBus;
+  /** Folder of containers' logs. */
+  logs: string;
+  /** Images of CRIU's; without them no task is checkpointed. */
+  checkpoints?: Checkpoints;
+  /** How far logs grow whose containers say nothing; none: without end. */
+  rotation?: LogRotation;
+  /** Names of runtimes that mean berth's own; default: {@link BUILT_IN}. */
+  builtIn?: readonly string[];
+}
+
+/** A task to be made. */
+export interface NewTask {
+  id: string;
+  rootfs: readonly RootfsMount[];
+  stdio: Stdio;
+  options: Any | undefined;
+  /** Image that its processes come from. */
+  checkpoint?: Descriptor | undefined;
+}
+
+/** Tasks of all namespaces. */
+export class TaskManager {
+  readonly #shim: TaskShim;
+  readonly #stores: TaskStores;
+  readonly #stopListening: () => void;
+  readonly #autoRemoval: AutoRemoval;
+  /** One at a time for a container: see the module comment. */
+  readonly #turns = new KeyedMutex();
+  /** Exits that are not written down yet. */
+  readonly #unnoted = new Map<string, () => void>();
+
+  constructor(shim: TaskShim, stores: TaskStores) {
+    this.#shim = shim;
+    this.#stores = stores;
+    const { containers, events } = stores;
+    this.#autoRemoval = new AutoRemoval({
+      find: (ns, id) => containers.find(ns, id),
+      taskOf: (namespace, id) => taskOf(shim, { namespace, id }),
+      note: (ns, id, labels) => containers.note(ns, id, labels),
+      remove: (ns, id) =>
+        stage("auto-remove", { namespace: ns, container: id }, () => ignoreMissing(this.remove(ns, id))),
+    });
+    const stops = [
+      shim.onEvent((event) => this.#onEvent(event)),
+      events.listen(({ envelope }) => this.#onCreate(envelope)),
+    ];
+    this.#stopListening = () => {
+      for (const stop of stops) stop();
+    };
+  }
+
+  /** Takes over what an earlier daemon left, and finishes removals it did not get to. */
+  async recover(): Promise<void> {
+    await this.#shim.recover();
+    const { db, containers, checkpoints } = this.#stores;
+    checkpoints?.sweep((ns, id) => this.#shim.list(ns).some((task) => task.id === id));
+    removeOrphanLogs(this.#stores.logs, (ns, id) => containers.find(ns, id) !== undefined);
+    this.#endOrphans();
+    for (const { name: ns } of db.all("SELECT name FROM namespaces") as { name: string }[]) {
+      const tasks = new Map(this.#shim.list(ns).map((task) => [task.id, task]));
+      for (const record of containers.list(ns)) {
+        const task = tasks.get(record.id);
+        // Most are noted already: a start on a full disk has no room to say everything again.
+        if (task?.status === "stopped" && record.labels[FINISHED_AT] !== rfc3339(task.exitedAt))
+          this.#noteExit(ns, record.id, task);
+        this.#autoRemoval.recovered(ns, record, task);
+      }
+    }
+  }
+
+  /** Ends tasks whose containers have no record: no client can. Not waited for, as one may be stuck in the kernel. */
+  #endOrphans(): void {
+    for (const { namespace, id } of this.#shim.list()) {
+      if (this.#stores.containers.find(namespace, id) !== undefined) continue;
+      log.warn("a task has no container any more; it is ended", { namespace, id });
+      void this.discard({ namespace, id });
+    }
+  }
+
+  #onCreate({ namespace, topic, event }: types.Envelope): void {
+    if (topic !== "/containers/create" || event === undefined) return;
+    const { id } = fromBinary(eventTypes.ContainerCreateSchema, event.value);
+    const record = this.#stores.containers.find(namespace, id);
+    if (record !== undefined) this.#autoRemoval.made(namespace, record);
+  }
+
+  #onEvent(event: TaskEvent): void {
+    try {
+      if (event.topic === "/tasks/start") this.#autoRemoval.started(event.namespace, event.id);
+      if (event.topic === "/tasks/exit" && event.execId === "") {
+        this.#noteSoon(event.namespace, event.id, event);
+        this.#autoRemoval.ended(event.namespace, event.id);
+      }
+      if (event.topic === "/tasks/oom")
+        this.#stores.containers.note(event.namespace, event.id, { [OOM_CGROUP]: event.cgroup ?? "/" });
+    } catch (error) {
+      log.error("an event could not be noted down", { container: event.id, error: String(error) });
+    }
+    this.#stores.events.publish(event.namespace, event.topic, create(AnySchema, eventMessage(event)));
+  }
+
+  /**
+   * Notes an exit once those who wait for it have been answered: writing takes longer than telling. Until the task is
+   * deleted the shim has it too, so nothing is lost in between.
+   */
+  #noteSoon(ns: string, id: string, exit: Exit): void {
+    this.#unnoted.set(`${ns}/${id}`, () => this.#noteExit(ns, id, exit));
+    setImmediate(() => this.#noteNow(ns, id));
+  }
+
+  #noteNow(ns: string, id: string): void {
+    const key = `${ns}/${id}`;
+    const note = this.#unnoted.get(key);
+    this.#unnoted.delete(key);
+    try {
+      note?.();
+    } catch (error) {
+      log.error("an exit could not be noted down", { container: id, error: String(error) });
+    }
+  }
+
+  #noteExit(ns: string, id: string, exit: Exit): void {
+    this.#stores.containers.note(ns, id, {
+      [EXIT_CODE]: String(exit.exitStatus),
+      [FINISHED_AT]: rfc3339(exit.exitedAt),
+    });
+  }
+
+  /**
+   * Removes a container whole: its task, record, snapshot and log. `end` ends a task that runs; nobody can start another one
+   * meanwhile. Without it, "failed_precondition" while the task runs.
+   */
+  remove(ns: string, id: string, end?: () => Promise<unknown>): Promise<void> {
+    return this.#turns.run(`${ns}/${id}`, async () => {
+      const { db, containers, snapshots, logs } = this.#stores;
+      const record = containers.get(ns, id);
+      if (end !== undefined) await end();
+      await this.#deleteEnded(ns, id);
+      db.transaction(() => {
+        containers.delete(ns, id);
+        const where = { ns, snapshotter: record.snapshotter };
+        if (record.snapshotKey !== "" && snapshots.find(where, record.snapshotKey) !== undefined)
+          snapshots.remove(where, record.snapshotKey);
+      });
+      removeLog(logs, ns, record);
+      this.#forget(ns, id);
+    });
+  }
+
+  /**
+   * Removes a container's record, with its log and a task that has ended, and leaves the snapshot to the client;
+   * "failed_precondition" while a task runs.
+   */
+  removeRecord(ns: string, id: string): Promise<void> {
+    return this.#turns.run(`${ns}/${id}`, async () => {
+      const { containers, logs } = this.#stores;
+      const record = containers.get(ns, id);
+      await this.#deleteEnded(ns, id);
+      containers.delete(ns, id);
+      removeLog(logs, ns, record);
+      this.#forget(ns, id);
+    });
+  }
+
+  /** Deletes a container's task, if there is one that has ended or was not started. */
+  async #deleteEnded(ns: string, id: string): Promise<void> {
+    const ref = { namespace: ns, id };
+    const task = taskOf(this.#shim, ref);
+    if (task === undefined) return;
+    if (isUp(task))
+      throw new BerthError(
+        "failed_precondition",
+        `container ${id} cannot be removed: its task is ${task.status}`,
+        {
+          stage: "remove",
+          hint: "stop it first, or remove it with force",
+        },
+      );
+    await ignoreMissing(this.#shim.delete(ref));
+  }
+
+  /** Drops what is kept of a container that is gone. */
+  #forget(ns: string, id: string): void {
+    this.#autoRemoval.keep(ns, id);
+    this.#unnoted.delete(`${ns}/${id}`);
+    this.#stores.checkpoints?.forget(ns, id);
+  }
+
+  /** Ends and deletes a task that nobody wants, also one whose container is gone. */
+  async discard(ref: ProcessRef): Promise<void> {
+    await this.#shim.kill(ref, SIGKILL, true).catch(() => {});
+    await this.#shim.wait(ref, AbortSignal.timeout(DISCARD_MS)).catch(() => {});
+    await this.#shim.delete(ref).catch((error) => {
+      if (!isCode(error, "not_found"))
+        log.warn("a task could not be discarded", { container: ref.id, error: String(error) });
+    });
+  }
+
+  /** The container, with a check that it can have tasks. */
+  #container(ns: string, id: string): ContainerRecord {
+    return this.#stores.containers.get(ns, id);
+  }
+
+  /** Name of a task's runtime, as its container has it. */
+  runtimeOf({ namespace, id }: ProcessRef): string {
+    return this.#stores.containers.find(namespace, id)?.runtime?.name ?? "";
+  }
+
+  /** The task's process; "not_found" in containerd's words. */
+  state(ref: ProcessRef): TaskState {
+    this.#container(ref.namespace, ref.id);
+    return this.#known(ref, () => this.#shim.state(ref));
+  }
+
+  /** Turns the shim's "not found" for the init process into the words that clients look for. */
+  #known<T>(ref: ProcessRef, work: () => T): T {
+    try {
+      return work();
+    } catch (error) {
+      throw notFound(ref, error);
+    }
+  }
+
+  async #ask<T>(ref: ProcessRef, work: () => Promise<T>): Promise<T> {
+    this.#container(ref.namespace, ref.id);
+    try {
+      return await work();
+    } catch (error) {
+      throw notFound(ref, error);
+    }
+  }
+
+  list(ns: string): TaskState[] {
+    return this.#shim.list(ns);
+  }
+
+  create(ns: string, request: NewTask, signal?: AbortSignal): Promise<{ pid: number }> {
+    const { id, options } = request;
+    return this.#inTurn("tasks.Create", { namespace: ns, id }, async () => {
+      const record = this.#container(ns, id);
+      const rotation = this.#stores.rotation ?? { bytes: 0, files: 1 };
+      const stdio = withRotation(request.stdio, record.labels, rotation);
+      const runtime = foreignRuntime(record, this.#stores.builtIn ?? BUILT_IN);
+      const given = [options, record.runtime!.options].find((o) => o !== undefined && o.value.length > 0);
+      const create: CreateTask = {
+        namespace: ns,
+        id,
+        stdio,
+        spec: record.spec!.value,
+        rootfs: request.rootfs.length > 0 ? request.rootfs : this.#rootfs(ns, record),
+        ...(runtime === undefined
+          ? { options: { ...readTaskOptions(record.runtime!.options), ...readTaskOptions(options) } }
+          : { runtime, ...(given === undefined ? {} : { runtimeOptions: given }) }),
+      };
+      this.#autoRemoval.made(ns, record);
+      makeLogFolder(this.#stores.logs, stdio);
+      if (request.checkpoint !== undefined)
+        create.checkpoint = await this.#checkpoints().load(ns, id, request.checkpoint);
+      const made = await this.#shim.create(create, signal).catch((error: unknown) => {
+        const where = { ns, snapshotter: record.snapshotter };
+        throw (
+          (record.snapshotKey === ""
+            ? undefined
+            : this.#stores.snapshots.lossOf(where, record.snapshotKey)) ?? error
+        );
+      });
+      if (record.labels[EXIT_CODE] !== undefined || record.labels[OOM_CGROUP] !== undefined)
+        this.#stores.containers.note(ns, id, { [EXIT_CODE]: "", [FINISHED_AT]: "", [OOM_CGROUP]: "" });
+      return made;
+    });
+  }
+
+  /** The mounts of the container's snapshot, for clients that leave them to the daemon. */
+  #rootfs(ns: string, record: ContainerRecord): RootfsMount[] {
+    if (record.snapshotKey === "") return [];
+    return this.#stores.snapshots.mounts({ ns, snapshotter: record.snapshotter }, record.snapshotKey);
+  }
+
+  /** Where the log of a container lies whose streams the daemon chooses. */
+  logFile(ns: string, record: ContainerRecord): string {
+    return logFile(this.#stores.logs, ns, record);
+  }
+
+  /** Runs what makes or removes a task, once nobody else does the same with that container. */
+  #inTurn<T>(name: string, { namespace, id }: ProcessRef, work: () => Promise<T>): Promise<T> {
+    const key = `${namespace}/${id}`;
+    return stage(name, { namespace, container: id }, () => {
+      const turn = Promise.withResolvers<void>();
+      if (this.#turns.busy(key)) void stage("wait for another operation", {}, () => turn.promise);
+      // The same once more, while the first is at work, is the shim's to answer: it joins.
+      return this.#turns.runWith(key, name, () => {
+        turn.resolve();
+        return work();
+      });
+    });
+  }
+
+  start(ref: ProcessRef, signal?: AbortSignal): Promise<{ pid: number }> {
+    const facts = {
+      namespace: ref.namespace,
+      container: ref.id,
+      ...(ref.execId ? { exec: ref.execId } : {}),
+    };
+    return stage("tasks.Start", facts, () => this.#ask(ref, () => this.#shim.start(ref, signal)));
+  }
+
+  delete(ref: ProcessRef): Promise<Exit & { pid: number }> {
+    const facts = {
+      namespace: ref.namespace,
+      container: ref.id,
+      ...(ref.execId ? { exec: ref.execId } : {}),
+    };
+    if (ref.execId) return stage("tasks.Delete", facts, () => this.#ask(ref, () => this.#shim.delete(ref)));
+    return this.#inTurn("tasks.Delete", ref, async () => {
+      this.#noteNow(ref.namespace, ref.id);
+      // With the task goes the only other record of how it ended.
+      this.#stores.containers.settle(ref.namespace, ref.id);
+      const exit = await this.#ask(ref, () => this.#shim.delete(ref));
+      this.#stores.checkpoints?.forget(ref.namespace, ref.id);
+      return exit;
+    });
+  }
+
+  #checkpoints(): Checkpoints {
+    const { checkpoints } = this.#stores;
+    if (checkpoints === undefined) throw new BerthError("unimplemented", "no checkpoints are kept here");
+    return checkpoints;
+  }
+
+  /** Has CRIU write a container's processes down: into a folder that the options name, or into blobs. */
+  checkpoint(scope: Scope, id: string, options: Any | undefined, signal: AbortSignal): Promise<Descriptor[]> {
+    const { namespace } = scope;
+    return stage("tasks.Checkpoint", { namespace, container: id }, async () => {
+      const record = this.#container(namespace, id);
+      const wanted = unpack(runc.CheckpointOptionsSchema, options);
+      if (options !== undefined && options.value.length > 0 && wanted === undefined)
+        throw new BerthError(
+          "unimplemented",
+          `checkpoint options of type ${options.typeUrl} are not supported, expected ${runc.CheckpointOptionsSchema.typeName}`,
+        );
+      const write = (path: string) =>
+        this.#ask({ namespace, id }, () =>
+          this.#shim.checkpoint({ namespace, id }, checkpointWish(path, wanted)),
+        );
+      if (wanted?.imagePath) {
+        await write(wanted.imagePath);
+        return [];
+      }
+      return this.#checkpoints().save(scope, record.spec!, signal, write);
+    });
+  }
+
+  exec(ref: ProcessRef & { execId: string }, stdio: Stdio, process: Any | undefined): Promise<void> {
+    return stage(
+      "tasks.Exec",
+      { namespace: ref.namespace, container: ref.id, exec: ref.execId },
+      async () => {
+        checkIdentifier(ref.execId);
+        if (process === undefined)
+          throw new BerthError("invalid_argument", "spec is missing: invalid argument");
+        await this.#ask(ref, () => this.#shim.exec({ ...ref, stdio, process: process.value }));
+      },
+    );
+  }
+
+  kill(ref: ProcessRef, signal: number, all: boolean): Promise<void> {
+    return stage("tasks.Kill", { namespace: ref.namespace, container: ref.id, signal }, () =>
+      this.#ask(ref, () => this.#shim.kill(ref, signal, all)),
+    );
+  }
+
+  pause(ref: ProcessRef): Promise<void> {
+    return stage("tasks.Pause", { namespace: ref.namespace, container: ref.id }, () =>
+      this.#ask(ref, () => this.#shim.pause(ref)),
+    );
+  }
+
+  resume(ref: ProcessRef): Promise<void> {
+    return stage("tasks.Resume", { namespace: ref.namespace, container: ref.id }, () =>
+      this.#ask(ref, () => this.#shim.resume(ref)),
+    );
+  }
+
+  update(ref: ProcessRef, resources: Any | undefined): Promise<void> {
+    return stage("tasks.Update", { namespace: ref.namespace, container: ref.id }, () =>
+      this.#ask(ref, () => this.#shim.update(ref, resources?.value ?? Buffer.from("{}"))),
+    );
+  }
+
+  resizePty(ref: ProcessRef, width: number, height: number): Promise<void> {
+    return this.#ask(ref, () => this.#shim.resizePty(ref, width, height));
+  }
+
+  closeIO(ref: ProcessRef): Promise<void> {
+    return this.#ask(ref, () => this.#shim.closeIO(ref));
+  }
+
+  pids(ref: ProcessRef): Promise<{ pid: number; execId?: string }[]> {
+    return this.#ask(ref, () => this.#shim.pids(ref));
+  }
+
+  wait(ref: ProcessRef, signal: AbortSignal): Promise<Exit> {
+    return this.#ask(ref, () => this.#shim.wait(ref, signal));
+  }
+
+  stats(ref: ProcessRef): ReturnType<TaskShim["stats"]> {
+    return this.#shim.stats(ref);
+  }
+
+  async close(): Promise<void> {
+    this.#stopListening();
+    for (const key of [...this.#unnoted.keys()]) {
+      const slash = key.indexOf("/");
+      this.#noteNow(key.slice(0, slash), key.slice(slash + 1));
+    }
+    this.#autoRemoval.close();
+    await this.#shim.close();
+  }
+}
+
+/** containerd's options in the shim's terms. */
+function checkpointWish(path: string, wanted: runc.CheckpointOptions | undefined): CheckpointTask {
+  if (wanted === undefined) return { path, exit: false };
+  const { exit, openTcp, externalUnixSockets, terminal, fileLocks, emptyNamespaces } = wanted;
+  const { cgroupsMode, workPath, parentPath } = wanted;
+  return {
+    ...{ path, exit, openTcp, externalUnixSockets, terminal, fileLocks },
+    ...{ emptyNamespaces, cgroupsMode, workPath, parentPath },
+  };
+}
+
+function notFound(ref: ProcessRef, error: unknown): unknown {
+  if (!isCode(error, "not_found") || (error as BerthError).errno !== undefined) return error;
+  const message = ref.execId
+    ? `process ${ref.execId} of container ${ref.id}: ${(error as BerthError).message}`
+    : `task ${ref.id} not found: not found`;
+  return ref.execId ? error : new BerthError("not_found", message, { cause: error });
+}

@@ -1,0 +1,163 @@
+import assert from "node:assert/strict";
+import test from "node:test";
+import { containers, runc } from "@berth/api";
+import { isCode } from "@berth/base";
+import { readTaskOptions } from "@berth/shim";
+import { create } from "@bufbuild/protobuf";
+import { pack } from "../../base/core/pack.ts";
+import { EventBus } from "../../base/events/event-bus.ts";
+import { Database } from "../../base/store/database.ts";
+import type { ContainerRecord } from "../../objects/containers/container-store.ts";
+import { ContainerStore } from "../../objects/containers/container-store.ts";
+import { SnapshotStore } from "../../objects/snapshots/snapshot-store.ts";
+import { AUTO_REMOVE } from "../lifecycle/auto-removal.ts";
+import { EXIT_CODE, FINISHED_AT } from "../lifecycle/exit-labels.ts";
+import { FakeShim } from "./fake-shim.ts";
+import { BUILT_IN, foreignRuntime, SHIM_LABEL } from "./runtime.ts";
+import { TaskManager } from "./task-manager.ts";
+
+const ref = { namespace: "n", id: "c1" };
+const stdio = { stdin: "", stdout: "", stderr: "", terminal: false };
+
+function world(labels: { [key: string]: string } = {}) {
+  const db = new Database(":memory:");
+  const events = new EventBus();
+  const store = new ContainerStore(db, events);
+  const snapshots = new SnapshotStore(db, events, []);
+  const shim = new FakeShim();
+  const manager = new TaskManager(shim, { db, containers: store, snapshots, events, logs: "/nonexistent" });
+  const topics: string[] = [];
+  events.listen(({ envelope }) => topics.push(envelope.topic));
+  const record = create(containers.ContainerSchema, {
+    id: "c1",
+    labels,
+    runtime: { name: "io.containerd.runc.v2" },
+    spec: { typeUrl: "t", value: Buffer.from("{}") },
+  });
+  store.create("n", record);
+  return { store, shim, manager, topics };
+}
+
+const request = { id: "c1", rootfs: [], stdio, options: undefined };
+
+test("a task's life, and how it ended is kept", async () => {
+  const { store, shim, manager, topics } = world();
+  await manager.create("n", request);
+  await assert.rejects(manager.create("n", request), (e) => isCode(e, "already_exists"));
+  await manager.start(ref);
+  assert.equal(manager.state(ref).status, "running");
+  await assert.rejects(manager.delete(ref), (e) => isCode(e, "failed_precondition"));
+  const exit = manager.wait(ref, new AbortController().signal);
+  shim.exit(ref, 7);
+  assert.equal((await exit).exitStatus, 7);
+  assert.equal((await manager.delete(ref)).exitStatus, 7);
+  assert.equal(store.get("n", "c1").labels[EXIT_CODE], "7");
+  assert.match(store.get("n", "c1").labels[FINISHED_AT]!, /^\d{4}-.*Z$/);
+  assert.deepEqual(topics, [
+    "/containers/create",
+    "/tasks/create",
+    "/tasks/start",
+    "/tasks/exit",
+    "/tasks/delete",
+  ]);
+  await manager.create("n", request);
+  assert.equal(store.get("n", "c1").labels[EXIT_CODE], undefined);
+  await manager.close();
+});
+
+test("who watched a container and was killed is stood in for, after a while", async (t) => {
+  t.mock.timers.enable({ apis: ["setTimeout"] });
+  const { store, shim, manager } = world({ [AUTO_REMOVE]: "attached" });
+  await manager.create("n", request);
+  await manager.start(ref);
+  shim.exit(ref, 0);
+  t.mock.timers.tick(5000);
+  await Promise.resolve();
+  assert.ok(store.find("n", "c1"), "a client that lives has time to ask for the exit code");
+  t.mock.timers.tick(10_000);
+  while (store.find("n", "c1") !== undefined) await Promise.resolve();
+  await manager.close();
+});
+
+test("what a watched run had begun when the daemon was killed is removed", async (t) => {
+  t.mock.timers.enable({ apis: ["setTimeout"] });
+  const { store, manager } = world({ [AUTO_REMOVE]: "attached" });
+  await manager.create("n", request);
+  await manager.recover();
+  t.mock.timers.tick(10_000);
+  for (let i = 0; i < 100 && store.find("n", "c1") !== undefined; i++) await Promise.resolve();
+  assert.equal(store.find("n", "c1"), undefined);
+  await manager.close();
+});
+
+test("what a command made and died before it could start is removed; what may be started at any time is not", async (t) => {
+  t.mock.timers.enable({ apis: ["setTimeout"] });
+  for (const [label, stays] of [
+    ["attached", false],
+    ["detached", false],
+    ["true", true],
+  ] as const)
+    for (const upTo of ["record", "task"]) {
+      const { store, manager } = world({ [AUTO_REMOVE]: label });
+      if (upTo === "task") await manager.create("n", request);
+      t.mock.timers.tick(59_000);
+      for (let i = 0; i < 100; i++) await Promise.resolve();
+      assert.ok(store.find("n", "c1"), "a slow start is waited for");
+      t.mock.timers.tick(2000);
+      for (let i = 0; i < 100 && store.find("n", "c1") !== undefined; i++) await Promise.resolve();
+      assert.equal(store.find("n", "c1") !== undefined, stays, `${label}, with a ${upTo}`);
+      await manager.close();
+    }
+});
+
+test("a removal that fails is tried again", async (t) => {
+  t.mock.timers.enable({ apis: ["setTimeout"] });
+  const { store, shim, manager } = world({ [AUTO_REMOVE]: "true" });
+  await manager.create("n", request);
+  await manager.start(ref);
+  const deleteTask = shim.delete.bind(shim);
+  let failures = 2;
+  shim.delete = async (r) => {
+    if (failures-- > 0) throw new Error("the cgroup is busy");
+    return deleteTask(r);
+  };
+  shim.exit(ref, 0);
+  for (let tries = 0; tries < 10 && store.find("n", "c1") !== undefined; tries++) {
+    t.mock.timers.tick(3000);
+    for (let i = 0; i < 100; i++) await Promise.resolve();
+  }
+  assert.equal(store.find("n", "c1"), undefined);
+  await manager.close();
+});
+
+test("what is not there is named as containerd names it", async () => {
+  const { manager } = world();
+  assert.throws(() => manager.state(ref), /^BerthError: task c1 not found: not found$/);
+  assert.throws(
+    () => manager.state({ namespace: "n", id: "x" }),
+    /container "x" in namespace "n": not found/,
+  );
+  await manager.close();
+});
+
+test("a runtime of others is told from berth's own; options that it does not have are refused by name", () => {
+  const record = (name: string, labels = {}) => ({ runtime: { name }, labels }) as ContainerRecord;
+  assert.equal(foreignRuntime(record("io.containerd.runc.v2"), BUILT_IN), undefined);
+  assert.equal(foreignRuntime(record("io.containerd.runc.v2"), []), "io.containerd.runc.v2");
+  assert.equal(
+    foreignRuntime(record("io.containerd.runc.v2", { [SHIM_LABEL]: "external" }), BUILT_IN),
+    "io.containerd.runc.v2",
+  );
+  assert.equal(foreignRuntime(record("io.containerd.kata.v2"), BUILT_IN), "io.containerd.kata.v2");
+  assert.deepEqual(readTaskOptions(undefined), {});
+  assert.deepEqual(readTaskOptions(pack(runc.OptionsSchema, {})), {});
+  assert.deepEqual(readTaskOptions(pack(runc.OptionsSchema, { systemdCgroup: true, root: "/r" })), {
+    systemdCgroup: true,
+    root: "/r",
+  });
+  assert.throws(() => readTaskOptions(pack(runc.OptionsSchema, { binaryName: "crun" })), /binary_name/);
+  assert.throws(
+    () => readTaskOptions(pack(runc.CheckpointOptionsSchema, { exit: true })),
+    /CheckpointOptions/,
+  );
+});

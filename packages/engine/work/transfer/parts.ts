@@ -1,0 +1,36 @@
+/** What transfers work with. */
+
+import type { Scope } from "../../base/core/scope.ts";
+import type { Database } from "../../base/store/database.ts";
+import type { ContentStore } from "../../objects/content/content-store.ts";
+import type { Collector } from "../../objects/gc/collector.ts";
+import type { ImageStore } from "../../objects/images/image-store.ts";
+import type { SnapshotStore } from "../../objects/snapshots/snapshot-store.ts";
+import type { LayerPool } from "../layers/pool.ts";
+import type { Fetcher } from "../registry/fetch.ts";
+import type { Progress } from "./progress.ts";
+import type { StreamManager } from "./stream-manager.ts";
+
+/** The stores and tools of all transfers. */
+export interface TransferParts {
+  /** Layers of one pull that are downloaded at a time. */
+  downloads: number;
+  /** Registries spoken to over plain HTTP, as host or host:port. */
+  insecureRegistries: readonly string[];
+  db: Database;
+  content: ContentStore;
+  images: ImageStore;
+  snapshots: SnapshotStore;
+  pool: LayerPool;
+  streams: StreamManager;
+  collector: Collector;
+  fetcher: Fetcher;
+}
+
+/** One transfer: for whom, with what, told to whom. */
+export interface TransferJob {
+  parts: TransferParts;
+  scope: Scope;
+  progress: Progress;
+  signal: AbortSignal;
+}

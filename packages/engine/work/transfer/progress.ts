@@ -1,0 +1,53 @@
+/** Progress of a transfer, sent over a stream that the client has opened for it. */
+import { transferTypes } from "@berth/api";
+import { pack } from "../../base/core/pack.ts";
+import { toDescriptor } from "../../base/core/wire.ts";
+import type { Descriptor } from "../../objects/images/rows.ts";
+import type { NamedStream } from "./stream-manager.ts";
+
+/** Byte counts of one thing are sent at most this often. */
+const INTERVAL_MS = 100;
+
+/** Sends progress, or does nothing without a stream. */
+export class Progress {
+  readonly #stream: NamedStream | undefined;
+  readonly #lastSent = new Map<string, number>();
+
+  constructor(stream: NamedStream | undefined) {
+    this.#stream = stream;
+  }
+
+  /** Tells about a step; `desc` is the blob it is about. */
+  step(
+    event: string,
+    name: string,
+    more: { desc?: Descriptor; parents?: string[]; progress?: number } = {},
+  ): void {
+    if (this.#stream === undefined) return;
+    const { desc, parents = [], progress = 0 } = more;
+    this.#stream.send(
+      pack(transferTypes.ProgressSchema, {
+        event,
+        name,
+        parents,
+        progress: BigInt(progress),
+        total: BigInt(desc?.size ?? 0),
+        ...(desc === undefined ? {} : { desc: toDescriptor(desc) }),
+      }),
+    );
+  }
+
+  /** Tells how many bytes are done; dropped when the last one was sent a moment ago. */
+  bytes(event: string, name: string, desc: Descriptor, progress: number): void {
+    if (this.#stream === undefined) return;
+    const now = performance.now();
+    if (now - (this.#lastSent.get(name) ?? Number.NEGATIVE_INFINITY) < INTERVAL_MS) return;
+    this.#lastSent.set(name, now);
+    this.step(event, name, { desc, progress });
+  }
+
+  /** Ends the stream. */
+  close(): void {
+    this.#stream?.close();
+  }
+}

@@ -1,0 +1,184 @@
+/** OCIRegistry -> ImageStore: fetch, unpack while it arrives, name. */
+import type { transferTypes } from "@berth/api";
+import { BerthError, stage } from "@berth/base";
+import { hostPlatform, type PlatformWish } from "../../base/core/platform.ts";
+import type { Descriptor } from "../../objects/images/rows.ts";
+import type { Repository } from "../registry/client.ts";
+import * as manifests from "./manifests.ts";
+import type { TransferJob } from "./parts.ts";
+import { openRepository } from "./resolver.ts";
+import { Unpacker } from "./unpack.ts";
+
+/** Pulls `source` into the store as `destination` says. */
+export async function pull(
+  job: TransferJob,
+  source: transferTypes.OCIRegistry,
+  destination: transferTypes.ImageStore,
+): Promise<void> {
+  const { parts, scope, progress } = job;
+  const repository = openRepository(job, source);
+  const name = destination.name || source.reference;
+  progress.step("resolving", source.reference);
+  const target = await stage("resolve", { image: source.reference }, () => repository.resolve());
+  progress.step("fetching image content", source.reference, { desc: target });
+  if (!manifests.isIndex(target.mediaType) && !manifests.isManifest(target.mediaType))
+    throw new BerthError(
+      "unimplemented",
+      `${source.reference} is of type ${target.mediaType}, which is no image`,
+      {
+        stage: "registry",
+        hint: /json|docker|oci/.test(target.mediaType)
+          ? "push it again with a current tool, or name another"
+          : "check the registry's address: what answers there may be no registry",
+      },
+    );
+  const platforms = destination.platforms.length > 0 ? destination.platforms : [hostPlatform()];
+  await fetchTree(job, repository, target, destination, platforms);
+  parts.images.put(scope.namespace, { name, target, labels: destination.labels });
+  progress.step("saved", name, { desc: target });
+  for (const extra of destination.extraReferences)
+    if (!extra.isPrefix && extra.name !== "")
+      parts.images.put(scope.namespace, { name: extra.name, target, labels: destination.labels });
+}
+
+/** Fetches a manifest or an index, and what it refers to for the platforms. */
+async function fetchTree(
+  job: TransferJob,
+  repository: Repository,
+  target: Descriptor,
+  destination: transferTypes.ImageStore,
+  platforms: readonly PlatformWish[],
+): Promise<void> {
+  const { parts, scope, progress } = job;
+  const { namespace } = scope;
+  const known = parts.content.hold(scope, target.digest);
+  const bytes = known ? parts.content.readAll(namespace, target.digest) : await repository.manifest(target);
+  const parsed = manifests.parseManifest(bytes, target.digest);
+  const entries = parsed.kind === "index" ? manifests.chooseEntries(parsed, platforms) : undefined;
+  if (entries?.length === 0) {
+    const offered = (parsed as manifests.Index).manifests.flatMap(({ platform: p }) =>
+      p?.os && p.os !== "unknown" ? [`${p.os}/${p.architecture}`] : [],
+    );
+    const wanted = platforms.map((p) => `${p.os}/${p.architecture}${p.variant ? `/${p.variant}` : ""}`);
+    throw new BerthError(
+      "not_found",
+      `no match for platform ${wanted.join(", ")} in manifest ${target.digest}: not found`,
+      {
+        stage: "resolve",
+        hint: `the image is there for ${[...new Set(offered)].join(", ") || "no platform"}`,
+      },
+    );
+  }
+  const labels = { ...manifests.childLabels(parsed, entries), ...sourceLabel(repository) };
+  // The labels come with the content: there is no moment in which the children are not held.
+  await parts.content.put(scope, target.digest, bytes, labels);
+  progress.step(known ? "already exists" : "complete", manifests.refOf(target), {
+    desc: target,
+    progress: target.size,
+  });
+  if (parsed.kind === "index") {
+    for (const { platform: _, ...entry } of entries!)
+      await fetchTree(job, repository, entry, destination, platforms);
+    return;
+  }
+  await fetchImage(job, repository, parsed, destination);
+}
+
+function sourceLabel({ reference }: Repository): { [key: string]: string } {
+  return { [`containerd.io/distribution.source.${reference.host}`]: reference.repository };
+}
+
+async function fetchImage(
+  job: TransferJob,
+  repository: Repository,
+  manifest: manifests.Manifest,
+  destination: transferTypes.ImageStore,
+): Promise<void> {
+  const { parts, scope, progress } = job;
+  const { namespace } = scope;
+  await fetchBlob(job, repository, manifest.config);
+  const unpackers: Unpacker[] = [];
+  const isImage = manifest.layers.every((layer) => /layer|diff\.tar/.test(layer.mediaType));
+  if (destination.unpacks.length > 0 && isImage) {
+    const config = manifests.parseConfig(
+      parts.content.readAll(namespace, manifest.config.digest),
+      manifest.config.digest,
+    );
+    for (const { snapshotter } of destination.unpacks)
+      unpackers.push(
+        new Unpacker(parts, scope, {
+          snapshotter: snapshotter || parts.snapshots.defaultName,
+          layers: manifest.layers,
+          diffIds: config.rootfs.diff_ids,
+          progress,
+        }),
+      );
+  }
+  try {
+    await eachLimited(manifest.layers, parts.downloads, (layer, index) =>
+      fetchBlob(job, repository, layer, (file) => unpackers.map((unpacker) => unpacker.growing(index, file))),
+    );
+    for (const [i, unpacker] of unpackers.entries()) {
+      const top = await unpacker.finish();
+      const snapshotter = destination.unpacks[i]!.snapshotter || parts.snapshots.defaultName;
+      if (top !== "")
+        parts.content.updateLabels(namespace, manifest.config.digest, (labels) => ({
+          ...labels,
+          [`containerd.io/gc.ref.snapshot.${snapshotter}`]: top,
+        }));
+    }
+  } finally {
+    for (const unpacker of unpackers) await unpacker.abandon();
+  }
+}
+
+/** Fetches one blob; `onFile` is called when it grows in a file, and gives functions that want to know how far. */
+async function fetchBlob(
+  job: TransferJob,
+  repository: Repository,
+  blob: Descriptor,
+  onFile?: (file: string) => ((available: number) => void)[],
+): Promise<void> {
+  const { parts, scope, progress } = job;
+  const name = manifests.refOf(blob);
+  let listeners: ((available: number) => void)[] = [];
+  let available = 0;
+  progress.step("waiting", name, { desc: blob });
+  const how = await parts.fetcher.fetch(scope, repository, blob, {
+    ref: name,
+    labels: sourceLabel(repository),
+    onBytes: (now) => {
+      available = now;
+      for (const listener of listeners) listener(now);
+      progress.bytes("downloading", name, blob, now);
+    },
+    onFile: (file) => {
+      listeners = onFile?.(file) ?? [];
+      for (const listener of listeners) listener(available);
+    },
+  });
+  progress.step(how === "exists" ? "already exists" : "complete", name, { desc: blob, progress: blob.size });
+}
+
+/** Runs `work` for each item, at most `limit` at a time; the first failure ends it. */
+async function eachLimited<T>(
+  items: readonly T[],
+  limit: number,
+  work: (item: T, index: number) => Promise<void>,
+): Promise<void> {
+  let next = 0;
+  let failed = false;
+  const run = async () => {
+    while (next < items.length && !failed) {
+      const index = next++;
+      try {
+        await work(items[index]!, index);
+      } catch (error) {
+        failed = true;
+        throw error;
+      }
+    }
+  };
+  const results = await Promise.allSettled(Array.from({ length: Math.min(limit, items.length) }, run));
+  for (const result of results) if (result.status === "rejected") throw result.reason;
+}

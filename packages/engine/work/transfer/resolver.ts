@@ -1,0 +1,50 @@
+/** Repositories from what a Transfer request says about a registry. */
+import { transferTypes } from "@berth/api";
+import { BerthError } from "@berth/base";
+import { pack, unpack } from "../../base/core/pack.ts";
+import type { AskCredentials } from "../registry/auth.ts";
+import { Repository } from "../registry/client.ts";
+import { parseReference } from "../registry/reference.ts";
+import type { TransferJob } from "./parts.ts";
+
+/** Opens the repository that `registry` names. */
+export function openRepository(job: TransferJob, registry: transferTypes.OCIRegistry): Repository {
+  const reference = parseReference(registry.reference);
+  const { resolver } = registry;
+  if (resolver?.hostDir)
+    throw new BerthError("unimplemented", "host_dir is not supported: berth does not read hosts.toml yet");
+  return new Repository({
+    reference,
+    plainHttp: resolver?.defaultScheme === "http" || job.parts.insecureRegistries.includes(reference.host),
+    ask: askOver(job, registry),
+    headers: resolver?.headers ?? {},
+    signal: job.signal,
+  });
+}
+
+/** Asks the client for credentials over its stream; none without one. */
+function askOver(job: TransferJob, registry: transferTypes.OCIRegistry): AskCredentials {
+  const id = registry.resolver?.authStream;
+  if (!id) return async () => undefined;
+  return async (host, wwwauthenticate) => {
+    const stream = job.parts.streams.get(job.scope.namespace, id);
+    stream.send(
+      pack(transferTypes.AuthRequestSchema, {
+        host,
+        reference: registry.reference,
+        wwwauthenticate: [...wwwauthenticate],
+      }),
+    );
+    const answer = unpack(transferTypes.AuthResponseSchema, await stream.receive());
+    switch (answer?.authType) {
+      case transferTypes.AuthType.CREDENTIALS:
+        return { kind: "password", username: answer.username, secret: answer.secret };
+      case transferTypes.AuthType.REFRESH:
+        return { kind: "refresh", secret: answer.secret };
+      case transferTypes.AuthType.HEADER:
+        return { kind: "header", value: answer.secret };
+      default:
+        return undefined;
+    }
+  };
+}

@@ -1,0 +1,291 @@
+/**
+ * Layers to snapshots: each layer is applied to a folder of its own as its bytes arrive, all in parallel; then they
+ * are committed in order, each on top of the one before.
+ *
+ * A layer's snapshot is named by its chain id (image-spec, config): the hash of the chain of uncompressed digests.
+ */
+import { createHash, randomBytes } from "node:crypto";
+import * as fs from "node:fs";
+import { BerthError, isCode, stage } from "@berth/base";
+import { KeyedMutex } from "../../base/core/mutex.ts";
+import type { Scope } from "../../base/core/scope.ts";
+import type { ContentStore } from "../../objects/content/content-store.ts";
+import type { Descriptor } from "../../objects/images/rows.ts";
+import { ACTIVE } from "../../objects/snapshots/rows.ts";
+import type { SnapshotStore } from "../../objects/snapshots/snapshot-store.ts";
+import { targetOf } from "../diff/apply.ts";
+import { NEEDS_PARENTS } from "../layers/apply.ts";
+import type { Applying, LayerPool } from "../layers/pool.ts";
+import type { Applied } from "../layers/protocol.ts";
+import type { Progress } from "./progress.ts";
+
+/** What unpacking works on. */
+export interface UnpackParts {
+  content: ContentStore;
+  snapshots: SnapshotStore;
+  pool: LayerPool;
+}
+
+/** The chain ids of layers, bottom first. */
+export function chainIds(diffIds: readonly string[]): string[] {
+  let chain = "";
+  return diffIds.map((diffId) => {
+    chain =
+      chain === "" ? diffId : `sha256:${createHash("sha256").update(`${chain} ${diffId}`).digest("hex")}`;
+    return chain;
+  });
+}
+
+/** Unpacks of the same image wait for each other: the second one finds everything done. */
+const unpacking = new KeyedMutex();
+
+interface Pending {
+  index: number;
+  key: string;
+  /** Set while the layer is applied in advance, before its parent is there. */
+  early: Applying | undefined;
+}
+
+/** Unpacks one image; feed it with {@link growing} while layers arrive, then call {@link finish}. */
+export class Unpacker {
+  readonly #parts: UnpackParts;
+  readonly #scope: Scope;
+  readonly #snapshotter: string;
+  readonly #layers: readonly Descriptor[];
+  readonly #diffIds: readonly string[];
+  readonly #chain: readonly string[];
+  readonly #progress: Progress;
+  readonly #pending = new Map<number, Pending>();
+  readonly #preparing = new Map<number, Promise<Pending | undefined>>();
+
+  constructor(
+    parts: UnpackParts,
+    scope: Scope,
+    options: {
+      snapshotter: string;
+      layers: readonly Descriptor[];
+      diffIds: readonly string[];
+      progress: Progress;
+    },
+  ) {
+    if (options.layers.length !== options.diffIds.length)
+      throw new BerthError(
+        "invalid_argument",
+        `the image has ${options.layers.length} layers, but its config lists ${options.diffIds.length}`,
+        { stage: "unpack" },
+      );
+    this.#parts = parts;
+    this.#scope = scope;
+    this.#snapshotter = options.snapshotter;
+    this.#layers = options.layers;
+    this.#diffIds = options.diffIds;
+    this.#chain = chainIds(options.diffIds);
+    this.#progress = options.progress;
+    parts.snapshots.driver(options.snapshotter);
+  }
+
+  /** Name of the snapshot with all layers; "" for an image without layers. */
+  get top(): string {
+    return this.#chain.at(-1) ?? "";
+  }
+
+  get #where() {
+    return { ns: this.#scope.namespace, snapshotter: this.#snapshotter };
+  }
+
+  /** Tells whether the layer's snapshot is there. */
+  has(index: number): boolean {
+    return this.#parts.snapshots.find(this.#where, this.#chain[index]!) !== undefined;
+  }
+
+  /** Lets the call's lease hold the snapshots that are there already. */
+  #holdExisting(index: number): void {
+    this.#parts.snapshots.hold(this.#scope, this.#snapshotter, this.#chain[index]!);
+  }
+
+  /** Begins to apply a layer from a file that still grows; gives the function that tells how far it has. */
+  growing(index: number, file: string): (available: number) => void {
+    const size = this.#layers[index]!.size;
+    let available = 0;
+    let early: Applying | undefined;
+    if (this.#snapshotter === "overlayfs" && !this.has(index) && !this.#preparing.has(index))
+      void this.#prepareEarly(index, this.#openSource(index, file)).then((pending) => {
+        early = pending?.early;
+        early?.progress(available, available >= size);
+      });
+    return (now) => {
+      available = now;
+      early?.progress(now, now >= size);
+    };
+  }
+
+  /** Opens the file now: it gets another name once it is complete, and the worker may come to it later. */
+  #openSource(index: number, file: string): number {
+    try {
+      return fs.openSync(file, "r");
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== "ENOENT") throw error;
+      return fs.openSync(this.#parts.content.blobPath(this.#layers[index]!.digest), "r");
+    }
+  }
+
+  #prepareEarly(index: number, source: number): Promise<Pending | undefined> {
+    const preparing = this.#prepare(index, "").then(
+      (key) => {
+        const root = this.#parts.snapshots.folder(this.#where, key);
+        const target =
+          index === 0
+            ? { root, parents: [], whiteouts: "delete" as const }
+            : { root, parents: undefined, whiteouts: "overlay" as const };
+        // Threads share descriptors: the worker opens the same file anew.
+        const file = `/proc/self/fd/${source}`;
+        const early = this.#parts.pool.apply(file, `layer ${this.#layers[index]!.digest}`, target);
+        early.done.catch(() => {}).finally(() => fs.closeSync(source));
+        const pending = { index, key, early };
+        this.#pending.set(index, pending);
+        return pending;
+      },
+      // What is wrong will show, and be told, when the layer's turn comes.
+      () => {
+        fs.closeSync(source);
+        return undefined;
+      },
+    );
+    this.#preparing.set(index, preparing);
+    return preparing;
+  }
+
+  async #prepare(index: number, parent: string): Promise<string> {
+    const key = `extract-${Date.now()}-${randomBytes(4).toString("hex")} ${this.#chain[index]}`;
+    await this.#parts.snapshots.prepare(this.#scope, this.#snapshotter, {
+      key,
+      parent,
+      labels: {},
+      kind: ACTIVE,
+    });
+    return key;
+  }
+
+  /** Applies and commits everything that is not there; all blobs must be in the store. Resolves with the top. */
+  finish(): Promise<string> {
+    if (this.top === "") return Promise.resolve("");
+    const lock = `${this.#scope.namespace}/${this.#snapshotter}/${this.top}`;
+    return unpacking.run(lock, () =>
+      stage("unpack", { snapshotter: this.#snapshotter, layers: this.#layers.length }, async () => {
+        // Layers whose bytes were there from the start are applied in parallel, too.
+        if (this.#snapshotter === "overlayfs")
+          for (const [index, layer] of this.#layers.entries())
+            if (!this.has(index) && !this.#preparing.has(index))
+              this.growing(index, this.#parts.content.blobPath(layer.digest))(layer.size);
+        for (const index of this.#layers.keys()) await this.#commitLayer(index);
+        return this.top;
+      }),
+    );
+  }
+
+  async #commitLayer(index: number): Promise<void> {
+    const layer = this.#layers[index]!;
+    const chainId = this.#chain[index]!;
+    const parent = index === 0 ? "" : this.#chain[index - 1]!;
+    const name = `layer-${layer.digest}`;
+    const pending = await this.#preparing.get(index);
+    if (this.has(index)) {
+      this.#holdExisting(index);
+      await this.#dropPending(index);
+      this.#progress.step("already exists", name, { desc: layer, progress: layer.size });
+      return;
+    }
+    this.#progress.step("extracting", name, { desc: layer, progress: layer.size });
+    await stage("unpack layer", { digest: layer.digest, size: layer.size }, async () => {
+      let key = pending?.key;
+      let applied: Applied | undefined;
+      if (pending?.early !== undefined) {
+        try {
+          applied = await pending.early.done;
+          if (index > 0 && !applied.hasRoot) this.#copyRoot(pending.key, parent);
+        } catch (error) {
+          await this.#dropPending(index);
+          if ((error as BerthError).stage !== NEEDS_PARENTS) throw error;
+          key = undefined;
+        }
+      }
+      if (applied === undefined) {
+        key = await this.#prepare(index, parent);
+        this.#pending.set(index, { index, key, early: undefined });
+        const target = targetOf(this.#parts.snapshots.mounts(this.#where, key));
+        const applying = this.#parts.pool.apply(
+          this.#parts.content.blobPath(layer.digest),
+          `layer ${layer.digest}`,
+          target,
+        );
+        applying.progress(layer.size, true);
+        applied = await applying.done.catch((error) => this.#blame(layer, error));
+      }
+      const expected = this.#diffIds[index]!;
+      if (applied.diffId !== expected)
+        await this.#blame(
+          layer,
+          new BerthError(
+            "data_loss",
+            `wrong diff id calculated on extraction ${JSON.stringify(applied.diffId)}, expected ${JSON.stringify(expected)}`,
+            {
+              stage: "unpack",
+              hint: "the image's config and layers do not belong together",
+            },
+          ),
+        );
+      try {
+        await this.#parts.snapshots.commit(this.#scope, this.#snapshotter, {
+          name: chainId,
+          key: key!,
+          labels: {},
+          parent,
+        });
+        this.#pending.delete(index);
+      } catch (error) {
+        if (!isCode(error, "already_exists")) throw error;
+        // Another image with the same layer was faster.
+        await this.#dropPending(index);
+        this.#holdExisting(index);
+      }
+      this.#parts.content.updateLabels(this.#scope.namespace, layer.digest, (labels) => ({
+        ...labels,
+        "containerd.io/uncompressed": expected,
+      }));
+    });
+    this.#progress.step("extracted", name, { desc: layer, progress: layer.size });
+  }
+
+  /** What went wrong with a layer may be its blob's fault: then that is said instead. */
+  async #blame(layer: Descriptor, error: unknown): Promise<never> {
+    if (!isCode(error, "canceled")) await this.#parts.content.check(this.#scope.namespace, layer.digest);
+    throw error;
+  }
+
+  /** The root folder looks as the layer below has it, unless the layer says otherwise. */
+  #copyRoot(key: string, parent: string): void {
+    const below = fs.statSync(this.#parts.snapshots.folder(this.#where, parent));
+    const folder = this.#parts.snapshots.folder(this.#where, key);
+    fs.chownSync(folder, below.uid, below.gid);
+    fs.chmodSync(folder, below.mode & 0o7777);
+  }
+
+  async #dropPending(index: number): Promise<void> {
+    const pending = this.#pending.get(index) ?? (await this.#preparing.get(index));
+    this.#pending.delete(index);
+    if (pending === undefined) return;
+    pending.early?.cancel("the layer is not needed any more");
+    await pending.early?.done.catch(() => {});
+    try {
+      this.#parts.snapshots.remove(this.#where, pending.key);
+    } catch (error) {
+      if (!isCode(error, "not_found")) throw error;
+    }
+  }
+
+  /** Removes what was prepared and not committed; call it in any case. */
+  async abandon(): Promise<void> {
+    for (const preparing of this.#preparing.values()) await preparing;
+    for (const index of [...this.#pending.keys()]) await this.#dropPending(index);
+  }
+}

@@ -1,0 +1,44 @@
+/** One Task service over two: berth's own, and other people's shims. A create says which; the rest goes where it went. */
+import type { ProcessRef, TaskShim } from "./task-shim.ts";
+
+/** A Task service that knows which tasks it serves. */
+export interface OtherShims extends TaskShim {
+  /** Whether this task was created here. */
+  has(ref: ProcessRef): boolean;
+}
+
+/** See the module comment. */
+export function routeTasks(own: TaskShim, foreign: OtherShims): TaskShim {
+  const of = (ref: ProcessRef) => (foreign.has(ref) ? foreign : own);
+  return {
+    recover: async () => {
+      await Promise.all([own.recover(), foreign.recover()]);
+    },
+    create: (request, signal) =>
+      request.runtime === undefined ? own.create(request, signal) : foreign.create(request, signal),
+    start: (ref, signal) => of(ref).start(ref, signal),
+    delete: (ref) => of(ref).delete(ref),
+    exec: (request) => of(request).exec(request),
+    state: (ref) => of(ref).state(ref),
+    list: (namespace) => [...own.list(namespace), ...foreign.list(namespace)],
+    kill: (ref, signal, all) => of(ref).kill(ref, signal, all),
+    checkpoint: (ref, request) => of(ref).checkpoint(ref, request),
+    pause: (ref) => of(ref).pause(ref),
+    resume: (ref) => of(ref).resume(ref),
+    resizePty: (ref, width, height) => of(ref).resizePty(ref, width, height),
+    closeIO: (ref) => of(ref).closeIO(ref),
+    pids: (ref) => of(ref).pids(ref),
+    wait: (ref, signal) => of(ref).wait(ref, signal),
+    update: (ref, resources) => of(ref).update(ref, resources),
+    stats: (ref) => of(ref).stats(ref),
+    onEvent(listener) {
+      const stop = [own.onEvent(listener), foreign.onEvent(listener)];
+      return () => {
+        for (const s of stop) s();
+      };
+    },
+    close: async () => {
+      await Promise.all([own.close(), foreign.close()]);
+    },
+  };
+}

@@ -1,0 +1,121 @@
+/** Listening to keepers: out-of-memory kills, and the ends of processes. */
+import { log, SIGKILL, systemClock } from "@berth/base";
+import * as runtime from "@berth/runtime";
+import { reapLater } from "../contract/reap.ts";
+import type { ShimContext, Task } from "./context.ts";
+import { KeeperLink, parseExit, type RecordedExit } from "./keeper-link.ts";
+import type { KeeperProcess } from "./keeper-process.ts";
+import { oomCgroup } from "./oom.ts";
+
+const LOST_STATUS = 137;
+const POLLIN = 1;
+/** How long a killed process may take to be gone. */
+const KILLED_MS = 5000;
+
+/** What a keeper wrote down; undefined while its process runs, or when the keeper was killed. */
+export function recordedExit(shim: ShimContext, token: string): RecordedExit | undefined {
+  const content = shim.sys.readTextIfAny(shim.folders.exit(token));
+  return content === undefined ? undefined : parseExit(content);
+}
+
+/** Listens to a process's keeper from now on. */
+export async function follow(shim: ShimContext, task: Task, process: KeeperProcess): Promise<void> {
+  const { token } = process.record;
+  const link = await KeeperLink.open(shim.folders.socket(token));
+  process.link = link;
+  // Not waited for: the end of a process that is still being started is told only after the start.
+  if (link === undefined) {
+    void ended(shim, task, process, recordedExit(shim, token));
+    return;
+  }
+  if (process.stdinClosed) void link.command("CLOSE_STDIN").catch(() => undefined);
+  link.onOom = (ooms) => noteOoms(shim, task, process, ooms);
+  void link.ended.then((exit) => ended(shim, task, process, exit ?? recordedExit(shim, token)));
+}
+
+/** Tells of kills that were not told of yet. */
+function noteOoms(shim: ShimContext, task: Task, process: KeeperProcess, ooms: number): void {
+  const { record } = process;
+  if (ooms <= (record.ooms ?? 0) || shim.closed) return;
+  record.ooms = ooms;
+  const { namespace, id } = task;
+  try {
+    shim.save(task, record);
+    const { cgroup } = runtime.inspect(shim.runtimeOf(task), id).record;
+    const found = oomCgroup(shim.sys, cgroup);
+    log.warn("the kernel killed a process for lack of memory", {
+      namespace,
+      id,
+      cgroup: found ?? cgroup.path,
+    });
+    shim.emit({ topic: "/tasks/oom", namespace, id, cgroup: found });
+  } catch (error) {
+    // The container may be on its way out.
+    log.debug("an out-of-memory kill could not be looked into", { id, error: String(error) });
+    shim.emit({ topic: "/tasks/oom", namespace, id, cgroup: undefined });
+  }
+}
+
+async function ended(
+  shim: ShimContext,
+  task: Task,
+  process: KeeperProcess,
+  exit: RecordedExit | undefined,
+): Promise<void> {
+  await process.starting?.catch(() => undefined);
+  reapLater(shim.sys, process.keeperPid);
+  let known = exit;
+  if (known === undefined) {
+    if (shim.closed) return;
+    known = await killLost(shim, task, process);
+  }
+  if (process.record.execId === "") noteOoms(shim, task, process, known.ooms);
+  const { exitStatus, exitedAt } = known;
+  if (!process.end({ exitStatus, exitedAt })) return;
+  const { execId, pid } = process.record;
+  const { namespace, id } = task;
+  shim.emit({ topic: "/tasks/exit", namespace, id, execId, pid, exitStatus, exitedAt });
+}
+
+/** The keeper was killed: with it went the streams and the exit code. What it kept must not run on unseen. */
+async function killLost(shim: ShimContext, task: Task, process: KeeperProcess): Promise<RecordedExit> {
+  const { sys } = shim;
+  const { record } = process;
+  const facts = { task: task.id, exec: record.execId, pid: record.pid };
+  log.warn("a keeper was lost; its process is killed", facts);
+  const pidfd = sys.pidfdOpen(record.pid);
+  try {
+    if (record.execId === "")
+      await runtime.kill(shim.runtimeOf(task), task.id, SIGKILL, true).catch(() => undefined);
+    // Looked at behind the pidfd: from here on the pid cannot become another's.
+    else if (pidfd !== undefined && shim.isSame(record)) sys.pidfdSignal(pidfd, SIGKILL);
+    // Ready to be read once the process has ended: an exit is not told of what still runs.
+    if (pidfd !== undefined && shim.isSame(record)) await sys.poll(pidfd, POLLIN, KILLED_MS);
+  } catch (error) {
+    log.warn("a process without a keeper could not be killed", { ...facts, error: String(error) });
+  } finally {
+    if (pidfd !== undefined) sys.close(pidfd);
+  }
+  const known = { exitStatus: LOST_STATUS, exitedAt: systemClock.wall(), ooms: record.ooms ?? 0 };
+  try {
+    sys.replaceFile(shim.folders.exit(record.token), `${known.exitStatus} ${known.exitedAt} ${known.ooms}\n`);
+  } catch (error) {
+    // Another daemon finds the same: the process is gone, and nobody says how.
+    log.warn("the end of a process without a keeper could not be written down", {
+      ...facts,
+      error: String(error),
+    });
+  }
+  return known;
+}
+
+/** Waits for the end of a child that is about to end, as what it leaves behind is to be removed. */
+export async function reaped(shim: ShimContext, pid: number): Promise<void> {
+  const { sys } = shim;
+  if (pid === 0) return;
+  const until = sys.monotonicMs() + KILLED_MS;
+  for (let step = 0.5; sys.reap(pid) === undefined; step = Math.min(2 * step, 50)) {
+    if (sys.monotonicMs() > until) return reapLater(sys, pid);
+    await sys.sleep(step);
+  }
+}

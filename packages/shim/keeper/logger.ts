@@ -1,0 +1,93 @@
+/**
+ * Logging programs by containerd's protocol: stdout as descriptor 3, stderr as 4, and 5, which it closes when it is ready
+ * ("binary"), or writes a byte to first ("binary-v2"). Its environment is the container's id and namespace alone. It reads
+ * until nobody writes any more, whatever becomes of the daemon.
+ */
+import { BerthError, SIGKILL } from "@berth/base";
+import type { Sys } from "@berth/sys";
+import { reapLater } from "../contract/reap.ts";
+import type { ShimContext } from "./context.ts";
+
+const POLLIN = 1;
+const READY_MS = 10_000;
+
+/** A logging program as a stdio URI names it. */
+export interface LoggingProgram {
+  path: string;
+  /** key, value, key, value: the URI's query. */
+  args: readonly string[];
+  /** A program that ends without a word has failed (binary-v2). */
+  mustSayReady: boolean;
+}
+
+/** The writing ends of a running program's pipes; the caller closes them once the process has its own. */
+export interface RunningLogger {
+  stdout: number;
+  stderr: number;
+  close(): void;
+}
+
+function failed(path: string, what: string): BerthError {
+  return new BerthError("failed_precondition", `logging program ${path} ${what}`, {
+    stage: "streams",
+    path,
+    hint: "it must close descriptor 5 once it reads from 3 and 4: run it by hand to see what it says",
+  });
+}
+
+async function awaitReady(sys: Sys, ready: number, pid: number, program: LoggingProgram): Promise<void> {
+  if ((await sys.poll(ready, POLLIN, READY_MS)) === 0)
+    throw failed(program.path, `was not ready within ${READY_MS / 1000} s`);
+  const said = await sys.read(ready, 1);
+  const ended = sys.reap(pid);
+  if (ended !== undefined && ended !== 0) throw failed(program.path, `ended at once with exit code ${ended}`);
+  if (said.length === 0 && program.mustSayReady)
+    throw failed(program.path, "ended without saying that it is ready");
+}
+
+/** Starts a logging program for a container and waits until it is ready. */
+export async function startLogger(
+  shim: ShimContext,
+  of: { namespace: string; id: string },
+  program: LoggingProgram,
+): Promise<RunningLogger> {
+  const { sys } = shim;
+  const open: number[] = [];
+  const pipe = () => {
+    const ends = sys.pipe();
+    open.push(...ends);
+    return ends;
+  };
+  const close = (...fds: number[]) => {
+    for (const fd of fds) {
+      open.splice(open.indexOf(fd), 1);
+      sys.close(fd);
+    }
+  };
+  let pid = 0;
+  try {
+    const [out, stdout] = pipe();
+    const [err, stderr] = pipe();
+    const [ready, toldReady] = pipe();
+    const none = shim.nothing();
+    pid = sys.spawn({
+      path: program.path,
+      argv: [program.path, ...program.args],
+      env: [`CONTAINER_ID=${of.id}`, `CONTAINER_NAMESPACE=${of.namespace}`],
+      fds: [none, none, none, out, err, toldReady],
+      setsid: true,
+    });
+    close(out, err, toldReady);
+    await awaitReady(sys, ready, pid, program);
+    close(ready);
+    reapLater(sys, pid);
+    return { stdout, stderr, close: () => close(...open) };
+  } catch (error) {
+    close(...open);
+    if (pid !== 0) {
+      sys.kill(pid, SIGKILL);
+      reapLater(sys, pid);
+    }
+    throw error;
+  }
+}
