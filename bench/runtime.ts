@@ -3,7 +3,7 @@ import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "no
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { defaultSpec, dockerSeccomp, machineOfNodeArch, type Spec } from "@berth/oci";
-import { BERTH_RUNC, makeRootfs } from "../test/runtime-fixture.ts";
+import { BERTH_RUNC, makeRootfs } from "../test/support/bundles.ts";
 import { type Contender, compare, head, row, runProgram } from "./measure.ts";
 
 const ROUNDS = 30;

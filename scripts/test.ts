@@ -86,7 +86,7 @@ const chosen = (files: string[]) =>
 const units = chosen(
   globSync("packages/**/*.test.ts", { exclude: (name) => String(name).includes("node_modules") }),
 );
-const rooted = chosen(globSync("test/*.test.ts"));
+const rooted = chosen(globSync("test/**/*.test.ts"));
 // berthd runs on Node alone: its database is node:sqlite, and its server must not meet Bun's HTTP/2 (see ARCHITECTURE.md).
 const portable = units.filter((f) => !f.startsWith("packages/engine/"));
 

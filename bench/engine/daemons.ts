@@ -2,8 +2,8 @@
 import { spawnSync } from "node:child_process";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { answers, type Peer, start } from "../../test/engine-fixture.ts";
-import { ROOT } from "../../test/runtime-fixture.ts";
+import { ROOT } from "../../test/support/checkout.ts";
+import { answers, type Peer, start } from "../../test/support/daemons.ts";
 import { CpuAccount } from "./accounting.ts";
 
 /** How to run a daemon, and how to know its helpers. */

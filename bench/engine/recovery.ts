@@ -1,5 +1,5 @@
 /** The daemon is killed with containers running: how long until a new one shows them all, and can work with them. */
-import { answers } from "../../test/engine-fixture.ts";
+import { answers } from "../../test/support/daemons.ts";
 import { compareAll, head, row } from "../measure.ts";
 import { Engine, many } from "./client.ts";
 import { available } from "./memory.ts";

@@ -2,8 +2,8 @@
 import { spawnSync } from "node:child_process";
 import { mkdirSync, mkdtempSync, rmSync, symlinkSync } from "node:fs";
 import { join } from "node:path";
-import { Folder } from "../../test/engine-fixture.ts";
-import { ROOT } from "../../test/runtime-fixture.ts";
+import { ROOT } from "../../test/support/checkout.ts";
+import { Folder } from "../../test/support/daemons.ts";
 import { removeParents } from "./accounting.ts";
 import { Engine } from "./client.ts";
 import { berthd, containerd, Daemon, type Program } from "./daemons.ts";

@@ -1,6 +1,6 @@
 /** `run --rm` as a user types it: with each daemon's own client, and with ctr on all. */
 import { join } from "node:path";
-import { ROOT } from "../../test/runtime-fixture.ts";
+import { ROOT } from "../../test/support/checkout.ts";
 import { type Contender, compare, head, row, runProgram } from "../measure.ts";
 import { type Engine, IMAGE } from "./client.ts";
 import type { Setup } from "./setup.ts";

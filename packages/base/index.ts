@@ -5,7 +5,7 @@ export { CRI_LOG, criLogUri, MAX_LOG_FILES } from "./cri-log.ts";
 export { BerthError, codeOfErrno, type ErrorCode, type ErrorFacts, isCode } from "./errors.ts";
 export { configureLog, isLogLevel, type LogFields, type LogLevel, log } from "./log.ts";
 export { parseRestartPolicy, type RestartPolicy, restartPolicyText } from "./restart-policy.ts";
-export { SIGKILL, SIGTERM } from "./signals.ts";
+export { SIGKILL, SIGTERM, signalNumber } from "./signals.ts";
 export {
   recordStage,
   STAGE_CHANNEL,

@@ -12,7 +12,7 @@ function calledAs(): string {
 
 async function run(name: string, args: string[]): Promise<number> {
   if (name === "berth-runc") {
-    const { main } = await import("@berth/runtime/main");
+    const { main } = await import("@berth/runc");
     return exitNow(await main(args));
   }
   if (name === "containerd-shim-berth-v1") {

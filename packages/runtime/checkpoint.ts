@@ -1,5 +1,12 @@
 /** Checkpoint and restore, loaded by those few who need CRIU. */
-
-export { checkpoint } from "./checkpoint/checkpoint.ts";
-export { restore } from "./checkpoint/restore.ts";
-export { type CheckpointSettings, cgroupMode, emptyNamespaces } from "./checkpoint/settings.ts";
+export { checkpoint } from "./container/checkpoint.ts";
+export { restore, waitRestored } from "./container/restore.ts";
+export { relayTerminal } from "./criu/console.ts";
+export {
+  type CheckpointSettings,
+  type CriuSettings,
+  cgroupMode,
+  emptyNamespaces,
+  networkLock,
+  pageServer,
+} from "./criu/settings.ts";

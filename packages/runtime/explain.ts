@@ -1,12 +1,13 @@
 /** `berth explain`: a bundle's plan in words, every system call in order, before or without running it. */
 import { BerthError } from "@berth/base";
 import type { Sys } from "@berth/sys";
-import { openRuntime } from "./container/context.ts";
-import { type CreateOptions, planContainer, readBundle } from "./container/create.ts";
+import { readBundle } from "./container/bundle.ts";
 import { defaultRoot } from "./container/owner.ts";
+import { type CreateOptions, planContainer } from "./container/plan-container.ts";
 import { diffLines } from "./diff.ts";
 import { CLONE_FLAGS, type Operation, type Plan, SECTIONS, type SectionName } from "./plan/operations.ts";
 import type { RootMount } from "./plan/rootfs.ts";
+import { openRuntime } from "./state/runtime.ts";
 
 const TITLES: Readonly<Record<SectionName, string>> = {
   setup: "before the clone, in the parent",

@@ -1,21 +1,37 @@
-/** The door of `packages/runtime`: runc's verbs as functions. The command line and `explain` are loaded late. */
+/** The door of `packages/runtime`: runc's verbs as functions. Checkpoint, `explain` and `features` have doors of their own. */
 export { isFrozen } from "./cgroups/freezer.ts";
 export { readLayout } from "./cgroups/layout.ts";
 export { type CgroupPaths, cgroupFolders, pathsBelow } from "./cgroups/paths.ts";
 export { cgroupPids, removeCgroup } from "./cgroups/processes.ts";
-export { signalNumber } from "./commands/signals.ts";
-export { openRuntime, type Runtime } from "./container/context.ts";
-export { type CreateOptions, create } from "./container/create.ts";
+export { parseSubCgroups } from "./cgroups/sub.ts";
+export { readBundle } from "./container/bundle.ts";
+export { create } from "./container/create.ts";
 export { remove } from "./container/delete.ts";
-export { type ExecOptions, exec } from "./container/exec.ts";
+export { type ContainerEvent, follow, stats } from "./container/events.ts";
+export { type ExecOptions, exec, execProcess } from "./container/exec.ts";
+export { runPoststart } from "./container/hooks.ts";
 export { kill, thaw } from "./container/kill.ts";
+export { checkTerminal, type LaunchSettings } from "./container/launch-settings.ts";
 export { type ContainerInfo, inspect, list, pids } from "./container/list.ts";
+export { changeMounts, parseMounts } from "./container/mounts.ts";
+export { defaultRoot, ownerOf } from "./container/owner.ts";
 export { pause, resume } from "./container/pause.ts";
-export { type SandboxOptions, startSandbox } from "./container/sandbox.ts";
+export type { Additions, CreateOptions } from "./container/plan-container.ts";
 export { start } from "./container/start.ts";
-export { update } from "./container/update.ts";
+export { update, updateRdt, updateResources } from "./container/update.ts";
 export type { Launched } from "./launch/launch.ts";
+export { type SandboxOptions, startSandbox } from "./launch/sandbox.ts";
 export type { Attachment } from "./plan/launch-plan.ts";
 export type { RootMount } from "./plan/rootfs.ts";
 export type { LogRotation, Stream, Streams } from "./plan/streams.ts";
-export { type ContainerRecord, isAlive, processStat, readRecord } from "./state/record.ts";
+export { checkRdt } from "./rdt/change.ts";
+export {
+  type ContainerRecord,
+  checkId,
+  containerFiles,
+  isAlive,
+  processStat,
+  readCreatedSpec,
+  readRecord,
+} from "./state/record.ts";
+export { openRuntime, type Runtime } from "./state/runtime.ts";

@@ -3,7 +3,7 @@
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { type Lane, sleep, testImage } from "../crash/lane.ts";
-import { ociArchive } from "../engine-image.ts";
+import { ociArchive } from "../support/images.ts";
 import { COMMANDS, FAULTS, REFUSALS, type State } from "./expected.ts";
 import type { Random } from "./random.ts";
 

@@ -1,4 +1,5 @@
 /** A daemon that is killed at will, its directories, and the commands and containers that a test needs around it. */
+
 import { type ChildProcess, spawn } from "node:child_process";
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import net from "node:net";
@@ -7,7 +8,8 @@ import { join } from "node:path";
 import type { TestContext } from "node:test";
 import { BerthClient, examine } from "@berth/client";
 import { linux, realSys } from "@berth/sys";
-import { makeImage, ociArchive, type TestImage, tar } from "../engine-image.ts";
+import { BIN } from "../support/checkout.ts";
+import { makeImage, ociArchive, type TestImage, tar } from "../support/images.ts";
 import { difference, processes, traces } from "./traces.ts";
 
 const KILLER = join(import.meta.dirname, "killer.ts");
@@ -83,15 +85,15 @@ export class Lane {
   #ended: Promise<unknown> = Promise.resolve();
   #log = "";
 
-  constructor(namespace: string, bin = join(import.meta.dirname, "../../bin")) {
+  constructor(namespace: string, bin = BIN) {
     this.namespace = namespace;
     this.bin = bin;
     for (const name of ["root", "state", "tmp"]) mkdirSync(join(this.folder, name));
   }
 
-  /** A daemon with the image loaded, which the test's end takes away. BERTH_TEST_BIN names the folder of other programs. */
+  /** A daemon with the image loaded, which the test's end takes away. */
   static async start(t: TestContext, name: string): Promise<Lane> {
-    const made = new Lane(`${name}-${process.pid}`, process.env.BERTH_TEST_BIN);
+    const made = new Lane(`${name}-${process.pid}`);
     t.after(() => made.close());
     await made.up();
     await made.load();

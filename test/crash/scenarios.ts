@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { writeFileSync } from "node:fs";
 import { createServer, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
-import { ociArchive, sha256 } from "../engine-image.ts";
+import { ociArchive, sha256 } from "../support/images.ts";
 import { type Lane, type Ran, testImage, until } from "./lane.ts";
 
 /** One request; `act` is made, cut off, and made again. */

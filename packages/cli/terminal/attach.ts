@@ -1,9 +1,9 @@
 /** Connects this terminal (or pipe) with a process in a container: streams, window size, signals, detach keys. */
 import { spawnSync } from "node:child_process";
-import { BerthError } from "@berth/base";
+import { BerthError, signalNumber } from "@berth/base";
 import type { Fifos, TaskProcess } from "@berth/client";
 import { waitForEnd, within } from "../container/stop.ts";
-import { FORWARDED, signalNumber } from "../signals.ts";
+import { FORWARDED } from "../signals.ts";
 import { DETACH_KEYS, DetachScanner, parseDetachKeys } from "./detach.ts";
 
 /** What is connected. */

@@ -1,8 +1,8 @@
 /** delete: removes a stopped container; with force, one in any state. */
 import { BerthError, isCode, log } from "@berth/base";
 import { checkId, containerFiles, readCreatedSpec, readRecord } from "../state/record.ts";
+import type { Runtime } from "../state/runtime.ts";
 import { statusOf } from "../state/status.ts";
-import type { Runtime } from "./context.ts";
 import { killNow } from "./groups.ts";
 import { runHooks } from "./hooks.ts";
 import { releaseCgroup } from "./release.ts";

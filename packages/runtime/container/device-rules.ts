@@ -7,7 +7,7 @@ import { launch } from "../launch/launch.ts";
 import { PlanBuilder } from "../plan/builder.ts";
 import type { Plan } from "../plan/operations.ts";
 import type { ContainerRecord } from "../state/record.ts";
-import type { Runtime } from "./context.ts";
+import type { Runtime } from "../state/runtime.ts";
 
 /** The plan that puts `rules` in the place of those that a cgroup has. */
 export function compileDeviceRules(folder: string, rules: readonly DeviceRule[]): Plan {

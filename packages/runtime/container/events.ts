@@ -2,8 +2,8 @@
 import { BerthError } from "@berth/base";
 import { readOom, readStats } from "../cgroups/stats.ts";
 import { readRecord } from "../state/record.ts";
+import type { Runtime } from "../state/runtime.ts";
 import { statusOf } from "../state/status.ts";
-import type { Runtime } from "./context.ts";
 
 /** What `events` tells. */
 export interface ContainerEvent {

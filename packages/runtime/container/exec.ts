@@ -6,9 +6,9 @@ import { type Launched, launch } from "../launch/launch.ts";
 import { compileExec, type ExecInput } from "../plan/compile-exec.ts";
 import { parseMask } from "../plan/masks.ts";
 import { readCreatedSpec, readRecord } from "../state/record.ts";
+import type { Runtime } from "../state/runtime.ts";
 import { ociState, statusOf } from "../state/status.ts";
-import type { Runtime } from "./context.ts";
-import { checkTerminal, type LaunchSettings, launchTag } from "./create.ts";
+import { checkTerminal, type LaunchSettings, launchTag } from "./launch-settings.ts";
 import { ownerOf } from "./owner.ts";
 import { seccompFilter } from "./seccomp-filter.ts";
 

@@ -4,8 +4,8 @@ import { launch } from "../launch/launch.ts";
 import { PlanBuilder } from "../plan/builder.ts";
 import { planHooks } from "../plan/hooks.ts";
 import type { ContainerRecord } from "../state/record.ts";
+import type { Runtime } from "../state/runtime.ts";
 import { ociState } from "../state/status.ts";
-import type { Runtime } from "./context.ts";
 import { killNow } from "./groups.ts";
 
 /** Runs one list of hooks in the runtime's namespaces; the first failure ends it. */

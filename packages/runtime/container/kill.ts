@@ -4,7 +4,7 @@ import type { Sys } from "@berth/sys";
 import { isFrozen, setFrozen } from "../cgroups/freezer.ts";
 import { hasCgroup } from "../state/members.ts";
 import { type ContainerRecord, isAlive, readCreatedSpec, readRecord } from "../state/record.ts";
-import type { Runtime } from "./context.ts";
+import type { Runtime } from "../state/runtime.ts";
 import { signalMembers } from "./groups.ts";
 
 function notRunning(id: string): BerthError {

@@ -3,8 +3,8 @@ import { BerthError, isCode, log } from "@berth/base";
 import type { ContainerStatus, State } from "@berth/oci";
 import { membersOf } from "../state/members.ts";
 import { type ContainerRecord, containerFiles, readRecord } from "../state/record.ts";
+import type { Runtime } from "../state/runtime.ts";
 import { ociState, statusOf } from "../state/status.ts";
-import type { Runtime } from "./context.ts";
 
 /** A container with what it is doing. */
 export interface ContainerInfo {

@@ -4,8 +4,8 @@ import { type Mount, type Namespace, parseJson, validateMounts } from "@berth/oc
 import { launch } from "../launch/launch.ts";
 import { compileAddMounts, compileRemoveMounts, type MountsInput } from "../plan/compile-mounts.ts";
 import { readCreatedSpec, readRecord } from "../state/record.ts";
+import type { Runtime } from "../state/runtime.ts";
 import { statusOf } from "../state/status.ts";
-import type { Runtime } from "./context.ts";
 
 function refuse(text: string, hint?: string): never {
   throw new BerthError("failed_precondition", text, {

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { isCode } from "@berth/base";
 import { FakeSys } from "@berth/sys";
-import { openRuntime } from "./context.ts";
+import { openRuntime } from "../state/runtime.ts";
 import { pause } from "./pause.ts";
 
 const INIT = 10;

@@ -4,8 +4,8 @@ import type { Sys } from "@berth/sys";
 import { setFrozen } from "../cgroups/freezer.ts";
 import { cgroupPids } from "../cgroups/processes.ts";
 import { type ContainerRecord, readRecord } from "../state/record.ts";
+import type { Runtime } from "../state/runtime.ts";
 import { statusOf } from "../state/status.ts";
-import type { Runtime } from "./context.ts";
 
 const SIGKILL_BIT = 1n << 8n;
 /** How long a process that was killed is let run before the container is frozen again, and how often that is at most. */

@@ -3,7 +3,7 @@ import { isCode, SIGKILL } from "@berth/base";
 import { cgroupFolders } from "../cgroups/paths.ts";
 import { cgroupPids, signalAll } from "../cgroups/processes.ts";
 import type { ContainerRecord } from "../state/record.ts";
-import type { Runtime } from "./context.ts";
+import type { Runtime } from "../state/runtime.ts";
 import { removeGroups } from "./groups.ts";
 
 /** Removes the cgroup with all that is left in it. */

@@ -2,7 +2,7 @@
 import { BerthError, log } from "@berth/base";
 import { type Seccomp, stringifyJson } from "@berth/oci";
 import type { SeccompFilter } from "../plan/seccomp.ts";
-import type { Runtime } from "./context.ts";
+import type { Runtime } from "../state/runtime.ts";
 
 /** To be raised when the compiler's output changes, so that filters of an older berth are not used. */
 const COMPILER_VERSION = 3;

@@ -4,8 +4,8 @@ import { linux } from "@berth/sys";
 import { failureOf } from "../launch/failure.ts";
 import { RecordParser } from "../launch/records.ts";
 import { type ContainerRecord, containerFiles, readCreatedSpec, readRecord } from "../state/record.ts";
+import type { Runtime } from "../state/runtime.ts";
 import { statusOf } from "../state/status.ts";
-import type { Runtime } from "./context.ts";
 import { runPoststart } from "./hooks.ts";
 
 const POLLERR = 8;

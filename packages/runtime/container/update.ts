@@ -17,8 +17,8 @@ import {
   readRecord,
   writeRecord,
 } from "../state/record.ts";
+import type { Runtime } from "../state/runtime.ts";
 import { statusOf } from "../state/status.ts";
-import type { Runtime } from "./context.ts";
 
 /** Applies linux.resources given as JSON; what it does not name stays. */
 export async function update(runtime: Runtime, id: string, json: string): Promise<void> {

@@ -14,7 +14,13 @@ import type { Sys } from "@berth/sys";
 import type { CgroupPaths } from "../cgroups/paths.ts";
 import type { Operation } from "../plan/operations.ts";
 import type { RdtGroups } from "../rdt/groups.ts";
-import type { UnitName } from "../systemd/unit.ts";
+
+/** A container's unit with the systemd cgroup driver. */
+export interface UnitName {
+  /** "runc-abc.scope", or a slice's own name. */
+  unit: string;
+  slice: string;
+}
 
 /** A container as state.json holds it. */
 export interface ContainerRecord {

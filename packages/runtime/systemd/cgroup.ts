@@ -5,14 +5,13 @@
 import { BerthError, SIGKILL } from "@berth/base";
 import type { Resources, Spec } from "@berth/oci";
 import { type CgroupPaths, pathsBelow } from "../cgroups/paths.ts";
-import type { Runtime } from "../container/context.ts";
-import { startSandbox } from "../container/sandbox.ts";
-import type { ContainerRecord } from "../state/record.ts";
+import { startSandbox } from "../launch/sandbox.ts";
+import type { ContainerRecord, UnitName } from "../state/record.ts";
+import type { Runtime } from "../state/runtime.ts";
 import { deviceProperties, parseDeviceGroups } from "./devices.ts";
 import { isDBusError, Manager } from "./manager.ts";
 import { unitProperties } from "./properties.ts";
 import { resourceProperties } from "./resources.ts";
-import type { UnitName } from "./unit.ts";
 
 /** A started unit. */
 export interface StartedUnit {

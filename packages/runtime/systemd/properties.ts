@@ -1,11 +1,11 @@
 /** All properties of a container's unit: its place, what it is accounted for, limits, and what annotations ask for. Pure. */
 import { BerthError } from "@berth/base";
 import type { Spec } from "@berth/oci";
+import type { UnitName } from "../state/record.ts";
 import { deviceProperties } from "./devices.ts";
 import { parseGVariant } from "./gvariant.ts";
 import type { Property } from "./manager.ts";
 import { type ResourceContext, resourceProperties } from "./resources.ts";
-import type { UnitName } from "./unit.ts";
 import type { Variant } from "./wire.ts";
 
 const PREFIX = "org.systemd.property.";

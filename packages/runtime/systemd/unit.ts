@@ -1,12 +1,6 @@
 /** Which unit a container is: linux.cgroupsPath in the form of the systemd driver, "slice:prefix:name". Pure. */
 import { BerthError } from "@berth/base";
-
-/** A container's unit. */
-export interface UnitName {
-  /** "runc-abc.scope", or a slice's own name. */
-  unit: string;
-  slice: string;
-}
+import type { UnitName } from "../state/record.ts";
 
 const LETTERS = /^[\w:.@\\-]+$/;
 const MAX_NAME = 255;

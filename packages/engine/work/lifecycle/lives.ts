@@ -2,8 +2,7 @@
  * Starting, stopping, restarting and removing a container, whole: one after the other for the same container, and a second
  * request for the same joins the first.
  */
-import { BerthError, criLogUri, SIGTERM, stage } from "@berth/base";
-import { signalNumber } from "@berth/runtime";
+import { BerthError, criLogUri, SIGTERM, signalNumber, stage } from "@berth/base";
 import type { Exit } from "@berth/shim";
 import { ignoreMissing } from "../../base/core/missing.ts";
 import { KeyedMutex } from "../../base/core/mutex.ts";

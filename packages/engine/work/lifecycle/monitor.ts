@@ -6,8 +6,7 @@
  * makes of them. What neither of them retries, a start that fails, is retried here as if the container had ended.
  */
 import { eventTypes } from "@berth/api";
-import { type Clock, isCode, log, SIGKILL, systemClock } from "@berth/base";
-import { signalNumber } from "@berth/runtime";
+import { type Clock, isCode, log, SIGKILL, signalNumber, systemClock } from "@berth/base";
 import type { TaskEvent, TaskShim, TaskState } from "@berth/shim";
 import { fromBinary } from "@bufbuild/protobuf";
 import { nanoseconds, now, parseRfc3339, rfc3339 } from "../../base/core/time.ts";

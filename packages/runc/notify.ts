@@ -1,0 +1,94 @@
+/**
+ * sd_notify(3) across a container's border: the container gets a socket of its own, and what it says of being ready is
+ * passed on to the service manager behind NOTIFY_SOCKET, as runc does it.
+ */
+import { BerthError, log } from "@berth/base";
+import type { Additions } from "@berth/runtime";
+import { containerFiles } from "@berth/runtime";
+import type { Sys } from "@berth/sys";
+
+const FOLDER = "/run/notify";
+const LOOK_MS = 100;
+const POLLIN = 1;
+const MESSAGE_LIMIT = 4096;
+const BARRIER_MS = 30_000;
+
+/** Where the service manager listens, an abstract name ("@name") with a NUL; undefined when there is none. */
+export function managerSocket(sys: Sys): string | undefined {
+  return sys.env("NOTIFY_SOCKET")?.replace(/^@/, "\0") || undefined;
+}
+
+/** What the container's spec needs to reach the socket. */
+export function notifyAdditions(root: string, id: string): Additions {
+  return {
+    env: [`NOTIFY_SOCKET=${FOLDER}/notify.sock`],
+    mounts: [
+      {
+        destination: FOLDER,
+        source: containerFiles(root, id).notify,
+        options: ["bind", "nosuid", "noexec", "nodev", "ro"],
+      },
+    ],
+  };
+}
+
+/** Makes the socket that the container writes to; the folder is there since the container's creation. */
+export function openNotify(sys: Sys, root: string, id: string): number {
+  const path = `${containerFiles(root, id).notify}/notify.sock`;
+  const fd = sys.bindDatagram(path);
+  // Whoever the container's process is may write to it.
+  sys.chmod(path, 0o777);
+  return fd;
+}
+
+/** Tells the manager, and waits until it has taken all in (sd_notify_barrier(3)). */
+async function tell(sys: Sys, manager: string, ready: string, pid: number): Promise<void> {
+  const utf8 = new TextEncoder();
+  const socket = sys.connectUnix(manager, "datagram");
+  const [ours, theirs] = sys.pipe();
+  try {
+    sys.write(socket, utf8.encode(`${ready}\n`));
+    sys.write(socket, utf8.encode(`MAINPID=${pid}\n`));
+    sys.sendDescriptor(socket, utf8.encode("BARRIER=1"), theirs);
+  } catch (error) {
+    sys.close(theirs);
+    sys.close(ours);
+    throw error;
+  } finally {
+    sys.close(socket);
+  }
+  sys.close(theirs);
+  try {
+    if ((await sys.poll(ours, POLLIN, BARRIER_MS)) === 0)
+      log.warn("Timeout after waiting 30s for barrier. Ignored.");
+  } finally {
+    sys.close(ours);
+  }
+}
+
+/**
+ * Waits for the container to be ready, and passes that on with `pid` as the main process; ends without when `ended`
+ * says that there is nothing to wait for. Closes `fd`.
+ */
+export async function passOn(
+  sys: Sys,
+  fd: number,
+  manager: string,
+  pid: number,
+  ended: () => boolean,
+): Promise<void> {
+  try {
+    while (!ended()) {
+      if ((await sys.poll(fd, POLLIN, LOOK_MS)) === 0) continue;
+      const text = new TextDecoder().decode(sys.readSync(fd, MESSAGE_LIMIT));
+      const ready = text.split("\n").find((line) => line.startsWith("READY="));
+      if (ready === undefined) continue;
+      await tell(sys, manager, ready, pid);
+      return;
+    }
+  } catch (error) {
+    log.warn(`NOTIFY_SOCKET: ${BerthError.from(error).message}`);
+  } finally {
+    sys.close(fd);
+  }
+}

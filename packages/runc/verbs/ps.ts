@@ -1,0 +1,39 @@
+import { BerthError } from "@berth/base";
+import { pids } from "@berth/runtime";
+import { defineCommand } from "../command.ts";
+
+export const command = defineCommand({
+  usage: "ps [options] ID [PS-OPTIONS...]",
+  help: "list a container's processes, by ps(1) with its options (default: -ef)",
+  flags: { format: { type: "string", short: "f", help: "table (default) or json" } },
+  ordered: true,
+  args: [1, 100],
+  async run({ runtime, out }, flags, [id, ...options]) {
+    const members = pids(runtime, id!);
+    const format = flags.format ?? "table";
+    if (format === "json") {
+      out(`${JSON.stringify(members)}\n`);
+      return 0;
+    }
+    if (format !== "table")
+      throw new BerthError(
+        "invalid_argument",
+        `--format: found ${JSON.stringify(format)}, expected table or json`,
+        { stage: "flags" },
+      );
+    const { execFileSync } = process.getBuiltinModule("node:child_process");
+    const lines = execFileSync("ps", options.length === 0 ? ["-ef"] : options, { encoding: "utf8" }).split(
+      "\n",
+    );
+    const column = lines[0]!.trim().split(/\s+/).indexOf("PID");
+    if (column < 0)
+      throw new BerthError("invalid_argument", "ps: its output has no PID column", {
+        stage: "flags",
+        hint: "choose ps options that print one",
+      });
+    const own = new Set(members.map(String));
+    out(`${lines[0]}\n`);
+    for (const line of lines.slice(1)) if (own.has(line.trim().split(/\s+/)[column] ?? "")) out(`${line}\n`);
+    return 0;
+  },
+});

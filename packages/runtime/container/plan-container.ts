@@ -1,0 +1,158 @@
+/** From a bundle to the plan of its container: reads of the host what the plan depends on. */
+import { log, stageSync } from "@berth/base";
+import type { Mount, Process, Spec } from "@berth/oci";
+import type { Sys } from "@berth/sys";
+import { observeCgroups } from "../cgroups/observe.ts";
+import type { CgroupPaths } from "../cgroups/paths.ts";
+import type { NetDevice } from "../network/devices.ts";
+import { type CompileInput, compileContainer } from "../plan/compile.ts";
+import { ownsDev } from "../plan/devices.ts";
+import type { Operation, Plan } from "../plan/operations.ts";
+import type { RootMount } from "../plan/rootfs.ts";
+import { type ContainerRecord, containerFiles } from "../state/record.ts";
+import type { Runtime } from "../state/runtime.ts";
+import { rootfsOf } from "./bundle.ts";
+import { bareKernelMounts, mountOf } from "./host-mounts.ts";
+import { checkTerminal, type LaunchSettings } from "./launch-settings.ts";
+import { newRecord } from "./new-record.ts";
+import { ownerOf } from "./owner.ts";
+import { seccompFilter } from "./seccomp-filter.ts";
+
+/** What a caller adds to the bundle's spec, for this process alone. */
+export interface Additions {
+  env: string[];
+  mounts: Mount[];
+}
+
+/** What `create` is asked for. */
+export interface CreateOptions extends LaunchSettings {
+  id: string;
+  /** Absolute path of the bundle. */
+  bundle: string;
+  /** Its config.json, where the caller has read it already ({@link readBundle}). */
+  spec?: Spec;
+  /** Mounts that make up the root file system; none: root.path is complete. */
+  rootMounts: readonly RootMount[];
+  /** Wait for start (create), or execute at once (run). */
+  gate: boolean;
+  /** Follow the process to its end (run in the foreground). */
+  wait: boolean;
+  noPivot: boolean;
+  additions?: Additions;
+  /** Called when the container's folder is there and its process is not. */
+  beforeLaunch?: () => void;
+}
+
+/** rdev of /dev/null. */
+const NULL_RDEV = 0x103;
+
+/** Which of descriptors 0 to 2 are the null device; none where /dev is not the runtime's to fill. */
+function nullStreams(sys: Sys, spec: Spec, options: LaunchSettings): number[] {
+  if (spec.process?.terminal || !ownsDev(spec.mounts ?? [])) return [];
+  const { attachment } = options;
+  if (attachment.kind === "keeper") {
+    const { stdin, stdout, stderr, log } = attachment.keeper.streams;
+    return [stdin, stdout, stderr].flatMap((s, i) => (s.kind === "null" && (i === 0 || !log) ? [i] : []));
+  }
+  return options.stdio.flatMap((fd, i) => (sys.stat(`/proc/self/fd/${fd}`)?.rdev === NULL_RDEV ? [i] : []));
+}
+
+function withAdditions(spec: Spec, additions: Additions | undefined): Spec {
+  if (additions === undefined || spec.process === undefined) return spec;
+  return {
+    ...spec,
+    process: { ...spec.process, env: [...(spec.process.env ?? []), ...additions.env] },
+    mounts: [...(spec.mounts ?? []), ...additions.mounts],
+  };
+}
+
+async function addRdt(sys: Sys, spec: Spec, record: ContainerRecord): Promise<void> {
+  if (spec.linux?.intelRdt === undefined) return;
+  const { rdtGroups } = await import("../rdt/groups.ts");
+  const rdt = rdtGroups(sys, spec.linux.intelRdt, record.id);
+  if (rdt !== undefined) record.rdt = rdt;
+}
+
+/** Devices are rare: what knows of them is loaded when a bundle names one. */
+async function netDevices(sys: Sys, spec: Spec): Promise<NetDevice[]> {
+  if (spec.linux?.netDevices === undefined) return [];
+  const { findNetDevices } = await import("../network/devices.ts");
+  return findNetDevices(sys, spec.linux.netDevices);
+}
+
+/**
+ * Compiles a bundle's plan; reads of the host what the plan depends on, and changes nothing. `cgroup` is where systemd has
+ * made the container's.
+ */
+export async function planContainer(
+  runtime: Runtime,
+  bundleSpec: Spec,
+  options: CreateOptions,
+  cgroup?: CgroupPaths,
+): Promise<{ plan: Plan; record: ContainerRecord }> {
+  const { sys } = runtime;
+  const rootfs = rootfsOf(runtime, bundleSpec, options.bundle);
+  const spec = withAdditions(bundleSpec, options.additions);
+  const process: Process = spec.process ?? { user: { uid: 0, gid: 0 }, cwd: "/" };
+  checkTerminal(process, options.attachment);
+  const layout = runtime.layout();
+  const owner = ownerOf(sys);
+  const record = newRecord(runtime, { ...options, spec, rootfs }, owner);
+  await addRdt(sys, spec, record);
+  if (cgroup !== undefined) record.cgroup = cgroup;
+  const paths = record.cgroup;
+  if (runtime.cgroupless && spec.linux?.resources?.devices?.some((rule) => !rule.allow))
+    log.warn("linux.resources.devices: without a cgroup nothing enforces these rules");
+  const files = containerFiles(runtime.root, options.id);
+  const input: CompileInput = {
+    id: options.id,
+    bundle: options.bundle,
+    spec,
+    process,
+    rootfs,
+    ...(spec.linux?.rootfsPropagation?.endsWith("shared")
+      ? { parentMount: mountOf(sys.readText("/proc/self/mountinfo"), rootfs) }
+      : {}),
+    rootMounts: options.rootMounts,
+    cgroup: { layout, paths, facts: observeCgroups(sys, layout, paths, record.unit !== undefined) },
+    state: {
+      ociVersion: spec.ociVersion,
+      id: options.id,
+      status: "creating",
+      bundle: options.bundle,
+      ...(spec.annotations === undefined ? {} : { annotations: spec.annotations }),
+    },
+    linux: spec.linux ?? {},
+    owner,
+    rdt: record.rdt,
+    netDevices: await netDevices(sys, spec),
+    selinux: spec.linux?.mountLabel ? sys.stat("/sys/fs/selinux/enforce") !== undefined : false,
+    kernelRelease: sys.kernelRelease(),
+    noPivot: options.noPivot,
+    ...(options.noPivot
+      ? { bareMounts: bareKernelMounts(sys.readText("/proc/self/mountinfo"), rootfs) }
+      : {}),
+    noNewKeyring: options.noNewKeyring,
+    attachment: options.attachment,
+    wait: options.wait,
+    preserved: options.preserved,
+    nullStreams: nullStreams(sys, spec, options),
+    inherited: options.inherited.length,
+    ...(options.pidfdSocket === undefined ? {} : { pidfdSocket: options.pidfdSocket }),
+    seccomp: await seccompFilter(runtime, spec.linux?.seccomp),
+    gate: options.gate ? { fifo: files.fifo, report: files.report } : undefined,
+  };
+  const plan = stageSync("compile", {}, () => compileContainer(input));
+  if (options.gate) record.tail = tailOf(plan);
+  return { plan, record };
+}
+
+/** What runs behind the gate, kept so that `start` can name what failed. Bytes (hooks' input, filters) stay out. */
+function tailOf(plan: Plan): { index: number; operations: Operation[] } {
+  const index = plan.sections.child.findIndex((op) => op.name === "wait_fifo");
+  const operations = plan.sections.child.slice(index).map((op) => ({
+    ...op,
+    args: op.args.filter((a) => typeof a !== "object" && typeof a !== "bigint").slice(0, 2),
+  }));
+  return { index, operations };
+}

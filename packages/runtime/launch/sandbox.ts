@@ -1,0 +1,58 @@
+/**
+ * A pod's namespaces, held by berth-init in its pause role: no image, no root file system, no program but itself.
+ * Containers join them by path (`/proc/PID/ns/*`).
+ */
+
+import { PlanBuilder } from "../plan/builder.ts";
+import { planJoin } from "../plan/namespaces.ts";
+import { CLONE_FLAGS, type Plan } from "../plan/operations.ts";
+import type { Runtime } from "../state/runtime.ts";
+import { launch } from "./launch.ts";
+
+/** What the pod's containers share. */
+export interface SandboxOptions {
+  /** Shown in `ps` behind "berth-init". */
+  name: string;
+  /** Kinds of namespaces to make; those that are not named are the host's. */
+  namespaces: readonly ("ipc" | "uts" | "network" | "pid")[];
+  /** Host name; needs "uts". */
+  hostname?: string;
+  /** File of a network namespace that is held too; not together with a new one. */
+  networkPath?: string;
+}
+
+/** Compiles the plan of a sandbox; the loopback device of a new network is brought up. */
+export function compileSandbox(options: SandboxOptions): Plan {
+  const b = new PlanBuilder();
+  b.stage("namespaces");
+  if (options.networkPath !== undefined)
+    planJoin(b, [{ type: "network", path: options.networkPath }], { uid: 0 });
+  for (const type of options.namespaces) b.cloneFlags = (b.cloneFlags | CLONE_FLAGS[type]) >>> 0;
+  b.add("child", "lead a session of its own", "setsid", []);
+  if (options.hostname !== undefined)
+    b.add("child", `set the host name ${options.hostname}`, "sethostname", [options.hostname]);
+  if (options.namespaces.includes("network")) b.add("child", "bring up the loopback device", "loopback", []);
+  b.stage("process");
+  b.add("child", "hold no capability", "capset", [0, 0, 0]);
+  b.add("child", "say that all is set up", "ready", []);
+  b.add("child", "hold the namespaces", "pause", []);
+  return b.build();
+}
+
+/** Starts a sandbox and returns the pid that holds it; SIGTERM ends it. */
+export async function startSandbox(runtime: Runtime, options: SandboxOptions): Promise<{ pid: number }> {
+  const { sys } = runtime;
+  const none = sys.open("/dev/null", 2);
+  try {
+    const launched = await launch(sys, {
+      plan: compileSandbox(options),
+      name: options.name,
+      stdio: [none, none, none],
+      inherited: [],
+    });
+    await launched.exit();
+    return { pid: launched.pid };
+  } finally {
+    sys.close(none);
+  }
+}

@@ -1,0 +1,112 @@
+/** Checkpoints of tasks, and tasks from checkpoints: the streams are the client's, the keeper knows the end. */
+import assert from "node:assert/strict";
+import { createReadStream, existsSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { after, before, test } from "node:test";
+import { setTimeout as sleep } from "node:timers/promises";
+import { defaultSpec, type Spec } from "@berth/oci";
+import type { Stdio } from "@berth/shim";
+import { traces } from "../support/bundles.ts";
+import { skipWithoutCriu as skip } from "../support/criu.ts";
+import { type Bench, bench, encode, mkfifo, NONE, reading } from "../support/shim.ts";
+
+let beforehand: string[] = [];
+before(() => {
+  beforehand = traces();
+});
+after(() => assert.deepEqual(traces(), beforehand, "something was left behind"));
+
+const COUNT = "i=0; while true; do i=$((i+1)); echo $i; echo $i > /tmp/count; sleep 0.05; done";
+const writable = (spec: Spec) => {
+  spec.root!.readonly = false;
+};
+
+async function until(what: () => boolean): Promise<void> {
+  for (let i = 0; i < 1000 && !what(); i++) await sleep(20);
+  assert.ok(what(), "it did not come to that within twenty seconds");
+}
+const count = (b: Bench) => {
+  const path = join(b.folder, "image/tmp/count");
+  return existsSync(path) ? Number(readFileSync(path, "utf8")) : 0;
+};
+
+/** Restores a checkpoint as a container of another name. */
+async function restored(b: Bench, image: string, stdio: Stdio) {
+  const ref = { namespace: "test", id: `restored-${process.pid}` };
+  const spec = defaultSpec();
+  spec.process!.terminal = false;
+  spec.process!.args = ["sh", "-c", COUNT];
+  writable(spec);
+  const rootfs = [{ type: "bind", source: join(b.folder, "image"), options: ["rbind"] }];
+  const created = await b.shim.create({ ...ref, stdio, spec: encode(spec), rootfs, checkpoint: image });
+  assert.equal(created.pid, 0, "it comes into being with its start");
+  return ref;
+}
+
+async function goesOn(b: Bench, stdio: Stdio, again: Stdio, written: () => string): Promise<void> {
+  const image = join(b.folder, "checkpoint");
+  const ref = await b.create(COUNT, stdio, writable);
+  await b.shim.start(ref);
+  await until(() => count(b) >= 5);
+  await b.shim.checkpoint(ref, { path: image, exit: true });
+  assert.equal(b.shim.state(ref).status, "stopped");
+  await b.shim.delete(ref);
+  const stopped = count(b);
+  const next = await restored(b, image, again);
+  const { pid } = await b.shim.start(next);
+  assert.ok(pid > 1);
+  await until(() => count(b) >= stopped + 5);
+  await until(() => written().includes(`\n${stopped + 3}\n`) || written().includes(` ${stopped + 3}\n`));
+  // The keeper is its parent: a daemon that starts anew finds it, and its end is told.
+  await b.shim.close();
+  const another = b.open();
+  await another.recover();
+  assert.equal(another.state(next).status, "running");
+  await another.kill(next, 15, false);
+  await another.kill(next, 9, true);
+  assert.equal((await another.wait(next)).exitStatus, 137);
+  await another.delete(next);
+}
+
+test("a task with a log goes on where it was", { skip }, async (t) => {
+  const b = await bench(t);
+  const log = join(b.folder, "log");
+  const stdio = { ...NONE, stdout: `cri-log://${log}`, stderr: `cri-log://${log}` };
+  await goesOn(b, stdio, stdio, () => readFileSync(log, "utf8"));
+});
+
+test("a task with FIFOs of its client's goes on with those of another", { skip }, async (t) => {
+  const b = await bench(t);
+  const fifo = (name: string) => mkfifo(join(b.folder, name));
+  const [first, second] = [fifo("first"), fifo("second")];
+  let out = "";
+  void reading(first).catch(() => {});
+  createReadStream(second, { encoding: "utf8" }).on("data", (text) => {
+    out += text;
+  });
+  const input = fifo("input");
+  await goesOn(
+    b,
+    { ...NONE, stdin: input, stdout: first },
+    { ...NONE, stdin: input, stdout: second },
+    () => out,
+  );
+});
+
+test("a checkpoint that leaves the task running; one that is asked for wrongly", { skip }, async (t) => {
+  const b = await bench(t);
+  const image = join(b.folder, "checkpoint");
+  const ref = await b.create(COUNT, NONE, writable);
+  await b.shim.start(ref);
+  await until(() => count(b) >= 3);
+  await b.shim.checkpoint(ref, { path: image, exit: false });
+  assert.equal(b.shim.state(ref).status, "running");
+  assert.ok(b.events.some((e) => e.topic === "/tasks/checkpointed" && e.path === image));
+  const stopped = count(b);
+  await until(() => count(b) > stopped);
+  await assert.rejects(b.shim.checkpoint(ref, { path: "relative", exit: false }), /path: found "relative"/);
+  // A restore that fails leaves a task that can be deleted, and nothing else.
+  const bad = await restored(b, join(b.folder, "nothing"), NONE);
+  await assert.rejects(b.shim.start(bad), /no checkpoint in/);
+  await b.shim.delete(bad);
+});

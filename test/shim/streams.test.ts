@@ -1,0 +1,153 @@
+/** Where a task's output goes: logging programs, clients that do not read, much of it. */
+import assert from "node:assert/strict";
+import {
+  closeSync,
+  constants,
+  createReadStream,
+  openSync,
+  readFileSync,
+  readSync,
+  writeFileSync,
+} from "node:fs";
+import { join } from "node:path";
+import { after, before, test } from "node:test";
+import { setTimeout as sleep } from "node:timers/promises";
+import { defaultSpec } from "@berth/oci";
+import { traces } from "../support/bundles.ts";
+import { bench, encode, mkfifo, NONE } from "../support/shim.ts";
+
+let beforehand: string[] = [];
+before(() => {
+  beforehand = traces();
+});
+after(() => assert.deepEqual(traces(), beforehand, "something was left behind"));
+
+/** A logging program that writes what it is told and what it reads into a folder. */
+function loggerIn(folder: string, body: string): string {
+  const path = join(folder, "logger");
+  writeFileSync(path, `#!/bin/sh\ncd ${folder}\n${body}\n`, { mode: 0o755 });
+  return path;
+}
+
+async function until(what: () => boolean): Promise<void> {
+  for (let i = 0; i < 2000 && !what(); i++) await sleep(10);
+  assert.ok(what(), "it did not come to that within twenty seconds");
+}
+
+const COLLECT = `env | sort > env
+echo "$@" > args
+cat <&3 > out 5>&- & cat <&4 > err 5>&- &
+exec 5>&-
+wait
+echo done > done`;
+
+test("binary://: a logging program gets both streams, the ids and its arguments, and reads to the end", async (t) => {
+  const b = await bench(t);
+  const uri = `binary://${loggerIn(b.folder, COLLECT)}?key=value&flag=`;
+  const ref = await b.create("echo to out; echo to err >&2", { ...NONE, stdout: uri, stderr: uri });
+  await b.shim.start(ref);
+  await b.shim.wait(ref);
+  const text = (name: string) => {
+    try {
+      return readFileSync(join(b.folder, name), "utf8");
+    } catch {
+      return "";
+    }
+  };
+  await until(() => text("done") !== "");
+  assert.equal(text("out"), "to out\n");
+  assert.equal(text("err"), "to err\n");
+  assert.equal(text("args"), "key value flag \n");
+  assert.match(text("env"), new RegExp(`^CONTAINER_ID=${ref.id}\nCONTAINER_NAMESPACE=test\n`));
+  // An added process has a logger of its own.
+  const running = await b.create("sleep 100");
+  await b.shim.start(running);
+  await b.shim.exec({
+    ...running,
+    execId: "more",
+    stdio: { ...NONE, stdout: uri, stderr: uri },
+    process: encode({ ...defaultSpec().process, terminal: false, args: ["echo", "added"] }),
+  });
+  await b.shim.start({ ...running, execId: "more" });
+  await until(() => text("out") === "added\n");
+});
+
+test("a logging program that fails is named, and nothing of the container is left", async (t) => {
+  const b = await bench(t);
+  const bad = `binary://${loggerIn(b.folder, "exit 3")}`;
+  await assert.rejects(
+    b.create("true", { ...NONE, stdout: bad, stderr: bad }),
+    /logger ended at once with exit code 3/,
+  );
+  const silent = `binary-v2://${loggerIn(b.folder, "exec 5>&-; sleep 0.2")}`;
+  await assert.rejects(
+    b.create("true", { ...NONE, stdout: silent, stderr: silent }),
+    /without saying that it is ready/,
+  );
+  const none = "binary:///no/such/logger";
+  await assert.rejects(b.create("true", { ...NONE, stdout: none, stderr: none }), /no\/such\/logger/);
+  await assert.rejects(
+    b.create("true", { ...NONE, stdout: none, stderr: "binary:///another" }),
+    /stderr: found "binary:\/\/\/another", expected the logging program of stdout/,
+  );
+});
+
+test("a client that does not read holds up the process alone: its end is told, the log is whole", async (t) => {
+  const b = await bench(t);
+  const [stdin, stdout] = ["in", "out"].map((n) => mkfifo(join(b.folder, n))) as [string, string];
+  const reader = openSync(stdout, constants.O_RDONLY | constants.O_NONBLOCK);
+  const ref = await b.create("yes 0123456789 | head -c 1000000; sleep 100", {
+    stdin,
+    stdout,
+    stderr: "",
+    terminal: true,
+  });
+  await b.shim.start(ref);
+  await sleep(300);
+  // The terminal and the FIFO are full; the keeper still answers, and tells of the end.
+  await b.shim.resizePty(ref, 80, 25);
+  await b.shim.kill(ref, 9, true);
+  setTimeout(() => {
+    const rest = createReadStream("", { fd: reader });
+    rest.on("data", () => {});
+    rest.on("error", () => {});
+  }, 200);
+  assert.equal((await b.shim.wait(ref)).exitStatus, 137);
+});
+
+test("1 GB through stdout arrives whole", async (t) => {
+  const b = await bench(t);
+  const stdout = mkfifo(join(b.folder, "out"));
+  const SIZE = 1_000_000_000;
+  const counted = new Promise<number>((resolve, reject) => {
+    let total = 0;
+    const stream = createReadStream(stdout, { highWaterMark: 1 << 20 });
+    stream.on("data", (chunk) => {
+      total += chunk.length;
+    });
+    stream.on("end", () => resolve(total));
+    stream.on("error", reject);
+  });
+  const ref = await b.create(`head -c ${SIZE} /dev/zero`, { ...NONE, stdout });
+  await b.shim.start(ref);
+  assert.equal((await b.shim.wait(ref)).exitStatus, 0);
+  assert.equal(await counted, SIZE);
+});
+
+test("stdin half closed: the process reads to the end and goes on writing", async (t) => {
+  const b = await bench(t);
+  const [stdin, stdout] = ["in", "out"].map((n) => mkfifo(join(b.folder, n))) as [string, string];
+  const reader = openSync(stdout, constants.O_RDONLY | constants.O_NONBLOCK);
+  const ref = await b.create("wc -c; echo after", { stdin, stdout, stderr: "", terminal: false });
+  await b.shim.start(ref);
+  const input = openSync(stdin, constants.O_WRONLY);
+  writeFileSync(input, "12345");
+  closeSync(input);
+  await sleep(50);
+  assert.equal(b.shim.state(ref).status, "running", "a writer that leaves is no end of file");
+  await b.shim.closeIO(ref);
+  await b.shim.wait(ref);
+  const buffer = Buffer.alloc(100);
+  assert.equal(buffer.toString("utf8", 0, readSync(reader, buffer)), "5\nafter\n");
+  closeSync(reader);
+});
