@@ -7,7 +7,8 @@
  * ```
  */
 import { BerthError } from "@berth/base";
-import { type CallOptions, type Connection, connect as dial } from "@berth/grpc/client";
+import { type Connection, connect as dial } from "@berth/grpc/client";
+import type { CallOptions } from "@berth/rpc";
 import { Containers } from "./containers.ts";
 import { Content } from "./content.ts";
 import { Events } from "./events.ts";

@@ -2,8 +2,9 @@
 
 import * as api from "@berth/api/containers";
 import { isCode } from "@berth/base";
-import type { CallOptions, Connection } from "@berth/grpc/client";
+import type { Connection } from "@berth/grpc/client";
 import { parseJson, type Spec, stringifyJson } from "@berth/oci";
+import type { CallOptions } from "@berth/rpc";
 import { packJson, SPEC_TYPE } from "./any.ts";
 import { type ProcessState, type Task, type TaskIO, Tasks } from "./tasks.ts";
 import { dateOf } from "./time.ts";

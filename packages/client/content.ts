@@ -2,7 +2,8 @@
 
 import * as api from "@berth/api/content";
 import { BerthError } from "@berth/base";
-import type { CallOptions, Connection } from "@berth/grpc/client";
+import type { Connection } from "@berth/grpc/client";
+import type { CallOptions } from "@berth/rpc";
 
 /** What the store knows of a blob. */
 export interface BlobInfo {

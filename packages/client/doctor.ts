@@ -1,5 +1,6 @@
 /** The daemon's examination of its host and of what is left over: berth's own service. */
-import type { CallOptions, Connection } from "@berth/grpc/client";
+import type { Connection } from "@berth/grpc/client";
+import type { CallOptions } from "@berth/rpc";
 
 /** A fact about the host. */
 export interface HostCheck {

@@ -1,7 +1,8 @@
 /** Events of the daemon. */
 import * as api from "@berth/api/events";
 import type * as types from "@berth/api/types";
-import type { CallOptions, Connection } from "@berth/grpc/client";
+import type { Connection } from "@berth/grpc/client";
+import type { CallOptions } from "@berth/rpc";
 import { type DescMessage, fromBinary, type Message } from "@bufbuild/protobuf";
 import { typeOf } from "./any.ts";
 import { dateOf, stampOf } from "./time.ts";

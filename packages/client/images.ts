@@ -2,7 +2,7 @@
 
 import * as api from "@berth/api/images";
 import { BerthError, isCode } from "@berth/base";
-import type { CallOptions, Connection } from "@berth/grpc/client";
+import type { Connection } from "@berth/grpc/client";
 import {
   type Descriptor,
   type ImageConfig,
@@ -11,6 +11,7 @@ import {
   type Manifest,
   type Platform,
 } from "@berth/oci";
+import type { CallOptions } from "@berth/rpc";
 import { pack } from "./any.ts";
 import { Content } from "./content.ts";
 import { chainId } from "./digest.ts";

@@ -1,7 +1,8 @@
 /** Leases: what is made under one is safe from garbage collection until it is deleted or expires. */
 import { randomBytes } from "node:crypto";
 import * as api from "@berth/api/leases";
-import type { CallOptions, Connection } from "@berth/grpc/client";
+import type { Connection } from "@berth/grpc/client";
+import type { CallOptions } from "@berth/rpc";
 
 /** A lease; `await using` deletes it at the end of the block. */
 export interface Lease extends AsyncDisposable {

@@ -1,6 +1,7 @@
 /** Namespaces: separate sets of images, containers and all else. */
 import * as api from "@berth/api/namespaces";
-import type { CallOptions, Connection } from "@berth/grpc/client";
+import type { Connection } from "@berth/grpc/client";
+import type { CallOptions } from "@berth/rpc";
 
 /** The Namespaces service. */
 export class Namespaces {

@@ -1,7 +1,8 @@
 /** Snapshots: the layers of root file systems. */
 import * as api from "@berth/api/snapshots";
 import type * as types from "@berth/api/types";
-import type { CallOptions, Connection } from "@berth/grpc/client";
+import type { Connection } from "@berth/grpc/client";
+import type { CallOptions } from "@berth/rpc";
 
 /** A mount, as mount(2) would take it. */
 export type SnapshotMount = Pick<types.Mount, "type" | "source" | "target" | "options">;

@@ -1,7 +1,8 @@
 /** Tasks: the running side of containers, and the processes that are added to them. */
 import * as api from "@berth/api/tasks";
-import type { CallOptions, Connection } from "@berth/grpc/client";
+import type { Connection } from "@berth/grpc/client";
 import { type Process, type Resources, stringifyJson } from "@berth/oci";
+import type { CallOptions } from "@berth/rpc";
 import type { Any } from "@bufbuild/protobuf/wkt";
 import { PROCESS_TYPE, packJson, RESOURCES_TYPE } from "./any.ts";
 import type { ExitStatus } from "./exit.ts";

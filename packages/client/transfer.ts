@@ -1,7 +1,8 @@
 /** Transfers of images: between a registry, an archive and the daemon's store, with progress. */
 import * as api from "@berth/api/transfer";
 import * as types from "@berth/api/transferTypes";
-import type { CallOptions, Connection } from "@berth/grpc/client";
+import type { Connection } from "@berth/grpc/client";
+import type { CallOptions } from "@berth/rpc";
 import { type PackedAny, unpack } from "./any.ts";
 import { openStream, streamId } from "./streams.ts";
 

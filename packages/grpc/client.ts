@@ -4,27 +4,13 @@
  * `connect({ path })` gives a connection that dials at its first call, and dials again for the first call after
  * the server went away. `connection.client(Service)` gives typed methods. Every failure is a BerthError.
  */
-import net from "node:net";
-import { BerthError } from "@berth/base";
-import {
-  create,
-  type DescMessage,
-  type DescMethod,
-  type DescMethodBiDiStreaming,
-  type DescMethodClientStreaming,
-  type DescMethodServerStreaming,
-  type DescMethodUnary,
-  type DescService,
-  fromBinary,
-  type Message,
-  type MessageInitShape,
-  type MessageShape,
-  toBinary,
-} from "@bufbuild/protobuf";
+import { BerthError, present } from "@berth/base";
+import { type CallOptions, type Client, ClientBinding, DETAILS_HEADER, dial, onGiveUp } from "@berth/rpc";
+import type { DescMethod, DescService } from "@bufbuild/protobuf";
 import { DEFAULT_MAX_MESSAGE, type Encoding, encodingOf, FrameReader, frame } from "./frames.ts";
 import type { Headers } from "./http2/hpack.ts";
 import { ClientSession, type ClientStream, type StreamListener } from "./http2/session.ts";
-import { DETAILS_HEADER, errorOf } from "./status.ts";
+import { errorOf } from "./status.ts";
 import { formatTimeout } from "./timeout.ts";
 
 /** How to connect. */
@@ -43,38 +29,17 @@ export interface ConnectOptions {
   dialTimeoutMs?: number;
 }
 
-/** Options of one call. */
-export interface CallOptions {
-  signal?: AbortSignal;
-  /** Milliseconds until the call ends with "deadline_exceeded". */
-  timeoutMs?: number;
-  headers?: Readonly<Record<string, string>>;
-}
-
-/** A method as the client calls it. */
-export type ClientMethod<M extends DescMethod> =
-  M extends DescMethodUnary<infer I, infer O>
-    ? (request: MessageInitShape<I>, options?: CallOptions) => Promise<MessageShape<O>>
-    : M extends DescMethodServerStreaming<infer I, infer O>
-      ? (request: MessageInitShape<I>, options?: CallOptions) => AsyncIterable<MessageShape<O>>
-      : M extends DescMethodClientStreaming<infer I, infer O>
-        ? (requests: AsyncIterable<MessageInitShape<I>>, options?: CallOptions) => Promise<MessageShape<O>>
-        : M extends DescMethodBiDiStreaming<infer I, infer O>
-          ? (
-              requests: AsyncIterable<MessageInitShape<I>>,
-              options?: CallOptions,
-            ) => AsyncIterable<MessageShape<O>>
-          : never;
-
-/** A service's methods by their local (lowerCamelCase) names. */
-export type Client<D extends DescService> = { [K in keyof D["method"]]: ClientMethod<D["method"][K]> };
-
 /** A connection to one server; calls may be made at any time and in any number. */
 export interface Connection extends AsyncDisposable {
   client<D extends DescService>(desc: D): Client<D>;
   /** Ends the connection; calls in flight fail with "canceled". */
   close(): void;
 }
+
+const HINTS = {
+  denied: "run as root, or join the socket's group",
+  absent: "is berthd running, and on this address?",
+};
 
 /** Makes a connection; the socket is opened by the first call. */
 export function connect(options: ConnectOptions): Connection {
@@ -86,19 +51,15 @@ class Dialer implements Connection {
   #session: Promise<ClientSession> | undefined;
   #live: ClientSession | undefined;
   #closed = false;
-  readonly #clients = new Map<DescService, unknown>();
+  readonly #binding: ClientBinding;
 
   constructor(options: ConnectOptions) {
     this.#options = options;
+    this.#binding = new ClientBinding("grpc", options.timeoutMs, (...call) => this.#open(...call));
   }
 
   client<D extends DescService>(desc: D): Client<D> {
-    const known = this.#clients.get(desc);
-    if (known) return known as Client<D>;
-    const methods: Record<string, unknown> = {};
-    for (const method of desc.methods) methods[method.localName] = this.#bind(method);
-    this.#clients.set(desc, methods);
-    return methods as Client<D>;
+    return this.#binding.client(desc);
   }
 
   close(): void {
@@ -112,35 +73,11 @@ class Dialer implements Connection {
     this.close();
   }
 
-  #bind(method: DescMethod): unknown {
-    const one = (request: unknown) => [toBinary(method.input, create(method.input, request as Message))];
-    const many = async function* (requests: AsyncIterable<unknown>) {
-      for await (const request of requests) yield* one(request);
-    };
-    switch (method.methodKind) {
-      case "unary":
-        return async (request: unknown, options?: CallOptions) =>
-          only(method, await this.#open(method, one(request), options, true));
-      case "client_streaming":
-        return async (requests: AsyncIterable<unknown>, options?: CallOptions) =>
-          only(method, await this.#open(method, many(requests), options, false));
-      case "server_streaming":
-        return (request: unknown, options?: CallOptions) =>
-          lazily(() => this.#open(method, one(request), options, false));
-      default:
-        return (requests: AsyncIterable<unknown>, options?: CallOptions) =>
-          lazily(() => this.#open(method, many(requests), options, false));
-    }
-  }
-
   async #open(
     method: DescMethod,
     requests: Iterable<Uint8Array> | AsyncIterable<Uint8Array>,
-    options: CallOptions = {},
-    unary: boolean,
-  ): Promise<AsyncGenerator<Message>> {
-    options.signal?.throwIfAborted();
-    const timeoutMs = options.timeoutMs ?? (unary ? this.#options.timeoutMs : undefined);
+    { signal, timeoutMs, headers: own }: CallOptions,
+  ): Promise<AsyncGenerator<Uint8Array>> {
     const session = this.#live ?? (await this.#connected());
     const encoding = this.#options.encoding ?? "identity";
     const headers: Headers = {
@@ -152,7 +89,7 @@ class Dialer implements Connection {
       te: "trailers",
       [DETAILS_HEADER]: "1",
       ...this.#options.headers,
-      ...options.headers,
+      ...own,
     };
     if (encoding !== "identity") {
       headers["grpc-encoding"] = encoding;
@@ -162,8 +99,7 @@ class Dialer implements Connection {
     const call = new ClientCall(method, {
       path: this.#options.path,
       max: this.#options.maxMessageBytes ?? DEFAULT_MAX_MESSAGE,
-      signal: options.signal,
-      timeoutMs,
+      ...present({ signal, timeoutMs }),
     });
     return call.run(session.request(headers, call), requests, encoding);
   }
@@ -179,18 +115,7 @@ class Dialer implements Connection {
 
   async #dial(): Promise<ClientSession> {
     const { path, dialTimeoutMs = 0 } = this.#options;
-    const until = performance.now() + dialTimeoutMs;
-    let socket: net.Socket;
-    for (;;) {
-      try {
-        socket = await openSocket(path);
-        break;
-      } catch (error) {
-        const { errno } = error as BerthError;
-        if (performance.now() >= until || (errno !== "ENOENT" && errno !== "ECONNREFUSED")) throw error;
-        await new Promise((resolve) => setTimeout(resolve, 20));
-      }
-    }
+    const socket = await dial(path, dialTimeoutMs, HINTS);
     const session = new ClientSession(socket, () => {
       if (this.#live !== session) return;
       this.#live = undefined;
@@ -199,32 +124,6 @@ class Dialer implements Connection {
     this.#live = session;
     return session;
   }
-}
-
-function openSocket(path: string): Promise<net.Socket> {
-  return new Promise((resolve, reject) => {
-    const socket = net.connect(path);
-    socket.once("connect", () => {
-      socket.removeAllListeners("error");
-      resolve(socket);
-    });
-    socket.once("error", (cause) => {
-      const { errno } = BerthError.from(cause);
-      const denied = errno === "EACCES" || errno === "EPERM";
-      const facts = { stage: "connect", syscall: "connect", path, cause, ...(errno ? { errno } : {}) };
-      reject(
-        denied
-          ? new BerthError("permission_denied", `permission denied on ${path}`, {
-              ...facts,
-              hint: "run as root, or join the socket's group",
-            })
-          : new BerthError("unavailable", `cannot connect to ${path}: ${(cause as Error).message}`, {
-              ...facts,
-              hint: "is berthd running, and on this address?",
-            }),
-      );
-    });
-  });
 }
 
 function lost(path: string, cause: unknown): BerthError {
@@ -236,33 +135,14 @@ function lost(path: string, cause: unknown): BerthError {
   });
 }
 
-async function only(method: DescMethod, messages: AsyncGenerator<Message>): Promise<Message> {
-  let found: Message | undefined;
-  for await (const message of messages) {
-    if (found !== undefined)
-      throw new BerthError("internal", `${method.name} answered twice`, { stage: "grpc" });
-    found = message;
-  }
-  if (found === undefined)
-    throw new BerthError("internal", `${method.name} answered without a message`, { stage: "grpc" });
-  return found;
-}
-
-/** Opens at the first `next()`, and closes when the consumer stops early. */
-async function* lazily(open: () => Promise<AsyncGenerator<Message>>): AsyncGenerator<Message> {
-  yield* await open();
-}
-
-interface ClientCallOptions {
+interface ClientCallOptions extends Pick<CallOptions, "signal" | "timeoutMs"> {
   path: string;
   max: number;
-  signal: AbortSignal | undefined;
-  timeoutMs: number | undefined;
 }
 
 /** One call: sends in the background, yields answers, ends with the status. */
 class ClientCall implements StreamListener {
-  readonly #method: DescMethod & { output: DescMessage };
+  readonly #method: DescMethod;
   readonly #options: ClientCallOptions;
   #stream: ClientStream | undefined;
   #frames: FrameReader | undefined;
@@ -336,20 +216,11 @@ class ClientCall implements StreamListener {
     stream: ClientStream,
     requests: Iterable<Uint8Array> | AsyncIterable<Uint8Array>,
     encoding: Encoding,
-  ): AsyncGenerator<Message> {
-    const { signal, timeoutMs, path } = this.#options;
+  ): AsyncGenerator<Uint8Array> {
     this.#stream = stream;
-    const { name } = this.#method;
-    const onAbort = () =>
-      this.#give(
-        signal?.reason instanceof BerthError
-          ? signal.reason
-          : new BerthError("canceled", `${name} was canceled`, { cause: signal?.reason }),
-      );
-    signal?.addEventListener("abort", onAbort, { once: true });
-    const expire = () =>
-      this.#give(new BerthError("deadline_exceeded", `${name} took longer than ${timeoutMs} ms`, { path }));
-    const timer = timeoutMs === undefined ? undefined : setTimeout(expire, timeoutMs);
+    const stopListening = onGiveUp(this.#method.name, this.#options, (reason) => this.#give(reason), {
+      path: this.#options.path,
+    });
     try {
       if (Symbol.asyncIterator in requests)
         this.#sendAll(stream, requests, encoding).catch((error) => this.#give(BerthError.from(error)));
@@ -359,7 +230,7 @@ class ClientCall implements StreamListener {
       }
       for (;;) {
         const message = this.#frames?.next();
-        if (message !== undefined) yield fromBinary(this.#method.output, message);
+        if (message !== undefined) yield message;
         else if (this.#ended) break;
         else if (this.#failed !== undefined) throw this.#failed;
         else await this.#more(stream);
@@ -368,8 +239,7 @@ class ClientCall implements StreamListener {
       if (status !== undefined) throw this.#failed ?? status;
       this.#frames?.end();
     } finally {
-      clearTimeout(timer);
-      signal?.removeEventListener("abort", onAbort);
+      stopListening();
       stream.cancel();
     }
   }

@@ -6,10 +6,8 @@
  */
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { BerthError, type ErrorCode } from "@berth/base";
+import { Call, type CallContext, metadataOf, type Route, refusalOf } from "@berth/rpc";
 import { create, fromJson, type JsonValue, type Registry, toJson } from "@bufbuild/protobuf";
-import { Call, refusalOf } from "./call.ts";
-import { metadataOf } from "./metadata.ts";
-import type { CallContext, Route } from "./service.ts";
 import { parseTimeout } from "./timeout.ts";
 
 /** Texts to be read with GET, by path. */

@@ -8,15 +8,24 @@ import type http from "node:http";
 import http2 from "node:http2";
 import net from "node:net";
 import { BerthError, log } from "@berth/base";
+import {
+  Call,
+  type CallContext,
+  DETAILS_HEADER,
+  MAX_SOCKET_PATH,
+  type MessageQueue,
+  type Metadata,
+  metadataOf,
+  type Route,
+  refusalOf,
+  type Service,
+} from "@berth/rpc";
 import { create, createRegistry, fromBinary, toBinary } from "@bufbuild/protobuf";
-import { Call, refusalOf } from "./call.ts";
 import { type Connection, Connections } from "./connections.ts";
 import { DEFAULT_MAX_MESSAGE, type Encoding, encodingOf } from "./frames.ts";
 import { answerJson, type Pages } from "./json.ts";
-import { type Metadata, metadataOf } from "./metadata.ts";
-import type { CallContext, Route, Service } from "./service.ts";
-import { DETAILS_HEADER, statusOf } from "./status.ts";
-import { MessageReader, writeMessage } from "./stream.ts";
+import { statusOf } from "./status.ts";
+import { readMessages, writeMessage } from "./stream.ts";
 import { parseTimeout } from "./timeout.ts";
 
 /** How to serve. */
@@ -53,8 +62,6 @@ export interface RunningServer {
   close(graceMs?: number): Promise<void>;
 }
 
-/** The longest path that fits into `sockaddr_un`, in bytes. */
-const MAX_SOCKET_PATH = 107;
 /**
  * So many calls may be cancelled at once, and so many a second, before the connection is ended: cancelling is part of normal
  * use, but a call that is made to be cancelled costs the server more than its client.
@@ -271,7 +278,7 @@ async function answer(
       call?.end();
     });
     if (route.run === undefined) throw refusalOf(route);
-    await dispatch(route, call, new MessageReader(stream, max, encoding), reply, hooks);
+    await dispatch(route, call, readMessages(stream, max, encoding), reply, hooks);
     reply.succeed();
   } catch (error) {
     reply.fail(call?.aborted ?? error);
@@ -283,7 +290,7 @@ async function answer(
 async function dispatch(
   route: Route,
   call: Call,
-  reader: MessageReader,
+  reader: MessageQueue,
   reply: Reply,
   { around, beforeAnswer }: Hooks,
 ): Promise<void> {

@@ -3,79 +3,40 @@
  */
 import type { Http2Stream } from "node:http2";
 import { BerthError } from "@berth/base";
+import { MessageQueue } from "@berth/rpc";
 import { type Encoding, FrameReader, frame } from "./frames.ts";
 
 /** Reading stops while more than this many bytes wait for their reader. */
 const HIGH_WATER = 256 << 10;
 
-/** Messages of one direction of a stream, as an async iterable that can be read once. */
-export class MessageReader implements AsyncIterableIterator<Uint8Array> {
-  readonly #stream: Http2Stream;
-  readonly #frames: FrameReader;
-  #ended = false;
-  #failed: unknown;
-  #paused = false;
-  #wake: (() => void) | undefined;
-
-  constructor(stream: Http2Stream, maxMessage: number, encoding: Encoding) {
-    this.#stream = stream;
-    this.#frames = new FrameReader(maxMessage, encoding);
-    stream.on("data", (chunk: Uint8Array) => {
-      this.#frames.push(chunk);
-      // Pausing lets HTTP/2's flow control stop the sender; a single message may be larger than the mark.
-      if (this.#frames.size > HIGH_WATER && this.#wake === undefined && !this.#paused) {
-        this.#paused = true;
-        stream.pause();
-      }
-      this.#notify();
-    });
-    stream.on("end", () => {
-      this.#ended = true;
-      this.#notify();
-    });
-    stream.on("error", (error) => this.fail(error));
-    stream.on("close", () => {
-      if (!this.#ended)
-        this.fail(new BerthError("canceled", "the stream was closed before its end", { stage: "grpc" }));
-    });
-  }
-
-  /** Ends reading with an error; the first one counts. */
-  fail(reason: unknown): void {
-    if (this.#ended || this.#failed !== undefined) return;
-    this.#failed = reason;
-    this.#notify();
-  }
-
-  #notify(): void {
-    const wake = this.#wake;
-    this.#wake = undefined;
-    wake?.();
-  }
-
-  async next(): Promise<IteratorResult<Uint8Array, undefined>> {
-    for (;;) {
-      const message = this.#frames.next();
-      if (message !== undefined) return { done: false, value: message };
-      if (this.#failed !== undefined) throw this.#failed;
-      if (this.#ended) {
-        this.#frames.end();
-        return { done: true, value: undefined };
-      }
-      const more = new Promise<void>((resolve) => {
-        this.#wake = resolve;
-      });
-      if (this.#paused) {
-        this.#paused = false;
-        this.#stream.resume();
-      }
-      await more;
+/** The messages that arrive on a stream, to be read once. */
+export function readMessages(stream: Http2Stream, maxMessage: number, encoding: Encoding): MessageQueue {
+  const frames = new FrameReader(maxMessage, encoding);
+  let paused = false;
+  const messages = new MessageQueue({
+    take: () => frames.next(),
+    waiting: () => {
+      if (!paused) return;
+      paused = false;
+      stream.resume();
+    },
+    done: () => frames.end(),
+  });
+  stream.on("data", (chunk: Uint8Array) => {
+    frames.push(chunk);
+    // Pausing lets HTTP/2's flow control stop the sender; a single message may be larger than the mark.
+    if (frames.size > HIGH_WATER && !messages.awaited && !paused) {
+      paused = true;
+      stream.pause();
     }
-  }
-
-  [Symbol.asyncIterator](): this {
-    return this;
-  }
+    messages.notify();
+  });
+  stream.on("end", () => messages.end());
+  stream.on("error", (error) => messages.fail(error));
+  stream.on("close", () =>
+    messages.fail(new BerthError("canceled", "the stream was closed before its end", { stage: "grpc" })),
+  );
+  return messages;
 }
 
 /** Hands one message to the stream without waiting; false when the next one should wait for `drain`. */

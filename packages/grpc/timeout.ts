@@ -1,5 +1,6 @@
 /** `grpc-timeout`: at most eight digits and a unit. */
 import { BerthError } from "@berth/base";
+import { MAX_TIMER_MS } from "@berth/rpc";
 
 const UNITS: Readonly<Record<string, number>> = {
   H: 3_600_000,
@@ -9,8 +10,6 @@ const UNITS: Readonly<Record<string, number>> = {
   u: 1e-3,
   n: 1e-6,
 };
-/** setTimeout's limit; 24 days are as good as no deadline. */
-const MAX_MS = 2 ** 31 - 1;
 
 /** Reads a `grpc-timeout` header: milliseconds, or undefined without one. */
 export function parseTimeout(header: unknown): number | undefined {
@@ -21,7 +20,7 @@ export function parseTimeout(header: unknown): number | undefined {
       "invalid_argument",
       `grpc-timeout is ${JSON.stringify(header)}, expected up to eight digits and one of H M S m u n`,
     );
-  return Math.min(Number(match[1]) * UNITS[match[2]!]!, MAX_MS);
+  return Math.min(Number(match[1]) * UNITS[match[2]!]!, MAX_TIMER_MS);
 }
 
 /** Writes a `grpc-timeout` header for `ms` milliseconds. */

@@ -1,17 +1,20 @@
 /** One call on the server's side: its messages, and exactly one end. */
 import { type Request, ResponseSchema } from "@berth/api/ttrpc";
 import { BerthError } from "@berth/base";
-import { Call, refusalOf } from "@berth/grpc/call";
-import { metadataOf } from "@berth/grpc/metadata";
-import type { CallContext, Route } from "@berth/grpc/service";
-import { DETAILS_HEADER } from "@berth/grpc/status";
+import {
+  Call,
+  type CallContext,
+  DETAILS_HEADER,
+  MAX_TIMER_MS,
+  metadataOf,
+  type Route,
+  refusalOf,
+} from "@berth/rpc";
 import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
 import type { Channel } from "./channel.ts";
 import { FLAG, TYPE } from "./frames.ts";
 import { Inbox } from "./inbox.ts";
 import { statusOf } from "./status.ts";
-
-const MAX_TIMER_MS = 2 ** 31 - 1;
 
 /** See the module comment. */
 export class Answer {

@@ -1,16 +1,17 @@
 /** One call on the client's side: sends in the background, yields answers, ends with the status. */
 import { RequestSchema, ResponseSchema } from "@berth/api/ttrpc";
 import { BerthError } from "@berth/base";
-import type { CallOptions } from "@berth/grpc/client";
-import { DETAILS_HEADER } from "@berth/grpc/status";
+import { type CallOptions, DETAILS_HEADER, MAX_TIMER_MS, onGiveUp } from "@berth/rpc";
 import { create, type DescMethod, fromBinary, toBinary } from "@bufbuild/protobuf";
 import type { Channel } from "./channel.ts";
 import { FLAG, type Frame, TYPE, tooLarge } from "./frames.ts";
 import { Inbox } from "./inbox.ts";
 import { errorOf } from "./status.ts";
 
-/** setTimeout's limit; 24 days are as good as no deadline. */
-const MAX_TIMER_MS = 2 ** 31 - 1;
+/** A deadline on the wire; 0 is none at all. */
+function nanosecondsOf(ms: number | undefined): bigint {
+  return ms === undefined ? 0n : BigInt(Math.max(1, Math.round(Math.min(ms, MAX_TIMER_MS) * 1e6)));
+}
 
 /** See the module comment. */
 export class ClientCall {
@@ -63,55 +64,40 @@ export class ClientCall {
    * `done` is called when it is of no more use.
    */
   async *run(
-    request: Uint8Array<ArrayBuffer> | undefined,
-    requests: AsyncGenerator<Uint8Array> | undefined,
+    requests: [Uint8Array<ArrayBuffer>] | AsyncIterable<Uint8Array>,
     headers: Readonly<Record<string, string>>,
     begin: () => number,
     done: (id: number) => void,
   ): AsyncGenerator<Uint8Array> {
-    const { signal } = this.#options;
-    const timeoutMs =
-      this.#options.timeoutMs === undefined ? undefined : Math.min(this.#options.timeoutMs, MAX_TIMER_MS);
     const { name, methodKind, parent } = this.#method;
-    const onAbort = () =>
-      this.fail(
-        signal?.reason instanceof BerthError
-          ? signal.reason
-          : new BerthError("canceled", `${name} was canceled`, { cause: signal?.reason }),
-      );
-    const expire = () =>
-      this.fail(new BerthError("deadline_exceeded", `${name} took longer than ${timeoutMs} ms`));
     const id = begin();
-    signal?.addEventListener("abort", onAbort, { once: true });
-    const timer = timeoutMs === undefined ? undefined : setTimeout(expire, timeoutMs);
+    const stopListening = onGiveUp(name, this.#options, (reason) => this.fail(reason));
     let over = false;
     try {
       const message = create(RequestSchema, {
         service: parent.typeName,
         method: name,
-        ...(request === undefined ? {} : { payload: request }),
-        // 0 would be no deadline at all.
-        timeoutNano: timeoutMs === undefined ? 0n : BigInt(Math.max(1, Math.round(timeoutMs * 1e6))),
+        ...(Array.isArray(requests) ? { payload: requests[0] } : {}),
+        timeoutNano: nanosecondsOf(this.#options.timeoutMs),
         metadata: Object.entries({ [DETAILS_HEADER]: "1", ...headers }).map(([key, value]) => ({
           key,
           value,
         })),
       });
-      const flags = requests !== undefined ? FLAG.open : methodKind === "unary" ? 0 : FLAG.closed;
+      const flags = !Array.isArray(requests) ? FLAG.open : methodKind === "unary" ? 0 : FLAG.closed;
       this.#channel.send(id, TYPE.request, flags, toBinary(RequestSchema, message));
-      if (requests !== undefined)
+      if (!Array.isArray(requests))
         this.#sendAll(id, requests, () => over).catch((error) => this.fail(BerthError.from(error)));
       yield* this.#inbox;
     } finally {
       over = true;
-      clearTimeout(timer);
-      signal?.removeEventListener("abort", onAbort);
+      stopListening();
       await this.#inbox.return();
       done(id);
     }
   }
 
-  async #sendAll(id: number, requests: AsyncGenerator<Uint8Array>, over: () => boolean): Promise<void> {
+  async #sendAll(id: number, requests: AsyncIterable<Uint8Array>, over: () => boolean): Promise<void> {
     for await (const message of requests) {
       // The server may answer before it has read everything; what is left is no longer wanted.
       if (over() || this.#inbox.ended) return;

@@ -5,18 +5,10 @@
  * server went away. Every failure is a BerthError. ttrpc has no word for giving up one call: an aborted one is
  * forgotten here, while the server works on; closing the connection cancels all there are.
  */
-import net from "node:net";
+import type net from "node:net";
 import { BerthError } from "@berth/base";
-import type { CallOptions, Client } from "@berth/grpc/client";
-import {
-  create,
-  type DescMethod,
-  type DescService,
-  fromBinary,
-  type Message,
-  toBinary,
-} from "@bufbuild/protobuf";
-import { shownName, socketName } from "./address.ts";
+import { type CallOptions, type Client, ClientBinding, dial, shownName, socketName } from "@berth/rpc";
+import type { DescMethod, DescService } from "@bufbuild/protobuf";
 import { Channel } from "./channel.ts";
 import { ClientCall } from "./client-call.ts";
 import type { Frame } from "./frames.ts";
@@ -121,20 +113,16 @@ class Dialer implements Connection {
   #session: Promise<Session> | undefined;
   #live: Session | undefined;
   #closed = false;
-  readonly #clients = new Map<DescService, unknown>();
+  readonly #binding: ClientBinding;
 
   constructor(options: ConnectOptions) {
     this.#options = options;
     this.#name = socketName(options.address, options.bare);
+    this.#binding = new ClientBinding("ttrpc", options.timeoutMs, (...call) => this.#call(...call));
   }
 
   client<D extends DescService>(desc: D): Client<D> {
-    const known = this.#clients.get(desc);
-    if (known) return known as Client<D>;
-    const methods: Record<string, unknown> = {};
-    for (const method of desc.methods) methods[method.localName] = this.#bind(method);
-    this.#clients.set(desc, methods);
-    return methods as Client<D>;
+    return this.#binding.client(desc);
   }
 
   async open(): Promise<void> {
@@ -150,56 +138,16 @@ class Dialer implements Connection {
     this.close();
   }
 
-  #bind(method: DescMethod): unknown {
-    const encode = (request: unknown) => toBinary(method.input, create(method.input, request as Message));
-    const many = async function* (requests: AsyncIterable<unknown>) {
-      for await (const request of requests) yield encode(request);
-    };
-    const decode = (bytes: Uint8Array) => fromBinary(method.output, bytes);
-    const only = async (call: AsyncGenerator<Uint8Array>) => {
-      const { value } = await call.next();
-      await call.return(undefined);
-      if (value === undefined)
-        throw new BerthError("internal", `${method.name} answered without a message`, { stage: "ttrpc" });
-      return decode(value);
-    };
-    const all = async function* (call: () => Promise<AsyncGenerator<Uint8Array>>) {
-      for await (const bytes of await call()) yield decode(bytes);
-    };
-    switch (method.methodKind) {
-      case "unary":
-        return async (request: unknown, options: CallOptions = {}) =>
-          only(
-            await this.#call(method, encode(request), undefined, {
-              ...(this.#options.timeoutMs === undefined ? {} : { timeoutMs: this.#options.timeoutMs }),
-              ...options,
-            }),
-          );
-      case "client_streaming":
-        return async (requests: AsyncIterable<unknown>, options: CallOptions = {}) =>
-          only(await this.#call(method, undefined, many(requests), options));
-      case "server_streaming":
-        return (request: unknown, options: CallOptions = {}) =>
-          all(() => this.#call(method, encode(request), undefined, options));
-      default:
-        return (requests: AsyncIterable<unknown>, options: CallOptions = {}) =>
-          all(() => this.#call(method, undefined, many(requests), options));
-    }
-  }
-
   async #call(
     method: DescMethod,
-    request: Uint8Array<ArrayBuffer> | undefined,
-    requests: AsyncGenerator<Uint8Array> | undefined,
+    requests: [Uint8Array<ArrayBuffer>] | AsyncIterable<Uint8Array>,
     options: CallOptions,
   ): Promise<AsyncGenerator<Uint8Array>> {
-    options.signal?.throwIfAborted();
     const headers = { ...this.#options.headers, ...options.headers };
     if (this.#live?.channel.closed) this.#forget(this.#live);
     const session = this.#live ?? (await this.#connected());
     const call = new ClientCall(session.channel, method, options);
     return call.run(
-      request,
       requests,
       headers,
       () => session.add(call),
@@ -225,46 +173,16 @@ class Dialer implements Connection {
 
   async #dial(): Promise<Session> {
     const { dialTimeoutMs = 0, background = false } = this.#options;
-    const until = performance.now() + dialTimeoutMs;
-    for (;;) {
-      try {
-        const socket = await openSocket(this.#name);
-        if (this.#closed) {
-          socket.destroy();
-          throw new BerthError("canceled", "the connection was closed", { stage: "ttrpc" });
-        }
-        const session = new Session(socket, this.#name, background, () => {
-          this.#forget(session);
-          this.#options.onLost?.();
-        });
-        this.#live = session;
-        return session;
-      } catch (error) {
-        const { errno } = error as BerthError;
-        if (performance.now() >= until || (errno !== "ENOENT" && errno !== "ECONNREFUSED")) throw error;
-        await new Promise((resolve) => setTimeout(resolve, 10));
-      }
+    const socket = await dial(this.#name, dialTimeoutMs);
+    if (this.#closed) {
+      socket.destroy();
+      throw new BerthError("canceled", "the connection was closed", { stage: "ttrpc" });
     }
-  }
-}
-
-function openSocket(name: string): Promise<net.Socket> {
-  return new Promise((resolve, reject) => {
-    const socket = net.connect(name);
-    const failed = (cause: Error) => {
-      const { errno } = BerthError.from(cause);
-      const path = shownName(name);
-      const facts = { stage: "connect", syscall: "connect", path, cause, ...(errno ? { errno } : {}) };
-      reject(
-        errno === "EACCES" || errno === "EPERM"
-          ? new BerthError("permission_denied", `permission denied on ${path}`, facts)
-          : new BerthError("unavailable", `cannot connect to ${path}: ${cause.message}`, facts),
-      );
-    };
-    socket.once("error", failed);
-    socket.once("connect", () => {
-      socket.off("error", failed);
-      resolve(socket);
+    const session = new Session(socket, this.#name, background, () => {
+      this.#forget(session);
+      this.#options.onLost?.();
     });
-  });
+    this.#live = session;
+    return session;
+  }
 }

@@ -1,10 +1,9 @@
 /** A ttrpc server on a unix socket. */
 import net from "node:net";
 import { RequestSchema } from "@berth/api/ttrpc";
-import { BerthError, log } from "@berth/base";
-import type { CallContext, Route, Service } from "@berth/grpc/service";
+import { BerthError, log, present } from "@berth/base";
+import { type CallContext, type Route, type Service, shownName, socketName } from "@berth/rpc";
 import { fromBinary } from "@bufbuild/protobuf";
-import { shownName, socketName } from "./address.ts";
 import { Answer } from "./answer.ts";
 import { Channel } from "./channel.ts";
 import { FLAG, type Frame, TYPE, tooLarge } from "./frames.ts";
@@ -93,7 +92,7 @@ async function listen(listener: net.Server, address: ServeOptions["address"]): P
     throw new BerthError(
       taken ? "failed_precondition" : BerthError.from(cause).code,
       `cannot listen on ${shown}: ${taken ? "the address is taken" : (cause as Error).message}`,
-      { stage: "listen", cause, ...(path === undefined ? {} : { path: shown }) },
+      { stage: "listen", cause, ...present({ path: path === undefined ? undefined : shown }) },
     );
   } finally {
     if (mask !== undefined) process.umask(mask);

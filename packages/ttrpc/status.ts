@@ -1,7 +1,7 @@
-/** Errors in ttrpc's responses: BerthError to and from google.rpc.Status, as packages/grpc has it in headers. */
+/** A status in ttrpc's responses: a google.rpc.Status message. */
 import type * as rpc from "@berth/api/rpc";
 import { BerthError } from "@berth/base";
-import { codeOfStatus, detailOf, factsOf, messageOf, statusNumber } from "@berth/grpc/status";
+import { codeOfStatus, detailOf, factsOf, messageOf, statusNumber } from "@berth/rpc";
 import type { MessageInitShape } from "@bufbuild/protobuf";
 
 /** Anything that was thrown, as a status, with details for who asked for them. */

@@ -6,8 +6,7 @@ import { join } from "node:path";
 import test, { type TestContext } from "node:test";
 import { RequestSchema, ResponseSchema } from "@berth/api/ttrpc";
 import { BerthError } from "@berth/base";
-import { metadataOf } from "@berth/grpc/metadata";
-import { type CallContext, service } from "@berth/grpc/service";
+import { type CallContext, metadataOf, service } from "@berth/rpc";
 import {
   create,
   createFileRegistry,

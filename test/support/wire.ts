@@ -3,7 +3,8 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { BerthError } from "@berth/base";
-import { type CallContext, type Connection, connect, type ServeOptions, serve, service } from "@berth/grpc";
+import { type Connection, connect, type ServeOptions, serve } from "@berth/grpc";
+import { type CallContext, service } from "@berth/rpc";
 import { create, createFileRegistry, type DescService } from "@bufbuild/protobuf";
 import {
   type BytesValue,

@@ -11,8 +11,9 @@ import * as transferApi from "@berth/api/transfer";
 import * as transferTypes from "@berth/api/transferTypes";
 import { BerthError } from "@berth/base";
 import { chainId, connect, pack, socketPath, unpack } from "@berth/client";
-import { type RunningServer, serve, service } from "@berth/grpc";
+import { type RunningServer, serve } from "@berth/grpc";
 import { MEDIA_TYPES } from "@berth/oci";
+import { service } from "@berth/rpc";
 import type { Any } from "@bufbuild/protobuf/wkt";
 
 const blobs = new Map<string, string>();

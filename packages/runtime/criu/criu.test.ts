@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { BerthError } from "@berth/base";
 import { defaultSpec } from "@berth/oci";
+import { MessageReader, MessageWriter } from "@berth/protobuf";
 import { FakeSys } from "@berth/sys";
 import { parseLayout } from "../cgroups/layout.ts";
 import { cgroupPaths } from "../cgroups/paths.ts";
@@ -17,7 +17,6 @@ import {
   parseMounts,
 } from "./external.ts";
 import { pipeDescriptors, pipesForFifos } from "./fifo-image.ts";
-import { MessageReader, MessageWriter } from "./protobuf.ts";
 import { compileRestore } from "./restore-plan.ts";
 import { decodeAnswer, encodeFeatureCheck, encodeNotifyAnswer, encodeRequest } from "./rpc.ts";
 import { cgroupMode, emptyNamespaces, networkLock, pageServer } from "./settings.ts";
@@ -26,20 +25,6 @@ const hex = (bytes: Uint8Array) => Buffer.from(bytes).toString("hex");
 const LAYOUT = parseLayout(
   "30 1 0:26 / /sys/fs/cgroup/memory rw - cgroup cgroup rw,memory\n31 1 0:27 / /sys/fs/cgroup/freezer rw - cgroup cgroup rw,freezer\n",
 );
-
-test("protobuf: varints, texts, nested messages, and what is skipped", () => {
-  const inner = new MessageWriter().text(1, "é").number(2, -1);
-  const bytes = new MessageWriter().number(1, 300).flag(2, false).flag(3, true).message(4, inner).finish();
-  // 300 is ac 02; a negative int32 takes ten bytes.
-  assert.equal(hex(bytes), `08ac021801220f0a02c3a910${"ff".repeat(9)}01`);
-  const m = new MessageReader(bytes);
-  assert.deepEqual([m.number(1), m.flag(2), m.flag(3)], [300, false, true]);
-  assert.deepEqual([m.message(4)?.text(1), m.message(4)?.number(2), m.message(9)], ["é", -1, undefined]);
-  // Fields of fixed size are passed over.
-  assert.equal(new MessageReader(Buffer.from("0d01020304090102030405060708100a", "hex")).number(2), 10);
-  for (const bad of ["0aff01", "08", "0affffffffffffffffff01", "0b", "09010203", `08${"80".repeat(11)}`])
-    assert.throws(() => new MessageReader(Buffer.from(bad, "hex")), BerthError, bad);
-});
 
 test("requests have CRIU's field numbers", () => {
   const request = new MessageReader(

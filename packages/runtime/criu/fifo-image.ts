@@ -7,8 +7,8 @@
  * reg_file_entry, pipe_entry, fdinfo_entry).
  */
 import { BerthError } from "@berth/base";
+import { MessageReader, MessageWriter } from "@berth/protobuf";
 import { linux, type Sys } from "@berth/sys";
-import { MessageReader, MessageWriter } from "./protobuf.ts";
 
 const HEADER = 8;
 const TYPE = { pipe: 2, fifo: 3 };

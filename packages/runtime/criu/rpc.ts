@@ -1,5 +1,5 @@
 /** CRIU's requests and answers (criu.org/RPC): what is asked of it, and the numbers of the fields. Pure. */
-import { MessageReader, MessageWriter } from "./protobuf.ts";
+import { MessageReader, MessageWriter } from "@berth/protobuf";
 
 /** What a request asks for; the value is the number in CRIU's messages. */
 export const REQUESTS = { dump: 1, restore: 2, preDump: 4, notify: 6, features: 9 } as const;

@@ -1,7 +1,7 @@
 /** Events that shims hand in, as the daemon knows them. */
 import { eventTypes, shimEvents } from "@berth/api";
 import { BerthError, log } from "@berth/base";
-import { type Service, service } from "@berth/ttrpc";
+import { type Service, service } from "@berth/rpc";
 import { type DescMessage, fromBinary, type MessageShape } from "@bufbuild/protobuf";
 import type { Any } from "@bufbuild/protobuf/wkt";
 import type { TaskEvent } from "../contract/task-shim.ts";

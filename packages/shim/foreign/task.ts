@@ -1,7 +1,8 @@
 /** One container under a foreign shim: its connection, and what is known of its processes. */
 import { task2, task3 } from "@berth/api";
 import { BerthError, isCode, systemClock } from "@berth/base";
-import { type Client, type Connection, connect } from "@berth/ttrpc";
+import type { Client } from "@berth/rpc";
+import { type Connection, connect } from "@berth/ttrpc";
 import { TaskProcess } from "../contract/task-process.ts";
 import type { Exit, Stdio } from "../contract/task-shim.ts";
 import { nanosecondsOf } from "../contract/timestamp.ts";

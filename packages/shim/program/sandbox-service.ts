@@ -2,8 +2,8 @@
 import { PodSandboxConfigSchema } from "@berth/api/pod";
 import { Sandbox } from "@berth/api/sandbox";
 import { BerthError, systemClock } from "@berth/base";
+import { type Service, service } from "@berth/rpc";
 import type { Sys } from "@berth/sys";
-import { type Service, service } from "@berth/ttrpc";
 import { fromBinary } from "@bufbuild/protobuf";
 import type { Any } from "@bufbuild/protobuf/wkt";
 import { timestamp } from "../contract/timestamp.ts";

@@ -1,8 +1,9 @@
 /** The process that serves: the Task and Sandbox services of all containers of one containerd and namespace. */
 import { Shim } from "@berth/api/shim";
 import { BerthError, isCode, log, SIGKILL, systemClock } from "@berth/base";
+import { service } from "@berth/rpc";
 import { linux, realSys as sys } from "@berth/sys";
-import { serve as listen, type RunningServer, service } from "@berth/ttrpc";
+import { serve as listen, type RunningServer } from "@berth/ttrpc";
 import { eventMessage } from "../contract/event-message.ts";
 import type { Exit, TaskShim } from "../contract/task-shim.ts";
 import { createTaskShim } from "../keeper/shim.ts";

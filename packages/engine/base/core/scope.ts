@@ -1,6 +1,6 @@
 /** Whose objects a call is about: its namespace, and the lease that new objects go to. */
 import { BerthError } from "@berth/base";
-import type { CallContext } from "@berth/grpc";
+import type { CallContext } from "@berth/rpc";
 import { checkIdentifier } from "./names.ts";
 
 /** Namespace and lease of a call. */

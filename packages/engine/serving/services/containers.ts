@@ -1,7 +1,7 @@
 /** The Containers service on the wire. */
 import { containers } from "@berth/api";
 import { BerthError, stage, stageSync } from "@berth/base";
-import { type Service, service } from "@berth/grpc";
+import { type Service, service } from "@berth/rpc";
 import { pathsOf } from "../../base/core/mask.ts";
 import { scopeOf } from "../../base/core/scope.ts";
 import { compileFilters, fieldsOf } from "../../base/filters/index.ts";

@@ -1,7 +1,7 @@
 /** The Content service on the wire. */
 import { content } from "@berth/api";
 import { BerthError } from "@berth/base";
-import { type Service, service } from "@berth/grpc";
+import { type Service, service } from "@berth/rpc";
 import { isLabelPath, mergeLabels, notUpdatable, pathsOf } from "../../base/core/mask.ts";
 import { scopeOf } from "../../base/core/scope.ts";
 import { timestamp } from "../../base/core/time.ts";

@@ -1,7 +1,7 @@
 /** The Diff service on the wire. */
 import { diff } from "@berth/api";
 import { BerthError } from "@berth/base";
-import { type Service, service } from "@berth/grpc";
+import { type Service, service } from "@berth/rpc";
 import { linux } from "@berth/sys";
 import { scopeOf } from "../../base/core/scope.ts";
 import { nanoseconds } from "../../base/core/time.ts";

@@ -2,7 +2,7 @@
 import { isAbsolute } from "node:path";
 import { doctor } from "@berth/api";
 import { BerthError } from "@berth/base";
-import { type Service, service } from "@berth/grpc";
+import { type Service, service } from "@berth/rpc";
 import { examine } from "../../work/doctor/examine.ts";
 import { type Place, TEMPORARY } from "../../work/doctor/finding.ts";
 

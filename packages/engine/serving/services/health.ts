@@ -1,7 +1,7 @@
 /** gRPC's health check: the daemon serves as soon as its socket exists. */
 import { health } from "@berth/api";
 import { BerthError } from "@berth/base";
-import { type Service, service } from "@berth/grpc";
+import { type Service, service } from "@berth/rpc";
 
 /** Serves health for the given service names, and "" for the whole. */
 export function healthService(names: readonly string[]): Service {

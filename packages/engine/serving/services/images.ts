@@ -1,7 +1,7 @@
 /** The Images service on the wire. */
 import { images } from "@berth/api";
 import { BerthError } from "@berth/base";
-import { type Service, service } from "@berth/grpc";
+import { type Service, service } from "@berth/rpc";
 import { pathsOf } from "../../base/core/mask.ts";
 import { scopeOf } from "../../base/core/scope.ts";
 import { nanoseconds, timestamp } from "../../base/core/time.ts";

@@ -2,7 +2,7 @@
 import * as fs from "node:fs";
 import { introspection } from "@berth/api";
 import { BerthError } from "@berth/base";
-import { type Service, service } from "@berth/grpc";
+import { type Service, service } from "@berth/rpc";
 import { goArchitecture } from "../../base/core/platform.ts";
 import { compileFilters, fieldsOf } from "../../base/filters/index.ts";
 import type { SnapshotStore } from "../../objects/snapshots/snapshot-store.ts";

@@ -1,7 +1,7 @@
 /** The Leases service on the wire. */
 import { leases } from "@berth/api";
 import { BerthError } from "@berth/base";
-import { type Service, service } from "@berth/grpc";
+import { type Service, service } from "@berth/rpc";
 import { checkDigest, checkLabels } from "../../base/core/names.ts";
 import { scopeOf } from "../../base/core/scope.ts";
 import { now, timestamp } from "../../base/core/time.ts";

@@ -1,7 +1,7 @@
 /** The Namespaces service on the wire. */
 import { eventTypes, namespaces } from "@berth/api";
 import { BerthError } from "@berth/base";
-import { type Service, service } from "@berth/grpc";
+import { type Service, service } from "@berth/rpc";
 import { isLabelPath, mergeLabels, notUpdatable, pathsOf } from "../../base/core/mask.ts";
 import { checkIdentifier, checkLabels } from "../../base/core/names.ts";
 import type { EventBus } from "../../base/events/event-bus.ts";

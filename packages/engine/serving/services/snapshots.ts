@@ -1,7 +1,7 @@
 /** The Snapshots service on the wire. */
 import { snapshots } from "@berth/api";
 import { BerthError, stage } from "@berth/base";
-import { type Service, service } from "@berth/grpc";
+import { type Service, service } from "@berth/rpc";
 import { pathsOf } from "../../base/core/mask.ts";
 import { scopeOf } from "../../base/core/scope.ts";
 import { timestamp } from "../../base/core/time.ts";

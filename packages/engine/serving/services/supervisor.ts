@@ -1,7 +1,7 @@
 /** The Supervisor service on the wire, and what the monitor sees of the Tasks service. */
 import { supervisor, type tasks } from "@berth/api";
 import { BerthError } from "@berth/base";
-import { type Service, service } from "@berth/grpc";
+import { type Service, service } from "@berth/rpc";
 import type { MessageShape } from "@bufbuild/protobuf";
 import { scopeOf } from "../../base/core/scope.ts";
 import { timestamp } from "../../base/core/time.ts";

@@ -1,7 +1,7 @@
 /** The Tasks service on the wire. */
 import { runc, tasks, taskTypes } from "@berth/api";
 import { isCode } from "@berth/base";
-import { type Service, service } from "@berth/grpc";
+import { type Service, service } from "@berth/rpc";
 import type { Exit, TaskState, TaskStatus } from "@berth/shim";
 import { pack } from "../../base/core/pack.ts";
 import { scopeOf } from "../../base/core/scope.ts";

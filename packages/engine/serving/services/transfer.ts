@@ -1,6 +1,6 @@
 /** The Transfer service on the wire. */
 import { transfer as api } from "@berth/api";
-import { type Service, service } from "@berth/grpc";
+import { type Service, service } from "@berth/rpc";
 import { scopeOf } from "../../base/core/scope.ts";
 import type { TransferParts } from "../../work/transfer/parts.ts";
 

@@ -1,7 +1,7 @@
 /** The Version service on the wire. */
 import { version } from "@berth/api";
 import { COMMIT, WIRE_VERSION } from "@berth/base";
-import { type Service, service } from "@berth/grpc";
+import { type Service, service } from "@berth/rpc";
 
 /** Serves the version of containerd whose API this is, with berth's own behind it. */
 export function versionService(): Service {

@@ -2,7 +2,7 @@
 import { BerthError } from "@berth/base";
 
 /** The longest path that fits into `sockaddr_un`, in bytes. */
-const MAX_SOCKET_PATH = 107;
+export const MAX_SOCKET_PATH = 107;
 
 /**
  * What `net.connect` and `listen` take for an address: `unix:///path`, `/path`, or an abstract socket's name after `@`

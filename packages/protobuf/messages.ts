@@ -1,7 +1,7 @@
 /**
  * A small stand-in for @bufbuild/protobuf, for programs that live a moment: `create`, `toBinary` and `fromBinary`
- * for proto3 messages without oneofs, as the API's are. scripts/build.sh puts it in the library's place in the
- * compiled commands, where it starts in a tenth of the time; lite.test.ts holds it against the library.
+ * for proto3 messages without oneofs, as the API's are. The compiled commands have it in the library's place
+ * (packages/bin/tsconfig.bundle.json), where it starts in a tenth of the time; messages.test.ts compares the two.
  */
 import { type Field, type LiteMessage, TYPE } from "./descriptors.ts";
 import { Reader, WIRE, Writer } from "./wire.ts";

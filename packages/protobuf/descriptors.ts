@@ -2,7 +2,15 @@
  * Descriptors of messages and services, read from the same embedded files that protobuf-es uses, but only when one
  * is used: a command that makes three calls must not parse the whole API first.
  */
-import { Reader } from "./wire.ts";
+import {
+  parseFile,
+  type RawEnum,
+  type RawField,
+  type RawFile,
+  type RawMessage,
+  type RawMethod,
+  type RawService,
+} from "./file-descriptor.ts";
 
 /** Scalar types by their numbers in descriptor.proto. */
 export const TYPE = {
@@ -41,41 +49,11 @@ export interface Field {
   readonly message: LiteMessage | undefined;
 }
 
-interface RawField {
-  name: string;
-  number: number;
-  label: number;
-  type: number;
-  typeName: string;
-  optional: boolean;
-}
-interface RawMessage {
-  name: string;
-  fields: RawField[];
-  nested: RawMessage[];
-  isMap: boolean;
-}
-interface RawEnum {
-  name: string;
-  values: { name: string; number: number }[];
-}
-interface RawMethod {
-  name: string;
-  input: string;
-  output: string;
-  clientStreaming: boolean;
-  serverStreaming: boolean;
-}
-interface RawService {
-  name: string;
-  methods: RawMethod[];
-}
-
 /** One .proto file. */
 export class LiteFile {
   readonly #encoded: string;
   readonly #imports: readonly LiteFile[];
-  #parsed: { package: string; messages: RawMessage[]; enums: RawEnum[]; services: RawService[] } | undefined;
+  #parsed: RawFile | undefined;
   readonly #byName = new Map<string, LiteMessage>();
   #named = false;
 
@@ -272,135 +250,3 @@ function camelCase(name: string): string {
 
 const RESERVED = new Set(["constructor", "toString", "toJSON", "valueOf"]);
 const safeName = (name: string): string => (RESERVED.has(name) ? `${name}$` : name);
-
-// What is read of descriptor.proto: only these fields matter here.
-type Visit = Readonly<Record<number, (reader: Reader) => void>>;
-function visit(bytes: Uint8Array, fields: Visit): void {
-  const reader = new Reader(bytes);
-  while (!reader.done) {
-    const tag = reader.uint32();
-    const read = fields[tag >>> 3];
-    if (read) read(reader);
-    else reader.skip(tag & 7);
-  }
-}
-
-function parseFile(bytes: Uint8Array) {
-  const file = {
-    package: "",
-    messages: [] as RawMessage[],
-    enums: [] as RawEnum[],
-    services: [] as RawService[],
-  };
-  visit(bytes, {
-    2: (r) => {
-      file.package = r.string();
-    },
-    4: (r) => void file.messages.push(parseMessage(r.bytes())),
-    5: (r) => void file.enums.push(parseEnum(r.bytes())),
-    6: (r) => void file.services.push(parseService(r.bytes())),
-  });
-  return file;
-}
-
-function parseMessage(bytes: Uint8Array): RawMessage {
-  const message: RawMessage = { name: "", fields: [], nested: [], isMap: false };
-  visit(bytes, {
-    1: (r) => {
-      message.name = r.string();
-    },
-    2: (r) => void message.fields.push(parseField(r.bytes())),
-    3: (r) => void message.nested.push(parseMessage(r.bytes())),
-    7: (r) =>
-      visit(r.bytes(), {
-        7: (options) => {
-          message.isMap = options.uint32() !== 0;
-        },
-      }),
-  });
-  return message;
-}
-
-function parseField(bytes: Uint8Array): RawField {
-  const field: RawField = { name: "", number: 0, label: 1, type: 0, typeName: "", optional: false };
-  visit(bytes, {
-    1: (r) => {
-      field.name = r.string();
-    },
-    3: (r) => {
-      field.number = r.uint32();
-    },
-    4: (r) => {
-      field.label = r.uint32();
-    },
-    5: (r) => {
-      field.type = r.uint32();
-    },
-    6: (r) => {
-      field.typeName = r.string();
-    },
-    17: (r) => {
-      field.optional = r.uint32() !== 0;
-    },
-  });
-  return field;
-}
-
-function parseEnum(bytes: Uint8Array): RawEnum {
-  const found: RawEnum = { name: "", values: [] };
-  visit(bytes, {
-    1: (r) => {
-      found.name = r.string();
-    },
-    2: (r) => {
-      const value = { name: "", number: 0 };
-      visit(r.bytes(), {
-        1: (v) => {
-          value.name = v.string();
-        },
-        2: (v) => {
-          value.number = v.uint32() | 0;
-        },
-      });
-      found.values.push(value);
-    },
-  });
-  return found;
-}
-
-function parseService(bytes: Uint8Array): RawService {
-  const service: RawService = { name: "", methods: [] };
-  visit(bytes, {
-    1: (r) => {
-      service.name = r.string();
-    },
-    2: (r) => {
-      const method: RawMethod = {
-        name: "",
-        input: "",
-        output: "",
-        clientStreaming: false,
-        serverStreaming: false,
-      };
-      visit(r.bytes(), {
-        1: (m) => {
-          method.name = m.string();
-        },
-        2: (m) => {
-          method.input = m.string();
-        },
-        3: (m) => {
-          method.output = m.string();
-        },
-        5: (m) => {
-          method.clientStreaming = m.uint32() !== 0;
-        },
-        6: (m) => {
-          method.serverStreaming = m.uint32() !== 0;
-        },
-      });
-      service.methods.push(method);
-    },
-  });
-  return service;
-}

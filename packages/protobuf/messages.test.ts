@@ -7,10 +7,10 @@ import * as real from "@bufbuild/protobuf";
 import fc from "fast-check";
 import { enumDesc, fileDesc, serviceDesc, tsEnum } from "./codegen.ts";
 import type { LiteFile, LiteMessage } from "./descriptors.ts";
-import * as lite from "./index.ts";
+import * as lite from "./messages.ts";
 import * as wkt from "./wkt.ts";
 
-const GEN = join(import.meta.dirname, "../gen");
+const GEN = join(import.meta.dirname, "../api/gen");
 const modules = globSync("**/*_pb.js", { cwd: GEN });
 
 // The same embedded descriptors, read by both. Imports come by the names the generated modules give them.

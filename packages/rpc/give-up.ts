@@ -1,0 +1,32 @@
+/** Why a call is given up before its answer: its caller cancels, or its deadline passes. */
+import { BerthError, type ErrorFacts } from "@berth/base";
+import type { CallOptions } from "./client-binding.ts";
+
+/** setTimeout's limit; 24 days are as good as no deadline. */
+export const MAX_TIMER_MS = 2 ** 31 - 1;
+
+/**
+ * Calls `give` when the call `name` is to be given up; the function that is returned stops listening. `facts` go with a
+ * deadline that has passed.
+ */
+export function onGiveUp(
+  name: string,
+  { signal, timeoutMs }: CallOptions,
+  give: (reason: BerthError) => void,
+  facts: ErrorFacts = {},
+): () => void {
+  const abort = () =>
+    give(
+      signal?.reason instanceof BerthError
+        ? signal.reason
+        : new BerthError("canceled", `${name} was canceled`, { cause: signal?.reason }),
+    );
+  signal?.addEventListener("abort", abort, { once: true });
+  const expire = () =>
+    give(new BerthError("deadline_exceeded", `${name} took longer than ${timeoutMs} ms`, facts));
+  const timer = timeoutMs === undefined ? undefined : setTimeout(expire, Math.min(timeoutMs, MAX_TIMER_MS));
+  return () => {
+    clearTimeout(timer);
+    signal?.removeEventListener("abort", abort);
+  };
+}

@@ -1,0 +1,33 @@
+/** The door of `packages/rpc`: what a service, a call and a status are, on whichever wire. */
+export { MAX_SOCKET_PATH, shownName, socketName } from "./address.ts";
+export { Call, refusalOf } from "./call.ts";
+export {
+  type CallOptions,
+  type Client,
+  ClientBinding,
+  type ClientMethod,
+  type OpenCall,
+} from "./client-binding.ts";
+export { type DialHints, dial } from "./dial.ts";
+export { MAX_TIMER_MS, onGiveUp } from "./give-up.ts";
+export { MessageQueue, type MessageSource } from "./message-queue.ts";
+export { type Metadata, metadataOf } from "./metadata.ts";
+export {
+  type CallContext,
+  type MethodImpl,
+  type Route,
+  type Service,
+  type ServiceImpl,
+  service,
+} from "./service.ts";
+export {
+  codeOfStatus,
+  DETAILS_HEADER,
+  type Detail,
+  detailOf,
+  encodeStatus,
+  factsOf,
+  factsOfStatus,
+  messageOf,
+  statusNumber,
+} from "./status.ts";
