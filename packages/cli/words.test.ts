@@ -1,28 +1,9 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { checkName, newId, randomName } from "./container/names.ts";
-import { familiar, normalise } from "./reference.ts";
 import { parseSignal } from "./signals.ts";
 import { DetachScanner, parseDetachKeys } from "./terminal/detach.ts";
 import { formatBinarySize, formatSize, formatSpan, parseMoment, parseSize } from "./units.ts";
-
-test("image names in full", () => {
-  const cases: [string, string][] = [
-    ["alpine", "docker.io/library/alpine:latest"],
-    ["alpine:3.20", "docker.io/library/alpine:3.20"],
-    ["user/app", "docker.io/user/app:latest"],
-    ["localhost/app", "localhost/app:latest"],
-    ["localhost:5000/app:v1", "localhost:5000/app:v1"],
-    ["ghcr.io/a/b/c", "ghcr.io/a/b/c:latest"],
-    [`alpine@sha256:${"a".repeat(64)}`, `docker.io/library/alpine@sha256:${"a".repeat(64)}`],
-    ["docker.io/alpine", "docker.io/library/alpine:latest"],
-  ];
-  for (const [short, full] of cases) assert.equal(normalise(short), full);
-  for (const bad of ["", "Alpine", "a:b:c/", "x@sha256:1", "a b", "-a"])
-    assert.throws(() => normalise(bad), { code: "invalid_argument" }, bad);
-  assert.deepEqual(familiar("docker.io/library/alpine:3"), { repository: "alpine", tag: "3" });
-  assert.deepEqual(familiar("localhost:5000/a/b:1"), { repository: "localhost:5000/a/b", tag: "1" });
-});
 
 test("sizes and spans", () => {
   assert.equal(parseSize("-m", "512m"), 512 * 2 ** 20);

@@ -1,14 +1,7 @@
-/** Digests of layers. */
+/** Digests of texts. */
 import { createHash } from "node:crypto";
 
-/**
- * The image specification's ChainID of layers given lowest first: what snapshots of unpacked layers are named
- * by. "" for no layers.
- */
-export function chainId(diffIds: readonly string[]): string {
-  let chain = "";
-  for (const diffId of diffIds)
-    chain =
-      chain === "" ? diffId : `sha256:${createHash("sha256").update(`${chain} ${diffId}`).digest("hex")}`;
-  return chain;
+/** The sha256 digest of a text, "sha256:" included. */
+export function digestOf(text: string): string {
+  return `sha256:${createHash("sha256").update(text).digest("hex")}`;
 }

@@ -4,18 +4,20 @@ import * as api from "@berth/api/images";
 import { BerthError, isCode } from "@berth/base";
 import type { Connection } from "@berth/grpc/client";
 import {
+  chainIds,
+  chooseManifest,
   type Descriptor,
   type ImageConfig,
   type Index,
   isIndexType,
   type Manifest,
   type Platform,
+  platformOfNode,
 } from "@berth/oci";
 import type { CallOptions } from "@berth/rpc";
 import { pack } from "./any.ts";
 import { Content } from "./content.ts";
-import { chainId } from "./digest.ts";
-import { nodePlatform } from "./platform.ts";
+import { digestOf } from "./digest.ts";
 import { dateOf } from "./time.ts";
 import type { OnProgress } from "./transfer.ts";
 
@@ -49,10 +51,6 @@ export interface PullOptions extends CallOptions {
   snapshotter?: string;
   onProgress?: OnProgress | undefined;
 }
-
-const UNPACK_MS = 10 * 60_000;
-/** How often an unpack begins when layers vanish under it. */
-const UNPACK_TRIES = 5;
 
 /** The Images service, and the transfers that concern images. */
 export class Images {
@@ -105,7 +103,7 @@ export class Images {
   async pull(reference: string, options: PullOptions = {}): Promise<Image> {
     const {
       plainHttp,
-      platform = nodePlatform(),
+      platform = hostPlatform(),
       snapshotter = this.#snapshotter,
       onProgress,
       ...call
@@ -144,7 +142,7 @@ export class Images {
     ]);
     await transfer(
       this.#connection,
-      pack(types.ImageStoreSchema, { name, platforms: [wirePlatform(nodePlatform())] }),
+      pack(types.ImageStoreSchema, { name, platforms: [wirePlatform(hostPlatform())] }),
       pack(types.OCIRegistrySchema, { reference, resolver: { defaultScheme: plainHttp ? "http" : "" } }),
       { ...call, onProgress },
     );
@@ -165,7 +163,7 @@ export class Images {
     const id = streams.streamId("import");
     const stream = await streams.openStream(this.#connection, id);
     const prefix = `import-${new Date().toISOString().slice(0, 10)}`;
-    const platform = wirePlatform(nodePlatform());
+    const platform = wirePlatform(hostPlatform());
     const saved = new Set<string>();
     const abort = new AbortController();
     const signal = call.signal ? AbortSignal.any([call.signal, abort.signal]) : abort.signal;
@@ -215,7 +213,7 @@ export class Images {
     ]);
     const id = streams.streamId("export");
     const stream = await streams.openStream(this.#connection, id);
-    const platforms = [wirePlatform(nodePlatform())];
+    const platforms = [wirePlatform(hostPlatform())];
     const done = transfer(
       this.#connection,
       pack(types.ImageStoreSchema, {
@@ -245,74 +243,36 @@ export class Images {
     if (error) throw error;
   }
 
-  /**
-   * Unpacks an image that is stored but not unpacked yet, layer by layer. Between two layers nothing refers to the lower one:
-   * where the collector was faster, it begins again, as what is there is kept.
-   */
-  async unpack(resolved: ResolvedImage, options: CallOptions = {}): Promise<void> {
-    for (let left = UNPACK_TRIES; ; left--) {
-      const lost = await this.#unpack(resolved, options);
-      if (lost === undefined) return;
-      if (left === 1) throw lost;
-    }
-  }
-
-  /** Unpacks what is missing; gives the error where a layer that was there has been collected meanwhile. */
-  async #unpack(resolved: ResolvedImage, options: CallOptions): Promise<unknown> {
-    const [{ Diff }, { Snapshots }] = await Promise.all([
-      import("@berth/api/diff"),
-      import("./snapshots.ts"),
+  /** Unpacks an image that is stored but not unpacked yet, for this machine; "invalid_argument" when it is incomplete. */
+  async unpack(
+    name: string,
+    options: CallOptions & { onProgress?: OnProgress | undefined; snapshotter?: string } = {},
+  ): Promise<void> {
+    const { onProgress, snapshotter = this.#snapshotter, ...call } = options;
+    const [{ transfer }, types] = await Promise.all([
+      import("./transfer.ts"),
+      import("@berth/api/transferTypes"),
     ]);
-    const snapshots = new Snapshots(this.#connection, this.#snapshotter);
-    const diff = this.#connection.client(Diff);
-    const diffIds = resolved.config.rootfs?.diff_ids ?? [];
-    for (const [i, layer] of resolved.manifest.layers.entries()) {
-      const name = chainId(diffIds.slice(0, i + 1));
-      if (await exists(snapshots.stat(name, options))) continue;
-      const key = `extract-${process.pid}-${Date.now()} ${name}`;
-      // Nothing refers to it yet: the collector leaves it alone for as long as a layer may take.
-      const held = { "berth/gc.held-until": new Date(Date.now() + UNPACK_MS).toISOString() };
-      let mounts: Awaited<ReturnType<typeof snapshots.prepare>>;
-      try {
-        mounts = await snapshots.prepare(key, chainId(diffIds.slice(0, i)), held, options);
-      } catch (error) {
-        if (i > 0 && isCode(error, "not_found")) return error;
-        throw error;
-      }
-      try {
-        const { applied } = await diff.apply(
-          {
-            diff: { mediaType: layer.mediaType, digest: layer.digest, size: BigInt(layer.size) },
-            mounts,
-          },
-          options,
-        );
-        if (applied?.digest !== diffIds[i])
-          throw new BerthError(
-            "data_loss",
-            `layer ${layer.digest} unpacks to ${applied?.digest}, not ${diffIds[i]}`,
-          );
-        await snapshots.commit(name, key);
-      } catch (error) {
-        await snapshots.remove(key).catch(() => {});
-        // Somebody else was faster.
-        if (!isCode(error, "already_exists")) throw error;
-      }
-    }
-    return undefined;
+    const platform = wirePlatform(hostPlatform());
+    await transfer(
+      this.#connection,
+      pack(types.ImageStoreSchema, { name }),
+      pack(types.ImageStoreSchema, { name, unpacks: [{ platform, snapshotter }] }),
+      { ...call, onProgress },
+    );
   }
 
   /** Reads an image's manifest and config for a platform (default: this machine's). */
   async resolve(
     image: Image,
-    platform: Platform = nodePlatform(),
+    platform: Platform = hostPlatform(),
     options?: CallOptions,
   ): Promise<ResolvedImage> {
     let target = image.target;
     // An index may list indexes; deeper than this is no image anybody made.
     for (let depth = 0; isIndexType(target.mediaType) && depth < 4; depth++) {
       const index = await this.#content.readJson<Index>(target.digest, options);
-      const fitting = choose(index.manifests, platform);
+      const fitting = chooseManifest(index.manifests, platform);
       if (!fitting)
         throw new BerthError(
           "not_found",
@@ -329,32 +289,12 @@ export class Images {
       manifestDigest: target.digest,
       config,
       configDigest: manifest.config.digest,
-      chainId: chainId(config.rootfs?.diff_ids ?? []),
+      chainId: chainIds(config.rootfs?.diff_ids ?? [], digestOf).at(-1) ?? "",
     };
   }
 }
 
-async function exists(look: Promise<unknown>): Promise<boolean> {
-  try {
-    await look;
-    return true;
-  } catch (error) {
-    if (isCode(error, "not_found")) return false;
-    throw error;
-  }
-}
-
-function choose(manifests: readonly Descriptor[], platform: Platform): Descriptor | undefined {
-  const fits = (d: Descriptor) =>
-    d.platform === undefined ||
-    (d.platform.os === platform.os && d.platform.architecture === platform.architecture);
-  const fitting = manifests.filter(fits);
-  return (
-    fitting.find((d) => platform.variant !== undefined && d.platform?.variant === platform.variant) ??
-    fitting.find((d) => d.platform !== undefined) ??
-    fitting[0]
-  );
-}
+const hostPlatform = (): Platform => platformOfNode(process.arch);
 
 function wirePlatform(platform: Platform) {
   return { os: platform.os, architecture: platform.architecture, variant: platform.variant ?? "" };

@@ -3,7 +3,6 @@ export { type PackedAny, PROCESS_TYPE, pack, packJson, SPEC_TYPE, typeOf, unpack
 export { BerthClient, type ClientOptions, connect, DEFAULT_ADDRESS, socketPath } from "./client.ts";
 export { Container, Containers, type NewContainer, RUNTIME, type StopWishes } from "./containers.ts";
 export { type BlobInfo, Content } from "./content.ts";
-export { chainId } from "./digest.ts";
 export { type Examination, examine, type HostCheck, type LeakFinding } from "./doctor.ts";
 export { type DaemonEvent, Events, type FollowOptions, type NumberedEvent } from "./events.ts";
 export type { ExitStatus } from "./exit.ts";
@@ -11,7 +10,6 @@ export { type Image, Images, type PullOptions, type ResolvedImage } from "./imag
 export { LEASE_HEADER, type Lease, Leases } from "./leases.ts";
 export { Namespaces } from "./namespaces.ts";
 export { type Operation, type OperationStage, Operations } from "./operations.ts";
-export { nodePlatform } from "./platform.ts";
 export { type SnapshotInfo, type SnapshotMount, Snapshots } from "./snapshots.ts";
 export { Fifos, type FifoWishes } from "./stdio.ts";
 export { type ProcessState, type ProcessStatus, Task, type TaskIO, TaskProcess, Tasks } from "./tasks.ts";

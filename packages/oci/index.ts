@@ -15,7 +15,10 @@ export { type MountWish, parseMount, parseTmpfs, parseVolume } from "./build/mou
 export { type ResolvedUser, resolveUser } from "./build/user.ts";
 export * from "./image/config.ts";
 export * from "./image/descriptor.ts";
+export * from "./image/digest.ts";
 export * from "./image/manifest.ts";
+export * from "./image/platform.ts";
+export * from "./image/reference.ts";
 export { parseJson, stringifyJson } from "./json.ts";
 export * from "./runtime/features.ts";
 export * from "./runtime/linux.ts";

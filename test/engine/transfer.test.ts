@@ -138,7 +138,7 @@ test("transfers", { skip: skip ?? false }, async (t) => {
       berth.images.pull("127.0.0.1:1/test/none:1", { plainHttp: true }),
       /cannot reach registry 127.0.0.1:1/,
     );
-    await assert.rejects(berth.images.pull("UPPER", {}), /not valid/);
+    await assert.rejects(berth.images.pull("UPPER", {}), /repository names are lower case/);
     await new Promise((resolve) => setTimeout(resolve, 300));
     assert.equal((await daemon.ctr("content", "ls", "-q")).stdout, "");
     assert.equal((await daemon.ctr("content", "active")).stdout.trim().split("\n").length, 1);

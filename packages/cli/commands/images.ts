@@ -1,10 +1,10 @@
 /** berth images: what is in the store. */
 import { isCode } from "@berth/base";
 import type { BerthClient, Image } from "@berth/client";
+import { familiarName } from "@berth/oci";
 import { command } from "../command.ts";
 import { bool, text } from "../flags.ts";
 import { type Column, printRows, type Row } from "../format/rows.ts";
-import { familiar } from "../reference.ts";
 import { formatSize, formatSpan } from "../units.ts";
 
 const COLUMNS: readonly Column[] = [
@@ -45,12 +45,12 @@ export default command({
 });
 
 function isNamed(image: Image, wanted: string): boolean {
-  const { repository, tag } = familiar(image.name);
+  const { repository, tag } = familiarName(image.name);
   return wanted === repository || wanted === `${repository}:${tag}` || wanted === image.name;
 }
 
 async function rowOf(client: BerthClient, image: Image, id: string): Promise<Row> {
-  const { repository, tag } = familiar(image.name);
+  const { repository, tag } = familiarName(image.name);
   const row = { Repository: repository, Tag: tag, ID: id, Digest: image.target.digest };
   try {
     const { manifest, config } = await client.images.resolve(image);

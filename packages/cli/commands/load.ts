@@ -1,9 +1,9 @@
 /** berth load: images from an archive of `save`, `docker save` or any tool that writes OCI layouts. */
 import { createReadStream, statSync } from "node:fs";
 import { BerthError } from "@berth/base";
+import { familiarName } from "@berth/oci";
 import { command } from "../command.ts";
 import { bool, text, usageError } from "../flags.ts";
-import { familiar } from "../reference.ts";
 import { ProgressView } from "../terminal/progress.ts";
 
 export default command({
@@ -26,7 +26,7 @@ export default command({
       view?.close();
     }
     for (const image of images) {
-      const { repository, tag } = familiar(image.name);
+      const { repository, tag } = familiarName(image.name);
       context.out(`Loaded image: ${repository}:${tag}\n`);
     }
     if (images.length === 0) context.err("The archive held nothing that was not there already.\n");

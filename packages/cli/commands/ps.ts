@@ -1,4 +1,5 @@
 /** berth ps: containers and what they are doing. */
+import { familiarName } from "@berth/oci";
 import { command } from "../command.ts";
 import { asksForStopped, containerFilter } from "../container/filters.ts";
 import { nameOf } from "../container/find.ts";
@@ -6,7 +7,6 @@ import { restartsOf, userLabels } from "../container/labels.ts";
 import { isUp, type Seen, seenOf, statusText } from "../container/state.ts";
 import { bool, list, text, wholeNumber } from "../flags.ts";
 import { type Column, printRows, type Row, shorten } from "../format/rows.ts";
-import { familiar } from "../reference.ts";
 import { formatSpan } from "../units.ts";
 
 const COLUMNS: readonly Column[] = [
@@ -93,6 +93,6 @@ export function rowOf(seen: Seen, whole: boolean, now = Date.now()): Row {
 
 function imageText(name: string): string {
   if (name === "") return "<none>";
-  const { repository, tag } = familiar(name);
+  const { repository, tag } = familiarName(name);
   return tag === "latest" || tag === "<none>" ? repository : `${repository}:${tag}`;
 }

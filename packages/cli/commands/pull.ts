@@ -1,8 +1,8 @@
 /** berth pull: an image from a registry. */
+import { isLoopback, parseReference } from "@berth/oci";
 import { command } from "../command.ts";
 import { bool, text, usageError } from "../flags.ts";
 import { pullImage } from "../image/pull.ts";
-import { isLocalRegistry, parseReference } from "../reference.ts";
 
 export default command({
   usage: "NAME[:TAG|@DIGEST]",
@@ -19,7 +19,7 @@ export default command({
     const platform = flags.platform === undefined ? undefined : platformOf(flags.platform);
     const image = await pullImage(context, client, name!, {
       quiet: flags.quiet,
-      plainHttp: flags.plainHttp || isLocalRegistry(reference.domain),
+      plainHttp: flags.plainHttp || isLoopback(reference.host),
       ...(platform ? { platform } : {}),
     });
     context.out(flags.quiet ? `${image.name}\n` : `Digest: ${image.target.digest}\n${image.name}\n`);

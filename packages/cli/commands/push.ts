@@ -1,8 +1,8 @@
 /** berth push: an image to a registry. */
+import { isLoopback, parseReference } from "@berth/oci";
 import { command } from "../command.ts";
 import { bool } from "../flags.ts";
 import { findImage } from "../image/ensure.ts";
-import { isLocalRegistry, parseReference } from "../reference.ts";
 import { ProgressView } from "../terminal/progress.ts";
 
 export default command({
@@ -16,7 +16,7 @@ export default command({
     const view = flags.quiet ? undefined : new ProgressView(context.err, process.stderr);
     try {
       await client.images.push(image.name, image.name, {
-        plainHttp: flags.plainHttp || isLocalRegistry(parseReference(image.name).domain),
+        plainHttp: flags.plainHttp || isLoopback(parseReference(image.name).host),
         onProgress: view ? (step) => view.step(step) : undefined,
       });
     } finally {

@@ -1,11 +1,11 @@
 /** berth rmi: removes names of images, and what only they kept. */
 import { BerthError } from "@berth/base";
+import { familiarName } from "@berth/oci";
 import { command } from "../command.ts";
 import { nameOf, quote } from "../container/find.ts";
 import { EXIT, printError } from "../errors.ts";
 import { bool } from "../flags.ts";
 import { findImage } from "../image/ensure.ts";
-import { familiar } from "../reference.ts";
 
 export default command({
   usage: "IMAGE [IMAGE...]",
@@ -29,7 +29,7 @@ export default command({
             },
           );
         await client.images.remove(image.name, { sync: true });
-        const { repository, tag } = familiar(image.name);
+        const { repository, tag } = familiarName(image.name);
         context.out(`Untagged: ${repository}:${tag}\n`);
         const left = await client.images.list([`target.digest==${image.target.digest}`]);
         if (!left.some((other) => other.target.digest === image.target.digest))

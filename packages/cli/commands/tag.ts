@@ -1,7 +1,7 @@
 /** berth tag: a second name for an image. */
+import { normalizeReference } from "@berth/oci";
 import { command } from "../command.ts";
 import { findImage } from "../image/ensure.ts";
-import { normalise } from "../reference.ts";
 
 export default command({
   usage: "IMAGE NAME[:TAG]",
@@ -9,7 +9,7 @@ export default command({
   flags: {},
   args: [2, 2],
   async run(context, _flags, [source, target]) {
-    const name = normalise(target!);
+    const name = normalizeReference(target!);
     const client = await context.client();
     await client.images.tag((await findImage(client, source!)).name, name);
     return 0;

@@ -146,7 +146,7 @@ async function prepare(client: BerthClient, image: ResolvedImage, id: string): P
     } catch (error) {
       if (left === 1 || !isCode(error, "not_found") || image.chainId === "") throw error;
       // The image was stored but never unpacked (for instance imported with --no-unpack), or collected in between.
-      await client.images.unpack(image);
+      await client.images.unpack(image.image.name);
     }
   }
 }

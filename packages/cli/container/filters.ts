@@ -1,6 +1,6 @@
 /** docker's --filter for lists of containers. */
+import { normalizeReference } from "@berth/oci";
 import { usageError } from "../flags.ts";
-import { normalise } from "../reference.ts";
 import { nameOf } from "./find.ts";
 import type { Seen } from "./state.ts";
 
@@ -49,7 +49,7 @@ function one(key: Key, value: string, all: readonly Seen[]): SeenFilter {
       return ({ state }) => state === value;
     }
     case "ancestor": {
-      const name = normalise(value);
+      const name = normalizeReference(value);
       return ({ container }) => container.image === name;
     }
     case "exited":

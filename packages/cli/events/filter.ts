@@ -1,8 +1,9 @@
 /** --filter of `berth events`: docker's KEY=VALUE, looked at here, and containerd's language, which the daemon reads. */
+
 import type { BerthClient, Container } from "@berth/client";
+import { normalizeReference } from "@berth/oci";
 import { nameOf } from "../container/find.ts";
 import { usageError } from "../flags.ts";
-import { normalise } from "../reference.ts";
 import type { Shown } from "./words.ts";
 
 const KEYS = ["type", "event", "container", "image", "label", "namespace"] as const;
@@ -81,7 +82,7 @@ function testOf(key: Key, value: string, records: ReadonlyMap<string, Container>
     case "image":
       return ({ Type, ID }) => {
         const name = Type === "image" ? ID : Type === "container" ? records.get(ID)?.image : undefined;
-        return name !== undefined && (name === value || name === normalise(value));
+        return name !== undefined && (name === value || name === normalizeReference(value));
       };
     case "label": {
       const at = value.indexOf("=");

@@ -1,8 +1,8 @@
 /** Makes sure that an image is there, fetching it where that is wanted. */
 import { BerthError, isCode } from "@berth/base";
 import type { BerthClient, ResolvedImage } from "@berth/client";
+import { formatReference, isLoopback, normalizeReference, parseReference } from "@berth/oci";
 import type { Context } from "../command.ts";
-import { fullName, isLocalRegistry, parseReference } from "../reference.ts";
 
 /** When to fetch an image. */
 export type PullPolicy = "missing" | "always" | "never";
@@ -15,7 +15,7 @@ export async function ensureImage(
   policy: string,
 ): Promise<ResolvedImage> {
   const reference = parseReference(text);
-  const name = fullName(reference);
+  const name = formatReference(reference);
   if (policy !== "always")
     try {
       return await client.images.resolve(await client.images.get(name));
@@ -28,7 +28,7 @@ export async function ensureImage(
     }
   if (policy === "missing") context.err(`Unable to find image '${text}' locally\n`);
   const { pullImage } = await import("./pull.ts");
-  await pullImage(context, client, text, { quiet: false, plainHttp: isLocalRegistry(reference.domain) });
+  await pullImage(context, client, text, { quiet: false, plainHttp: isLoopback(reference.host) });
   return client.images.resolve(await client.images.get(name));
 }
 
@@ -36,7 +36,7 @@ export async function ensureImage(
 export async function findImage(client: BerthClient, text: string) {
   const hex = /^(?:sha256:)?([0-9a-f]{4,64})$/.exec(text)?.[1];
   try {
-    return await client.images.get(fullName(parseReference(text)));
+    return await client.images.get(normalizeReference(text));
   } catch (error) {
     if (!isCode(error, "not_found") && !(isCode(error, "invalid_argument") && hex)) throw error;
   }

@@ -1,7 +1,8 @@
 /** Pulls with progress on standard error: bars on a terminal, plain lines else. */
+
 import type { BerthClient, Image } from "@berth/client";
+import { normalizeReference } from "@berth/oci";
 import type { Context } from "../command.ts";
-import { fullName, parseReference } from "../reference.ts";
 import { ProgressView } from "../terminal/progress.ts";
 
 /** Fetches and unpacks an image. */
@@ -17,7 +18,7 @@ export async function pullImage(
 ): Promise<Image> {
   const view = options.quiet ? undefined : new ProgressView(context.err, process.stderr);
   try {
-    return await client.images.pull(fullName(parseReference(text)), {
+    return await client.images.pull(normalizeReference(text), {
       plainHttp: options.plainHttp,
       ...(options.platform ? { platform: options.platform } : {}),
       onProgress: view ? (step) => view.step(step) : undefined,

@@ -34,12 +34,3 @@ export function checkLabels(labels: Labels): void {
     );
   }
 }
-
-/** Throws "invalid_argument" unless `text` is a sha256 (or sha512) digest. */
-export function checkDigest(text: string): void {
-  if (/^sha256:[a-f0-9]{64}$|^sha512:[a-f0-9]{128}$/.test(text)) return;
-  throw new BerthError(
-    "invalid_argument",
-    `digest ${JSON.stringify(text)} is not valid, expected sha256: and 64 hexadecimal digits: invalid argument`,
-  );
-}

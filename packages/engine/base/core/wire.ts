@@ -1,7 +1,7 @@
 /** Descriptors and mounts between the wire and the stores. */
 import type { types } from "@berth/api";
+import type { Descriptor } from "@berth/oci";
 import type { MessageInitShape } from "@bufbuild/protobuf";
-import type { Descriptor } from "../../objects/images/rows.ts";
 
 /** A mount as berth handles it. */
 export interface Mount {

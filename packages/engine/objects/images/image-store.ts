@@ -1,8 +1,9 @@
 /** The image store: names for content, with containerd's checks and events. */
 import { images } from "@berth/api";
 import { BerthError } from "@berth/base";
+import { checkDigest, type Descriptor } from "@berth/oci";
 import { isLabelPath, mergeLabels, notUpdatable } from "../../base/core/mask.ts";
-import { checkDigest, checkLabels, type Labels } from "../../base/core/names.ts";
+import { checkLabels, type Labels } from "../../base/core/names.ts";
 import { now } from "../../base/core/time.ts";
 import type { EventBus } from "../../base/events/event-bus.ts";
 import type { Database } from "../../base/store/database.ts";
@@ -11,7 +12,7 @@ import * as store from "./rows.ts";
 /** What can be said about an image from outside. */
 export interface WantedImage {
   name: string;
-  target: store.Descriptor | undefined;
+  target: Descriptor | undefined;
   labels: Labels;
 }
 
@@ -97,7 +98,7 @@ export class ImageStore {
   }
 }
 
-function checked(wanted: WantedImage): { name: string; target: store.Descriptor; labels: Labels } {
+function checked(wanted: WantedImage): { name: string; target: Descriptor; labels: Labels } {
   const { name, target, labels } = wanted;
   const refuse = (why: string) => new BerthError("invalid_argument", `${why}: invalid argument`);
   if (name === "") throw refuse("image name must not be empty");

@@ -1,16 +1,9 @@
 /** Images as rows: a name and the descriptor it points at. */
 import { BerthError } from "@berth/base";
+import type { Descriptor } from "@berth/oci";
 import type { Labels } from "../../base/core/names.ts";
 import type { Database, Row } from "../../base/store/database.ts";
 import { ensureNamespace } from "../namespaces/rows.ts";
-
-/** A descriptor (image-spec), as berth keeps it. */
-export interface Descriptor {
-  mediaType: string;
-  digest: string;
-  size: number;
-  annotations?: Labels;
-}
 
 /** An image. */
 export interface ImageRecord {

@@ -3,7 +3,7 @@ import * as fs from "node:fs";
 import { introspection } from "@berth/api";
 import { BerthError } from "@berth/base";
 import { type Service, service } from "@berth/rpc";
-import { goArchitecture } from "../../base/core/platform.ts";
+import { hostPlatform } from "../../base/core/platform.ts";
 import { compileFilters, fieldsOf } from "../../base/filters/index.ts";
 import type { SnapshotStore } from "../../objects/snapshots/snapshot-store.ts";
 
@@ -31,7 +31,8 @@ const SERVICES = [
 const MORE_SERVICES = ["snapshots", "tasks", "transfer", "streaming", "version"];
 
 function plugins(snapshots: SnapshotStore, root: string): Plugin[] {
-  const platforms = [{ os: "linux", architecture: goArchitecture() }];
+  const { os, architecture } = hostPlatform();
+  const platforms = [{ os, architecture }];
   return [
     { type: "io.containerd.content.v1", id: "content", exports: { root: `${root}/content` } },
     ...snapshots.drivers.map(({ name, unusable }): Plugin => {

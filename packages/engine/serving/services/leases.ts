@@ -1,8 +1,9 @@
 /** The Leases service on the wire. */
 import { leases } from "@berth/api";
 import { BerthError } from "@berth/base";
+import { checkDigest } from "@berth/oci";
 import { type Service, service } from "@berth/rpc";
-import { checkDigest, checkLabels } from "../../base/core/names.ts";
+import { checkLabels } from "../../base/core/names.ts";
 import { scopeOf } from "../../base/core/scope.ts";
 import { now, timestamp } from "../../base/core/time.ts";
 import { compileFilters, fieldsOf } from "../../base/filters/index.ts";

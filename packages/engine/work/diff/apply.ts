@@ -1,13 +1,10 @@
 /** Applying layers to mounts without mounting them. */
 import { BerthError, stage } from "@berth/base";
+import { type Descriptor, MEDIA_TYPES } from "@berth/oci";
 import type { Mount } from "../../base/core/wire.ts";
 import type { ContentStore } from "../../objects/content/content-store.ts";
-import type { Descriptor } from "../../objects/images/rows.ts";
 import type { ApplyTarget } from "../layers/apply.ts";
 import type { LayerPool } from "../layers/pool.ts";
-
-/** Media type of an uncompressed layer. */
-export const LAYER_TAR = "application/vnd.oci.image.layer.v1.tar";
 
 /**
  * The folder behind a snapshot's mounts: the upper folder of an overlay, or the source of a bind mount. Writing there
@@ -53,7 +50,7 @@ export function applyLayer(
     signal?.addEventListener("abort", onAbort, { once: true });
     try {
       const { diffId, size } = await applying.done;
-      return { mediaType: LAYER_TAR, digest: diffId, size };
+      return { mediaType: MEDIA_TYPES.layer, digest: diffId, size };
     } finally {
       signal?.removeEventListener("abort", onAbort);
     }

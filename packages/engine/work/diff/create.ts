@@ -3,11 +3,11 @@ import { createHash, randomBytes } from "node:crypto";
 import { Readable } from "node:stream";
 import { createGzip, createZstdCompress } from "node:zlib";
 import { BerthError, stage } from "@berth/base";
+import { type Descriptor, MEDIA_TYPES } from "@berth/oci";
 import type { Labels } from "../../base/core/names.ts";
 import type { Scope } from "../../base/core/scope.ts";
 import type { Mount } from "../../base/core/wire.ts";
 import type { ContentStore } from "../../objects/content/content-store.ts";
-import type { Descriptor } from "../../objects/images/rows.ts";
 import { makeLayer } from "../layers/make.ts";
 
 /** What to compare and how to write it down. */
@@ -21,8 +21,6 @@ export interface DiffWish {
   /** Bound of the files' times, in nanoseconds since the epoch. */
   newest: bigint | undefined;
 }
-
-const DEFAULT_TYPE = "application/vnd.oci.image.layer.v1.tar+gzip";
 
 /**
  * The folder with the difference. Overlayfs keeps it already: the upper folder of `right`, when `left` are the
@@ -66,7 +64,7 @@ export function createDiff(
   wish: DiffWish,
   signal: AbortSignal,
 ): Promise<Descriptor> {
-  const mediaType = wish.mediaType || DEFAULT_TYPE;
+  const mediaType = wish.mediaType || MEDIA_TYPES.layerGzip;
   const folder = differenceFolder(wish.left, wish.right);
   return stage("make layer", { mediaType }, async () => {
     const plain = createHash("sha256");

@@ -1,18 +1,13 @@
 /** A registry's repository: the distribution specification, version 1.1, as far as pull and push need it. */
-import { createHash } from "node:crypto";
 import type { Readable } from "node:stream";
 import { BerthError } from "@berth/base";
-import type { Descriptor } from "../../objects/images/rows.ts";
+import { apiHost, type Descriptor, isLoopback, MEDIA_TYPES, type Reference } from "@berth/oci";
+import { digestOf } from "../../base/core/digest.ts";
 import { type AskCredentials, Authorizer } from "./auth.ts";
 import { type HttpAnswer, type HttpRequest, readAll, refuseDowngrade, send } from "./http.ts";
-import { apiHost, isLoopback, type Reference } from "./reference.ts";
 
-/** Media types of manifests and indexes. */
-export const OCI_INDEX = "application/vnd.oci.image.index.v1+json";
-export const OCI_MANIFEST = "application/vnd.oci.image.manifest.v1+json";
-export const DOCKER_LIST = "application/vnd.docker.distribution.manifest.list.v2+json";
-export const DOCKER_MANIFEST = "application/vnd.docker.distribution.manifest.v2+json";
-const ACCEPT = [OCI_INDEX, OCI_MANIFEST, DOCKER_LIST, DOCKER_MANIFEST, "*/*;q=0.1"].join(", ");
+const { index, manifest, dockerIndex, dockerManifest } = MEDIA_TYPES;
+const ACCEPT = [index, manifest, dockerIndex, dockerManifest, "*/*;q=0.1"].join(", ");
 
 const TRIES = 5;
 /** Longest wait that a registry may ask for, in seconds; beyond it the pull fails. */
@@ -201,7 +196,7 @@ export class Repository {
     const got = await this.#request("GET", `/manifests/${target}`, { headers: { accept: ACCEPT } });
     if (got.status !== 200) throw await this.#refused(got, `manifest ${target}`);
     const body = await readAll(got);
-    const computed = `sha256:${createHash("sha256").update(body).digest("hex")}`;
+    const computed = digestOf(body);
     if (digest !== undefined && computed !== digest) throw wrongDigest(this.reference.host, digest, computed);
     const declared = got.headers["content-type"]?.split(";")[0]?.trim();
     return { mediaType: declared ?? mediaTypeOf(body), digest: computed, size: body.length };
@@ -214,7 +209,7 @@ export class Repository {
     });
     if (answer.status !== 200) throw await this.#refused(answer, `manifest ${wanted.digest}`);
     const body = await readAll(answer);
-    const computed = `sha256:${createHash("sha256").update(body).digest("hex")}`;
+    const computed = digestOf(body);
     if (computed !== wanted.digest) throw wrongDigest(this.reference.host, wanted.digest, computed);
     return body;
   }
@@ -284,7 +279,7 @@ export class Repository {
 export function mediaTypeOf(bytes: Buffer): string {
   const parsed = JSON.parse(bytes.toString("utf8")) as { mediaType?: unknown; manifests?: unknown };
   if (typeof parsed.mediaType === "string") return parsed.mediaType;
-  return Array.isArray(parsed.manifests) ? OCI_INDEX : OCI_MANIFEST;
+  return Array.isArray(parsed.manifests) ? index : manifest;
 }
 
 function wrongDigest(host: string, wanted: string, found: string): BerthError {

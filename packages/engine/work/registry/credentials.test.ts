@@ -4,9 +4,9 @@ import { createServer, type IncomingMessage, type ServerResponse } from "node:ht
 import type { AddressInfo } from "node:net";
 import test, { type TestContext } from "node:test";
 import { isCode } from "@berth/base";
+import { parseReference } from "@berth/oci";
 import { Repository } from "./client.ts";
 import { refuseDowngrade } from "./http.ts";
-import { parseReference } from "./reference.ts";
 
 type Handler = (request: IncomingMessage, response: ServerResponse) => void;
 

@@ -1,9 +1,9 @@
 /** Fetching a blob into the content store: resumed where it broke off, checked, and once however many want it. */
 import { BerthError, isCode, log, stage } from "@berth/base";
+import type { Descriptor } from "@berth/oci";
 import type { Labels } from "../../base/core/names.ts";
 import type { Scope } from "../../base/core/scope.ts";
 import type { ContentStore } from "../../objects/content/content-store.ts";
-import type { Descriptor } from "../../objects/images/rows.ts";
 import type { Repository } from "./client.ts";
 
 /** Called with the number of bytes that are on disk. */

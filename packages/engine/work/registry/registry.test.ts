@@ -8,13 +8,13 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import test from "node:test";
 import { isCode } from "@berth/base";
+import { parseReference } from "@berth/oci";
 import { EventBus } from "../../base/events/event-bus.ts";
 import { Database } from "../../base/store/database.ts";
 import { ContentStore } from "../../objects/content/content-store.ts";
 import type { AskCredentials } from "./auth.ts";
 import { Repository } from "./client.ts";
 import { Fetcher } from "./fetch.ts";
-import { parseReference } from "./reference.ts";
 
 type Handler = (request: IncomingMessage, response: ServerResponse, host: string) => void;
 

@@ -2,15 +2,16 @@
  * Checkpoints as content: the folder that CRIU writes becomes a blob, as a tar, beside one of the container's spec; and a
  * blob becomes a folder again, which is kept as long as the task that was made from it. Media types are containerd's.
  */
-import { createHash, randomBytes } from "node:crypto";
+import { randomBytes } from "node:crypto";
 import { existsSync, mkdirSync, readdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { BerthError } from "@berth/base";
+import type { Descriptor } from "@berth/oci";
 import { toBinary } from "@bufbuild/protobuf";
 import { type Any, AnySchema } from "@bufbuild/protobuf/wkt";
+import { digestOf } from "../../base/core/digest.ts";
 import type { Scope } from "../../base/core/scope.ts";
 import type { ContentStore } from "../../objects/content/content-store.ts";
-import type { Descriptor } from "../../objects/images/rows.ts";
 import { createDiff } from "../diff/create.ts";
 import type { LayerPool } from "../layers/pool.ts";
 
@@ -53,7 +54,7 @@ export class Checkpoints {
       };
       const image = await createDiff(this.#content, scope, wish, signal);
       const config = toBinary(AnySchema, spec);
-      const digest = `sha256:${createHash("sha256").update(config).digest("hex")}`;
+      const digest = digestOf(config);
       await this.#content.put(scope, digest, config);
       return [image, { mediaType: CONFIG_TYPE, digest, size: config.length }];
     } finally {

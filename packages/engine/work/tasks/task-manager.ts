@@ -10,6 +10,7 @@
  */
 import { eventTypes, runc, type types } from "@berth/api";
 import { BerthError, isCode, log, SIGKILL, stage } from "@berth/base";
+import type { Descriptor } from "@berth/oci";
 import type { LogRotation } from "@berth/runtime";
 import {
   type CheckpointTask,
@@ -37,7 +38,6 @@ import type { Database } from "../../base/store/database.ts";
 import type { ContainerRecord, ContainerStore } from "../../objects/containers/container-store.ts";
 import { logFile, makeLogFolder, removeLog, removeOrphanLogs } from "../../objects/containers/log-file.ts";
 import { withRotation } from "../../objects/containers/log-rotation.ts";
-import type { Descriptor } from "../../objects/images/rows.ts";
 import type { SnapshotStore } from "../../objects/snapshots/snapshot-store.ts";
 import { AutoRemoval } from "../lifecycle/auto-removal.ts";
 import { EXIT_CODE, FINISHED_AT, OOM_CGROUP } from "../lifecycle/exit-labels.ts";

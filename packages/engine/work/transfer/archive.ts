@@ -2,11 +2,11 @@
 import { createHash } from "node:crypto";
 import { posix } from "node:path";
 import { BerthError, isCode } from "@berth/base";
+import { type Descriptor, isIndex, MEDIA_TYPES, parseManifest } from "@berth/oci";
+import { digestOf } from "../../base/core/digest.ts";
 import type { ContentWriter } from "../../objects/content/writer.ts";
-import type { Descriptor } from "../../objects/images/rows.ts";
 import { compressionOf, decompress } from "../layers/decompress.ts";
 import { type TarEntry, TarParser } from "../layers/tar.ts";
-import { DOCKER_MANIFEST } from "../registry/client.ts";
 import * as manifests from "./manifests.ts";
 import type { TransferJob } from "./parts.ts";
 
@@ -20,8 +20,6 @@ export interface ArchivedImage {
 
 /** JSON files of the layouts are kept in memory up to this size. */
 const MAX_JSON = 4 << 20;
-const DOCKER_CONFIG = "application/vnd.docker.container.image.v1+json";
-const DOCKER_LAYER = "application/vnd.docker.image.rootfs.diff.tar";
 
 interface StoredFile {
   digest: string;
@@ -179,8 +177,8 @@ class ArchiveReader {
   }
 
   #fromIndex(bytes: Buffer): ArchivedImage[] {
-    const parsed = manifests.parseManifest(bytes, "index.json");
-    if (parsed.kind !== "index")
+    const parsed = parseManifest(manifests.textOf(bytes), "index.json");
+    if (!isIndex(parsed))
       throw new BerthError("invalid_argument", "index.json of the archive is no index", { stage: "import" });
     return parsed.manifests.map(({ platform: _, ...descriptor }) => {
       const annotations = descriptor.annotations ?? {};
@@ -224,17 +222,21 @@ class ArchiveReader {
       const manifest = Buffer.from(
         JSON.stringify({
           schemaVersion: 2,
-          mediaType: DOCKER_MANIFEST,
-          config: { mediaType: DOCKER_CONFIG, digest: config.digest, size: config.size },
+          mediaType: MEDIA_TYPES.dockerManifest,
+          config: { mediaType: MEDIA_TYPES.dockerConfig, digest: config.digest, size: config.size },
           layers: layers.map(({ digest, size, head }) => {
             const kind = compressionOf(head);
-            return { mediaType: kind === "none" ? DOCKER_LAYER : `${DOCKER_LAYER}.${kind}`, digest, size };
+            return {
+              mediaType: kind === "none" ? MEDIA_TYPES.dockerLayer : `${MEDIA_TYPES.dockerLayer}.${kind}`,
+              digest,
+              size,
+            };
           }),
         }),
       );
-      const digest = `sha256:${createHash("sha256").update(manifest).digest("hex")}`;
+      const digest = digestOf(manifest);
       await this.#job.parts.content.put(this.#job.scope, digest, manifest);
-      const descriptor = { mediaType: DOCKER_MANIFEST, digest, size: manifest.length };
+      const descriptor = { mediaType: MEDIA_TYPES.dockerManifest, digest, size: manifest.length };
       const tags = entry.RepoTags ?? [];
       if (tags.length === 0) out.push({ descriptor, name: undefined, tag: undefined });
       for (const name of tags) out.push({ descriptor, name, tag: undefined });

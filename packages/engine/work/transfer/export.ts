@@ -1,11 +1,11 @@
 /** ImageStore -> ImageExportStream: images become an OCI archive that docker can read, too. */
 import type { transferTypes } from "@berth/api";
 import { BerthError } from "@berth/base";
+import { type Descriptor, isIndex, MEDIA_TYPES, parseReference } from "@berth/oci";
 import { hostPlatform } from "../../base/core/platform.ts";
 import type { ContentStore } from "../../objects/content/content-store.ts";
-import type { Descriptor, ImageRecord } from "../../objects/images/rows.ts";
+import type { ImageRecord } from "../../objects/images/rows.ts";
 import { TAR_END, tarHeader, tarPadding } from "../layers/tar-writer.ts";
-import { parseReference } from "../registry/reference.ts";
 import { sendBytes } from "./bytes.ts";
 import * as manifests from "./manifests.ts";
 import type { TransferJob } from "./parts.ts";
@@ -90,7 +90,7 @@ async function* writeArchive(
     "index.json",
     JSON.stringify({
       schemaVersion: 2,
-      mediaType: "application/vnd.oci.image.index.v1+json",
+      mediaType: MEDIA_TYPES.index,
       manifests: index,
     }),
   );
@@ -109,8 +109,8 @@ function exportRoot(
   target: Descriptor,
   platforms: Parameters<typeof manifests.manifestsOf>[3],
 ): Descriptor {
-  const parsed = manifests.parseManifest(content.readAll(ns, target.digest), target.digest);
-  if (parsed.kind === "manifest") return target;
+  const parsed = manifests.readManifest(content, ns, target.digest);
+  if (!isIndex(parsed)) return target;
   const complete = parsed.manifests.every((entry) => content.find(ns, entry.digest) !== undefined);
   if (complete && (platforms.length === 0 || parsed.manifests.length === 1)) return target;
   const [first] = manifests.manifestsOf(content, ns, target, platforms);
@@ -127,9 +127,9 @@ function exportRoot(
 
 function collect(content: ContentStore, ns: string, target: Descriptor, into: Map<string, Descriptor>): void {
   if (into.has(target.digest)) return;
-  const parsed = manifests.parseManifest(content.readAll(ns, target.digest), target.digest);
+  const parsed = manifests.readManifest(content, ns, target.digest);
   into.set(target.digest, target);
-  if (parsed.kind === "index")
+  if (isIndex(parsed))
     for (const { platform: _, ...entry } of parsed.manifests) collect(content, ns, entry, into);
   else
     for (const blob of [parsed.config, ...parsed.layers]) {

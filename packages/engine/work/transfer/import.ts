@@ -1,14 +1,11 @@
 /** ImageImportStream -> ImageStore: an archive becomes images. */
 import type { transferTypes } from "@berth/api";
 import { BerthError } from "@berth/base";
-import { hostPlatform } from "../../base/core/platform.ts";
-import type { Descriptor } from "../../objects/images/rows.ts";
-import { formatReference, parseReference } from "../registry/reference.ts";
+import { normalizeReference } from "@berth/oci";
+import { adopt } from "./adopt.ts";
 import { type ArchivedImage, readArchive } from "./archive.ts";
 import { receiveBytes } from "./bytes.ts";
-import * as manifests from "./manifests.ts";
 import type { TransferJob } from "./parts.ts";
-import { Unpacker } from "./unpack.ts";
 
 /** Reads the archive of `source` and names its images as `destination` says. */
 export async function importArchive(
@@ -48,7 +45,7 @@ function namesFor(
   destination: transferTypes.ImageStore,
   count: number,
 ): string[] {
-  if (name !== undefined) return [formatReference(parseReference(name))];
+  if (name !== undefined) return [normalizeReference(name)];
   const prefix = destination.extraReferences.find((ref) => ref.isPrefix && ref.name !== "");
   if (prefix !== undefined) {
     const out: string[] = [];
@@ -61,69 +58,4 @@ function namesFor(
   if (count === 1 && plain.length > 0) return plain;
   if (destination.name === "") return [];
   return [count === 1 ? destination.name : `${destination.name}@${descriptor.digest}`];
-}
-
-/** Checks that everything an image refers to is there, labels it, and unpacks it. */
-async function adopt(
-  job: TransferJob,
-  target: Descriptor,
-  destination: transferTypes.ImageStore,
-): Promise<void> {
-  const { parts, scope, progress } = job;
-  const { namespace } = scope;
-  const parsed = manifests.parseManifest(parts.content.readAll(namespace, target.digest), target.digest);
-  if (parsed.kind === "index") {
-    // Archives may hold one platform of an index that names many.
-    const present = parsed.manifests.filter(
-      (entry) => parts.content.find(namespace, entry.digest) !== undefined,
-    );
-    if (present.length === 0) throw missing(target.digest, parsed.manifests[0]?.digest ?? "anything");
-    label(job, target, manifests.childLabels(parsed, present));
-    for (const { platform: _, ...entry } of present) await adopt(job, entry, destination);
-    return;
-  }
-  for (const blob of [parsed.config, ...parsed.layers])
-    if (parts.content.find(namespace, blob.digest) === undefined) throw missing(target.digest, blob.digest);
-  label(job, target, manifests.childLabels(parsed));
-  if (
-    destination.unpacks.length === 0 ||
-    !parsed.layers.every((layer) => /layer|diff\.tar/.test(layer.mediaType))
-  )
-    return;
-  const config = manifests.parseConfig(
-    parts.content.readAll(namespace, parsed.config.digest),
-    parsed.config.digest,
-  );
-  const { architecture } = hostPlatform();
-  if (config.architecture !== undefined && config.architecture !== architecture) return;
-  for (const wanted of destination.unpacks) {
-    const snapshotter = wanted.snapshotter || parts.snapshots.defaultName;
-    const unpacker = new Unpacker(parts, scope, {
-      snapshotter,
-      layers: parsed.layers,
-      diffIds: config.rootfs.diff_ids,
-      progress,
-    });
-    try {
-      const top = await unpacker.finish();
-      if (top !== "") label(job, parsed.config, { [`containerd.io/gc.ref.snapshot.${snapshotter}`]: top });
-    } finally {
-      await unpacker.abandon();
-    }
-  }
-}
-
-function label(job: TransferJob, blob: Descriptor, labels: { [key: string]: string }): void {
-  job.parts.content.updateLabels(job.scope.namespace, blob.digest, (current) => ({ ...current, ...labels }));
-}
-
-function missing(image: string, digest: string): BerthError {
-  return new BerthError(
-    "invalid_argument",
-    `the archive's image ${image} refers to ${digest}, which is not in it: invalid argument`,
-    {
-      stage: "import",
-      hint: "the archive is incomplete; save the image again",
-    },
-  );
 }

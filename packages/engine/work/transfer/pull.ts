@@ -1,8 +1,17 @@
 /** OCIRegistry -> ImageStore: fetch, unpack while it arrives, name. */
 import type { transferTypes } from "@berth/api";
 import { BerthError, stage } from "@berth/base";
-import { hostPlatform, type PlatformWish } from "../../base/core/platform.ts";
-import type { Descriptor } from "../../objects/images/rows.ts";
+import {
+  type Descriptor,
+  type Index,
+  isIndex,
+  isIndexType,
+  isManifestType,
+  type Manifest,
+  type Platform,
+  parseManifest,
+} from "@berth/oci";
+import { hostPlatform } from "../../base/core/platform.ts";
 import type { Repository } from "../registry/client.ts";
 import * as manifests from "./manifests.ts";
 import type { TransferJob } from "./parts.ts";
@@ -21,7 +30,7 @@ export async function pull(
   progress.step("resolving", source.reference);
   const target = await stage("resolve", { image: source.reference }, () => repository.resolve());
   progress.step("fetching image content", source.reference, { desc: target });
-  if (!manifests.isIndex(target.mediaType) && !manifests.isManifest(target.mediaType))
+  if (!isIndexType(target.mediaType) && !isManifestType(target.mediaType))
     throw new BerthError(
       "unimplemented",
       `${source.reference} is of type ${target.mediaType}, which is no image`,
@@ -47,16 +56,16 @@ async function fetchTree(
   repository: Repository,
   target: Descriptor,
   destination: transferTypes.ImageStore,
-  platforms: readonly PlatformWish[],
+  platforms: readonly Platform[],
 ): Promise<void> {
   const { parts, scope, progress } = job;
   const { namespace } = scope;
   const known = parts.content.hold(scope, target.digest);
   const bytes = known ? parts.content.readAll(namespace, target.digest) : await repository.manifest(target);
-  const parsed = manifests.parseManifest(bytes, target.digest);
-  const entries = parsed.kind === "index" ? manifests.chooseEntries(parsed, platforms) : undefined;
+  const parsed = parseManifest(manifests.textOf(bytes), target.digest);
+  const entries = isIndex(parsed) ? manifests.chooseEntries(parsed, platforms) : undefined;
   if (entries?.length === 0) {
-    const offered = (parsed as manifests.Index).manifests.flatMap(({ platform: p }) =>
+    const offered = (parsed as Index).manifests.flatMap(({ platform: p }) =>
       p?.os && p.os !== "unknown" ? [`${p.os}/${p.architecture}`] : [],
     );
     const wanted = platforms.map((p) => `${p.os}/${p.architecture}${p.variant ? `/${p.variant}` : ""}`);
@@ -76,7 +85,7 @@ async function fetchTree(
     desc: target,
     progress: target.size,
   });
-  if (parsed.kind === "index") {
+  if (isIndex(parsed)) {
     for (const { platform: _, ...entry } of entries!)
       await fetchTree(job, repository, entry, destination, platforms);
     return;
@@ -91,7 +100,7 @@ function sourceLabel({ reference }: Repository): { [key: string]: string } {
 async function fetchImage(
   job: TransferJob,
   repository: Repository,
-  manifest: manifests.Manifest,
+  manifest: Manifest,
   destination: transferTypes.ImageStore,
 ): Promise<void> {
   const { parts, scope, progress } = job;
@@ -100,10 +109,7 @@ async function fetchImage(
   const unpackers: Unpacker[] = [];
   const isImage = manifest.layers.every((layer) => /layer|diff\.tar/.test(layer.mediaType));
   if (destination.unpacks.length > 0 && isImage) {
-    const config = manifests.parseConfig(
-      parts.content.readAll(namespace, manifest.config.digest),
-      manifest.config.digest,
-    );
+    const config = manifests.readConfig(parts.content, namespace, manifest.config.digest);
     for (const { snapshotter } of destination.unpacks)
       unpackers.push(
         new Unpacker(parts, scope, {

@@ -1,7 +1,7 @@
 /** ImageStore -> OCIRegistry. */
 import type { transferTypes } from "@berth/api";
 import { BerthError, stage } from "@berth/base";
-import type { Descriptor } from "../../objects/images/rows.ts";
+import { type Descriptor, isIndex, parseManifest } from "@berth/oci";
 import type { Repository } from "../registry/client.ts";
 import * as manifests from "./manifests.ts";
 import type { TransferJob } from "./parts.ts";
@@ -37,8 +37,8 @@ function smallestComplete(
 ): Descriptor {
   const { content } = job.parts;
   const { namespace } = job.scope;
-  const parsed = manifests.parseManifest(content.readAll(namespace, target.digest), target.digest);
-  if (parsed.kind === "manifest") return target;
+  const parsed = manifests.readManifest(content, namespace, target.digest);
+  if (!isIndex(parsed)) return target;
   if (parsed.manifests.every((entry) => content.find(namespace, entry.digest) !== undefined)) return target;
   const [first, ...more] = manifests.manifestsOf(content, namespace, target, source.platforms);
   if (first === undefined || more.length > 0)
@@ -60,8 +60,8 @@ async function pushTree(
 ): Promise<void> {
   const { content } = job.parts;
   const bytes = content.readAll(job.scope.namespace, target.digest);
-  const parsed = manifests.parseManifest(bytes, target.digest);
-  if (parsed.kind === "index")
+  const parsed = parseManifest(manifests.textOf(bytes), target.digest);
+  if (isIndex(parsed))
     for (const { platform: _, ...entry } of parsed.manifests) await pushTree(job, repository, entry);
   else await Promise.all([parsed.config, ...parsed.layers].map((blob) => pushBlob(job, repository, blob)));
   await repository.pushManifest(target, bytes, tag);

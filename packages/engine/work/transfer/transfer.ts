@@ -15,6 +15,7 @@ import { Progress } from "./progress.ts";
 import { pull } from "./pull.ts";
 import { push } from "./push.ts";
 import { LEASE_PREFIX } from "./recover.ts";
+import { tag } from "./tag.ts";
 
 /** A lease of a daemon that died holds what it has for this long, in nanoseconds. */
 const LEASE_NS = 24n * 3600n * 1_000_000_000n;
@@ -93,15 +94,7 @@ function run(job: TransferJob, from: End, to: End): Promise<void> {
   if (from.kind === "store" && to.kind === "export")
     return stage("save", facts(from.value.name), () => exportArchive(job, from.value, to.value));
   if (from.kind === "store" && to.kind === "store")
-    return stage("tag", facts(from.value.name), async () => {
-      const { images } = job.parts;
-      const { target, labels } = images.get(job.scope.namespace, from.value.name);
-      images.put(job.scope.namespace, {
-        name: to.value.name,
-        target,
-        labels: { ...labels, ...to.value.labels },
-      });
-    });
+    return stage("tag", facts(from.value.name), () => tag(job, from.value, to.value));
   throw new BerthError(
     "unimplemented",
     `transfer from ${from.kind} to ${to.kind} is not supported: not implemented`,

@@ -4,13 +4,14 @@
  *
  * A layer's snapshot is named by its chain id (image-spec, config): the hash of the chain of uncompressed digests.
  */
-import { createHash, randomBytes } from "node:crypto";
+import { randomBytes } from "node:crypto";
 import * as fs from "node:fs";
 import { BerthError, isCode, stage } from "@berth/base";
+import { chainIds, type Descriptor } from "@berth/oci";
+import { digestOf } from "../../base/core/digest.ts";
 import { KeyedMutex } from "../../base/core/mutex.ts";
 import type { Scope } from "../../base/core/scope.ts";
 import type { ContentStore } from "../../objects/content/content-store.ts";
-import type { Descriptor } from "../../objects/images/rows.ts";
 import { ACTIVE } from "../../objects/snapshots/rows.ts";
 import type { SnapshotStore } from "../../objects/snapshots/snapshot-store.ts";
 import { targetOf } from "../diff/apply.ts";
@@ -24,16 +25,6 @@ export interface UnpackParts {
   content: ContentStore;
   snapshots: SnapshotStore;
   pool: LayerPool;
-}
-
-/** The chain ids of layers, bottom first. */
-export function chainIds(diffIds: readonly string[]): string[] {
-  let chain = "";
-  return diffIds.map((diffId) => {
-    chain =
-      chain === "" ? diffId : `sha256:${createHash("sha256").update(`${chain} ${diffId}`).digest("hex")}`;
-    return chain;
-  });
 }
 
 /** Unpacks of the same image wait for each other: the second one finds everything done. */
@@ -79,7 +70,7 @@ export class Unpacker {
     this.#snapshotter = options.snapshotter;
     this.#layers = options.layers;
     this.#diffIds = options.diffIds;
-    this.#chain = chainIds(options.diffIds);
+    this.#chain = chainIds(options.diffIds, digestOf);
     this.#progress = options.progress;
     parts.snapshots.driver(options.snapshotter);
   }
