@@ -5,7 +5,6 @@ export { CRI_LOG, criLogUri, MAX_LOG_FILES } from "./cri-log.ts";
 export { BerthError, codeOfErrno, type ErrorCode, type ErrorFacts, isCode } from "./errors.ts";
 export { configureLog, isLogLevel, type LogFields, type LogLevel, log } from "./log.ts";
 export { present } from "./present.ts";
-export { parseRestartPolicy, type RestartPolicy, restartPolicyText } from "./restart-policy.ts";
 export { SIGKILL, SIGTERM, signalNumber } from "./signals.ts";
 export {
   recordStage,

@@ -1,13 +1,13 @@
 /** Containers: what is to be run, kept by the daemon; a task is what runs. */
 
+import { packJson, SPEC_TYPE } from "@berth/api/any";
 import * as api from "@berth/api/containers";
+import { dateOf } from "@berth/api/time";
 import { isCode } from "@berth/base";
 import type { Connection } from "@berth/grpc/client";
 import { parseJson, type Spec, stringifyJson } from "@berth/oci";
 import type { CallOptions } from "@berth/rpc";
-import { packJson, SPEC_TYPE } from "./any.ts";
 import { type ProcessState, type Task, type TaskIO, Tasks } from "./tasks.ts";
-import { dateOf } from "./time.ts";
 
 /** Name of berth's runtime in container records. */
 export const RUNTIME = "io.containerd.berth.v1";

@@ -1,11 +1,12 @@
 /** Events of the daemon. */
+
+import { typeNameOf } from "@berth/api/any";
 import * as api from "@berth/api/events";
+import { dateOf, timestampOf } from "@berth/api/time";
 import type * as types from "@berth/api/types";
 import type { Connection } from "@berth/grpc/client";
 import type { CallOptions } from "@berth/rpc";
 import { type DescMessage, fromBinary, type Message } from "@bufbuild/protobuf";
-import { typeOf } from "./any.ts";
-import { dateOf, stampOf } from "./time.ts";
 
 /** One event. */
 export interface DaemonEvent {
@@ -62,8 +63,8 @@ export class Events {
     const request = {
       filters,
       ...(after === undefined ? {} : { after: BigInt(after) }),
-      ...(since === undefined ? {} : { since: stampOf(since) }),
-      ...(until === undefined ? {} : { until: stampOf(until) }),
+      ...(since === undefined ? {} : { since: timestampOf(since) }),
+      ...(until === undefined ? {} : { until: timestampOf(until) }),
     };
     for await (const { sequence, envelope } of this.#connection.client(Numbered).subscribe(request, call))
       if (envelope) yield { sequence: Number(sequence), ...decode(envelope, known) };
@@ -71,7 +72,7 @@ export class Events {
 }
 
 function decode(envelope: types.Envelope, known: ReadonlyMap<string, DescMessage>): DaemonEvent {
-  const type = envelope.event === undefined ? "" : typeOf(envelope.event);
+  const type = envelope.event === undefined ? "" : typeNameOf(envelope.event);
   const desc = known.get(type);
   return {
     topic: envelope.topic,

@@ -1,6 +1,8 @@
 /** Images: names for content, and how they come and go. */
 
+import { pack } from "@berth/api/any";
 import * as api from "@berth/api/images";
+import { dateOf } from "@berth/api/time";
 import { BerthError, isCode } from "@berth/base";
 import type { Connection } from "@berth/grpc/client";
 import {
@@ -15,10 +17,8 @@ import {
   platformOfNode,
 } from "@berth/oci";
 import type { CallOptions } from "@berth/rpc";
-import { pack } from "./any.ts";
 import { Content } from "./content.ts";
 import { digestOf } from "./digest.ts";
-import { dateOf } from "./time.ts";
 import type { OnProgress } from "./transfer.ts";
 
 /** An image record. */

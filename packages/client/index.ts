@@ -1,5 +1,8 @@
 /** The door of `packages/client`: see {@link connect}. */
-export { type PackedAny, PROCESS_TYPE, pack, packJson, SPEC_TYPE, typeOf, unpack } from "./any.ts";
+export { PROCESS_TYPE, pack, packJson, SPEC_TYPE, typeNameOf, unpack } from "@berth/api/any";
+export { CONTAINERD_LABEL, LABEL } from "@berth/api/labels";
+export { parseRestartPolicy, type RestartPolicy, restartPolicyText } from "@berth/api/restartPolicy";
+export { dateOf, nanoseconds } from "@berth/api/time";
 export { BerthClient, type ClientOptions, connect, DEFAULT_ADDRESS, socketPath } from "./client.ts";
 export { Container, Containers, type NewContainer, RUNTIME, type StopWishes } from "./containers.ts";
 export { type BlobInfo, Content } from "./content.ts";
@@ -13,6 +16,5 @@ export { type Operation, type OperationStage, Operations } from "./operations.ts
 export { type SnapshotInfo, type SnapshotMount, Snapshots } from "./snapshots.ts";
 export { Fifos, type FifoWishes } from "./stdio.ts";
 export { type ProcessState, type ProcessStatus, Task, type TaskIO, TaskProcess, Tasks } from "./tasks.ts";
-export { dateOf, nanosecondsOf } from "./time.ts";
 export type { OnProgress, Progress } from "./transfer.ts";
 export { type Usage, usageOf } from "./usage.ts";

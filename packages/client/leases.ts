@@ -1,5 +1,7 @@
 /** Leases: what is made under one is safe from garbage collection until it is deleted or expires. */
+
 import { randomBytes } from "node:crypto";
+import { CONTAINERD_LABEL } from "@berth/api/labels";
 import * as api from "@berth/api/leases";
 import type { Connection } from "@berth/grpc/client";
 import type { CallOptions } from "@berth/rpc";
@@ -35,7 +37,7 @@ export class Leases {
     const { seconds = 86_400, labels = {}, ...call } = options;
     const id = options.id ?? `berth-${Date.now()}-${randomBytes(4).toString("hex")}`;
     const expire = new Date(Date.now() + seconds * 1000).toISOString();
-    const all = { "containerd.io/gc.expire": expire, ...labels };
+    const all = { [CONTAINERD_LABEL.gcExpire]: expire, ...labels };
     const { lease } = await this.raw.create({ id, labels: all }, call);
     return this.#lease(lease!);
   }

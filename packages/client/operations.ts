@@ -1,8 +1,8 @@
 /** What the daemon does and did: berth's own service, which other daemons do not have. */
 import * as api from "@berth/api/berth";
+import { dateOf } from "@berth/api/time";
 import type { Connection } from "@berth/grpc/client";
 import type { CallOptions } from "@berth/rpc";
-import { dateOf } from "./time.ts";
 
 /** A timed part of an operation. */
 export interface OperationStage {

@@ -3,12 +3,12 @@
  * is under containerd's window protocol: the receiver says how many bytes it will take.
  */
 import { randomBytes } from "node:crypto";
+import { pack, unpack } from "@berth/api/any";
 import * as api from "@berth/api/streaming";
 import * as transfer from "@berth/api/transferTypes";
 import { BerthError } from "@berth/base";
 import type { Connection } from "@berth/grpc/client";
 import type { Any } from "@bufbuild/protobuf/wkt";
-import { type PackedAny, pack, unpack } from "./any.ts";
 
 /** A stream's name for the daemon; `prefix` shows up in its log. */
 export function streamId(prefix: string): string {
@@ -17,7 +17,7 @@ export function streamId(prefix: string): string {
 
 /** One open stream. */
 export interface OpenStream {
-  send(message: PackedAny): void;
+  send(message: Any): void;
   /** Messages of the daemon. */
   received: AsyncIterator<Any>;
   /** Says that nothing more will be sent. */
@@ -44,12 +44,12 @@ export async function openStream(connection: Connection, id: string): Promise<Op
 }
 
 // What is to be sent, as the call wants it.
-class Outgoing implements AsyncIterable<PackedAny> {
-  readonly #queue: PackedAny[] = [];
+class Outgoing implements AsyncIterable<Any> {
+  readonly #queue: Any[] = [];
   #ended = false;
   #wake: (() => void) | undefined;
 
-  push(message: PackedAny): void {
+  push(message: Any): void {
     this.#queue.push(message);
     this.#wake?.();
   }
@@ -57,7 +57,7 @@ class Outgoing implements AsyncIterable<PackedAny> {
     this.#ended = true;
     this.#wake?.();
   }
-  async *[Symbol.asyncIterator](): AsyncGenerator<PackedAny> {
+  async *[Symbol.asyncIterator](): AsyncGenerator<Any> {
     for (;;) {
       const message = this.#queue.shift();
       if (message !== undefined) yield message;
@@ -79,7 +79,7 @@ export async function sendData(stream: OpenStream, source: AsyncIterable<Uint8Ar
   const more = async () => {
     const message = await stream.received.next();
     if (message.done) throw new BerthError("unavailable", "the daemon stopped reading the archive");
-    window += unpack(message.value, transfer.WindowUpdateSchema)?.update ?? 0;
+    window += unpack(transfer.WindowUpdateSchema, message.value)?.update ?? 0;
   };
   try {
     for await (const chunk of source)
@@ -106,7 +106,7 @@ export async function* receiveData(stream: OpenStream): AsyncGenerator<Uint8Arra
       }
       const message = await stream.received.next();
       if (message.done) return;
-      const data = unpack(message.value, transfer.DataSchema)?.data;
+      const data = unpack(transfer.DataSchema, message.value)?.data;
       if (data === undefined) continue;
       window -= data.length;
       yield data;

@@ -1,12 +1,13 @@
 /** Tasks: the running side of containers, and the processes that are added to them. */
+
+import { PROCESS_TYPE, packJson, RESOURCES_TYPE } from "@berth/api/any";
 import * as api from "@berth/api/tasks";
+import { dateOf } from "@berth/api/time";
 import type { Connection } from "@berth/grpc/client";
 import { type Process, type Resources, stringifyJson } from "@berth/oci";
 import type { CallOptions } from "@berth/rpc";
 import type { Any } from "@bufbuild/protobuf/wkt";
-import { PROCESS_TYPE, packJson, RESOURCES_TYPE } from "./any.ts";
 import type { ExitStatus } from "./exit.ts";
-import { dateOf } from "./time.ts";
 
 /** Where a process's streams go: "" (nowhere), a FIFO's path, file:// or cri-log:// URIs. */
 export interface TaskIO {

@@ -1,9 +1,11 @@
 /** Transfers of images: between a registry, an archive and the daemon's store, with progress. */
+
+import { unpack } from "@berth/api/any";
 import * as api from "@berth/api/transfer";
 import * as types from "@berth/api/transferTypes";
 import type { Connection } from "@berth/grpc/client";
 import type { CallOptions } from "@berth/rpc";
-import { type PackedAny, unpack } from "./any.ts";
+import type { Any } from "@bufbuild/protobuf/wkt";
 import { openStream, streamId } from "./streams.ts";
 
 /** One step of a transfer. */
@@ -28,8 +30,8 @@ export type OnProgress = (step: Progress) => void;
  */
 export async function transfer(
   connection: Connection,
-  source: PackedAny,
-  destination: PackedAny,
+  source: Any,
+  destination: Any,
   options: CallOptions & { onProgress?: OnProgress | undefined } = {},
 ): Promise<void> {
   const { onProgress, ...call } = options;
@@ -44,7 +46,7 @@ export async function transfer(
     for (;;) {
       const message = await stream.received.next();
       if (message.done) return;
-      const step = unpack(message.value, types.ProgressSchema);
+      const step = unpack(types.ProgressSchema, message.value);
       if (step)
         onProgress({
           event: step.event,

@@ -1,6 +1,7 @@
 /** What a container uses, from its cgroup's statistics of either version. */
+
+import { unpack } from "@berth/api/any";
 import type { Any } from "@bufbuild/protobuf/wkt";
-import { unpack } from "./any.ts";
 
 /** One reading. */
 export interface Usage {
@@ -23,7 +24,7 @@ const NO_LIMIT = 2n ** 60n;
 /** Reads packed statistics; undefined for another kind. */
 export async function usageOf(packed: Any): Promise<Usage | undefined> {
   const [v1, v2] = await Promise.all([import("@berth/api/cgroups1"), import("@berth/api/cgroups2")]);
-  const two = unpack(packed, v2.MetricsSchema);
+  const two = unpack(v2.MetricsSchema, packed);
   if (two) {
     const io = two.io?.usage ?? [];
     return {
@@ -37,7 +38,7 @@ export async function usageOf(packed: Any): Promise<Usage | undefined> {
       sentBytes: sum(two.network.map((entry) => entry.txBytes)),
     };
   }
-  const one = unpack(packed, v1.MetricsSchema);
+  const one = unpack(v1.MetricsSchema, packed);
   if (!one) return undefined;
   const bytes = (op: string) =>
     sum(

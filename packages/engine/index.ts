@@ -2,5 +2,3 @@
 export { type Config, type ConfigFlags, loadConfig, parseConfig } from "./serving/config/config.ts";
 export { type Daemon, type DaemonParts, startDaemon } from "./serving/daemon.ts";
 export { main } from "./serving/main.ts";
-export { AUTO_REMOVE } from "./work/lifecycle/auto-removal.ts";
-export { EXIT_CODE, FINISHED_AT } from "./work/lifecycle/exit-labels.ts";

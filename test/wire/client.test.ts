@@ -57,7 +57,7 @@ const fake = [
   service(streamingApi.Streaming, {
     async *stream(requests) {
       const incoming = requests[Symbol.asyncIterator]();
-      const init = unpack((await incoming.next()).value, streamingApi.StreamInitSchema)!;
+      const init = unpack(streamingApi.StreamInitSchema, (await incoming.next()).value)!;
       const queue: (Any | undefined)[] = [];
       let wake = () => {};
       streams.set(init.id, {
@@ -84,10 +84,10 @@ const fake = [
       const progress = options?.progressStream ? streams.get(options.progressStream) : undefined;
       const say = (event: string, name: string) =>
         progress?.push(asAny(pack(transferTypes.ProgressSchema, { event, name, progress: 5n, total: 9n })));
-      const registry = unpack(source, transferTypes.OCIRegistrySchema);
-      const store = unpack(destination, transferTypes.ImageStoreSchema);
-      const archive = unpack(source, transferTypes.ImageImportStreamSchema);
-      const out = unpack(destination, transferTypes.ImageExportStreamSchema);
+      const registry = unpack(transferTypes.OCIRegistrySchema, source);
+      const store = unpack(transferTypes.ImageStoreSchema, destination);
+      const archive = unpack(transferTypes.ImageImportStreamSchema, source);
+      const out = unpack(transferTypes.ImageExportStreamSchema, destination);
       if (registry) {
         if (registry.reference.includes("missing")) throw new BerthError("not_found", "no such image");
         say("fetching", registry.reference);
@@ -100,7 +100,7 @@ const fake = [
           let ended = false;
           while (got < 10 && !ended) {
             const next = await stream.incoming.next();
-            const data = next.done ? undefined : unpack(next.value, transferTypes.DataSchema)?.data;
+            const data = next.done ? undefined : unpack(transferTypes.DataSchema, next.value)?.data;
             if (data === undefined) ended = true;
             else {
               assert.ok(data.length <= 10 - got, "the client overran its window");

@@ -1,8 +1,9 @@
 /** berth create: a container that is not started yet. */
+
+import { LABEL } from "@berth/client";
 import { command } from "../command.ts";
 import { createContainer } from "../container/create.ts";
 import { CREATE_FLAGS } from "../container/create-flags.ts";
-import { LABEL } from "../container/labels.ts";
 
 export default command({
   usage: "IMAGE [COMMAND] [ARG...]",

@@ -1,9 +1,9 @@
 /** berth inspect: everything about containers and images, as JSON. */
-import { isCode, parseRestartPolicy } from "@berth/base";
-import type { BerthClient, Container, Image } from "@berth/client";
+import { isCode } from "@berth/base";
+import { type BerthClient, type Container, type Image, LABEL, parseRestartPolicy } from "@berth/client";
 import { command } from "../command.ts";
 import { findContainer, nameOf } from "../container/find.ts";
-import { LABEL, restartsOf, userLabels } from "../container/labels.ts";
+import { restartsOf, userLabels } from "../container/labels.ts";
 import { isUp, seenOf, startedAt } from "../container/state.ts";
 import { EXIT, printError } from "../errors.ts";
 import { text, usageError } from "../flags.ts";

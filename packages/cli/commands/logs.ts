@@ -2,10 +2,9 @@
 import { existsSync, watch } from "node:fs";
 import { dirname } from "node:path";
 import { BerthError } from "@berth/base";
-import type { Container, Task } from "@berth/client";
+import { type Container, LABEL, type Task } from "@berth/client";
 import { type Context, command } from "../command.ts";
 import { findContainer, nameOf } from "../container/find.ts";
-import { LABEL } from "../container/labels.ts";
 import { waitForEnd } from "../container/stop.ts";
 import { bool, text, wholeNumber } from "../flags.ts";
 import { isSelected, type LogEntry, type LogSelection, parseLogLine, renderEntry } from "../logs/cri.ts";

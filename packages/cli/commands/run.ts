@@ -1,10 +1,9 @@
 /** berth run: a container from an image, at once. */
 import { BerthError, isCode } from "@berth/base";
-import type { Container } from "@berth/client";
+import { type Container, LABEL } from "@berth/client";
 import { command } from "../command.ts";
 import { createContainer } from "../container/create.ts";
 import { CREATE_FLAGS } from "../container/create-flags.ts";
-import { LABEL } from "../container/labels.ts";
 import { makeFifos, startAttached, startDetached } from "../container/start.ts";
 import { removeContainer } from "../container/stop.ts";
 import { CommandError, EXIT, NotStarted, sentence } from "../errors.ts";

@@ -1,9 +1,8 @@
 /** berth start: the task of a container that was made or has ended. */
-import type { Container } from "@berth/client";
+import { type Container, LABEL } from "@berth/client";
 import { command } from "../command.ts";
 import { forEachContainer } from "../container/each.ts";
 import { findContainer } from "../container/find.ts";
-import { LABEL } from "../container/labels.ts";
 import { logPathOf, startAttached, startDetached } from "../container/start.ts";
 import { isUp, seenOf } from "../container/state.ts";
 import { ignoreMissing, removeContainer } from "../container/stop.ts";

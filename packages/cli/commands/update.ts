@@ -1,9 +1,8 @@
 /** berth update: changes the restart policy of containers. */
-import { restartPolicyText } from "@berth/base";
+import { LABEL, restartPolicyText } from "@berth/client";
 import { command } from "../command.ts";
 import { restartOf } from "../container/create-flags.ts";
 import { forEachContainer } from "../container/each.ts";
-import { LABEL } from "../container/labels.ts";
 import { text, usageError } from "../flags.ts";
 
 export default command({

@@ -1,7 +1,8 @@
 /** berth wait: until containers have ended; prints their exit codes. */
+
+import { LABEL } from "@berth/client";
 import { command } from "../command.ts";
 import { forEachContainer } from "../container/each.ts";
-import { LABEL } from "../container/labels.ts";
 import { waitForEnd } from "../container/stop.ts";
 
 export default command({

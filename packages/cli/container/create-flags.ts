@@ -1,9 +1,9 @@
 /** Flags of `run` and `create`, and what they mean. */
 import { readFileSync } from "node:fs";
-import { BerthError, MAX_LOG_FILES, parseRestartPolicy, type RestartPolicy } from "@berth/base";
+import { BerthError, MAX_LOG_FILES } from "@berth/base";
+import { LABEL, parseRestartPolicy, type RestartPolicy } from "@berth/client";
 import { bool, type FlagTable, type FlagValues, list, text, usageError, wholeNumber } from "../flags.ts";
 import { parseSize } from "../units.ts";
-import { LABEL } from "./labels.ts";
 
 /** A log file holds at least as much, or its parts come and go faster than anybody reads them. */
 const MIN_LOG_BYTES = 4096;

@@ -1,8 +1,15 @@
 /** Makes a container: image, name, snapshot, spec and record, in the order that leaves nothing behind on failure. */
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { resolve } from "node:path";
-import { BerthError, isCode, restartPolicyText } from "@berth/base";
-import type { BerthClient, Container, ResolvedImage, SnapshotMount } from "@berth/client";
+import { BerthError, isCode } from "@berth/base";
+import {
+  type BerthClient,
+  type Container,
+  LABEL,
+  type ResolvedImage,
+  restartPolicyText,
+  type SnapshotMount,
+} from "@berth/client";
 import type { ContainerOptions, MountWish, Seccomp } from "@berth/oci";
 import type { Context } from "../command.ts";
 import { usageError } from "../flags.ts";
@@ -26,7 +33,7 @@ import {
 } from "./create-flags.ts";
 import { checkNameFree } from "./find.ts";
 import { availableCapabilities, hostDevices, kernelVersion } from "./host.ts";
-import { LABEL, userLabels } from "./labels.ts";
+import { userLabels } from "./labels.ts";
 import { logPathFor, logRoot } from "./log-path.ts";
 import { checkName, newId, randomName } from "./names.ts";
 import { layersOf, readRootfsFile } from "./rootfs.ts";

@@ -1,7 +1,6 @@
 /** Finds containers by what people write: a name, an id, or the beginning of an id. */
 import { BerthError } from "@berth/base";
-import type { BerthClient, Container } from "@berth/client";
-import { LABEL } from "./labels.ts";
+import { type BerthClient, type Container, LABEL } from "@berth/client";
 
 /** The container that `text` means; "not_found" when there is none, "invalid_argument" when there are several. */
 export async function findContainer(client: BerthClient, text: string): Promise<Container> {

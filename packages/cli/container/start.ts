@@ -1,10 +1,9 @@
 /** Starts a container's process, watched or not. */
 import { BerthError, isCode } from "@berth/base";
-import type { BerthClient, Container, Fifos, Task, TaskIO } from "@berth/client";
+import { type BerthClient, type Container, type Fifos, LABEL, type Task, type TaskIO } from "@berth/client";
 import type { Context } from "../command.ts";
 import { CommandError, NotStarted, startExitCode } from "../errors.ts";
 import type { Attachment } from "../terminal/attach.ts";
-import { LABEL } from "./labels.ts";
 import { logPathFor, logRoot } from "./log-path.ts";
 import { ignoreMissing } from "./stop.ts";
 

@@ -1,8 +1,7 @@
 /** What a container is doing, from its record and its task. */
 import { readFileSync } from "node:fs";
-import type { Container, ProcessState } from "@berth/client";
+import { type Container, LABEL, type ProcessState } from "@berth/client";
 import { formatSpan } from "../units.ts";
-import { LABEL } from "./labels.ts";
 
 /** docker's words for states. */
 export type ContainerState = "created" | "running" | "paused" | "restarting" | "exited";

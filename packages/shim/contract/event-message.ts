@@ -1,15 +1,12 @@
 /** The shim's events as containerd's messages, `containerd.events.*`. */
+import { pack } from "@berth/api/any";
 import * as eventTypes from "@berth/api/eventTypes";
-import { create, type DescMessage, type MessageInitShape, toBinary } from "@bufbuild/protobuf";
-import type { PackedMessage, TaskEvent } from "./task-shim.ts";
-import { timestamp } from "./timestamp.ts";
-
-function pack<D extends DescMessage>(schema: D, message: MessageInitShape<D>): PackedMessage {
-  return { typeUrl: schema.typeName, value: toBinary(schema, create(schema, message)) };
-}
+import { timestamp } from "@berth/api/time";
+import type { Any } from "@bufbuild/protobuf/wkt";
+import type { TaskEvent } from "./task-shim.ts";
 
 /** An event, packed as containerd packs it: with its type's bare name. */
-export function eventMessage(event: TaskEvent): PackedMessage {
+export function eventMessage(event: TaskEvent): Any {
   const { id: containerId } = event;
   switch (event.topic) {
     case "/tasks/create":

@@ -1,16 +1,19 @@
 /** The runtime's options on the wire, containerd.runc.v1.Options, as this runtime takes them. */
+
 import { runc } from "@berth/api";
+import { typeNameOf } from "@berth/api/any";
 import { BerthError } from "@berth/base";
 import { fromBinary } from "@bufbuild/protobuf";
-import type { PackedMessage, TaskOptions } from "./task-shim.ts";
+import type { Any } from "@bufbuild/protobuf/wkt";
+import type { TaskOptions } from "./task-shim.ts";
 
 /** The type name that containerd 1.x gives the options: its fields are others. */
 const OLD_NAME = "containerd.linux.runc.CreateOptions";
 
 /** Reads options; "unimplemented" names the one that this runtime does not have. */
-export function readTaskOptions(options: PackedMessage | undefined): TaskOptions {
+export function readTaskOptions(options: Any | undefined): TaskOptions {
   if (options === undefined || options.value.length === 0) return {};
-  const type = options.typeUrl.slice(options.typeUrl.lastIndexOf("/") + 1);
+  const type = typeNameOf(options);
   if (type === OLD_NAME) return {};
   if (type !== runc.OptionsSchema.typeName)
     throw new BerthError("unimplemented", `runtime options of type ${options.typeUrl} are not supported`, {

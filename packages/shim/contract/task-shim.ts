@@ -6,6 +6,8 @@
  */
 
 /** A mount that makes up a container's root file system, as the snapshotter returned it. */
+import type { Any } from "@bufbuild/protobuf/wkt";
+
 export interface RootfsMount {
   type: string;
   source: string;
@@ -63,7 +65,7 @@ export interface CreateTask extends ProcessRef {
   options?: TaskOptions;
   /** Name of another's runtime, whose shim is to be driven, with the options it is given; none: berth's own. */
   runtime?: string;
-  runtimeOptions?: PackedMessage;
+  runtimeOptions?: Any;
   /** Folder of a checkpoint to restore the processes from. */
   checkpoint?: string;
 }
@@ -134,12 +136,6 @@ export type TaskEvent =
   | { topic: "/tasks/oom"; namespace: string; id: string; cgroup: string | undefined }
   | { topic: "/tasks/checkpointed"; namespace: string; id: string; path: string };
 
-/** A protobuf message in its envelope, for what differs by cgroup version (metrics). */
-export interface PackedMessage {
-  typeUrl: string;
-  value: Uint8Array;
-}
-
 /** The Task service; every failure is a BerthError. */
 export interface TaskShim {
   /** Finds the tasks that an earlier daemon left (running or ended) and takes them over. Call once, first. */
@@ -174,7 +170,7 @@ export interface TaskShim {
   /** Changes limits: `resources` is runtime-spec's linux.resources, as JSON text. */
   update(ref: ProcessRef, resources: Uint8Array): Promise<void>;
   /** cgroup statistics: io.containerd.cgroups.v1.Metrics or .v2.Metrics. */
-  stats(ref: ProcessRef): Promise<PackedMessage>;
+  stats(ref: ProcessRef): Promise<Any>;
   /** Calls `listener` for every event from now on; returns how to stop. */
   onEvent(listener: (event: TaskEvent) => void): () => void;
   /** Lets go of keepers and sockets; containers keep running. */

@@ -3,10 +3,10 @@ import { spawn } from "node:child_process";
 import { access, constants } from "node:fs/promises";
 import { delimiter, isAbsolute, join } from "node:path";
 import { task3 } from "@berth/api";
+import { nanoseconds } from "@berth/api/time";
 import { BerthError, systemClock } from "@berth/base";
 import { fromBinary } from "@bufbuild/protobuf";
 import type { Exit } from "../contract/task-shim.ts";
-import { nanosecondsOf } from "../contract/timestamp.ts";
 
 const CALL_MS = 30_000;
 const MAX_OUTPUT = 64 << 10;
@@ -142,6 +142,6 @@ export async function deleteShim(shim: ShimCall): Promise<Exit & { pid: number }
   return {
     pid: answer.pid,
     exitStatus: answer.exitStatus,
-    exitedAt: nanosecondsOf(answer.exitedAt) || systemClock.wall(),
+    exitedAt: nanoseconds(answer.exitedAt) || systemClock.wall(),
   };
 }

@@ -1,12 +1,13 @@
 /** What a checkpoint is to be like, as runc's shim takes it. */
-import { runc } from "@berth/api";
-import { create, toBinary } from "@bufbuild/protobuf";
-import type { CheckpointTask, PackedMessage } from "../contract/task-shim.ts";
+
+import { pack, runc } from "@berth/api";
+import type { Any } from "@bufbuild/protobuf/wkt";
+import type { CheckpointTask } from "../contract/task-shim.ts";
 
 /** A request as containerd.runc.v1.CheckpointOptions. */
-export function checkpointOptions(request: CheckpointTask): PackedMessage {
+export function checkpointOptions(request: CheckpointTask): Any {
   const { exit, openTcp, externalUnixSockets, terminal, fileLocks, emptyNamespaces, workPath } = request;
-  const message = create(runc.CheckpointOptionsSchema, {
+  return pack(runc.CheckpointOptionsSchema, {
     exit,
     openTcp: openTcp ?? false,
     externalUnixSockets: externalUnixSockets ?? false,
@@ -17,8 +18,4 @@ export function checkpointOptions(request: CheckpointTask): PackedMessage {
     workPath: workPath ?? "",
     parentPath: request.parentPath ?? "",
   });
-  return {
-    typeUrl: runc.CheckpointOptionsSchema.typeName,
-    value: toBinary(runc.CheckpointOptionsSchema, message),
-  };
 }

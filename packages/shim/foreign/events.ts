@@ -1,11 +1,11 @@
 /** Events that shims hand in, as the daemon knows them. */
 import { eventTypes, shimEvents } from "@berth/api";
+import { nanoseconds } from "@berth/api/time";
 import { BerthError, log } from "@berth/base";
 import { type Service, service } from "@berth/rpc";
 import { type DescMessage, fromBinary, type MessageShape } from "@bufbuild/protobuf";
 import type { Any } from "@bufbuild/protobuf/wkt";
 import type { TaskEvent } from "../contract/task-shim.ts";
-import { nanosecondsOf } from "../contract/timestamp.ts";
 
 /** An envelope's content as an event of ours; undefined for a topic that is none of a task's. */
 export function taskEventOf(namespace: string, topic: string, event: Any): TaskEvent | undefined {
@@ -25,7 +25,7 @@ export function taskEventOf(namespace: string, topic: string, event: Any): TaskE
       const schema = topic === "/tasks/exit" ? eventTypes.TaskExitSchema : eventTypes.TaskDeleteSchema;
       const m = read<typeof schema>(schema);
       const execId = m.id === m.containerId ? "" : m.id;
-      const exitedAt = nanosecondsOf(m.exitedAt);
+      const exitedAt = nanoseconds(m.exitedAt) ?? 0n;
       return { topic, namespace, id: m.containerId, execId, pid: m.pid, exitStatus: m.exitStatus, exitedAt };
     }
     case "/tasks/exec-added": {

@@ -2,9 +2,11 @@
  * The Task service by other people's shims: each container has a shim by containerd's contract, a program that is started
  * beside the daemon and spoken to over ttrpc. What is known of a process comes from the shim's answers; its end from Wait.
  */
+import { anyOf, PROCESS_TYPE, RESOURCES_TYPE } from "@berth/api/any";
 import { BerthError, CRI_LOG, isCode, log, SIGKILL, systemClock } from "@berth/base";
 import type { Sys } from "@berth/sys";
 import { type RunningServer, serve } from "@berth/ttrpc";
+import type { Any } from "@bufbuild/protobuf/wkt";
 import { reapLater } from "../contract/reap.ts";
 import type { TaskProcess } from "../contract/task-process.ts";
 import type {
@@ -33,9 +35,6 @@ export interface ForeignOptions {
   address: string;
 }
 
-/** The type that containerd gives an added process and resources: JSON in an envelope. */
-const PROCESS = "types.containerd.io/opencontainers/runtime-spec/1/Process";
-const RESOURCES = "types.containerd.io/opencontainers/runtime-spec/1/LinuxResources";
 const SHUTDOWN_MS = 3000;
 
 /** See the module comment. */
@@ -240,7 +239,7 @@ export class ForeignShims implements TaskShim {
         "unimplemented",
         "stdout: an added process of another's runtime can have no log of its own",
       );
-    await task.client.exec({ id, execId, ...stdio, spec: { typeUrl: PROCESS, value: request.process } });
+    await task.client.exec({ id, execId, ...stdio, spec: anyOf(PROCESS_TYPE, request.process) });
     task.record.execs[execId] = { stdio, pid: 0, started: false };
     this.#save(task);
     task.add(execId, stdio, 0, false);
@@ -321,16 +320,16 @@ export class ForeignShims implements TaskShim {
   }
 
   async update(ref: ProcessRef, resources: Uint8Array): Promise<void> {
-    await this.#task(ref).client.update({ id: ref.id, resources: { typeUrl: RESOURCES, value: resources } });
+    await this.#task(ref).client.update({ id: ref.id, resources: anyOf(RESOURCES_TYPE, resources) });
   }
 
-  async stats(ref: ProcessRef): Promise<{ typeUrl: string; value: Uint8Array }> {
+  async stats(ref: ProcessRef): Promise<Any> {
     const { stats } = await this.#task(ref).client.stats({ id: ref.id });
     if (stats === undefined)
       throw new BerthError("unimplemented", `the shim of task ${ref.id} has no statistics`, {
         stage: "task",
       });
-    return { typeUrl: stats.typeUrl, value: stats.value };
+    return stats;
   }
 
   async recover(): Promise<void> {

@@ -1,11 +1,11 @@
 /** One container under a foreign shim: its connection, and what is known of its processes. */
 import { task2, task3 } from "@berth/api";
+import { nanoseconds } from "@berth/api/time";
 import { BerthError, isCode, systemClock } from "@berth/base";
 import type { Client } from "@berth/rpc";
 import { type Connection, connect } from "@berth/ttrpc";
 import { TaskProcess } from "../contract/task-process.ts";
 import type { Exit, Stdio } from "../contract/task-shim.ts";
-import { nanosecondsOf } from "../contract/timestamp.ts";
 import type { ShimAddress, ShimCall } from "./binary.ts";
 import type { ForeignRecord } from "./bundle.ts";
 
@@ -101,5 +101,5 @@ export function exitOf(answer: {
   exitStatus: number;
   exitedAt?: { seconds: bigint; nanos: number } | undefined;
 }): Exit {
-  return { exitStatus: answer.exitStatus, exitedAt: nanosecondsOf(answer.exitedAt) };
+  return { exitStatus: answer.exitStatus, exitedAt: nanoseconds(answer.exitedAt) ?? 0n };
 }

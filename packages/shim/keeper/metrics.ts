@@ -1,10 +1,10 @@
 /** cgroup statistics as containerd's metrics messages: io.containerd.cgroups.v1.Metrics or .v2.Metrics. */
 
-import { cgroups1, cgroups2 } from "@berth/api";
+import { cgroups1, cgroups2, pack } from "@berth/api";
 import type { CgroupPaths } from "@berth/runtime";
 import type { Sys } from "@berth/sys";
-import { create, type DescMessage, type MessageInitShape, toBinary } from "@bufbuild/protobuf";
-import type { PackedMessage } from "../contract/task-shim.ts";
+import type { DescMessage, MessageInitShape } from "@bufbuild/protobuf";
+import type { Any } from "@bufbuild/protobuf/wkt";
 
 const UNLIMITED = (1n << 64n) - 1n;
 const NS_PER_TICK = 10_000_000n; // USER_HZ is 100 on every architecture berth runs on
@@ -161,11 +161,8 @@ function v2Metrics(sys: Sys, folder: string): MessageInitShape<typeof cgroups2.M
 }
 
 /** The statistics of a container's cgroup, in the version that carries the host's controllers. */
-export function taskMetrics(sys: Sys, cgroup: CgroupPaths): PackedMessage {
-  if (Object.keys(cgroup.v1).length > 0) {
-    const metrics = create(cgroups1.MetricsSchema, v1Metrics(sys, cgroup.v1));
-    return { typeUrl: "io.containerd.cgroups.v1.Metrics", value: toBinary(cgroups1.MetricsSchema, metrics) };
-  }
-  const metrics = create(cgroups2.MetricsSchema, v2Metrics(sys, cgroup.unified!));
-  return { typeUrl: "io.containerd.cgroups.v2.Metrics", value: toBinary(cgroups2.MetricsSchema, metrics) };
+export function taskMetrics(sys: Sys, cgroup: CgroupPaths): Any {
+  return Object.keys(cgroup.v1).length > 0
+    ? pack(cgroups1.MetricsSchema, v1Metrics(sys, cgroup.v1))
+    : pack(cgroups2.MetricsSchema, v2Metrics(sys, cgroup.unified!));
 }

@@ -3,11 +3,11 @@
  * does the work; else what it kept of the container says what there is to be removed.
  */
 import { DeleteResponseSchema } from "@berth/api/task3";
+import { timestamp } from "@berth/api/time";
 import { BerthError, isCode } from "@berth/base";
 import { commandSys as sys } from "@berth/sys";
 import { create, toBinary } from "@bufbuild/protobuf";
 import type { Exit } from "../contract/task-shim.ts";
-import { timestamp } from "../contract/timestamp.ts";
 import { reach, remove } from "./ask.ts";
 import type { ShimCall } from "./flags.ts";
 import { groupOf, type Place, placeOf } from "./place.ts";

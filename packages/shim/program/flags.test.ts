@@ -1,18 +1,17 @@
 import assert from "node:assert/strict";
 import test from "node:test";
+import { pack } from "@berth/api/any";
 import { BootstrapParamsSchema, BootstrapResultSchema } from "@berth/api/bootstrap";
 import { CheckpointOptionsSchema, OptionsSchema } from "@berth/api/runc";
 import * as runtimeOptions from "@berth/api/runtimeOptions";
 import { FakeSys } from "@berth/sys";
-import { create, type DescMessage, fromBinary, type MessageInitShape, toBinary } from "@bufbuild/protobuf";
-import { type Any, AnySchema } from "@bufbuild/protobuf/wkt";
+import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
+import { AnySchema } from "@bufbuild/protobuf/wkt";
 import { answerOf, readBootstrap } from "./bootstrap.ts";
 import { parseCall } from "./flags.ts";
 import { readCheckpoint, readCreateOptions } from "./options.ts";
 import { groupOf, placeOf } from "./place.ts";
 
-const pack = <D extends DescMessage>(schema: D, message: MessageInitShape<D>): Any =>
-  create(AnySchema, { typeUrl: schema.typeName, value: toBinary(schema, create(schema, message)) });
 const text = (bytes: Uint8Array) => new TextDecoder().decode(bytes);
 
 test("containerd's calls are read, with one dash or two", () => {

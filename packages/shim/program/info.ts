@@ -1,13 +1,11 @@
 /** `-info`: what this runtime is and can do. */
+import { FEATURES_TYPE, packJson } from "@berth/api/any";
 import { RuntimeInfoSchema } from "@berth/api/runtimeTypes";
 import { BerthError } from "@berth/base";
 import { features } from "@berth/runtime/features";
 import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
 import { type Any, AnySchema } from "@bufbuild/protobuf/wkt";
 import { readInput } from "./input.ts";
-
-/** Name under which containerd's typeurl package knows the features document; its value is JSON. */
-const FEATURES = "types.containerd.io/opencontainers/runtime-spec/1/features/Features";
 
 /** Reads options from standard input; returns what goes to standard output. */
 export function info(version: string, revision: string): Uint8Array {
@@ -24,14 +22,13 @@ export function info(version: string, revision: string): Uint8Array {
       },
     );
   }
-  const value = new TextEncoder().encode(JSON.stringify(features()));
   return toBinary(
     RuntimeInfoSchema,
     create(RuntimeInfoSchema, {
       name: "containerd-shim-berth-v1",
       version: { version, revision },
       ...(options === undefined ? {} : { options }),
-      features: { typeUrl: FEATURES, value },
+      features: packJson(FEATURES_TYPE, JSON.stringify(features())),
     }),
   );
 }

@@ -1,9 +1,10 @@
 /** What a create comes with, in all the messages that containerd has for it. */
+import { pack, typeNameOf } from "@berth/api/any";
 import * as runc from "@berth/api/runc";
 import * as runtimeOptions from "@berth/api/runtimeOptions";
 import { BerthError } from "@berth/base";
 import type { Sys } from "@berth/sys";
-import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
+import { create, fromBinary } from "@bufbuild/protobuf";
 import type { Any } from "@bufbuild/protobuf/wkt";
 import { readTaskOptions } from "../contract/options.ts";
 import type { CheckpointTask, TaskOptions } from "../contract/task-shim.ts";
@@ -29,8 +30,6 @@ export interface CreateOptions {
   ioGid: number;
 }
 
-const typeNameOf = (any: Any) => any.typeUrl.slice(any.typeUrl.lastIndexOf("/") + 1);
-
 /** Reads a create's options; "unimplemented" names what this runtime does not have. */
 export async function readCreateOptions(sys: Sys, options: Any | undefined): Promise<CreateOptions> {
   if (options === undefined || options.value.length === 0) return { task: {}, ioUid: 0, ioGid: 0 };
@@ -43,9 +42,8 @@ export async function readCreateOptions(sys: Sys, options: Any | undefined): Pro
       : await fromToml(sys, fromBinary(runtimeOptions.OptionsSchema, options.value));
   // The shim's own cgroup was seen to at its start, the streams' owner is by the caller of this.
   const rest = create(runc.OptionsSchema, { ...known, shimCgroup: "", ioUid: 0, ioGid: 0 });
-  const value = toBinary(runc.OptionsSchema, rest);
   return {
-    task: readTaskOptions({ typeUrl: runc.OptionsSchema.typeName, value }),
+    task: readTaskOptions(pack(runc.OptionsSchema, rest)),
     ioUid: known.ioUid,
     ioGid: known.ioGid,
   };

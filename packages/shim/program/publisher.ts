@@ -3,13 +3,12 @@
  * containerd is away (it restarts) they wait.
  */
 import { Events } from "@berth/api/shimEvents";
+import { timestamp } from "@berth/api/time";
 import { BerthError, log, systemClock } from "@berth/base";
 import type { Sys } from "@berth/sys";
 import { type Connection, connect } from "@berth/ttrpc";
-import { create, toBinary } from "@bufbuild/protobuf";
-import { AnySchema } from "@bufbuild/protobuf/wkt";
-import type { PackedMessage } from "../contract/task-shim.ts";
-import { timestamp } from "../contract/timestamp.ts";
+import { toBinary } from "@bufbuild/protobuf";
+import { type Any, AnySchema } from "@bufbuild/protobuf/wkt";
 
 /** Events that may wait; what comes on top displaces the oldest. */
 const MAX_WAITING = 8192;
@@ -22,7 +21,7 @@ const MAX_PAUSE_MS = 2000;
 interface Waiting {
   topic: string;
   at: bigint;
-  event: PackedMessage;
+  event: Any;
 }
 
 /** Where events go. */
@@ -56,7 +55,7 @@ export class Publisher {
       });
   }
 
-  publish(topic: string, event: PackedMessage): void {
+  publish(topic: string, event: Any): void {
     if (this.#connection === undefined && this.#options.publishBinary === undefined) return;
     if (this.#waiting.length >= MAX_WAITING) {
       this.#waiting.shift();
@@ -121,10 +120,9 @@ export class Publisher {
   }
 
   /** `containerd publish`, with the event on its standard input. */
-  async #sendByProgram(topic: string, event: PackedMessage): Promise<void> {
+  async #sendByProgram(topic: string, event: Any): Promise<void> {
     const { sys, publishBinary, address, namespace } = this.#options;
-    const any = create(AnySchema, { typeUrl: event.typeUrl, value: Uint8Array.from(event.value) });
-    const input = sys.sealedFile("berth-event", toBinary(AnySchema, any));
+    const input = sys.sealedFile("berth-event", toBinary(AnySchema, event));
     const none = sys.open("/dev/null", 2);
     try {
       // By a path of its own: the descriptor is read from its beginning.

@@ -1,23 +1,24 @@
 /** The Sandbox service on the wire. */
+
+import { typeNameOf } from "@berth/api/any";
 import { PodSandboxConfigSchema } from "@berth/api/pod";
 import { Sandbox } from "@berth/api/sandbox";
+import { timestamp } from "@berth/api/time";
 import { BerthError, systemClock } from "@berth/base";
+import { platformOfNode } from "@berth/oci";
 import { type Service, service } from "@berth/rpc";
 import type { Sys } from "@berth/sys";
 import { fromBinary } from "@bufbuild/protobuf";
 import type { Any } from "@bufbuild/protobuf/wkt";
-import { timestamp } from "../contract/timestamp.ts";
 import type { Residents } from "./residents.ts";
 import type { Sandboxes } from "./sandboxes.ts";
 
 const READY = "SANDBOX_READY";
 const NOT_READY = "SANDBOX_NOTREADY";
-/** Node's names of machines in Go's words. */
-const ARCHITECTURES: Readonly<Record<string, string>> = { x64: "amd64", ia32: "386" };
 
 function hostnameIn(options: Any | undefined): string {
   if (options === undefined || options.value.length === 0) return "";
-  const type = options.typeUrl.slice(options.typeUrl.lastIndexOf("/") + 1);
+  const type = typeNameOf(options);
   if (type !== PodSandboxConfigSchema.typeName) return "";
   const { hostname, linux } = fromBinary(PodSandboxConfigSchema, options.value);
   const [sysctl] = Object.keys(linux?.sysctls ?? {});
@@ -55,7 +56,7 @@ export function sandboxService(
       return { pid, createdAt: timestamp(createdAt) };
     },
     platform: () => ({
-      platform: { os: "linux", architecture: ARCHITECTURES[sys.arch()] ?? sys.arch() },
+      platform: { os: "linux", architecture: platformOfNode(sys.arch()).architecture },
     }),
     async stopSandbox({ sandboxId: id, timeoutSecs }) {
       await sandboxes.stop(id, timeoutSecs === 0 ? undefined : timeoutSecs * 1000);

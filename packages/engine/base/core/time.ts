@@ -1,25 +1,9 @@
-/** Times as the store keeps them (nanoseconds since the epoch, as text) and as the wire has them (Timestamp). */
+/** Times in nanoseconds since the epoch, as the store keeps them, and as text (RFC 3339). */
 import { systemClock } from "@berth/base";
-import { create } from "@bufbuild/protobuf";
-import { type Timestamp, TimestampSchema } from "@bufbuild/protobuf/wkt";
 
 /** Now, in nanoseconds since the epoch. */
 export function now(): bigint {
   return systemClock.wall();
-}
-
-/** A Timestamp for nanoseconds since the epoch; text is what the store keeps. */
-export function timestamp(ns: bigint | string): Timestamp {
-  const value = BigInt(ns);
-  return create(TimestampSchema, {
-    seconds: value / 1_000_000_000n,
-    nanos: Number(value % 1_000_000_000n),
-  });
-}
-
-/** Nanoseconds since the epoch of a Timestamp; undefined for none. */
-export function nanoseconds(time: Timestamp | undefined): bigint | undefined {
-  return time === undefined ? undefined : time.seconds * 1_000_000_000n + BigInt(time.nanos);
 }
 
 /** An RFC 3339 text with nanoseconds, as Go prints it. */

@@ -3,13 +3,12 @@
  * subscribed. A subscriber is a place in the history: one that is slow holds no memory, and is cut off when the events
  * it has not read are no longer kept.
  */
-import { types } from "@berth/api";
+import { nanoseconds, pack, timestamp, types } from "@berth/api";
 import { BerthError } from "@berth/base";
 import { create, type DescMessage, fromBinary, type MessageInitShape, toBinary } from "@bufbuild/protobuf";
 import type { Any } from "@bufbuild/protobuf/wkt";
 import { checkIdentifier } from "../core/names.ts";
-import { pack } from "../core/pack.ts";
-import { nanoseconds, now, timestamp } from "../core/time.ts";
+import { now } from "../core/time.ts";
 import { compileFilters } from "../filters/index.ts";
 import { envelopeFields } from "./fields.ts";
 import { EventHistory } from "./history.ts";

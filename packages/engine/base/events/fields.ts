@@ -1,9 +1,8 @@
 /** What a filter sees of an event: namespace, topic, event.<field of the message>. */
-import { eventTypes, images, type types } from "@berth/api";
+import { eventTypes, images, typeNameOf, type types } from "@berth/api";
 import { createRegistry, fromBinary, type Registry } from "@bufbuild/protobuf";
 import { reflect } from "@bufbuild/protobuf/reflect";
 import type { Any } from "@bufbuild/protobuf/wkt";
-import { typeNameOf } from "../core/pack.ts";
 import type { Field } from "../filters/index.ts";
 
 let known: Registry | undefined;
@@ -30,7 +29,7 @@ export function envelopeFields(envelope: types.Envelope): Field {
 }
 
 function eventField(any: Any, path: readonly string[]): string | undefined {
-  const schema = registry().getMessage(typeNameOf(any.typeUrl));
+  const schema = registry().getMessage(typeNameOf(any));
   if (schema === undefined) return undefined;
   let message = reflect(schema, fromBinary(schema, any.value));
   for (let i = 0; i < path.length; i++) {

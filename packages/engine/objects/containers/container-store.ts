@@ -1,19 +1,16 @@
 /** The container store: what to run, as records; running is the business of tasks. */
-import { containers, eventTypes } from "@berth/api";
+import { containers, eventTypes, LABEL, timestamp } from "@berth/api";
 import { BerthError, isCode, log } from "@berth/base";
 import { create, fromBinary, type MessageInitShape, toBinary } from "@bufbuild/protobuf";
 import { isLabelPath, mergeLabels, notUpdatable } from "../../base/core/mask.ts";
 import { checkIdentifier, checkLabels, type Labels } from "../../base/core/names.ts";
-import { now, timestamp } from "../../base/core/time.ts";
+import { now } from "../../base/core/time.ts";
 import type { EventBus } from "../../base/events/event-bus.ts";
 import type { Database } from "../../base/store/database.ts";
 import { ensureNamespace } from "../namespaces/rows.ts";
 
 /** How long after a full disk what the daemon noted is written again, in milliseconds. */
 const WRITE_AGAIN_MS = 1000;
-
-/** Label of a container's name, as `berth` sets it. */
-const NAME_LABEL = "berth/name";
 
 /** A container as it is kept: the message of the wire. */
 export type ContainerRecord = containers.Container;
@@ -67,14 +64,14 @@ export class ContainerStore {
 
   /** Two containers of a namespace never share the name that `berth` gave them, however they race. */
   #checkName(ns: string, record: ContainerRecord): void {
-    const name = record.labels[NAME_LABEL];
+    const name = record.labels[LABEL.name];
     if (name === undefined) return;
     // The bytes of a record that has the label hold the name: few are left to be decoded.
     const sql =
       "SELECT record FROM containers WHERE ns = ? AND id <> ? AND instr(record, CAST(? AS BLOB)) > 0";
     for (const row of this.#db.all(sql, ns, record.id, name)) {
       const other = fromBinary(containers.ContainerSchema, row.record as Uint8Array);
-      if (other.labels[NAME_LABEL] !== name) continue;
+      if (other.labels[LABEL.name] !== name) continue;
       throw new BerthError(
         "already_exists",
         `the name ${JSON.stringify(name)} is in use by container ${other.id}: already exists`,

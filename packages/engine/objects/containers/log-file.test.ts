@@ -3,7 +3,8 @@ import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
-import { LOG_PATH, removeLog } from "./log-file.ts";
+import { LABEL } from "@berth/api";
+import { removeLog } from "./log-file.ts";
 
 test("a log goes with its parts and folder, and nothing outside the logs' folder goes", () => {
   const root = mkdtempSync(join(tmpdir(), "berth-log-"));
@@ -13,14 +14,14 @@ test("a log goes with its parts and folder, and nothing outside the logs' folder
     for (const file of ["a/c.log", "a/c.log.1", "b/c.log", "b/mine"])
       writeFileSync(join(logs, "ns", file), "");
     writeFileSync(join(root, "c.log"), "");
-    removeLog(logs, "ns", { id: "x", labels: { [LOG_PATH]: join(logs, "ns/a/c.log") } });
+    removeLog(logs, "ns", { id: "x", labels: { [LABEL.logPath]: join(logs, "ns/a/c.log") } });
     assert.equal(existsSync(join(logs, "ns/a")), false);
-    removeLog(logs, "ns", { id: "x", labels: { [LOG_PATH]: join(logs, "ns/b/c.log") } });
+    removeLog(logs, "ns", { id: "x", labels: { [LABEL.logPath]: join(logs, "ns/b/c.log") } });
     assert.equal(existsSync(join(logs, "ns/b/c.log")), false);
     assert.equal(existsSync(join(logs, "ns/b/mine")), true);
-    removeLog(logs, "ns", { id: "x", labels: { [LOG_PATH]: join(root, "c.log") } });
-    removeLog(logs, "ns", { id: "x", labels: { [LOG_PATH]: `${logs}/../c.log` } });
-    removeLog(logs, "ns", { id: "x", labels: { [LOG_PATH]: join(logs, "ns/ghost/c.log") } });
+    removeLog(logs, "ns", { id: "x", labels: { [LABEL.logPath]: join(root, "c.log") } });
+    removeLog(logs, "ns", { id: "x", labels: { [LABEL.logPath]: `${logs}/../c.log` } });
+    removeLog(logs, "ns", { id: "x", labels: { [LABEL.logPath]: join(logs, "ns/ghost/c.log") } });
     removeLog(logs, "ns", { id: "x", labels: {} });
     assert.equal(existsSync(join(root, "c.log")), true);
   } finally {

@@ -1,12 +1,11 @@
 /** Logs of containers: the client names them in a label, the daemon removes those of containers it removes itself. */
+
 import * as fs from "node:fs";
 import { dirname, join, normalize } from "node:path";
+import { LABEL } from "@berth/api";
 import { CRI_LOG, log } from "@berth/base";
 import type { Stdio } from "@berth/shim";
 import type { ContainerRecord } from "./container-store.ts";
-
-/** Label with the path of a container's log. */
-export const LOG_PATH = "berth/log-path";
 
 /** Name of a container's log in the folder of its own. */
 const NAME = "container.log";
@@ -22,7 +21,7 @@ export function logFile(
   ns: string,
   { id, labels }: Pick<ContainerRecord, "id" | "labels">,
 ): string {
-  const path = labels[LOG_PATH];
+  const path = labels[LABEL.logPath];
   return path !== undefined && isOurs(folder, path) ? path : join(folder, ns, id, NAME);
 }
 

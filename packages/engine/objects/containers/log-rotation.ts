@@ -1,12 +1,8 @@
 /** How far a container's log may grow: by its labels, or the daemon's settings. */
+import { LABEL } from "@berth/api";
 import { CRI_LOG } from "@berth/base";
 import type { LogRotation } from "@berth/runtime";
 import type { Stdio } from "@berth/shim";
-
-/** Label: bytes at which the log is begun anew; "0" for never. */
-export const LOG_MAX_SIZE = "berth/log-max-size";
-/** Label: how many files of the log are kept, the one that is written included. */
-export const LOG_MAX_FILES = "berth/log-max-files";
 
 /** The same streams with their log's limits, where the client has not set any. */
 export function withRotation(
@@ -16,8 +12,8 @@ export function withRotation(
 ): Stdio {
   const { stdout, stderr } = stdio;
   if (!stdout.startsWith(CRI_LOG)) return stdio;
-  const bytes = numberOf(labels[LOG_MAX_SIZE], settings.bytes);
-  const files = numberOf(labels[LOG_MAX_FILES], settings.files);
+  const bytes = numberOf(labels[LABEL.logMaxSize], settings.bytes);
+  const files = numberOf(labels[LABEL.logMaxFiles], settings.files);
   if (bytes === 0) return stdio;
   const limited = (uri: string) => {
     if (!uri.startsWith(CRI_LOG) || new URL(uri).searchParams.has("max-size")) return uri;

@@ -4,7 +4,7 @@ import { mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import test from "node:test";
-import { containers } from "@berth/api";
+import { containers, LABEL } from "@berth/api";
 import { create } from "@bufbuild/protobuf";
 import type { Labels } from "../../base/core/names.ts";
 import { EventBus } from "../../base/events/event-bus.ts";
@@ -18,7 +18,7 @@ import { ACTIVE } from "../snapshots/rows.ts";
 import { SnapshotStore } from "../snapshots/snapshot-store.ts";
 import { removeUnclaimed } from "../snapshots/unclaimed.ts";
 import { Collector } from "./collector.ts";
-import { GC_HELD, references } from "./mark.ts";
+import { references } from "./mark.ts";
 
 const scope = { namespace: "n", lease: undefined };
 const where = { ns: "n", snapshotter: "native" };
@@ -192,7 +192,7 @@ test("writes that are open or young stay; namespaces do not share what they have
 
 test("a snapshot waits for its container as long as it says; a new daemon waits for none", async () => {
   await world(async ({ snapshots, collector, db, containers: store, names }) => {
-    const until = (ms: number) => ({ [GC_HELD]: new Date(Date.now() + ms).toISOString() });
+    const until = (ms: number) => ({ [LABEL.heldUntil]: new Date(Date.now() + ms).toISOString() });
     const prepare = (key: string, labels: Labels) =>
       snapshots.prepare(scope, "native", { key, parent: "", labels, kind: ACTIVE });
     await prepare("awaited", until(60_000));

@@ -5,22 +5,11 @@
  * there references go by labels `containerd.io/gc.ref.content*` (a digest) and
  * `containerd.io/gc.ref.snapshot.<snapshotter>*` (a name), and from a snapshot to its parent.
  */
-import { containers } from "@berth/api";
+import { CONTAINERD_LABEL, containers, LABEL } from "@berth/api";
 import { fromBinary } from "@bufbuild/protobuf";
 import type { Labels } from "../../base/core/names.ts";
 import { parseRfc3339 } from "../../base/core/time.ts";
 import type { Database } from "../../base/store/database.ts";
-
-export const GC_ROOT = "containerd.io/gc.root";
-export const GC_EXPIRE = "containerd.io/gc.expire";
-export const GC_FLAT = "containerd.io/gc.flat";
-/**
- * berth's own, of snapshots: kept until then (RFC 3339) although nothing refers to it yet. A client sets it on the
- * snapshot of a container that it is about to make.
- */
-export const GC_HELD = "berth/gc.held-until";
-const REF_CONTENT = "containerd.io/gc.ref.content";
-const REF_SNAPSHOT = "containerd.io/gc.ref.snapshot.";
 
 /** A node of the graph: "content/<digest>", "snapshots/<snapshotter>/<name>" or "ingests/<ref>". */
 export type NodeName = string;
@@ -34,10 +23,14 @@ export const ingestNode = (ref: string): NodeName => `ingests/${ref}`;
 export function references(labels: Labels): NodeName[] {
   const out: NodeName[] = [];
   for (const [key, value] of Object.entries(labels)) {
-    if (key === REF_CONTENT || key.startsWith(`${REF_CONTENT}.`) || key.startsWith(`${REF_CONTENT}/`))
+    if (
+      key === CONTAINERD_LABEL.gcRefContent ||
+      key.startsWith(`${CONTAINERD_LABEL.gcRefContent}.`) ||
+      key.startsWith(`${CONTAINERD_LABEL.gcRefContent}/`)
+    )
       out.push(contentNode(value));
-    else if (key.startsWith(REF_SNAPSHOT)) {
-      const snapshotter = key.slice(REF_SNAPSHOT.length).split("/")[0]!;
+    else if (key.startsWith(CONTAINERD_LABEL.gcRefSnapshot)) {
+      const snapshotter = key.slice(CONTAINERD_LABEL.gcRefSnapshot.length).split("/")[0]!;
       if (snapshotter !== "") out.push(snapshotNode(snapshotter, value));
     }
   }
@@ -49,7 +42,7 @@ export function mark(db: Database, ns: string, nowNs: bigint): Set<NodeName> {
   const edges = new Map<NodeName, NodeName[]>();
   const roots: NodeName[] = [];
   const seen = new Set<NodeName>();
-  const isRoot = (labels: Labels) => labels[GC_ROOT] !== undefined;
+  const isRoot = (labels: Labels) => labels[CONTAINERD_LABEL.gcRoot] !== undefined;
 
   for (const row of db.all("SELECT digest, labels FROM content WHERE ns = ?", ns)) {
     const labels = JSON.parse(row.labels as string) as Labels;
@@ -86,7 +79,7 @@ export function mark(db: Database, ns: string, nowNs: bigint): Set<NodeName> {
     for (const resource of held) {
       const node = `${resource.type}/${resource.id}`;
       // A flat lease keeps only what it names, not what that refers to.
-      if (labels[GC_FLAT] !== undefined) seen.add(node);
+      if (labels[CONTAINERD_LABEL.gcFlat] !== undefined) seen.add(node);
       else roots.push(node);
     }
     roots.push(...references(labels));
@@ -105,14 +98,14 @@ export function mark(db: Database, ns: string, nowNs: bigint): Set<NodeName> {
 
 /** Tells whether somebody is about to use it. */
 export function isHeld(labels: Labels, nowNs: bigint): boolean {
-  const text = labels[GC_HELD];
+  const text = labels[LABEL.heldUntil];
   const until = text === undefined ? undefined : parseRfc3339(text);
   return until !== undefined && until > nowNs;
 }
 
 /** Tells whether a lease's `containerd.io/gc.expire` has passed. */
 export function hasExpired(labels: Labels, nowNs: bigint): boolean {
-  const text = labels[GC_EXPIRE];
+  const text = labels[CONTAINERD_LABEL.gcExpire];
   const at = text === undefined ? undefined : parseRfc3339(text);
   return at !== undefined && at <= nowNs;
 }

@@ -5,8 +5,9 @@
  * read-only one. The row is written before the folder is made: a crash in between leaves a row whose folder is
  * made good, or removed, at the next start.
  */
+
 import * as fs from "node:fs";
-import { eventTypes } from "@berth/api";
+import { CONTAINERD_LABEL, eventTypes } from "@berth/api";
 import { BerthError, log } from "@berth/base";
 import { isLabelPath, mergeLabels, notUpdatable } from "../../base/core/mask.ts";
 import { checkLabels, type Labels } from "../../base/core/names.ts";
@@ -19,9 +20,6 @@ import { dropResource, holdInScope } from "../leases/rows.ts";
 import type { SnapshotDriver } from "./driver.ts";
 import * as store from "./rows.ts";
 import { diskUsage } from "./usage.ts";
-
-const LABEL_REF = "containerd.io/snapshot.ref";
-const INHERITED = "containerd.io/snapshot";
 
 /** Snapshots of all namespaces and snapshotters. */
 export class SnapshotStore {
@@ -106,7 +104,7 @@ export class SnapshotStore {
       throw new BerthError("invalid_argument", "snapshot key must not be empty: invalid argument");
     checkLabels(labels);
     const made = this.#db.transaction(() => {
-      const target = labels[LABEL_REF];
+      const target = labels[CONTAINERD_LABEL.snapshotRef];
       // Lets a client skip the download of a layer that is there: the name it would be committed as exists.
       if (target !== undefined && store.findSnapshot(this.#db, where, target) !== undefined) {
         holdInScope(this.#db, scope, { type: `snapshots/${snapshotter}`, id: target });
@@ -135,7 +133,7 @@ export class SnapshotStore {
     if (made === undefined)
       throw new BerthError(
         "already_exists",
-        `target snapshot ${JSON.stringify(labels[LABEL_REF])}: already exists`,
+        `target snapshot ${JSON.stringify(labels[CONTAINERD_LABEL.snapshotRef])}: already exists`,
       );
     const readonly = kind === store.VIEW;
     try {
@@ -236,7 +234,7 @@ export class SnapshotStore {
           );
       }
       const inherited = Object.fromEntries(
-        Object.entries(active.labels).filter(([label]) => label.startsWith(INHERITED)),
+        Object.entries(active.labels).filter(([label]) => label.startsWith(CONTAINERD_LABEL.snapshot)),
       );
       store.saveSnapshot(this.#db, {
         ...active,

@@ -1,10 +1,11 @@
 /** Snapshots whose containers were never made: the daemon was killed in between, and with it the client's connection. */
+import { LABEL } from "@berth/api";
 import { log } from "@berth/base";
 import type { Labels } from "../../base/core/names.ts";
 import { now } from "../../base/core/time.ts";
 import type { Database } from "../../base/store/database.ts";
 import type { ContainerStore } from "../containers/container-store.ts";
-import { GC_HELD, isHeld } from "../gc/mark.ts";
+import { isHeld } from "../gc/mark.ts";
 import { ACTIVE } from "./rows.ts";
 import type { SnapshotStore } from "./snapshot-store.ts";
 
@@ -13,7 +14,7 @@ export function removeUnclaimed(db: Database, snapshots: SnapshotStore, containe
   const nowNs = now();
   const sql = "SELECT ns, snapshotter, name, labels FROM snapshots WHERE kind = ? AND instr(labels, ?) > 0";
   const held = db
-    .all(sql, ACTIVE, JSON.stringify(GC_HELD))
+    .all(sql, ACTIVE, JSON.stringify(LABEL.heldUntil))
     // The collector takes the others.
     .filter(({ labels }) => isHeld(JSON.parse(labels as string) as Labels, nowNs)) as {
     ns: string;

@@ -1,9 +1,8 @@
 /** The Write stream: each request is answered by where the write stands; it ends with the commit. */
-import { content } from "@berth/api";
+import { content, timestamp } from "@berth/api";
 import { BerthError } from "@berth/base";
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import type { Scope } from "../../base/core/scope.ts";
-import { timestamp } from "../../base/core/time.ts";
 import type { ContentStore } from "../../objects/content/content-store.ts";
 
 type Answer = MessageInitShape<typeof content.WriteContentResponseSchema>;
@@ -43,7 +42,7 @@ export async function* writeContent(
       if (request.action === STAT) {
         Object.assign(answer, {
           digest: writer.digest,
-          startedAt: timestamp(writer.ingest.started),
+          startedAt: timestamp(BigInt(writer.ingest.started)),
           updatedAt: timestamp(BigInt(Math.round(writer.updatedMs * 1000)) * 1000n),
           total: BigInt(total || writer.ingest.total),
         });

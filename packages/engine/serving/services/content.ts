@@ -1,10 +1,9 @@
 /** The Content service on the wire. */
-import { content } from "@berth/api";
+import { content, timestamp } from "@berth/api";
 import { BerthError } from "@berth/base";
 import { type Service, service } from "@berth/rpc";
 import { isLabelPath, mergeLabels, notUpdatable, pathsOf } from "../../base/core/mask.ts";
 import { scopeOf } from "../../base/core/scope.ts";
-import { timestamp } from "../../base/core/time.ts";
 import { compileFilters, fieldsOf } from "../../base/filters/index.ts";
 import type { ContentStore } from "../../objects/content/content-store.ts";
 import type { ContentRecord } from "../../objects/content/rows.ts";
@@ -19,12 +18,12 @@ export function contentService(store: ContentStore, collector: Collector): Servi
   const show = (record: ContentRecord) => ({
     digest: record.digest,
     size: BigInt(record.size),
-    createdAt: timestamp(record.created),
-    updatedAt: timestamp(record.updated),
+    createdAt: timestamp(BigInt(record.created)),
+    updatedAt: timestamp(BigInt(record.updated)),
     labels: record.labels,
   });
   const showStatus = (s: ReturnType<ContentStore["status"]>) => ({
-    startedAt: timestamp(s.started),
+    startedAt: timestamp(BigInt(s.started)),
     updatedAt: timestamp(BigInt(Math.round(s.updatedMs * 1000)) * 1000n),
     ref: s.ref,
     offset: BigInt(s.offset),

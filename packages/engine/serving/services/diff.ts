@@ -1,10 +1,9 @@
 /** The Diff service on the wire. */
-import { diff } from "@berth/api";
+import { diff, nanoseconds } from "@berth/api";
 import { BerthError } from "@berth/base";
 import { type Service, service } from "@berth/rpc";
 import { linux } from "@berth/sys";
 import { scopeOf } from "../../base/core/scope.ts";
-import { nanoseconds } from "../../base/core/time.ts";
 import { fromDescriptor, fromMount, toDescriptor } from "../../base/core/wire.ts";
 import type { ContentStore } from "../../objects/content/content-store.ts";
 import { applyLayer, targetOf } from "../../work/diff/apply.ts";

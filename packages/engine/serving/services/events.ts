@@ -1,8 +1,7 @@
 /** The Events services on the wire: containerd's, and berth's own with numbers. */
-import { berthEvents, events } from "@berth/api";
+import { berthEvents, events, nanoseconds } from "@berth/api";
 import { type Service, service } from "@berth/rpc";
 import { scopeOf } from "../../base/core/scope.ts";
-import { nanoseconds } from "../../base/core/time.ts";
 import type { EventBus } from "../../base/events/event-bus.ts";
 
 /** Serves `bus` as containerd does. */

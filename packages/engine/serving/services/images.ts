@@ -1,10 +1,9 @@
 /** The Images service on the wire. */
-import { images } from "@berth/api";
+import { images, nanoseconds, timestamp } from "@berth/api";
 import { BerthError } from "@berth/base";
 import { type Service, service } from "@berth/rpc";
 import { pathsOf } from "../../base/core/mask.ts";
 import { scopeOf } from "../../base/core/scope.ts";
-import { nanoseconds, timestamp } from "../../base/core/time.ts";
 import { fromDescriptor, toDescriptor } from "../../base/core/wire.ts";
 import { compileFilters, fieldsOf } from "../../base/filters/index.ts";
 import type { Collector } from "../../objects/gc/collector.ts";
@@ -17,8 +16,8 @@ export function imagesService(store: ImageStore, collector: Collector): Service 
     name: image.name,
     labels: image.labels,
     target: toDescriptor(image.target),
-    createdAt: timestamp(image.created),
-    updatedAt: timestamp(image.updated),
+    createdAt: timestamp(BigInt(image.created)),
+    updatedAt: timestamp(BigInt(image.updated)),
   });
   const wanted = (image: images.Image | undefined): WantedImage => {
     if (image === undefined) throw new BerthError("invalid_argument", "image is missing: invalid argument");

@@ -1,11 +1,11 @@
 /** The Leases service on the wire. */
-import { leases } from "@berth/api";
+import { leases, timestamp } from "@berth/api";
 import { BerthError } from "@berth/base";
 import { checkDigest } from "@berth/oci";
 import { type Service, service } from "@berth/rpc";
 import { checkLabels } from "../../base/core/names.ts";
 import { scopeOf } from "../../base/core/scope.ts";
-import { now, timestamp } from "../../base/core/time.ts";
+import { now } from "../../base/core/time.ts";
 import { compileFilters, fieldsOf } from "../../base/filters/index.ts";
 import type { Database } from "../../base/store/database.ts";
 import type { Collector } from "../../objects/gc/collector.ts";
@@ -16,7 +16,7 @@ export function leasesService(db: Database, collector: Collector): Service {
   const show = (lease: store.LeaseRecord) => ({
     id: lease.id,
     labels: lease.labels,
-    createdAt: timestamp(lease.created),
+    createdAt: timestamp(BigInt(lease.created)),
   });
   return service(leases.Leases, {
     create: ({ id, labels }, call) => {

@@ -1,10 +1,10 @@
 /** berth's own Operations service: what is in flight, and what was done. */
+
 import { performance } from "node:perf_hooks";
-import { berth } from "@berth/api";
+import { berth, timestamp } from "@berth/api";
 import { type Service, service } from "@berth/rpc";
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import { scopeOf } from "../../base/core/scope.ts";
-import { timestamp } from "../../base/core/time.ts";
 import type { Node, Recorder } from "../../base/operations/recorder.ts";
 
 const DEFAULT_LIMIT = 10;

@@ -1,10 +1,9 @@
 /** The Snapshots service on the wire. */
-import { snapshots } from "@berth/api";
+import { snapshots, timestamp } from "@berth/api";
 import { BerthError, stage } from "@berth/base";
 import { type Service, service } from "@berth/rpc";
 import { pathsOf } from "../../base/core/mask.ts";
 import { scopeOf } from "../../base/core/scope.ts";
-import { timestamp } from "../../base/core/time.ts";
 import { compileFilters, fieldsOf } from "../../base/filters/index.ts";
 import { ACTIVE, type SnapshotRecord, VIEW } from "../../objects/snapshots/rows.ts";
 import type { SnapshotStore } from "../../objects/snapshots/snapshot-store.ts";
@@ -18,8 +17,8 @@ export function snapshotsService(store: SnapshotStore): Service {
     name: s.name,
     parent: s.parent,
     kind: s.kind as number as snapshots.Kind,
-    createdAt: timestamp(s.created),
-    updatedAt: timestamp(s.updated),
+    createdAt: timestamp(BigInt(s.created)),
+    updatedAt: timestamp(BigInt(s.updated)),
     labels: s.labels,
   });
   return service(snapshots.Snapshots, {

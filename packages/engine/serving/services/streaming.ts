@@ -1,8 +1,7 @@
 /** The Streaming service on the wire. */
-import { streaming } from "@berth/api";
+import { streaming, unpack } from "@berth/api";
 import { BerthError } from "@berth/base";
 import { type Service, service } from "@berth/rpc";
-import { unpack } from "../../base/core/pack.ts";
 import { scopeOf } from "../../base/core/scope.ts";
 import type { StreamManager } from "../../work/transfer/stream-manager.ts";
 

@@ -1,10 +1,9 @@
 /** The Supervisor service on the wire, and what the monitor sees of the Tasks service. */
-import { supervisor, type tasks } from "@berth/api";
+import { supervisor, type tasks, timestamp } from "@berth/api";
 import { BerthError } from "@berth/base";
 import { type Service, service } from "@berth/rpc";
 import type { MessageShape } from "@bufbuild/protobuf";
 import { scopeOf } from "../../base/core/scope.ts";
-import { timestamp } from "../../base/core/time.ts";
 import type { Collector } from "../../objects/gc/collector.ts";
 import type { Lives, StopWishes } from "../../work/lifecycle/lives.ts";
 import type { RestartMonitor } from "../../work/lifecycle/monitor.ts";

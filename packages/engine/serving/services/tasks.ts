@@ -1,11 +1,10 @@
 /** The Tasks service on the wire. */
-import { runc, tasks, taskTypes } from "@berth/api";
+import { pack, runc, tasks, taskTypes, timestamp } from "@berth/api";
 import { isCode } from "@berth/base";
 import { type Service, service } from "@berth/rpc";
 import type { Exit, TaskState, TaskStatus } from "@berth/shim";
-import { pack } from "../../base/core/pack.ts";
 import { scopeOf } from "../../base/core/scope.ts";
-import { now, timestamp } from "../../base/core/time.ts";
+import { now } from "../../base/core/time.ts";
 import { fromDescriptor, fromMount, toDescriptor } from "../../base/core/wire.ts";
 import { compileFilters, fieldsOf } from "../../base/filters/index.ts";
 import type { TaskManager } from "../../work/tasks/task-manager.ts";

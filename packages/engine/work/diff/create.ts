@@ -1,7 +1,9 @@
 /** Diff: what a snapshot adds to its parent, as a layer in the content store. */
+
 import { createHash, randomBytes } from "node:crypto";
 import { Readable } from "node:stream";
 import { createGzip, createZstdCompress } from "node:zlib";
+import { CONTAINERD_LABEL } from "@berth/api";
 import { BerthError, stage } from "@berth/base";
 import { type Descriptor, MEDIA_TYPES } from "@berth/oci";
 import type { Labels } from "../../base/core/names.ts";
@@ -84,7 +86,7 @@ export function createDiff(
       for await (const chunk of bytes) writer.write(chunk);
       const size = writer.offset;
       const { digest } = writer;
-      const labels = { ...wish.labels, "containerd.io/uncompressed": `sha256:${plain.digest("hex")}` };
+      const labels = { ...wish.labels, [CONTAINERD_LABEL.uncompressed]: `sha256:${plain.digest("hex")}` };
       try {
         await writer.commit(size, digest, labels);
       } catch (error) {

@@ -2,21 +2,11 @@
  * Containers that are to vanish: by label, once their task has ended, or when the command that made them died before it could
  * start them. A removal that fails is tried again.
  */
+import { LABEL } from "@berth/api";
 import { log } from "@berth/base";
 import type { TaskState } from "@berth/shim";
 import type { ContainerRecord } from "../../objects/containers/container-store.ts";
 import { isUp } from "../tasks/task-state.ts";
-import { EXIT_CODE } from "./exit-labels.ts";
-
-/**
- * Label of a container that is to vanish when its task has ended:
- * - "true": it may be started at any time
- * - "detached": the command that made it starts it at once
- * - "attached": the same, and watches it: it wants the exit code first and then removes it, unless it is killed
- */
-export const AUTO_REMOVE = "berth/auto-remove";
-/** Label, "true", of such a container that was started: what becomes of it when the machine goes down is an end, too. */
-const WAS_STARTED = "berth/was-started";
 
 /** How long a client has to collect the exit status, in milliseconds. */
 const AFTER_END_MS: ReadonlyMap<string | undefined, number> = new Map([
@@ -44,7 +34,7 @@ export interface AutoRemovalParts {
 
 /** Whether the command that made it was to start it. */
 function startsAtOnce(record: ContainerRecord): boolean {
-  const value = record.labels[AUTO_REMOVE];
+  const value = record.labels[LABEL.autoRemove];
   return value === "detached" || value === "attached";
 }
 
@@ -67,13 +57,13 @@ export class AutoRemoval {
   started(ns: string, id: string): void {
     this.keep(ns, id);
     const labels = this.#parts.find(ns, id)?.labels;
-    if (labels?.[AUTO_REMOVE] === "true" && labels[WAS_STARTED] === undefined)
-      this.#parts.note(ns, id, { [WAS_STARTED]: "true" });
+    if (labels?.[LABEL.autoRemove] === "true" && labels[LABEL.wasStarted] === undefined)
+      this.#parts.note(ns, id, { [LABEL.wasStarted]: "true" });
   }
 
   /** A container's task has ended. */
   ended(ns: string, id: string): void {
-    const delay = AFTER_END_MS.get(this.#parts.find(ns, id)?.labels[AUTO_REMOVE]);
+    const delay = AFTER_END_MS.get(this.#parts.find(ns, id)?.labels[LABEL.autoRemove]);
     if (delay === undefined) return;
     this.keep(ns, id);
     this.#later(ns, id, delay);
@@ -81,14 +71,17 @@ export class AutoRemoval {
 
   /** A daemon that starts sees a container: whoever was to start it has lost the connection, and does not come back. */
   recovered(ns: string, record: ContainerRecord, task: TaskState | undefined): void {
-    const delay = AFTER_END_MS.get(record.labels[AUTO_REMOVE]);
+    const delay = AFTER_END_MS.get(record.labels[LABEL.autoRemove]);
     if (delay === undefined) return;
     this.keep(ns, record.id);
     const unstarted = task === undefined || task.status === "created";
     const { labels } = record;
-    if (task?.status === "stopped" || (task === undefined && labels[EXIT_CODE] !== undefined))
+    if (task?.status === "stopped" || (task === undefined && labels[LABEL.exitCode] !== undefined))
       this.#later(ns, record.id, delay);
-    else if (unstarted && (startsAtOnce(record) || (task === undefined && labels[WAS_STARTED] !== undefined)))
+    else if (
+      unstarted &&
+      (startsAtOnce(record) || (task === undefined && labels[LABEL.wasStarted] !== undefined))
+    )
       this.#later(ns, record.id, 0);
   }
 

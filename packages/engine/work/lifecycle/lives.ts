@@ -2,6 +2,7 @@
  * Starting, stopping, restarting and removing a container, whole: one after the other for the same container, and a second
  * request for the same joins the first.
  */
+import { LABEL } from "@berth/api";
 import { BerthError, criLogUri, SIGTERM, signalNumber, stage } from "@berth/base";
 import type { Exit } from "@berth/shim";
 import { ignoreMissing } from "../../base/core/missing.ts";
@@ -10,7 +11,6 @@ import type { ContainerRecord, ContainerStore } from "../../objects/containers/c
 import type { TaskManager } from "../tasks/task-manager.ts";
 import { isUp, taskOf } from "../tasks/task-state.ts";
 import { Grace } from "./grace.ts";
-import { RESTART, STOP_SIGNAL, STOP_TIMEOUT } from "./labels.ts";
 import { detachedStdio } from "./stdio.ts";
 import { stopTask } from "./stop.ts";
 
@@ -96,7 +96,8 @@ export class Lives {
       );
     }
     return this.#join("containers.Remove", this.#removals, ns, record, undefined, () => {
-      if (this.#containers.get(ns, id).labels[RESTART.due] === undefined) return this.#tasks.remove(ns, id);
+      if (this.#containers.get(ns, id).labels[LABEL.restartAt] === undefined)
+        return this.#tasks.remove(ns, id);
       throw new BerthError(
         "failed_precondition",
         `container ${id} cannot be removed: it is about to be restarted`,
@@ -198,12 +199,12 @@ export class Lives {
 }
 
 function graceMs(record: ContainerRecord, { seconds }: StopWishes): number {
-  const own = Number(record.labels[STOP_TIMEOUT] ?? DEFAULT_GRACE_S);
+  const own = Number(record.labels[LABEL.stopTimeout] ?? DEFAULT_GRACE_S);
   const chosen = seconds ?? (Number.isSafeInteger(own) ? own : DEFAULT_GRACE_S);
   return chosen < 0 ? Number.POSITIVE_INFINITY : chosen * 1000;
 }
 
 function signalOf(record: ContainerRecord): number {
-  const text = record.labels[STOP_SIGNAL];
+  const text = record.labels[LABEL.stopSignal];
   return text === undefined ? SIGTERM : signalNumber(text);
 }

@@ -5,19 +5,16 @@
  * Two sets of labels, each with its own rules: berth's mean what docker's --restart means, containerd's what containerd
  * makes of them. What neither of them retries, a start that fails, is retried here as if the container had ended.
  */
-import { eventTypes } from "@berth/api";
+import { CONTAINERD_LABEL, eventTypes, LABEL, nanoseconds } from "@berth/api";
 import { type Clock, isCode, log, SIGKILL, signalNumber, systemClock } from "@berth/base";
 import type { TaskEvent, TaskShim, TaskState } from "@berth/shim";
 import { fromBinary } from "@bufbuild/protobuf";
-import { nanoseconds, now, parseRfc3339, rfc3339 } from "../../base/core/time.ts";
+import { now, parseRfc3339, rfc3339 } from "../../base/core/time.ts";
 import type { EventBus, Published } from "../../base/events/event-bus.ts";
 import type { Database } from "../../base/store/database.ts";
 import type { ContainerRecord, ContainerStore } from "../../objects/containers/container-store.ts";
 import type { TaskManager } from "../tasks/task-manager.ts";
 import { isUp, taskOf } from "../tasks/task-state.ts";
-import { AUTO_REMOVE } from "./auto-removal.ts";
-import { EXIT_CODE, FINISHED_AT } from "./exit-labels.ts";
-import { CONTAINERD, RESTART, STOP_SIGNAL } from "./labels.ts";
 import type { Lives } from "./lives.ts";
 import { backOff, restartCount, restartsNow, stoppedByHand, type Wish, wishOf } from "./policy.ts";
 import { Slots } from "./slots.ts";
@@ -146,11 +143,14 @@ export class RestartMonitor {
     const wish = wishOf(record.labels);
     if (wish === undefined) return;
     if (wish.rules === "docker") {
-      const again = byMonitor ? {} : { [RESTART.count]: "", [RESTART.byHand]: "" };
-      containers.note(ns, id, { [RESTART.startedAt]: rfc3339(now()), [RESTART.due]: "", ...again });
+      const again = byMonitor ? {} : { [LABEL.restartCount]: "", [LABEL.stoppedByHand]: "" };
+      containers.note(ns, id, { [LABEL.startedAt]: rfc3339(now()), [LABEL.restartAt]: "", ...again });
     } else if (!byMonitor && wish.desired === "stopped" && stoppedByHand(wish.rules, record.labels)) {
       // Whoever stopped it by hand starts it by hand.
-      containers.note(ns, id, { [CONTAINERD.status]: "running", [CONTAINERD.explicitlyStopped]: "false" });
+      containers.note(ns, id, {
+        [CONTAINERD_LABEL.restartStatus]: "running",
+        [CONTAINERD_LABEL.explicitlyStopped]: "false",
+      });
     } else this.#lookLater(ns, id);
   }
 
@@ -186,15 +186,16 @@ export class RestartMonitor {
       ns,
       id,
       wish.rules === "docker"
-        ? { [RESTART.count]: String(count + 1), [RESTART.due]: due }
-        : { [CONTAINERD.count]: String(count + 1) },
+        ? { [LABEL.restartCount]: String(count + 1), [LABEL.restartAt]: due }
+        : { [CONTAINERD_LABEL.restartCount]: String(count + 1) },
     );
     this.#startIn(watched, watched.backOffMs);
   }
 
   /** A container that stays as it is does not wait for a start. */
   #settle({ ns, id }: Watched, record: ContainerRecord): void {
-    if (record.labels[RESTART.due] !== undefined) this.#parts.containers.note(ns, id, { [RESTART.due]: "" });
+    if (record.labels[LABEL.restartAt] !== undefined)
+      this.#parts.containers.note(ns, id, { [LABEL.restartAt]: "" });
   }
 
   #startIn(watched: Watched, ms: number): void {
@@ -236,8 +237,8 @@ export class RestartMonitor {
     this.#cancel(ns, id);
     const notes: Record<string, string> =
       wish.rules === "docker"
-        ? { [RESTART.byHand]: "true", [RESTART.due]: "" }
-        : { [CONTAINERD.explicitlyStopped]: "true", [CONTAINERD.status]: "stopped" };
+        ? { [LABEL.stoppedByHand]: "true", [LABEL.restartAt]: "" }
+        : { [CONTAINERD_LABEL.explicitlyStopped]: "true", [CONTAINERD_LABEL.restartStatus]: "stopped" };
     this.#parts.containers.note(ns, id, notes);
   }
 
@@ -256,11 +257,11 @@ export class RestartMonitor {
     const record = this.#parts.containers.find(ns, id);
     if (record === undefined || wishOf(record.labels)?.rules !== "docker") return false;
     const waited = this.#watched.get(`${ns}/${id}`)?.timer !== undefined;
-    const own = record.labels[STOP_SIGNAL];
+    const own = record.labels[LABEL.stopSignal];
     if (own === undefined || signal === SIGKILL || signalNumber(own) === signal) this.#cancel(ns, id);
     this.#parts.containers.note(ns, id, {
-      [RESTART.byHand]: "true",
-      ...(waited ? { [RESTART.due]: "" } : {}),
+      [LABEL.stoppedByHand]: "true",
+      ...(waited ? { [LABEL.restartAt]: "" } : {}),
     });
     return waited && this.#watched.get(`${ns}/${id}`)?.timer === undefined;
   }
@@ -322,7 +323,7 @@ export class RestartMonitor {
     else if (wish.desired === "running" && !alive) {
       const watched = this.#of(ns, id);
       if (watched.timer !== undefined || watched.starting) return;
-      this.#ended(watched, record, Number(record.labels[EXIT_CODE] ?? 0), 0);
+      this.#ended(watched, record, Number(record.labels[LABEL.exitCode] ?? 0), 0);
     }
   }
 
@@ -355,10 +356,10 @@ export class RestartMonitor {
     }
     if (wish === undefined) return false;
     // One that is set up and not started waits for its client, unless it was this monitor that made it.
-    if (task?.status === "created" && wish.rules === "docker" && labels[RESTART.due] === undefined)
+    if (task?.status === "created" && wish.rules === "docker" && labels[LABEL.restartAt] === undefined)
       return false;
     if (wish.rules === "docker") {
-      const started = labels[RESTART.startedAt] !== undefined || labels[EXIT_CODE] !== undefined;
+      const started = labels[LABEL.startedAt] !== undefined || labels[LABEL.exitCode] !== undefined;
       if (!started) return false;
     }
     const exitStatus =
@@ -366,20 +367,27 @@ export class RestartMonitor {
     const byHand = stoppedByHand(wish.rules, labels);
     const count = restartCount(wish.rules, labels);
     if (restartsNow(wish, { exitStatus, byHand, count })) {
-      const reset = { [RESTART.count]: "", [RESTART.byHand]: "", [RESTART.due]: rfc3339(now()) };
-      const counted = { [CONTAINERD.count]: String(count + 1) };
+      const reset = {
+        [LABEL.restartCount]: "",
+        [LABEL.stoppedByHand]: "",
+        [LABEL.restartAt]: rfc3339(now()),
+      };
+      const counted = { [CONTAINERD_LABEL.restartCount]: String(count + 1) };
       this.#parts.containers.note(ns, id, wish.rules === "docker" ? reset : counted);
       return true;
     }
-    if (labels[RESTART.due] !== undefined) this.#parts.containers.note(ns, id, { [RESTART.due]: "" });
+    if (labels[LABEL.restartAt] !== undefined) this.#parts.containers.note(ns, id, { [LABEL.restartAt]: "" });
     return false;
   }
 
   /** The exit status of a container without a task; one that was lost with the machine gets one. */
   #recorded(ns: string, { id, labels }: ContainerRecord, ran: boolean): number {
-    if (labels[EXIT_CODE] !== undefined) return Number(labels[EXIT_CODE]);
+    if (labels[LABEL.exitCode] !== undefined) return Number(labels[LABEL.exitCode]);
     if (!ran) return 0;
-    this.#parts.containers.note(ns, id, { [EXIT_CODE]: String(LOST), [FINISHED_AT]: rfc3339(now()) });
+    this.#parts.containers.note(ns, id, {
+      [LABEL.exitCode]: String(LOST),
+      [LABEL.finishedAt]: rfc3339(now()),
+    });
     return LOST;
   }
 
@@ -396,11 +404,11 @@ export class RestartMonitor {
 
 /** What the labels ask for; nothing of a container that is to vanish. */
 function wanted(record: ContainerRecord): Wish | undefined {
-  return record.labels[AUTO_REMOVE] === undefined ? wishOf(record.labels) : undefined;
+  return record.labels[LABEL.autoRemove] === undefined ? wishOf(record.labels) : undefined;
 }
 
 /** Milliseconds since the start that the labels tell of; without one, it has run for long. */
 function ageOf(labels: Readonly<Record<string, string>>): number {
-  const at = parseRfc3339(labels[RESTART.startedAt] ?? "");
+  const at = parseRfc3339(labels[LABEL.startedAt] ?? "");
   return at === undefined ? Number.POSITIVE_INFINITY : Math.max(0, Number((now() - at) / 1_000_000n));
 }

@@ -1,6 +1,5 @@
 /** Whether a container that has ended is started again, and when: docker's rules and containerd's. */
-import { parseRestartPolicy, type RestartPolicy } from "@berth/base";
-import { CONTAINERD, RESTART } from "./labels.ts";
+import { CONTAINERD_LABEL, LABEL, parseRestartPolicy, type RestartPolicy } from "@berth/api";
 
 type Labels = Readonly<Record<string, string>>;
 
@@ -15,16 +14,16 @@ export interface Wish {
 
 /** Reads the labels; undefined for a container that is left alone. */
 export function wishOf(labels: Labels): Wish | undefined {
-  const own = labels[RESTART.policy];
+  const own = labels[LABEL.restartPolicy];
   if (own !== undefined) {
     const policy = read(own);
     return policy === undefined || policy.name === "no"
       ? undefined
       : { rules: "docker", policy, desired: "running" };
   }
-  const desired = labels[CONTAINERD.status];
+  const desired = labels[CONTAINERD_LABEL.restartStatus];
   if (desired !== "running" && desired !== "stopped") return undefined;
-  const policy = read(labels[CONTAINERD.policy] || "always");
+  const policy = read(labels[CONTAINERD_LABEL.restartPolicy] || "always");
   return policy === undefined ? undefined : { rules: "containerd", policy, desired };
 }
 
@@ -74,13 +73,13 @@ export function backOff(last: number, ranMs: number): number {
 
 /** How often a container was started again, by its labels. */
 export function restartCount(rules: Wish["rules"], labels: Labels): number {
-  const count = Number(labels[rules === "docker" ? RESTART.count : CONTAINERD.count] ?? 0);
+  const count = Number(labels[rules === "docker" ? LABEL.restartCount : CONTAINERD_LABEL.restartCount] ?? 0);
   return Number.isSafeInteger(count) && count > 0 ? count : 0;
 }
 
 /** Whether somebody stopped the container, by its labels. */
 export function stoppedByHand(rules: Wish["rules"], labels: Labels): boolean {
-  const value = labels[rules === "docker" ? RESTART.byHand : CONTAINERD.explicitlyStopped];
+  const value = labels[rules === "docker" ? LABEL.stoppedByHand : CONTAINERD_LABEL.explicitlyStopped];
   // What Go reads as true.
   return value !== undefined && /^(1|t|true)$/i.test(value);
 }

@@ -1,9 +1,8 @@
 /** Streams of a task that the daemon starts by itself: nothing comes in, the output goes to the container's log. */
+import { CONTAINERD_LABEL, LABEL } from "@berth/api";
 import { CRI_LOG, criLogUri } from "@berth/base";
 import type { Stdio } from "@berth/shim";
 import type { ContainerRecord } from "../../objects/containers/container-store.ts";
-import { LOG_PATH } from "../../objects/containers/log-file.ts";
-import { CONTAINERD } from "./labels.ts";
 
 const encodePath = (path: string): string => path.split("/").map(encodeURIComponent).join("/");
 
@@ -14,11 +13,11 @@ const encodePath = (path: string): string => path.split("/").map(encodeURICompon
 export function detachedStdio(record: ContainerRecord, before: Stdio | undefined, otherwise = ""): Stdio {
   const terminal = hasTerminal(record);
   const both = (uri: string): Stdio => ({ stdin: "", stdout: uri, stderr: terminal ? "" : uri, terminal });
-  const own = record.labels[LOG_PATH];
+  const own = record.labels[LABEL.logPath];
   if (own !== undefined) return both(criLogUri(own));
-  const uri = record.labels[CONTAINERD.logUri];
+  const uri = record.labels[CONTAINERD_LABEL.logUri];
   if (uri) return both(uri);
-  const path = record.labels[CONTAINERD.logPath];
+  const path = record.labels[CONTAINERD_LABEL.logPath];
   if (path) return both(`file://${encodePath(path)}`);
   const lasts = (stream: string) => (/^(file|binary|cri-log):/.test(stream) ? withoutClient(stream) : "");
   if (otherwise !== "" && lasts(before?.stdout ?? "") === "") return both(otherwise);

@@ -1,4 +1,5 @@
 /** A shim without processes, for tests: every rule of the Task service, no kernel. */
+import { anyOf } from "@berth/api";
 import { BerthError } from "@berth/base";
 import type {
   CreateTask,
@@ -10,6 +11,7 @@ import type {
   TaskState,
   TaskStatus,
 } from "@berth/shim";
+import type { Any } from "@bufbuild/protobuf/wkt";
 import { now } from "../../base/core/time.ts";
 
 interface Fake {
@@ -166,9 +168,9 @@ export class FakeShim implements TaskShim {
   async update(ref: ProcessRef): Promise<void> {
     this.#get(ref);
   }
-  async stats(ref: ProcessRef): Promise<{ typeUrl: string; value: Uint8Array }> {
+  async stats(ref: ProcessRef): Promise<Any> {
     this.#get(ref);
-    return { typeUrl: "io.containerd.cgroups.v2.Metrics", value: new Uint8Array() };
+    return anyOf("io.containerd.cgroups.v2.Metrics", new Uint8Array());
   }
   onEvent(listener: (event: TaskEvent) => void): () => void {
     this.#listeners.add(listener);

@@ -1,4 +1,5 @@
 /** Which runtime serves a container: berth's own, or another's through its shim. */
+import { LABEL } from "@berth/api";
 import type { ContainerRecord } from "../../objects/containers/container-store.ts";
 
 /** Names under which clients know runc's family; unless the settings say otherwise, all mean berth's own runtime. */
@@ -9,11 +10,8 @@ export const BUILT_IN: readonly string[] = [
   "io.containerd.runtime.v1.linux",
 ];
 
-/** Label of a container whose runtime's own shim is to be used ("external"), although berth serves that name. */
-export const SHIM_LABEL = "berth/shim";
-
 /** The name of another's runtime that serves the container; undefined: berth's own. */
 export function foreignRuntime(record: ContainerRecord, builtIn: readonly string[]): string | undefined {
   const { name } = record.runtime!;
-  return record.labels[SHIM_LABEL] === "external" || !builtIn.includes(name) ? name : undefined;
+  return record.labels[LABEL.shim] === "external" || !builtIn.includes(name) ? name : undefined;
 }

@@ -8,7 +8,7 @@
  * What makes or removes a container's task or its record excludes each other, so that no task is ever without a record:
  * that is how a client reaches it.
  */
-import { eventTypes, runc, type types } from "@berth/api";
+import { eventTypes, LABEL, runc, type types, unpack } from "@berth/api";
 import { BerthError, isCode, log, SIGKILL, stage } from "@berth/base";
 import type { Descriptor } from "@berth/oci";
 import type { LogRotation } from "@berth/runtime";
@@ -25,12 +25,10 @@ import {
   type TaskShim,
   type TaskState,
 } from "@berth/shim";
-import { create, fromBinary } from "@bufbuild/protobuf";
-import { type Any, AnySchema } from "@bufbuild/protobuf/wkt";
+import type { Any } from "@bufbuild/protobuf/wkt";
 import { ignoreMissing } from "../../base/core/missing.ts";
 import { KeyedMutex } from "../../base/core/mutex.ts";
 import { checkIdentifier } from "../../base/core/names.ts";
-import { unpack } from "../../base/core/pack.ts";
 import type { Scope } from "../../base/core/scope.ts";
 import { rfc3339 } from "../../base/core/time.ts";
 import type { EventBus } from "../../base/events/event-bus.ts";
@@ -40,7 +38,6 @@ import { logFile, makeLogFolder, removeLog, removeOrphanLogs } from "../../objec
 import { withRotation } from "../../objects/containers/log-rotation.ts";
 import type { SnapshotStore } from "../../objects/snapshots/snapshot-store.ts";
 import { AutoRemoval } from "../lifecycle/auto-removal.ts";
-import { EXIT_CODE, FINISHED_AT, OOM_CGROUP } from "../lifecycle/exit-labels.ts";
 import type { Checkpoints } from "./checkpoints.ts";
 import { BUILT_IN, foreignRuntime } from "./runtime.ts";
 import { isUp, taskOf } from "./task-state.ts";
@@ -117,7 +114,7 @@ export class TaskManager {
       for (const record of containers.list(ns)) {
         const task = tasks.get(record.id);
         // Most are noted already: a start on a full disk has no room to say everything again.
-        if (task?.status === "stopped" && record.labels[FINISHED_AT] !== rfc3339(task.exitedAt))
+        if (task?.status === "stopped" && record.labels[LABEL.finishedAt] !== rfc3339(task.exitedAt))
           this.#noteExit(ns, record.id, task);
         this.#autoRemoval.recovered(ns, record, task);
       }
@@ -148,11 +145,11 @@ export class TaskManager {
         this.#autoRemoval.ended(event.namespace, event.id);
       }
       if (event.topic === "/tasks/oom")
-        this.#stores.containers.note(event.namespace, event.id, { [OOM_CGROUP]: event.cgroup ?? "/" });
+        this.#stores.containers.note(event.namespace, event.id, { [LABEL.oomCgroup]: event.cgroup ?? "/" });
     } catch (error) {
       log.error("an event could not be noted down", { container: event.id, error: String(error) });
     }
-    this.#stores.events.publish(event.namespace, event.topic, create(AnySchema, eventMessage(event)));
+    this.#stores.events.publish(event.namespace, event.topic, eventMessage(event));
   }
 
   /**
@@ -177,8 +174,8 @@ export class TaskManager {
 
   #noteExit(ns: string, id: string, exit: Exit): void {
     this.#stores.containers.note(ns, id, {
-      [EXIT_CODE]: String(exit.exitStatus),
-      [FINISHED_AT]: rfc3339(exit.exitedAt),
+      [LABEL.exitCode]: String(exit.exitStatus),
+      [LABEL.finishedAt]: rfc3339(exit.exitedAt),
     });
   }
 
@@ -320,8 +317,12 @@ export class TaskManager {
             : this.#stores.snapshots.lossOf(where, record.snapshotKey)) ?? error
         );
       });
-      if (record.labels[EXIT_CODE] !== undefined || record.labels[OOM_CGROUP] !== undefined)
-        this.#stores.containers.note(ns, id, { [EXIT_CODE]: "", [FINISHED_AT]: "", [OOM_CGROUP]: "" });
+      if (record.labels[LABEL.exitCode] !== undefined || record.labels[LABEL.oomCgroup] !== undefined)
+        this.#stores.containers.note(ns, id, {
+          [LABEL.exitCode]: "",
+          [LABEL.finishedAt]: "",
+          [LABEL.oomCgroup]: "",
+        });
       return made;
     });
   }

@@ -1,19 +1,16 @@
 import assert from "node:assert/strict";
 import test from "node:test";
-import { containers, runc } from "@berth/api";
+import { containers, LABEL, pack, runc } from "@berth/api";
 import { isCode } from "@berth/base";
 import { readTaskOptions } from "@berth/shim";
 import { create } from "@bufbuild/protobuf";
-import { pack } from "../../base/core/pack.ts";
 import { EventBus } from "../../base/events/event-bus.ts";
 import { Database } from "../../base/store/database.ts";
 import type { ContainerRecord } from "../../objects/containers/container-store.ts";
 import { ContainerStore } from "../../objects/containers/container-store.ts";
 import { SnapshotStore } from "../../objects/snapshots/snapshot-store.ts";
-import { AUTO_REMOVE } from "../lifecycle/auto-removal.ts";
-import { EXIT_CODE, FINISHED_AT } from "../lifecycle/exit-labels.ts";
 import { FakeShim } from "./fake-shim.ts";
-import { BUILT_IN, foreignRuntime, SHIM_LABEL } from "./runtime.ts";
+import { BUILT_IN, foreignRuntime } from "./runtime.ts";
 import { TaskManager } from "./task-manager.ts";
 
 const ref = { namespace: "n", id: "c1" };
@@ -51,8 +48,8 @@ test("a task's life, and how it ended is kept", async () => {
   shim.exit(ref, 7);
   assert.equal((await exit).exitStatus, 7);
   assert.equal((await manager.delete(ref)).exitStatus, 7);
-  assert.equal(store.get("n", "c1").labels[EXIT_CODE], "7");
-  assert.match(store.get("n", "c1").labels[FINISHED_AT]!, /^\d{4}-.*Z$/);
+  assert.equal(store.get("n", "c1").labels[LABEL.exitCode], "7");
+  assert.match(store.get("n", "c1").labels[LABEL.finishedAt]!, /^\d{4}-.*Z$/);
   assert.deepEqual(topics, [
     "/containers/create",
     "/tasks/create",
@@ -61,13 +58,13 @@ test("a task's life, and how it ended is kept", async () => {
     "/tasks/delete",
   ]);
   await manager.create("n", request);
-  assert.equal(store.get("n", "c1").labels[EXIT_CODE], undefined);
+  assert.equal(store.get("n", "c1").labels[LABEL.exitCode], undefined);
   await manager.close();
 });
 
 test("who watched a container and was killed is stood in for, after a while", async (t) => {
   t.mock.timers.enable({ apis: ["setTimeout"] });
-  const { store, shim, manager } = world({ [AUTO_REMOVE]: "attached" });
+  const { store, shim, manager } = world({ [LABEL.autoRemove]: "attached" });
   await manager.create("n", request);
   await manager.start(ref);
   shim.exit(ref, 0);
@@ -81,7 +78,7 @@ test("who watched a container and was killed is stood in for, after a while", as
 
 test("what a watched run had begun when the daemon was killed is removed", async (t) => {
   t.mock.timers.enable({ apis: ["setTimeout"] });
-  const { store, manager } = world({ [AUTO_REMOVE]: "attached" });
+  const { store, manager } = world({ [LABEL.autoRemove]: "attached" });
   await manager.create("n", request);
   await manager.recover();
   t.mock.timers.tick(10_000);
@@ -98,7 +95,7 @@ test("what a command made and died before it could start is removed; what may be
     ["true", true],
   ] as const)
     for (const upTo of ["record", "task"]) {
-      const { store, manager } = world({ [AUTO_REMOVE]: label });
+      const { store, manager } = world({ [LABEL.autoRemove]: label });
       if (upTo === "task") await manager.create("n", request);
       t.mock.timers.tick(59_000);
       for (let i = 0; i < 100; i++) await Promise.resolve();
@@ -112,7 +109,7 @@ test("what a command made and died before it could start is removed; what may be
 
 test("a removal that fails is tried again", async (t) => {
   t.mock.timers.enable({ apis: ["setTimeout"] });
-  const { store, shim, manager } = world({ [AUTO_REMOVE]: "true" });
+  const { store, shim, manager } = world({ [LABEL.autoRemove]: "true" });
   await manager.create("n", request);
   await manager.start(ref);
   const deleteTask = shim.delete.bind(shim);
@@ -145,7 +142,7 @@ test("a runtime of others is told from berth's own; options that it does not hav
   assert.equal(foreignRuntime(record("io.containerd.runc.v2"), BUILT_IN), undefined);
   assert.equal(foreignRuntime(record("io.containerd.runc.v2"), []), "io.containerd.runc.v2");
   assert.equal(
-    foreignRuntime(record("io.containerd.runc.v2", { [SHIM_LABEL]: "external" }), BUILT_IN),
+    foreignRuntime(record("io.containerd.runc.v2", { [LABEL.shim]: "external" }), BUILT_IN),
     "io.containerd.runc.v2",
   );
   assert.equal(foreignRuntime(record("io.containerd.kata.v2"), BUILT_IN), "io.containerd.kata.v2");

@@ -1,5 +1,5 @@
 /** Images whose content is in the store: what they refer to is kept alive, and their layers are unpacked. */
-import type { transferTypes } from "@berth/api";
+import { CONTAINERD_LABEL, type transferTypes } from "@berth/api";
 import { BerthError } from "@berth/base";
 import { type Descriptor, isIndex, platformMatches } from "@berth/oci";
 import { hostPlatform } from "../../base/core/platform.ts";
@@ -47,7 +47,7 @@ export async function adopt(
     });
     try {
       const top = await unpacker.finish();
-      if (top !== "") label(job, parsed.config, { [`containerd.io/gc.ref.snapshot.${snapshotter}`]: top });
+      if (top !== "") label(job, parsed.config, { [`${CONTAINERD_LABEL.gcRefSnapshot}${snapshotter}`]: top });
     } finally {
       await unpacker.abandon();
     }

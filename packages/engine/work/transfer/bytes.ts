@@ -1,7 +1,6 @@
 /** Bytes over a named stream, with containerd's windows: the receiver says how much may be sent. */
-import { transferTypes } from "@berth/api";
+import { pack, transferTypes, unpack } from "@berth/api";
 import { BerthError } from "@berth/base";
-import { pack, unpack } from "../../base/core/pack.ts";
 import type { NamedStream } from "./stream-manager.ts";
 
 /** How much a client may send ahead, and how much is sent in one message. */

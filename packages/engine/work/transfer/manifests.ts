@@ -1,4 +1,5 @@
 /** Manifests and indexes in the store: what they refer to, for which platform, and the labels that keep it all alive. */
+import { CONTAINERD_LABEL } from "@berth/api";
 import {
   chooseManifest,
   type Descriptor,
@@ -39,13 +40,13 @@ export const textOf = (bytes: Uint8Array) => Buffer.from(bytes).toString("utf8")
 export function childLabels(parsed: Manifest | Index, wanted?: readonly Descriptor[]): Labels {
   const labels: Labels = {};
   if (!isIndex(parsed)) {
-    labels["containerd.io/gc.ref.content.config"] = parsed.config.digest;
+    labels[`${CONTAINERD_LABEL.gcRefContent}.config`] = parsed.config.digest;
     for (const [i, layer] of parsed.layers.entries())
-      labels[`containerd.io/gc.ref.content.l.${i}`] = layer.digest;
+      labels[`${CONTAINERD_LABEL.gcRefContent}.l.${i}`] = layer.digest;
   } else
     for (const [i, entry] of parsed.manifests.entries())
       if (wanted === undefined || wanted.includes(entry))
-        labels[`containerd.io/gc.ref.content.m.${i}`] = entry.digest;
+        labels[`${CONTAINERD_LABEL.gcRefContent}.m.${i}`] = entry.digest;
   return labels;
 }
 

@@ -1,7 +1,6 @@
 /** Progress of a transfer, sent over a stream that the client has opened for it. */
-import { transferTypes } from "@berth/api";
+import { pack, transferTypes } from "@berth/api";
 import type { Descriptor } from "@berth/oci";
-import { pack } from "../../base/core/pack.ts";
 import { toDescriptor } from "../../base/core/wire.ts";
 import type { NamedStream } from "./stream-manager.ts";
 

@@ -1,5 +1,5 @@
 /** OCIRegistry -> ImageStore: fetch, unpack while it arrives, name. */
-import type { transferTypes } from "@berth/api";
+import { CONTAINERD_LABEL, type transferTypes } from "@berth/api";
 import { BerthError, stage } from "@berth/base";
 import {
   type Descriptor,
@@ -130,7 +130,7 @@ async function fetchImage(
       if (top !== "")
         parts.content.updateLabels(namespace, manifest.config.digest, (labels) => ({
           ...labels,
-          [`containerd.io/gc.ref.snapshot.${snapshotter}`]: top,
+          [`${CONTAINERD_LABEL.gcRefSnapshot}${snapshotter}`]: top,
         }));
     }
   } finally {

@@ -1,8 +1,7 @@
 /** Repositories from what a Transfer request says about a registry. */
-import { transferTypes } from "@berth/api";
+import { pack, transferTypes, unpack } from "@berth/api";
 import { BerthError } from "@berth/base";
 import { parseReference } from "@berth/oci";
-import { pack, unpack } from "../../base/core/pack.ts";
 import type { AskCredentials } from "../registry/auth.ts";
 import { Repository } from "../registry/client.ts";
 import type { TransferJob } from "./parts.ts";

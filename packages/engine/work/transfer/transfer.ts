@@ -1,12 +1,11 @@
 /** Transfers: which source goes to which destination, under a lease that ends with the transfer. */
+
 import { randomBytes } from "node:crypto";
-import { transferTypes } from "@berth/api";
+import { CONTAINERD_LABEL, transferTypes, typeNameOf, unpack } from "@berth/api";
 import { BerthError, isCode, stage } from "@berth/base";
 import type { Any } from "@bufbuild/protobuf/wkt";
-import { typeNameOf, unpack } from "../../base/core/pack.ts";
 import type { Scope } from "../../base/core/scope.ts";
 import { now, rfc3339 } from "../../base/core/time.ts";
-import { GC_EXPIRE } from "../../objects/gc/mark.ts";
 import { createLease } from "../../objects/leases/rows.ts";
 import { exportArchive } from "./export.ts";
 import { importArchive } from "./import.ts";
@@ -41,7 +40,7 @@ export async function transfer(
   const to = read(destination, "destination");
   const lease = scope.lease ?? `${LEASE_PREFIX}${Date.now()}-${randomBytes(4).toString("hex")}`;
   if (scope.lease === undefined) {
-    const labels = { [GC_EXPIRE]: rfc3339(now() + LEASE_NS) };
+    const labels = { [CONTAINERD_LABEL.gcExpire]: rfc3339(now() + LEASE_NS) };
     parts.db.transaction(() =>
       createLease(parts.db, scope.namespace, { id: lease, labels, created: String(now()) }),
     );
@@ -79,7 +78,7 @@ function read(any: Any | undefined, which: string): End {
     const value = unpack(KINDS[kind] as typeof transferTypes.ImageStoreSchema, any);
     if (value !== undefined) return { kind, value } as unknown as End;
   }
-  const found = any === undefined ? "nothing" : typeNameOf(any.typeUrl);
+  const found = any === undefined ? "nothing" : typeNameOf(any);
   throw new BerthError("unimplemented", `transfer ${which} ${found} is not supported: not implemented`);
 }
 

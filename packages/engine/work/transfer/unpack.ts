@@ -4,8 +4,10 @@
  *
  * A layer's snapshot is named by its chain id (image-spec, config): the hash of the chain of uncompressed digests.
  */
+
 import { randomBytes } from "node:crypto";
 import * as fs from "node:fs";
+import { CONTAINERD_LABEL } from "@berth/api";
 import { BerthError, isCode, stage } from "@berth/base";
 import { chainIds, type Descriptor } from "@berth/oci";
 import { digestOf } from "../../base/core/digest.ts";
@@ -241,7 +243,7 @@ export class Unpacker {
       }
       this.#parts.content.updateLabels(this.#scope.namespace, layer.digest, (labels) => ({
         ...labels,
-        "containerd.io/uncompressed": expected,
+        [CONTAINERD_LABEL.uncompressed]: expected,
       }));
     });
     this.#progress.step("extracted", name, { desc: layer, progress: layer.size });

@@ -1,5 +1,5 @@
 /** docker's restart policies, as they are written: no, always, unless-stopped, on-failure, on-failure:5. */
-import { BerthError } from "./errors.ts";
+import { BerthError } from "@berth/base";
 
 const NAMES = ["no", "always", "unless-stopped", "on-failure"] as const;
 
