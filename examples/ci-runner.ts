@@ -17,12 +17,12 @@ if (!(Number(seconds) > 0) || image === undefined || args.length === 0) {
 }
 const stop = new AbortController();
 for (const name of ["SIGINT", "SIGTERM"]) process.once(name, () => stop.abort(new Error(`${name} came`)));
-const signal = AbortSignal.any([stop.signal, AbortSignal.timeout(Number(seconds) * 1000)]);
+setTimeout(() => stop.abort(new Error(`${seconds} seconds are up`)), Number(seconds) * 1000).unref();
 try {
-  process.exitCode = await step(image, args, signal);
+  process.exitCode = await step(image, args, stop.signal);
 } catch (error) {
-  console.error(`ci-runner: ${((signal.aborted ? signal.reason : error) as Error).message}`);
-  process.exitCode = signal.aborted ? 124 : 125;
+  console.error(`ci-runner: ${((stop.signal.aborted ? stop.signal.reason : error) as Error).message}`);
+  process.exitCode = stop.signal.aborted ? 124 : 125;
 }
 
 /** Every call takes the signal, from the pull on; what undoes them does not. */
