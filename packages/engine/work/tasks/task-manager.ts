@@ -25,6 +25,7 @@ import {
   type TaskShim,
   type TaskState,
 } from "@berth/shim";
+import { fromBinary } from "@bufbuild/protobuf";
 import type { Any } from "@bufbuild/protobuf/wkt";
 import { ignoreMissing } from "../../base/core/missing.ts";
 import { KeyedMutex } from "../../base/core/mutex.ts";
