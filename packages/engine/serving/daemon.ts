@@ -23,8 +23,7 @@ import { OverlayDriver } from "../objects/snapshots/overlayfs.ts";
 import { SnapshotStore } from "../objects/snapshots/snapshot-store.ts";
 import { removeUnclaimed } from "../objects/snapshots/unclaimed.ts";
 import { LayerPool } from "../work/layers/pool.ts";
-import { Lives } from "../work/lifecycle/lives.ts";
-import { RestartMonitor } from "../work/lifecycle/monitor.ts";
+import { Lifecycle } from "../work/lifecycle/lifecycle.ts";
 import { Checkpoints } from "../work/tasks/checkpoints.ts";
 import { TaskManager } from "../work/tasks/task-manager.ts";
 import { recoverTransfers } from "../work/transfer/recover.ts";
@@ -46,7 +45,7 @@ import { namespacesService } from "./services/namespaces.ts";
 import { operationsService } from "./services/operations.ts";
 import { snapshotsService } from "./services/snapshots.ts";
 import { streamingService } from "./services/streaming.ts";
-import { supervisorService, watchedTasks } from "./services/supervisor.ts";
+import { supervisorService } from "./services/supervisor.ts";
 import { tasksService } from "./services/tasks.ts";
 import { transferService } from "./services/transfer.ts";
 import { versionService } from "./services/version.ts";
@@ -143,9 +142,10 @@ async function open(config: Config, parts: DaemonParts, undo: (() => unknown)[])
   });
   undo.push(() => tasks.close());
   await tasks.recover();
-  const lives = new Lives(tasks, containers);
-  const monitor = new RestartMonitor({ db, containers, events, tasks, shim, lives });
-  undo.push(() => monitor.close());
+  const lifecycle = new Lifecycle({ db, containers, events, tasks });
+  undo.push(() => lifecycle.close());
+  lifecycle.recover();
+  const { monitor, supervisor } = lifecycle;
 
   const metrics = new Metrics({ db, containers, shim, events, recorder, monitor });
   metrics.start();
@@ -160,8 +160,8 @@ async function open(config: Config, parts: DaemonParts, undo: (() => unknown)[])
     snapshotsService(snapshots),
     diffService(content, pool),
     containersService(containers, (ns, id) => tasks.removeRecord(ns, id), collector),
-    watchedTasks(tasksService(tasks), monitor),
-    supervisorService(lives, collector),
+    tasksService(tasks),
+    supervisorService(supervisor, collector),
     leasesService(db, collector),
     eventsService(events),
     numberedEventsService(events),
@@ -178,7 +178,14 @@ async function open(config: Config, parts: DaemonParts, undo: (() => unknown)[])
       collector,
     }),
     operationsService(recorder),
-    doctorService({ sys: realSys, db, history, root, state, removeTask: (ns, id) => lives.forget(ns, id) }),
+    doctorService({
+      sys: realSys,
+      db,
+      history,
+      root,
+      state,
+      removeTask: (ns, id) => supervisor.forget(ns, id),
+    }),
   ];
   if (config.metrics.address !== "")
     undo.push(await serveMetrics(config.metrics.address, () => metrics.text()));

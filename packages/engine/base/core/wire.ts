@@ -21,6 +21,6 @@ export function toDescriptor(d: Descriptor): MessageInitShape<typeof types.Descr
   return { mediaType: d.mediaType, digest: d.digest, size: BigInt(d.size), annotations: d.annotations ?? {} };
 }
 
-export function fromMount({ type, source, target, options }: types.Mount): Mount {
+export function fromMount({ type, source, target, options }: Readonly<Mount>): Mount {
   return { type, source, target, options: [...options] };
 }

@@ -8,7 +8,7 @@ import type { EventBus } from "../../base/events/event-bus.ts";
 import type { Recorder } from "../../base/operations/recorder.ts";
 import type { Database } from "../../base/store/database.ts";
 import type { ContainerStore } from "../../objects/containers/container-store.ts";
-import type { RestartMonitor } from "../../work/lifecycle/monitor.ts";
+import type { RestartMonitor } from "../../work/lifecycle/restart-monitor.ts";
 import { Counter, Histogram, type Sample, samplesText } from "./exposition.ts";
 
 /** What is looked at when somebody asks. */

@@ -5,7 +5,7 @@ import { type Service, service } from "@berth/rpc";
 import type { Exit, TaskState, TaskStatus } from "@berth/shim";
 import { scopeOf } from "../../base/core/scope.ts";
 import { now } from "../../base/core/time.ts";
-import { fromDescriptor, fromMount, toDescriptor } from "../../base/core/wire.ts";
+import { toDescriptor } from "../../base/core/wire.ts";
 import { compileFilters, fieldsOf } from "../../base/filters/index.ts";
 import type { TaskManager } from "../../work/tasks/task-manager.ts";
 
@@ -50,22 +50,7 @@ export function tasksService(manager: TaskManager): Service {
   return service(tasks.Tasks, {
     create: async (request, call) => {
       const { namespace } = scopeOf(call);
-      const { pid } = await manager.create(
-        namespace,
-        {
-          id: request.containerId,
-          rootfs: request.rootfs.map(fromMount),
-          stdio: {
-            stdin: request.stdin,
-            stdout: request.stdout,
-            stderr: request.stderr,
-            terminal: request.terminal,
-          },
-          options: request.options,
-          checkpoint: fromDescriptor(request.checkpoint),
-        },
-        call.signal,
-      );
+      const { pid } = await manager.create(namespace, request, call.signal);
       return { containerId: request.containerId, pid };
     },
     start: (request, call) => manager.start(process(call, request), call.signal),

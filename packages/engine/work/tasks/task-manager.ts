@@ -1,14 +1,11 @@
 /**
- * Tasks: containers that run, over the shim.
+ * Tasks: containers that run, over the shim. The shim knows processes, this knows containers; what follows from the end of
+ * one is decided behind {@link TaskHooks}.
  *
- * The shim knows processes; this knows containers. It keeps how a container's last task ended as labels of the
- * container (`berth/exit-code`, `berth/finished-at`), and removes containers that ask for it
- * (`berth/auto-remove=true`) once their task has ended.
- *
- * What makes or removes a container's task or its record excludes each other, so that no task is ever without a record:
- * that is how a client reaches it.
+ * Operations that make or remove a container's task or its record exclude each other, so that no task is ever without a
+ * record: that is how a client reaches it.
  */
-import { eventTypes, LABEL, runc, type types, unpack } from "@berth/api";
+import { runc, type tasks, type types, unpack } from "@berth/api";
 import { BerthError, isCode, log, SIGKILL, stage } from "@berth/base";
 import type { Descriptor } from "@berth/oci";
 import type { LogRotation } from "@berth/runtime";
@@ -25,21 +22,20 @@ import {
   type TaskShim,
   type TaskState,
 } from "@berth/shim";
-import { fromBinary } from "@bufbuild/protobuf";
 import type { Any } from "@bufbuild/protobuf/wkt";
 import { ignoreMissing } from "../../base/core/missing.ts";
 import { KeyedMutex } from "../../base/core/mutex.ts";
 import { checkIdentifier } from "../../base/core/names.ts";
 import type { Scope } from "../../base/core/scope.ts";
-import { rfc3339 } from "../../base/core/time.ts";
+import { fromDescriptor, fromMount, type Mount } from "../../base/core/wire.ts";
 import type { EventBus } from "../../base/events/event-bus.ts";
 import type { Database } from "../../base/store/database.ts";
 import type { ContainerRecord, ContainerStore } from "../../objects/containers/container-store.ts";
 import { logFile, makeLogFolder, removeLog, removeOrphanLogs } from "../../objects/containers/log-file.ts";
 import { withRotation } from "../../objects/containers/log-rotation.ts";
 import type { SnapshotStore } from "../../objects/snapshots/snapshot-store.ts";
-import { AutoRemoval } from "../lifecycle/auto-removal.ts";
 import type { Checkpoints } from "./checkpoints.ts";
+import type { TaskHooks } from "./hooks.ts";
 import { BUILT_IN, foreignRuntime } from "./runtime.ts";
 import { isUp, taskOf } from "./task-state.ts";
 
@@ -62,64 +58,42 @@ export interface TaskStores {
   builtIn?: readonly string[];
 }
 
-/** A task to be made. */
-export interface NewTask {
-  id: string;
-  rootfs: readonly RootfsMount[];
-  stdio: Stdio;
-  options: Any | undefined;
+/** A task to be made: the fields of containerd's request that matter. */
+export type TaskRequest = Pick<tasks.CreateTaskRequest, "containerId" | keyof Stdio> & {
+  /** None: the mounts of the container's snapshot. */
+  rootfs: readonly Mount[];
+  options?: Any | undefined;
   /** Image that its processes come from. */
-  checkpoint?: Descriptor | undefined;
-}
+  checkpoint?: types.Descriptor | undefined;
+};
 
 /** Tasks of all namespaces. */
 export class TaskManager {
   readonly #shim: TaskShim;
   readonly #stores: TaskStores;
   readonly #stopListening: () => void;
-  readonly #autoRemoval: AutoRemoval;
   /** One at a time for a container: see the module comment. */
   readonly #turns = new KeyedMutex();
-  /** Exits that are not written down yet. */
-  readonly #unnoted = new Map<string, () => void>();
+  #hooks: TaskHooks | undefined;
 
   constructor(shim: TaskShim, stores: TaskStores) {
     this.#shim = shim;
     this.#stores = stores;
-    const { containers, events } = stores;
-    this.#autoRemoval = new AutoRemoval({
-      find: (ns, id) => containers.find(ns, id),
-      taskOf: (namespace, id) => taskOf(shim, { namespace, id }),
-      note: (ns, id, labels) => containers.note(ns, id, labels),
-      remove: (ns, id) =>
-        stage("auto-remove", { namespace: ns, container: id }, () => ignoreMissing(this.remove(ns, id))),
-    });
-    const stops = [
-      shim.onEvent((event) => this.#onEvent(event)),
-      events.listen(({ envelope }) => this.#onCreate(envelope)),
-    ];
-    this.#stopListening = () => {
-      for (const stop of stops) stop();
-    };
+    this.#stopListening = shim.onEvent((event) => this.#onEvent(event));
   }
 
-  /** Takes over what an earlier daemon left, and finishes removals it did not get to. */
+  /** Has `hooks` called from now on. */
+  attach(hooks: TaskHooks): void {
+    this.#hooks = hooks;
+  }
+
+  /** Takes over what an earlier daemon left. */
   async recover(): Promise<void> {
     await this.#shim.recover();
-    const { db, containers, checkpoints } = this.#stores;
+    const { containers, checkpoints } = this.#stores;
     checkpoints?.sweep((ns, id) => this.#shim.list(ns).some((task) => task.id === id));
     removeOrphanLogs(this.#stores.logs, (ns, id) => containers.find(ns, id) !== undefined);
     this.#endOrphans();
-    for (const { name: ns } of db.all("SELECT name FROM namespaces") as { name: string }[]) {
-      const tasks = new Map(this.#shim.list(ns).map((task) => [task.id, task]));
-      for (const record of containers.list(ns)) {
-        const task = tasks.get(record.id);
-        // Most are noted already: a start on a full disk has no room to say everything again.
-        if (task?.status === "stopped" && record.labels[LABEL.finishedAt] !== rfc3339(task.exitedAt))
-          this.#noteExit(ns, record.id, task);
-        this.#autoRemoval.recovered(ns, record, task);
-      }
-    }
   }
 
   /** Ends tasks whose containers have no record: no client can. Not waited for, as one may be stuck in the kernel. */
@@ -131,53 +105,9 @@ export class TaskManager {
     }
   }
 
-  #onCreate({ namespace, topic, event }: types.Envelope): void {
-    if (topic !== "/containers/create" || event === undefined) return;
-    const { id } = fromBinary(eventTypes.ContainerCreateSchema, event.value);
-    const record = this.#stores.containers.find(namespace, id);
-    if (record !== undefined) this.#autoRemoval.made(namespace, record);
-  }
-
   #onEvent(event: TaskEvent): void {
-    try {
-      if (event.topic === "/tasks/start") this.#autoRemoval.started(event.namespace, event.id);
-      if (event.topic === "/tasks/exit" && event.execId === "") {
-        this.#noteSoon(event.namespace, event.id, event);
-        this.#autoRemoval.ended(event.namespace, event.id);
-      }
-      if (event.topic === "/tasks/oom")
-        this.#stores.containers.note(event.namespace, event.id, { [LABEL.oomCgroup]: event.cgroup ?? "/" });
-    } catch (error) {
-      log.error("an event could not be noted down", { container: event.id, error: String(error) });
-    }
+    this.#hooks?.onEvent(event);
     this.#stores.events.publish(event.namespace, event.topic, eventMessage(event));
-  }
-
-  /**
-   * Notes an exit once those who wait for it have been answered: writing takes longer than telling. Until the task is
-   * deleted the shim has it too, so nothing is lost in between.
-   */
-  #noteSoon(ns: string, id: string, exit: Exit): void {
-    this.#unnoted.set(`${ns}/${id}`, () => this.#noteExit(ns, id, exit));
-    setImmediate(() => this.#noteNow(ns, id));
-  }
-
-  #noteNow(ns: string, id: string): void {
-    const key = `${ns}/${id}`;
-    const note = this.#unnoted.get(key);
-    this.#unnoted.delete(key);
-    try {
-      note?.();
-    } catch (error) {
-      log.error("an exit could not be noted down", { container: id, error: String(error) });
-    }
-  }
-
-  #noteExit(ns: string, id: string, exit: Exit): void {
-    this.#stores.containers.note(ns, id, {
-      [LABEL.exitCode]: String(exit.exitStatus),
-      [LABEL.finishedAt]: rfc3339(exit.exitedAt),
-    });
   }
 
   /**
@@ -235,8 +165,7 @@ export class TaskManager {
 
   /** Drops what is kept of a container that is gone. */
   #forget(ns: string, id: string): void {
-    this.#autoRemoval.keep(ns, id);
-    this.#unnoted.delete(`${ns}/${id}`);
+    this.#hooks?.removed(ns, id);
     this.#stores.checkpoints?.forget(ns, id);
   }
 
@@ -288,12 +217,13 @@ export class TaskManager {
     return this.#shim.list(ns);
   }
 
-  create(ns: string, request: NewTask, signal?: AbortSignal): Promise<{ pid: number }> {
-    const { id, options } = request;
+  create(ns: string, request: TaskRequest, signal?: AbortSignal): Promise<{ pid: number }> {
+    const { containerId: id, options } = request;
     return this.#inTurn("tasks.Create", { namespace: ns, id }, async () => {
       const record = this.#container(ns, id);
       const rotation = this.#stores.rotation ?? { bytes: 0, files: 1 };
-      const stdio = withRotation(request.stdio, record.labels, rotation);
+      const { stdin, stdout, stderr, terminal } = request;
+      const stdio = withRotation({ stdin, stdout, stderr, terminal }, record.labels, rotation);
       const runtime = foreignRuntime(record, this.#stores.builtIn ?? BUILT_IN);
       const given = [options, record.runtime!.options].find((o) => o !== undefined && o.value.length > 0);
       const create: CreateTask = {
@@ -301,15 +231,15 @@ export class TaskManager {
         id,
         stdio,
         spec: record.spec!.value,
-        rootfs: request.rootfs.length > 0 ? request.rootfs : this.#rootfs(ns, record),
+        rootfs: request.rootfs.length > 0 ? request.rootfs.map(fromMount) : this.#rootfs(ns, record),
         ...(runtime === undefined
           ? { options: { ...readTaskOptions(record.runtime!.options), ...readTaskOptions(options) } }
           : { runtime, ...(given === undefined ? {} : { runtimeOptions: given }) }),
       };
-      this.#autoRemoval.made(ns, record);
+      this.#hooks?.creating(ns, record);
       makeLogFolder(this.#stores.logs, stdio);
-      if (request.checkpoint !== undefined)
-        create.checkpoint = await this.#checkpoints().load(ns, id, request.checkpoint);
+      const checkpoint = fromDescriptor(request.checkpoint);
+      if (checkpoint !== undefined) create.checkpoint = await this.#checkpoints().load(ns, id, checkpoint);
       const made = await this.#shim.create(create, signal).catch((error: unknown) => {
         const where = { ns, snapshotter: record.snapshotter };
         throw (
@@ -318,12 +248,7 @@ export class TaskManager {
             : this.#stores.snapshots.lossOf(where, record.snapshotKey)) ?? error
         );
       });
-      if (record.labels[LABEL.exitCode] !== undefined || record.labels[LABEL.oomCgroup] !== undefined)
-        this.#stores.containers.note(ns, id, {
-          [LABEL.exitCode]: "",
-          [LABEL.finishedAt]: "",
-          [LABEL.oomCgroup]: "",
-        });
+      this.#hooks?.created(ns, record);
       return made;
     });
   }
@@ -370,8 +295,8 @@ export class TaskManager {
     };
     if (ref.execId) return stage("tasks.Delete", facts, () => this.#ask(ref, () => this.#shim.delete(ref)));
     return this.#inTurn("tasks.Delete", ref, async () => {
-      this.#noteNow(ref.namespace, ref.id);
       // With the task goes the only other record of how it ended.
+      this.#hooks?.deleting(ref.namespace, ref.id);
       this.#stores.containers.settle(ref.namespace, ref.id);
       const exit = await this.#ask(ref, () => this.#shim.delete(ref));
       this.#stores.checkpoints?.forget(ref.namespace, ref.id);
@@ -398,7 +323,7 @@ export class TaskManager {
         );
       const write = (path: string) =>
         this.#ask({ namespace, id }, () =>
-          this.#shim.checkpoint({ namespace, id }, checkpointWish(path, wanted)),
+          this.#shim.checkpoint({ namespace, id }, checkpointRequest(path, wanted)),
         );
       if (wanted?.imagePath) {
         await write(wanted.imagePath);
@@ -421,7 +346,15 @@ export class TaskManager {
     );
   }
 
-  kill(ref: ProcessRef, signal: number, all: boolean): Promise<void> {
+  /** A client's signal: it may also keep a container from its next start. */
+  async kill(ref: ProcessRef, signal: number, all: boolean): Promise<void> {
+    const waited = !ref.execId && signal !== 0 && this.#hooks?.killing(ref.namespace, ref.id, signal);
+    if (waited && !isUp(taskOf(this.#shim, ref))) return;
+    await this.signal(ref, signal, all);
+  }
+
+  /** Sends a signal, whatever it means. */
+  signal(ref: ProcessRef, signal: number, all: boolean): Promise<void> {
     return stage("tasks.Kill", { namespace: ref.namespace, container: ref.id, signal }, () =>
       this.#ask(ref, () => this.#shim.kill(ref, signal, all)),
     );
@@ -467,17 +400,12 @@ export class TaskManager {
 
   async close(): Promise<void> {
     this.#stopListening();
-    for (const key of [...this.#unnoted.keys()]) {
-      const slash = key.indexOf("/");
-      this.#noteNow(key.slice(0, slash), key.slice(slash + 1));
-    }
-    this.#autoRemoval.close();
     await this.#shim.close();
   }
 }
 
 /** containerd's options in the shim's terms. */
-function checkpointWish(path: string, wanted: runc.CheckpointOptions | undefined): CheckpointTask {
+function checkpointRequest(path: string, wanted: runc.CheckpointOptions | undefined): CheckpointTask {
   if (wanted === undefined) return { path, exit: false };
   const { exit, openTcp, externalUnixSockets, terminal, fileLocks, emptyNamespaces } = wanted;
   const { cgroupsMode, workPath, parentPath } = wanted;

@@ -7,7 +7,7 @@ import type { Exit, ProcessRef } from "@berth/shim";
 import type { TaskManager } from "../tasks/task-manager.ts";
 import { taskOf } from "../tasks/task-state.ts";
 import type { Grace } from "./grace.ts";
-import { stuckProcesses } from "./stuck.ts";
+import { stuckProcesses } from "./stuck-processes.ts";
 
 /** After SIGKILL a process that is not stuck in the kernel is gone at once. */
 const KILLED_MS = 3000;
@@ -15,7 +15,7 @@ const KILLED_MS = 3000;
 const ALL_KILLED_MS = 7000;
 
 /** What ending takes: the calls of the task service, without a client. */
-export type Stoppable = Pick<TaskManager, "state" | "wait" | "kill" | "resume" | "pids">;
+export type Stoppable = Pick<TaskManager, "state" | "wait" | "signal" | "resume" | "pids">;
 
 /** Ends the container's task, if there is one that runs; gives its exit. See the module comment. */
 export async function stopTask(
@@ -35,18 +35,18 @@ export async function stopTask(
     stage(what, { signal }, () => Promise.race([ended, over.then(() => undefined)]));
   try {
     if (task.status !== "created") {
-      await quietly("signal", tasks.kill(ref, signal, false));
+      await quietly("signal", tasks.signal(ref, signal, false));
       // A frozen process sees no signal.
       if (task.status === "paused") await quietly("thaw", tasks.resume(ref));
       const exit = await within("grace period", grace.over);
       if (exit !== undefined) return exit;
-      await quietly("SIGKILL", tasks.kill(ref, SIGKILL, false));
+      await quietly("SIGKILL", tasks.signal(ref, SIGKILL, false));
       // One that was frozen meanwhile does not die before it is thawed.
       if (taskOf(tasks, ref)?.status === "paused") await quietly("thaw", tasks.resume(ref));
       const killed = await within("wait after SIGKILL", after(KILLED_MS));
       if (killed !== undefined) return killed;
     }
-    await quietly("SIGKILL for all processes", tasks.kill(ref, SIGKILL, true));
+    await quietly("SIGKILL for all processes", tasks.signal(ref, SIGKILL, true));
     const killed = await within("wait after SIGKILL for all processes", after(ALL_KILLED_MS));
     if (killed !== undefined) return killed;
   } finally {

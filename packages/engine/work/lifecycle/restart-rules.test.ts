@@ -1,28 +1,28 @@
 import assert from "node:assert/strict";
 import test from "node:test";
-import { backOff, restartsNow, wishOf } from "./policy.ts";
+import { backOff, intentOf, restartsNow } from "./restart-rules.ts";
 
 test("labels say whose rules hold", () => {
-  assert.equal(wishOf({}), undefined);
-  assert.equal(wishOf({ "berth/restart-policy": "no" }), undefined);
-  assert.equal(wishOf({ "berth/restart-policy": "nonsense" }), undefined);
-  assert.deepEqual(wishOf({ "berth/restart-policy": "on-failure:3" }), {
+  assert.equal(intentOf({}), undefined);
+  assert.equal(intentOf({ "berth/restart-policy": "no" }), undefined);
+  assert.equal(intentOf({ "berth/restart-policy": "nonsense" }), undefined);
+  assert.deepEqual(intentOf({ "berth/restart-policy": "on-failure:3" }), {
     rules: "docker",
     policy: { name: "on-failure", max: 3 },
     desired: "running",
   });
-  assert.deepEqual(wishOf({ "containerd.io/restart.status": "running" }), {
+  assert.deepEqual(intentOf({ "containerd.io/restart.status": "running" }), {
     rules: "containerd",
     policy: { name: "always", max: 0 },
     desired: "running",
   });
-  assert.equal(wishOf({ "containerd.io/restart.status": "paused" }), undefined);
-  assert.equal(wishOf({ "containerd.io/restart.policy": "always" }), undefined);
+  assert.equal(intentOf({ "containerd.io/restart.status": "paused" }), undefined);
+  assert.equal(intentOf({ "containerd.io/restart.policy": "always" }), undefined);
 });
 
 test("who is started again: the table of both rules", () => {
   const again = (policy: string, exitStatus: number, byHand: boolean, count = 0) =>
-    restartsNow(wishOf({ "berth/restart-policy": policy })!, { exitStatus, byHand, count });
+    restartsNow(intentOf({ "berth/restart-policy": policy })!, { exitStatus, byHand, count });
   assert.deepEqual(
     [again("always", 0, false), again("always", 1, true)],
     [true, true],
@@ -34,7 +34,7 @@ test("who is started again: the table of both rules", () => {
   assert.deepEqual([again("on-failure:2", 1, false, 1), again("on-failure:2", 1, false, 2)], [true, false]);
 
   const theirs = (labels: Record<string, string>, byHand: boolean) =>
-    restartsNow(wishOf({ "containerd.io/restart.status": "running", ...labels })!, {
+    restartsNow(intentOf({ "containerd.io/restart.status": "running", ...labels })!, {
       exitStatus: 1,
       byHand,
       count: 0,

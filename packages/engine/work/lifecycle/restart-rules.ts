@@ -4,7 +4,7 @@ import { CONTAINERD_LABEL, LABEL, parseRestartPolicy, type RestartPolicy } from 
 type Labels = Readonly<Record<string, string>>;
 
 /** What the labels of a container ask for. */
-export interface Wish {
+export interface RestartIntent {
   /** Whose rules: berth's labels mean what docker's flags mean, containerd's what its monitor makes of them. */
   readonly rules: "docker" | "containerd";
   readonly policy: RestartPolicy;
@@ -13,7 +13,7 @@ export interface Wish {
 }
 
 /** Reads the labels; undefined for a container that is left alone. */
-export function wishOf(labels: Labels): Wish | undefined {
+export function intentOf(labels: Labels): RestartIntent | undefined {
   const own = labels[LABEL.restartPolicy];
   if (own !== undefined) {
     const policy = read(own);
@@ -46,7 +46,10 @@ export interface Ended {
 }
 
 /** Tells whether a container that has just ended is started again. */
-export function restartsNow({ rules, policy, desired }: Wish, { exitStatus, byHand, count }: Ended): boolean {
+export function restartsNow(
+  { rules, policy, desired }: RestartIntent,
+  { exitStatus, byHand, count }: Ended,
+): boolean {
   if (desired === "stopped") return false;
   switch (policy.name) {
     case "always":
@@ -72,13 +75,13 @@ export function backOff(last: number, ranMs: number): number {
 }
 
 /** How often a container was started again, by its labels. */
-export function restartCount(rules: Wish["rules"], labels: Labels): number {
+export function restartCount(rules: RestartIntent["rules"], labels: Labels): number {
   const count = Number(labels[rules === "docker" ? LABEL.restartCount : CONTAINERD_LABEL.restartCount] ?? 0);
   return Number.isSafeInteger(count) && count > 0 ? count : 0;
 }
 
 /** Whether somebody stopped the container, by its labels. */
-export function stoppedByHand(rules: Wish["rules"], labels: Labels): boolean {
+export function stoppedByHand(rules: RestartIntent["rules"], labels: Labels): boolean {
   const value = labels[rules === "docker" ? LABEL.stoppedByHand : CONTAINERD_LABEL.explicitlyStopped];
   // What Go reads as true.
   return value !== undefined && /^(1|t|true)$/i.test(value);

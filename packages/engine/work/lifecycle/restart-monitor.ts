@@ -7,7 +7,7 @@
  */
 import { CONTAINERD_LABEL, eventTypes, LABEL, nanoseconds } from "@berth/api";
 import { type Clock, isCode, log, SIGKILL, signalNumber, systemClock } from "@berth/base";
-import type { TaskEvent, TaskShim, TaskState } from "@berth/shim";
+import type { TaskEvent, TaskState } from "@berth/shim";
 import { fromBinary } from "@bufbuild/protobuf";
 import { now, parseRfc3339, rfc3339 } from "../../base/core/time.ts";
 import type { EventBus, Published } from "../../base/events/event-bus.ts";
@@ -15,9 +15,16 @@ import type { Database } from "../../base/store/database.ts";
 import type { ContainerRecord, ContainerStore } from "../../objects/containers/container-store.ts";
 import type { TaskManager } from "../tasks/task-manager.ts";
 import { isUp, taskOf } from "../tasks/task-state.ts";
-import type { Lives } from "./lives.ts";
-import { backOff, restartCount, restartsNow, stoppedByHand, type Wish, wishOf } from "./policy.ts";
+import {
+  backOff,
+  intentOf,
+  type RestartIntent,
+  restartCount,
+  restartsNow,
+  stoppedByHand,
+} from "./restart-rules.ts";
 import { Slots } from "./slots.ts";
+import type { Supervisor } from "./supervisor.ts";
 
 /** So many containers are started at a time. */
 const STARTS = 4;
@@ -33,8 +40,7 @@ export interface MonitorParts {
   containers: ContainerStore;
   events: EventBus;
   tasks: TaskManager;
-  shim: TaskShim;
-  lives: Lives;
+  supervisor: Supervisor;
   /** How long a container ran is told by a clock that nobody sets. Default: the machine's. */
   clock?: Pick<Clock, "monotonic">;
 }
@@ -60,7 +66,7 @@ export class RestartMonitor {
   readonly #watched = new Map<string, Watched>();
   readonly #clock: Pick<Clock, "monotonic">;
   readonly #slots = new Slots(STARTS);
-  readonly #stops: (() => void)[] = [];
+  #stopListening: () => void = () => {};
   /** Containers of containerd's labels to be looked at by {@link #reconcile}. */
   readonly #unsettled = new Set<string>();
   #reconciler: NodeJS.Timeout | undefined;
@@ -73,20 +79,17 @@ export class RestartMonitor {
 
   /** Starts what should run after the daemon (or the machine) was away, and from now on what ends. */
   start(): void {
-    const { shim, events, lives } = this.#parts;
+    const { events, supervisor } = this.#parts;
     this.#running = true;
-    this.#stops.push(
-      shim.onEvent((event) => this.#onTask(event)),
-      events.listen((event) => this.#onContainer(event)),
-    );
-    lives.onStop((ns, id) => this.stoppedByHand(ns, id));
+    this.#stopListening = events.listen((event) => this.#onContainer(event));
+    supervisor.onStop((ns, id) => this.stoppedByHand(ns, id));
     this.#takeOver();
   }
 
   /** Stops starting; containers are left as they are. */
   close(): void {
     this.#running = false;
-    for (const stop of this.#stops) stop();
+    this.#stopListening();
     clearTimeout(this.#reconciler);
     for (const { timer } of this.#watched.values()) clearTimeout(timer);
   }
@@ -119,7 +122,9 @@ export class RestartMonitor {
     this.#watched.delete(key);
   }
 
-  #onTask(event: TaskEvent): void {
+  /** Something happened to a task. */
+  onTask(event: TaskEvent): void {
+    if (!this.#running) return;
     const { namespace: ns, id } = event;
     if (event.topic === "/tasks/start") this.#onStart(this.#of(ns, id));
     else if (event.topic === "/tasks/exit" && event.execId === "") this.#onExit(ns, id, event.exitStatus);
@@ -140,12 +145,12 @@ export class RestartMonitor {
 
   #noteStart({ ns, id }: Watched, record: ContainerRecord, byMonitor: boolean): void {
     const { containers } = this.#parts;
-    const wish = wishOf(record.labels);
-    if (wish === undefined) return;
-    if (wish.rules === "docker") {
+    const intent = intentOf(record.labels);
+    if (intent === undefined) return;
+    if (intent.rules === "docker") {
       const again = byMonitor ? {} : { [LABEL.restartCount]: "", [LABEL.stoppedByHand]: "" };
       containers.note(ns, id, { [LABEL.startedAt]: rfc3339(now()), [LABEL.restartAt]: "", ...again });
-    } else if (!byMonitor && wish.desired === "stopped" && stoppedByHand(wish.rules, record.labels)) {
+    } else if (!byMonitor && intent.desired === "stopped" && stoppedByHand(intent.rules, record.labels)) {
       // Whoever stopped it by hand starts it by hand.
       containers.note(ns, id, {
         [CONTAINERD_LABEL.restartStatus]: "running",
@@ -166,26 +171,26 @@ export class RestartMonitor {
   /** Decides about a container that has ended. */
   #ended(watched: Watched, record: ContainerRecord, exitStatus: number, ranMs: number): void {
     const { ns, id } = watched;
-    const wish = wanted(record);
-    if (wish === undefined) {
+    const intent = wanted(record);
+    if (intent === undefined) {
       this.#forget(ns, id);
       return;
     }
-    const count = restartCount(wish.rules, record.labels);
-    const byHand = stoppedByHand(wish.rules, record.labels);
-    const again = !watched.canceled && restartsNow(wish, { exitStatus, byHand, count });
+    const count = restartCount(intent.rules, record.labels);
+    const byHand = stoppedByHand(intent.rules, record.labels);
+    const again = !watched.canceled && restartsNow(intent, { exitStatus, byHand, count });
     if (!this.#running || watched.startedAt !== undefined) return;
     if (!again) {
       this.#settle(watched, record);
       return;
     }
     const ms = backOff(watched.backOffMs, ranMs);
-    watched.backOffMs = wish.rules === "docker" ? ms : Math.min(ms, RECONCILE_MS);
+    watched.backOffMs = intent.rules === "docker" ? ms : Math.min(ms, RECONCILE_MS);
     const due = rfc3339(now() + BigInt(watched.backOffMs) * 1_000_000n);
     this.#parts.containers.note(
       ns,
       id,
-      wish.rules === "docker"
+      intent.rules === "docker"
         ? { [LABEL.restartCount]: String(count + 1), [LABEL.restartAt]: due }
         : { [CONTAINERD_LABEL.restartCount]: String(count + 1) },
     );
@@ -210,7 +215,7 @@ export class RestartMonitor {
   async #startAgain(watched: Watched): Promise<void> {
     const { ns, id } = watched;
     try {
-      await this.#parts.lives.startAgain(ns, id, () => {
+      await this.#parts.supervisor.startAgain(ns, id, () => {
         // Whoever stopped it meanwhile has taken the timer away.
         if (watched.timer === undefined || !this.#running) return false;
         watched.timer = undefined;
@@ -232,11 +237,11 @@ export class RestartMonitor {
   /** Somebody stops the container: its end is meant, and it does not wait for a start any more. */
   stoppedByHand(ns: string, id: string): void {
     const record = this.#parts.containers.find(ns, id);
-    const wish = record === undefined ? undefined : wishOf(record.labels);
-    if (wish === undefined) return;
+    const intent = record === undefined ? undefined : intentOf(record.labels);
+    if (intent === undefined) return;
     this.#cancel(ns, id);
     const notes: Record<string, string> =
-      wish.rules === "docker"
+      intent.rules === "docker"
         ? { [LABEL.stoppedByHand]: "true", [LABEL.restartAt]: "" }
         : { [CONTAINERD_LABEL.explicitlyStopped]: "true", [CONTAINERD_LABEL.restartStatus]: "stopped" };
     this.#parts.containers.note(ns, id, notes);
@@ -255,7 +260,7 @@ export class RestartMonitor {
    */
   killed(ns: string, id: string, signal: number): boolean {
     const record = this.#parts.containers.find(ns, id);
-    if (record === undefined || wishOf(record.labels)?.rules !== "docker") return false;
+    if (record === undefined || intentOf(record.labels)?.rules !== "docker") return false;
     const waited = this.#watched.get(`${ns}/${id}`)?.timer !== undefined;
     const own = record.labels[LABEL.stopSignal];
     if (own === undefined || signal === SIGKILL || signalNumber(own) === signal) this.#cancel(ns, id);
@@ -310,17 +315,17 @@ export class RestartMonitor {
 
   /** Makes what is what containerd's labels say. */
   #reconcile(ns: string, id: string): void {
-    const { containers, tasks, lives } = this.#parts;
+    const { containers, tasks, supervisor } = this.#parts;
     const record = containers.find(ns, id);
-    const wish = record === undefined ? undefined : wanted(record);
-    if (record === undefined || wish?.rules !== "containerd") return;
+    const intent = record === undefined ? undefined : wanted(record);
+    if (record === undefined || intent?.rules !== "containerd") return;
     const alive = isUp(taskOf(tasks, { namespace: ns, id }));
-    if (wish.desired === "stopped" && alive)
-      lives.stop(ns, id, { seconds: 0, signal: SIGKILL }, false).catch((error) => {
+    if (intent.desired === "stopped" && alive)
+      supervisor.stop(ns, id, { seconds: 0, signal: SIGKILL }, false).catch((error) => {
         log.warn("a container that is to be stopped was not", { container: id, error: String(error) });
         this.#lookLater(ns, id);
       });
-    else if (wish.desired === "running" && !alive) {
+    else if (intent.desired === "running" && !alive) {
       const watched = this.#of(ns, id);
       if (watched.timer !== undefined || watched.starting) return;
       this.#ended(watched, record, Number(record.labels[LABEL.exitCode] ?? 0), 0);
@@ -329,10 +334,10 @@ export class RestartMonitor {
 
   /** Starts what should run, in the order in which it was made. */
   #takeOver(): void {
-    const { db, containers, shim } = this.#parts;
+    const { db, containers, tasks: manager } = this.#parts;
     const due: { watched: Watched; made: bigint }[] = [];
     for (const { name: ns } of db.all("SELECT name FROM namespaces") as { name: string }[]) {
-      const tasks = new Map(shim.list(ns).map((task) => [task.id, task]));
+      const tasks = new Map(manager.list(ns).map((task) => [task.id, task]));
       for (const record of containers.list(ns)) {
         const task = tasks.get(record.id);
         const made = nanoseconds(record.createdAt) ?? 0n;
@@ -346,34 +351,34 @@ export class RestartMonitor {
   /** Whether the container is to be started now that the daemon has been away. */
   #takeOverOne(ns: string, record: ContainerRecord, task: TaskState | undefined): boolean {
     const { id, labels } = record;
-    const wish = wanted(record);
+    const intent = wanted(record);
     if (isUp(task)) {
       const watched = this.#of(ns, id);
       watched.startedAt = this.#clock.monotonic() - ageOf(labels);
-      watched.canceled = wish?.rules === "docker" && stoppedByHand(wish.rules, labels);
-      if (wish?.rules === "containerd") this.#lookLater(ns, id);
+      watched.canceled = intent?.rules === "docker" && stoppedByHand(intent.rules, labels);
+      if (intent?.rules === "containerd") this.#lookLater(ns, id);
       return false;
     }
-    if (wish === undefined) return false;
+    if (intent === undefined) return false;
     // One that is set up and not started waits for its client, unless it was this monitor that made it.
-    if (task?.status === "created" && wish.rules === "docker" && labels[LABEL.restartAt] === undefined)
+    if (task?.status === "created" && intent.rules === "docker" && labels[LABEL.restartAt] === undefined)
       return false;
-    if (wish.rules === "docker") {
+    if (intent.rules === "docker") {
       const started = labels[LABEL.startedAt] !== undefined || labels[LABEL.exitCode] !== undefined;
       if (!started) return false;
     }
     const exitStatus =
-      task?.status === "stopped" ? task.exitStatus : this.#recorded(ns, record, wish.rules === "docker");
-    const byHand = stoppedByHand(wish.rules, labels);
-    const count = restartCount(wish.rules, labels);
-    if (restartsNow(wish, { exitStatus, byHand, count })) {
+      task?.status === "stopped" ? task.exitStatus : this.#recorded(ns, record, intent.rules === "docker");
+    const byHand = stoppedByHand(intent.rules, labels);
+    const count = restartCount(intent.rules, labels);
+    if (restartsNow(intent, { exitStatus, byHand, count })) {
       const reset = {
         [LABEL.restartCount]: "",
         [LABEL.stoppedByHand]: "",
         [LABEL.restartAt]: rfc3339(now()),
       };
       const counted = { [CONTAINERD_LABEL.restartCount]: String(count + 1) };
-      this.#parts.containers.note(ns, id, wish.rules === "docker" ? reset : counted);
+      this.#parts.containers.note(ns, id, intent.rules === "docker" ? reset : counted);
       return true;
     }
     if (labels[LABEL.restartAt] !== undefined) this.#parts.containers.note(ns, id, { [LABEL.restartAt]: "" });
@@ -403,8 +408,8 @@ export class RestartMonitor {
 }
 
 /** What the labels ask for; nothing of a container that is to vanish. */
-function wanted(record: ContainerRecord): Wish | undefined {
-  return record.labels[LABEL.autoRemove] === undefined ? wishOf(record.labels) : undefined;
+function wanted(record: ContainerRecord): RestartIntent | undefined {
+  return record.labels[LABEL.autoRemove] === undefined ? intentOf(record.labels) : undefined;
 }
 
 /** Milliseconds since the start that the labels tell of; without one, it has run for long. */

@@ -8,8 +8,7 @@ import { ContainerStore } from "../../objects/containers/container-store.ts";
 import { SnapshotStore } from "../../objects/snapshots/snapshot-store.ts";
 import { FakeShim } from "../tasks/fake-shim.ts";
 import { TaskManager } from "../tasks/task-manager.ts";
-import { Lives } from "./lives.ts";
-import { RestartMonitor } from "./monitor.ts";
+import { Lifecycle } from "./lifecycle.ts";
 
 const ref = { namespace: "n", id: "c1" };
 const stdio = { stdin: "", stdout: "", stderr: "", terminal: false };
@@ -26,20 +25,20 @@ function world(t: TestContext, labels: { [key: string]: string }) {
     const store = new ContainerStore(db, events);
     const snapshots = new SnapshotStore(db, events, []);
     const tasks = new TaskManager(shim, { db, containers: store, snapshots, events, logs: "/nonexistent" });
-    const lives = new Lives(tasks, store);
-    const monitor = new RestartMonitor({ db, containers: store, events, tasks, shim, lives, clock });
+    const lifecycle = new Lifecycle({ db, containers: store, events, tasks, clock });
+    const { monitor, supervisor } = lifecycle;
     monitor.start();
     const status = () => shim.list("n").find(({ id }) => id === "c1")?.status;
     return {
       store,
       shim,
       tasks,
-      lives,
+      supervisor,
       monitor,
       status,
       labels: () => store.get("n", "c1").labels,
       run: async () => {
-        await tasks.create("n", { id: "c1", rootfs: [], stdio, options: undefined });
+        await tasks.create("n", { containerId: "c1", rootfs: [], ...stdio });
         await tasks.start(ref);
         await settle();
       },
@@ -54,7 +53,7 @@ function world(t: TestContext, labels: { [key: string]: string }) {
         return status();
       },
       restartDaemon: async (reboot = false) => {
-        monitor.close();
+        lifecycle.close();
         await tasks.close();
         const next = open(reboot ? new FakeShim() : shim);
         t.mock.timers.tick(1);
@@ -138,7 +137,7 @@ test("who was stopped by hand stays so, until the daemon starts anew or for ever
     await t.test(policy, async (t) => {
       const w = world(t, { [POLICY]: policy });
       await w.run();
-      await w.lives.stop("n", "c1", { seconds: 10, signal: undefined });
+      await w.supervisor.stop("n", "c1", { seconds: 10, signal: undefined });
       t.mock.timers.tick(60_000);
       await settle();
       assert.equal(w.status(), "stopped");
@@ -152,7 +151,7 @@ test("a stop takes the place of a restart that waits", async (t) => {
   const w = world(t, { [POLICY]: "unless-stopped" });
   await w.run();
   assert.equal(await w.exits(1, 0, 50), "stopped");
-  assert.deepEqual(await w.lives.stop("n", "c1", { seconds: 0, signal: undefined }), {
+  assert.deepEqual(await w.supervisor.stop("n", "c1", { seconds: 0, signal: undefined }), {
     wasRunning: false,
     exit: undefined,
   });
@@ -204,7 +203,7 @@ test("after a reboot comes back what ran, as the policies say", async (t) => {
   await t.test("one that was stopped by hand does not", async (t) => {
     const w = world(t, { [POLICY]: "unless-stopped" });
     await w.run();
-    await w.lives.stop("n", "c1", { seconds: 0, signal: undefined });
+    await w.supervisor.stop("n", "c1", { seconds: 0, signal: undefined });
     const next = await w.restartDaemon(true);
     assert.equal(next.status(), undefined);
     next.monitor.close();

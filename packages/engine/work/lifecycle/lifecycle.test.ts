@@ -9,9 +9,10 @@ import { Database } from "../../base/store/database.ts";
 import type { ContainerRecord } from "../../objects/containers/container-store.ts";
 import { ContainerStore } from "../../objects/containers/container-store.ts";
 import { SnapshotStore } from "../../objects/snapshots/snapshot-store.ts";
-import { FakeShim } from "./fake-shim.ts";
-import { BUILT_IN, foreignRuntime } from "./runtime.ts";
-import { TaskManager } from "./task-manager.ts";
+import { FakeShim } from "../tasks/fake-shim.ts";
+import { BUILT_IN, foreignRuntime } from "../tasks/runtime.ts";
+import { TaskManager } from "../tasks/task-manager.ts";
+import { Lifecycle } from "./lifecycle.ts";
 
 const ref = { namespace: "n", id: "c1" };
 const stdio = { stdin: "", stdout: "", stderr: "", terminal: false };
@@ -23,6 +24,7 @@ function world(labels: { [key: string]: string } = {}) {
   const snapshots = new SnapshotStore(db, events, []);
   const shim = new FakeShim();
   const manager = new TaskManager(shim, { db, containers: store, snapshots, events, logs: "/nonexistent" });
+  const lifecycle = new Lifecycle({ db, containers: store, events, tasks: manager });
   const topics: string[] = [];
   events.listen(({ envelope }) => topics.push(envelope.topic));
   const record = create(containers.ContainerSchema, {
@@ -32,13 +34,17 @@ function world(labels: { [key: string]: string } = {}) {
     spec: { typeUrl: "t", value: Buffer.from("{}") },
   });
   store.create("n", record);
-  return { store, shim, manager, topics };
+  const close = async () => {
+    lifecycle.close();
+    await manager.close();
+  };
+  return { store, shim, manager, lifecycle, topics, close };
 }
 
-const request = { id: "c1", rootfs: [], stdio, options: undefined };
+const request = { containerId: "c1", rootfs: [], ...stdio };
 
 test("a task's life, and how it ended is kept", async () => {
-  const { store, shim, manager, topics } = world();
+  const { store, shim, manager, topics, close } = world();
   await manager.create("n", request);
   await assert.rejects(manager.create("n", request), (e) => isCode(e, "already_exists"));
   await manager.start(ref);
@@ -59,12 +65,12 @@ test("a task's life, and how it ended is kept", async () => {
   ]);
   await manager.create("n", request);
   assert.equal(store.get("n", "c1").labels[LABEL.exitCode], undefined);
-  await manager.close();
+  await close();
 });
 
 test("who watched a container and was killed is stood in for, after a while", async (t) => {
   t.mock.timers.enable({ apis: ["setTimeout"] });
-  const { store, shim, manager } = world({ [LABEL.autoRemove]: "attached" });
+  const { store, shim, manager, close } = world({ [LABEL.autoRemove]: "attached" });
   await manager.create("n", request);
   await manager.start(ref);
   shim.exit(ref, 0);
@@ -73,18 +79,19 @@ test("who watched a container and was killed is stood in for, after a while", as
   assert.ok(store.find("n", "c1"), "a client that lives has time to ask for the exit code");
   t.mock.timers.tick(10_000);
   while (store.find("n", "c1") !== undefined) await Promise.resolve();
-  await manager.close();
+  await close();
 });
 
 test("what a watched run had begun when the daemon was killed is removed", async (t) => {
   t.mock.timers.enable({ apis: ["setTimeout"] });
-  const { store, manager } = world({ [LABEL.autoRemove]: "attached" });
+  const { store, manager, lifecycle, close } = world({ [LABEL.autoRemove]: "attached" });
   await manager.create("n", request);
   await manager.recover();
+  lifecycle.recover();
   t.mock.timers.tick(10_000);
   for (let i = 0; i < 100 && store.find("n", "c1") !== undefined; i++) await Promise.resolve();
   assert.equal(store.find("n", "c1"), undefined);
-  await manager.close();
+  await close();
 });
 
 test("what a command made and died before it could start is removed; what may be started at any time is not", async (t) => {
@@ -95,7 +102,7 @@ test("what a command made and died before it could start is removed; what may be
     ["true", true],
   ] as const)
     for (const upTo of ["record", "task"]) {
-      const { store, manager } = world({ [LABEL.autoRemove]: label });
+      const { store, manager, close } = world({ [LABEL.autoRemove]: label });
       if (upTo === "task") await manager.create("n", request);
       t.mock.timers.tick(59_000);
       for (let i = 0; i < 100; i++) await Promise.resolve();
@@ -103,13 +110,13 @@ test("what a command made and died before it could start is removed; what may be
       t.mock.timers.tick(2000);
       for (let i = 0; i < 100 && store.find("n", "c1") !== undefined; i++) await Promise.resolve();
       assert.equal(store.find("n", "c1") !== undefined, stays, `${label}, with a ${upTo}`);
-      await manager.close();
+      await close();
     }
 });
 
 test("a removal that fails is tried again", async (t) => {
   t.mock.timers.enable({ apis: ["setTimeout"] });
-  const { store, shim, manager } = world({ [LABEL.autoRemove]: "true" });
+  const { store, shim, manager, close } = world({ [LABEL.autoRemove]: "true" });
   await manager.create("n", request);
   await manager.start(ref);
   const deleteTask = shim.delete.bind(shim);
@@ -124,17 +131,17 @@ test("a removal that fails is tried again", async (t) => {
     for (let i = 0; i < 100; i++) await Promise.resolve();
   }
   assert.equal(store.find("n", "c1"), undefined);
-  await manager.close();
+  await close();
 });
 
 test("what is not there is named as containerd names it", async () => {
-  const { manager } = world();
+  const { manager, close } = world();
   assert.throws(() => manager.state(ref), /^BerthError: task c1 not found: not found$/);
   assert.throws(
     () => manager.state({ namespace: "n", id: "x" }),
     /container "x" in namespace "n": not found/,
   );
-  await manager.close();
+  await close();
 });
 
 test("a runtime of others is told from berth's own; options that it does not have are refused by name", () => {

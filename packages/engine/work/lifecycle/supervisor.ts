@@ -10,15 +10,15 @@ import { KeyedMutex } from "../../base/core/mutex.ts";
 import type { ContainerRecord, ContainerStore } from "../../objects/containers/container-store.ts";
 import type { TaskManager } from "../tasks/task-manager.ts";
 import { isUp, taskOf } from "../tasks/task-state.ts";
+import { detachedStdio } from "./detached-stdio.ts";
 import { Grace } from "./grace.ts";
-import { detachedStdio } from "./stdio.ts";
-import { stopTask } from "./stop.ts";
+import { stopTask } from "./stop-task.ts";
 
 /** docker's. */
 const DEFAULT_GRACE_S = 10;
 
 /** How to stop. */
-export interface StopWishes {
+export interface StopOptions {
   /** Grace period in seconds; negative for ever, undefined for the container's own. */
   seconds: number | undefined;
   /** Undefined for the container's own. */
@@ -37,11 +37,11 @@ export interface Started {
   wasRunning: boolean;
 }
 
-/** Told before somebody stops a container; after that, its end is meant. */
+/** Called before somebody stops a container: its end is meant. */
 export type OnStop = (ns: string, id: string) => void;
 
 /** See the module comment. */
-export class Lives {
+export class Supervisor {
   readonly #tasks: TaskManager;
   readonly #containers: ContainerStore;
   readonly #locks = new KeyedMutex();
@@ -64,13 +64,13 @@ export class Lives {
   }
 
   /**
-   * Stops a container; at once when it does not run. "not_found" without such a container. With `byHand` false it is not
-   * somebody's wish: the watchers are not told.
+   * Stops a container; at once when it does not run. "not_found" without such a container. With `byHand` false
+   * nobody asked for it: the watchers are not called.
    */
-  stop(ns: string, id: string, wishes: StopWishes, byHand = true): Promise<Stopped> {
+  stop(ns: string, id: string, options: StopOptions, byHand = true): Promise<Stopped> {
     const record = this.#containers.get(ns, id);
-    return this.#join("containers.Stop", this.#stops, ns, record, wishes, () =>
-      this.#stop(ns, record, wishes, byHand),
+    return this.#join("containers.Stop", this.#stops, ns, record, options, () =>
+      this.#stop(ns, record, options, byHand),
     );
   }
 
@@ -109,11 +109,11 @@ export class Lives {
     });
   }
 
-  /** Stops a container if it runs, and starts it anew. */
-  restart(ns: string, id: string, wishes: StopWishes): Promise<{ pid: number }> {
+  /** Stops a container if it runs, and starts it again. */
+  restart(ns: string, id: string, options: StopOptions): Promise<{ pid: number }> {
     const record = this.#containers.get(ns, id);
-    return this.#join("containers.Restart", this.#restarts, ns, record, wishes, async () => {
-      await this.#stop(ns, record, wishes, true);
+    return this.#join("containers.Restart", this.#restarts, ns, record, options, async () => {
+      await this.#stop(ns, record, options, true);
       return this.#renew(ns, id);
     });
   }
@@ -136,12 +136,12 @@ export class Lives {
     running: Map<string, Promise<T>>,
     ns: string,
     record: ContainerRecord,
-    wishes: StopWishes | undefined,
+    options: StopOptions | undefined,
     work: () => Promise<T>,
   ): Promise<T> {
     const key = `${ns}/${record.id}`;
     // Whoever stops it now may be more patient than this caller is.
-    if (wishes !== undefined) this.#graces.get(key)?.atMost(graceMs(record, wishes));
+    if (options !== undefined) this.#graces.get(key)?.atMost(graceMs(record, options));
     const first = running.get(key);
     if (first !== undefined) return first;
     const done = stage(name, { namespace: ns, container: record.id }, () => {
@@ -156,16 +156,16 @@ export class Lives {
     return done;
   }
 
-  async #stop(ns: string, record: ContainerRecord, wishes: StopWishes, byHand: boolean): Promise<Stopped> {
+  async #stop(ns: string, record: ContainerRecord, options: StopOptions, byHand: boolean): Promise<Stopped> {
     const ref = { namespace: ns, id: record.id };
     if (byHand) for (const watcher of this.#watchers) watcher(ns, record.id);
     const before = taskOf(this.#tasks, ref)?.status;
     if (before === undefined || before === "stopped") return { wasRunning: false, exit: undefined };
     const key = `${ns}/${record.id}`;
-    const grace = new Grace(graceMs(record, wishes));
+    const grace = new Grace(graceMs(record, options));
     this.#graces.set(key, grace);
     try {
-      const exit = await stopTask(this.#tasks, ref, wishes.signal ?? signalOf(record), grace);
+      const exit = await stopTask(this.#tasks, ref, options.signal ?? signalOf(record), grace);
       return { wasRunning: true, exit };
     } finally {
       grace.stop();
@@ -180,7 +180,7 @@ export class Lives {
     const before = taskOf(this.#tasks, ref);
     if (before !== undefined) await ignoreMissing(this.#tasks.delete(ref));
     const stdio = detachedStdio(record, before?.stdio, log);
-    await this.#tasks.create(ns, { id, rootfs: [], stdio, options: undefined });
+    await this.#tasks.create(ns, { containerId: id, rootfs: [], ...stdio });
     try {
       return await this.#tasks.start(ref);
     } catch (error) {
@@ -198,7 +198,7 @@ export class Lives {
   }
 }
 
-function graceMs(record: ContainerRecord, { seconds }: StopWishes): number {
+function graceMs(record: ContainerRecord, { seconds }: StopOptions): number {
   const own = Number(record.labels[LABEL.stopTimeout] ?? DEFAULT_GRACE_S);
   const chosen = seconds ?? (Number.isSafeInteger(own) ? own : DEFAULT_GRACE_S);
   return chosen < 0 ? Number.POSITIVE_INFINITY : chosen * 1000;
