@@ -3,9 +3,9 @@
  * never ends the process itself.
  */
 import type { CliDeps, Command, Context } from "./command.ts";
+import { COMMANDS } from "./command-table.ts";
 import { exitCodeOf, printError } from "./errors.ts";
 import { bool, describeFlags, type FlagTable, parseFlags, text, UsageError, usageError } from "./flags.ts";
-import { COMMANDS } from "./registry.ts";
 import { suggestion } from "./suggestion.ts";
 
 export type { CliDeps } from "./command.ts";
@@ -93,7 +93,9 @@ function makeContext(
   let made: Promise<import("@berth/client").BerthClient> | undefined;
   return {
     client: () => {
-      made ??= import("@berth/client").then(({ connect }) => connect({ address, namespace }));
+      made ??= import("@berth/client").then(({ connect }) =>
+        connect({ address, namespace, ...(env.BERTH_ROOT ? { root: env.BERTH_ROOT } : {}) }),
+      );
       return made;
     },
     close: () => {

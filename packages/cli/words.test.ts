@@ -1,6 +1,5 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { checkName, newId, randomName } from "./container/names.ts";
 import { parseSignal } from "./signals.ts";
 import { DetachScanner, parseDetachKeys } from "./terminal/detach.ts";
 import { formatBinarySize, formatSize, formatSpan, parseMoment, parseSize } from "./units.ts";
@@ -41,12 +40,6 @@ test("signals", () => {
     assert.equal(parseSignal("-s", text), number);
   for (const bad of ["", "0", "65", "NOPE", "RTMAX-40x"])
     assert.throws(() => parseSignal("-s", bad), /expected a signal/);
-});
-
-test("names and ids", () => {
-  assert.match(newId(), /^[0-9a-f]{64}$/);
-  assert.equal(checkName(randomName()).length > 5, true);
-  for (const bad of ["", "a", "-a", "a/b", "ä1"]) assert.throws(() => checkName(bad), /expected letters/);
 });
 
 test("detach keys are found however they are typed", () => {

@@ -9,7 +9,7 @@
 import { BerthError } from "@berth/base";
 import { type Connection, connect as dial } from "@berth/grpc/client";
 import type { CallOptions } from "@berth/rpc";
-import { Containers } from "./containers.ts";
+import { Containers } from "./containers/containers.ts";
 import { Content } from "./content.ts";
 import { Events } from "./events.ts";
 import { Images } from "./images.ts";
@@ -28,6 +28,8 @@ export interface ClientOptions {
   namespace?: string;
   /** Default: "overlayfs". */
   snapshotter?: string;
+  /** The daemon's root directory, for paths of logs. Default: the daemon is asked, unless it is at the usual address. */
+  root?: string;
   /** How long the first call waits for a daemon that is just starting, in milliseconds. Default: 0. */
   dialTimeoutMs?: number;
 }
@@ -38,6 +40,7 @@ export class BerthClient implements AsyncDisposable {
   readonly namespace: string;
   readonly address: string;
   readonly snapshotter: string;
+  readonly root: string | undefined;
   readonly images: Images;
   readonly containers: Containers;
   readonly tasks: Tasks;
@@ -50,13 +53,14 @@ export class BerthClient implements AsyncDisposable {
     this.namespace = options.namespace ?? "default";
     this.address = options.address ?? DEFAULT_ADDRESS;
     this.snapshotter = options.snapshotter ?? "overlayfs";
+    this.root = options.root;
     this.connection = dial({
       path: socketPath(this.address),
       headers: { "containerd-namespace": this.namespace },
       ...(options.dialTimeoutMs === undefined ? {} : { dialTimeoutMs: options.dialTimeoutMs }),
     });
     this.images = new Images(this.connection, this.snapshotter);
-    this.containers = new Containers(this.connection);
+    this.containers = new Containers(this);
     this.tasks = new Tasks(this.connection);
     this.content = new Content(this.connection);
     this.snapshots = new Snapshots(this.connection, this.snapshotter);

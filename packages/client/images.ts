@@ -9,11 +9,14 @@ import {
   chainIds,
   chooseManifest,
   type Descriptor,
+  formatReference,
   type ImageConfig,
   type Index,
   isIndexType,
+  isLoopback,
   type Manifest,
   type Platform,
+  parseReference,
   platformOfNode,
 } from "@berth/oci";
 import type { CallOptions } from "@berth/rpc";
@@ -40,6 +43,9 @@ export interface ResolvedImage {
   /** Name of the snapshot that holds all layers; "" for an image without layers. */
   chainId: string;
 }
+
+/** When to fetch an image. */
+export type PullPolicy = "missing" | "always" | "never";
 
 /** How to pull. */
 export interface PullOptions extends CallOptions {
@@ -260,6 +266,32 @@ export class Images {
       pack(types.ImageStoreSchema, { name, unpacks: [{ platform, snapshotter }] }),
       { ...call, onProgress },
     );
+  }
+
+  /**
+   * The image of a reference, resolved for this machine; fetched first where `pull` says so, by `fetch` if that is given.
+   * "not_found" when it is missing and never to be fetched.
+   */
+  async ensure(
+    text: string,
+    options: CallOptions & { pull?: PullPolicy; fetch?: (name: string) => Promise<unknown> } = {},
+  ): Promise<ResolvedImage> {
+    const { pull: policy = "missing", fetch, ...call } = options;
+    const reference = parseReference(text);
+    const name = formatReference(reference);
+    if (policy !== "always")
+      try {
+        return await this.resolve(await this.get(name, call), undefined, call);
+      } catch (error) {
+        if (!isCode(error, "not_found")) throw error;
+        if (policy === "never")
+          throw new BerthError("not_found", `no such image: ${text}`, {
+            hint: `Fetch it (berth pull ${text}), or leave out --pull never.`,
+          });
+      }
+    if (fetch !== undefined) await fetch(name);
+    else await this.pull(name, { ...call, plainHttp: isLoopback(reference.host) });
+    return this.resolve(await this.get(name, call), undefined, call);
   }
 
   /** Reads an image's manifest and config for a platform (default: this machine's). */

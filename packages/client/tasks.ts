@@ -3,6 +3,7 @@
 import { PROCESS_TYPE, packJson, RESOURCES_TYPE } from "@berth/api/any";
 import * as api from "@berth/api/tasks";
 import { dateOf } from "@berth/api/time";
+import { isCode } from "@berth/base";
 import type { Connection } from "@berth/grpc/client";
 import { type Process, type Resources, stringifyJson } from "@berth/oci";
 import type { CallOptions } from "@berth/rpc";
@@ -20,6 +21,10 @@ export interface TaskIO {
 /** What a process is doing. */
 export type ProcessStatus = "unknown" | "created" | "running" | "stopped" | "paused" | "pausing";
 const STATUSES: readonly ProcessStatus[] = ["unknown", "created", "running", "stopped", "paused", "pausing"];
+
+// A daemon that was restarted (or killed) is back soon.
+const DAEMON_BACK_MS = 60_000;
+const DAEMON_POLL_MS = 200;
 
 /** State of a process. */
 export interface ProcessState {
@@ -66,6 +71,20 @@ export class TaskProcess {
   async wait(options?: CallOptions): Promise<ExitStatus> {
     const { exitStatus, exitedAt } = await this.service.wait(this.ref, options);
     return { code: exitStatus, exitedAt: dateOf(exitedAt) };
+  }
+
+  /** As {@link wait}, also over a restart of the daemon: its containers go on without it. */
+  async waitForEnd(options?: CallOptions): Promise<ExitStatus> {
+    let lostAt = 0;
+    for (;;)
+      try {
+        return await this.wait(options);
+      } catch (error) {
+        if (!isCode(error, "unavailable")) throw error;
+        lostAt ||= performance.now();
+        if (performance.now() - lostAt > DAEMON_BACK_MS) throw error;
+        await new Promise((resolve) => setTimeout(resolve, DAEMON_POLL_MS));
+      }
   }
 
   /** State of the process. */

@@ -11,7 +11,7 @@ export {
 export { type DefaultSpecOptions, defaultSpec } from "./build/default-spec.ts";
 export { DEFAULT_CAPABILITIES, MASKED_PATHS, READONLY_PATHS } from "./build/defaults.ts";
 export { hasVariable, mergeEnvironment } from "./build/environment.ts";
-export { type MountWish, parseMount, parseTmpfs, parseVolume } from "./build/mounts.ts";
+export { type MountRequest, parseMount, parseTmpfs, parseVolume } from "./build/mounts.ts";
 export { type ResolvedUser, resolveUser } from "./build/user.ts";
 export * from "./image/config.ts";
 export * from "./image/descriptor.ts";

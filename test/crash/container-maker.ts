@@ -18,7 +18,7 @@ export async function containerMaker(
     const own = { ...spec, process: { ...spec.process!, args }, linux: { ...spec.linux, cgroupsPath } };
     // A root of its own: until the container's record names it, the collector could come by.
     await client.snapshots.prepare(id, resolved.chainId, { "containerd.io/gc.root": "test" });
-    const container = await client.containers.create({
+    const container = await client.containers.insert({
       id,
       spec: own,
       snapshotter: "overlayfs",

@@ -1,13 +1,11 @@
 /** berth exec: a second process in a running container. */
 import { randomBytes } from "node:crypto";
-import { BerthError } from "@berth/base";
+import { BerthError, ignoreMissing } from "@berth/base";
 import type { Container, Task, TaskProcess } from "@berth/client";
+import { layersOf, readRootfsFile } from "@berth/client";
 import type { Process } from "@berth/oci";
 import { type Context, command } from "../command.ts";
 import { environmentOf } from "../container/create-flags.ts";
-import { findContainer, nameOf } from "../container/find.ts";
-import { layersOf, readRootfsFile } from "../container/rootfs.ts";
-import { ignoreMissing } from "../container/stop.ts";
 import { CommandError, startExitCode } from "../errors.ts";
 import { bool, type FlagValues, list, text, usageError } from "../flags.ts";
 
@@ -33,15 +31,15 @@ export default command({
     if (flags.tty && flags.interactive && !flags.detach && !process.stdin.isTTY)
       throw usageError("the input device is not a TTY: leave out -t, or call berth from a terminal");
     const client = await context.client();
-    const container = await findContainer(client, name!);
+    const container = await client.containers.find(name!);
     const task = await container.task();
     const status = (await task?.state())?.status;
     if (!task || status !== "running")
       throw new BerthError(
         "failed_precondition",
-        `container ${nameOf(container)} is ${status === "paused" ? "paused" : "not running"}`,
+        `container ${container.name} is ${status === "paused" ? "paused" : "not running"}`,
         {
-          hint: `${status === "paused" ? "berth unpause" : "berth start"} ${nameOf(container)} changes that.`,
+          hint: `${status === "paused" ? "berth unpause" : "berth start"} ${container.name} changes that.`,
         },
       );
     const spec = await processOf(context, container, flags, args);
@@ -62,10 +60,7 @@ async function processOf(
   const oci = await import("@berth/oci");
   const own = container.spec().process;
   if (!own)
-    throw new BerthError(
-      "failed_precondition",
-      `container ${nameOf(container)} has no process to take after`,
-    );
+    throw new BerthError("failed_precondition", `container ${container.name} has no process to take after`);
   let user = own.user;
   const env = environmentOf(flags, context.env);
   if (flags.user !== undefined) {
@@ -81,7 +76,7 @@ async function processOf(
     if (!oci.hasVariable(env, "HOME")) env.unshift(`HOME=${found.home}`);
   }
   if (flags.tty && !oci.hasVariable(own.env ?? [], "TERM")) env.unshift("TERM=xterm");
-  const available = (await import("../container/host.ts")).availableCapabilities();
+  const available = (await import("@berth/client")).availableCapabilities();
   const all = flags.privileged
     ? oci.chooseCapabilities({ privileged: true, ...(available ? { available } : {}) })
     : undefined;

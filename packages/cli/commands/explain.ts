@@ -4,14 +4,13 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { BerthError } from "@berth/base";
 import { type Context, command } from "../command.ts";
-import { findContainer } from "../container/find.ts";
 
 /** A bundle's folder: the one that is named, or one with a container's spec, which goes with `removals`. */
 async function bundleOf(context: Context, what: string, removals: string[]): Promise<string> {
   // A path is a bundle; all else is a container's name, of which the runtime reads the spec.
   if (what.includes("/") || existsSync(`${what}/config.json`)) return what;
   const client = await context.client();
-  const container = await findContainer(client, what);
+  const container = await client.containers.find(what);
   const { stringifyJson } = await import("@berth/oci");
   const bundle = mkdtempSync(join(tmpdir(), "berth-explain-"));
   removals.push(bundle);

@@ -1,9 +1,15 @@
 /** berth inspect: everything about containers and images, as JSON. */
 import { isCode } from "@berth/base";
-import { type BerthClient, type Container, type Image, LABEL, parseRestartPolicy } from "@berth/client";
+import {
+  type BerthClient,
+  type Container,
+  type Image,
+  LABEL,
+  parseRestartPolicy,
+  userLabels,
+} from "@berth/client";
 import { command } from "../command.ts";
-import { findContainer, nameOf } from "../container/find.ts";
-import { restartsOf, userLabels } from "../container/labels.ts";
+import { restartsOf } from "../container/labels.ts";
 import { isUp, seenOf, startedAt } from "../container/state.ts";
 import { EXIT, printError } from "../errors.ts";
 import { text, usageError } from "../flags.ts";
@@ -43,7 +49,7 @@ export default command({
 async function inspect(client: BerthClient, name: string, type: string | undefined): Promise<object> {
   if (type !== "image")
     try {
-      return await inspectContainer(await findContainer(client, name));
+      return await inspectContainer(await client.containers.find(name));
     } catch (error) {
       if (type === "container" || !isCode(error, "not_found")) throw error;
       try {
@@ -73,7 +79,7 @@ async function inspectContainer(container: Container): Promise<object> {
   const resources = linux?.resources;
   return {
     Id: container.id,
-    Name: nameOf(container),
+    Name: container.name,
     Created: container.createdAt?.toISOString() ?? "",
     Image: container.image,
     Path: run?.args?.[0] ?? "",

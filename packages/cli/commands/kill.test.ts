@@ -9,6 +9,7 @@ async function killing(state: () => Promise<{ status: string } | undefined>, sig
   let [out, err] = ["", ""];
   const container = {
     id: "c",
+    name: "c",
     labels: { "berth/name": "c" },
     task: async () => ({
       kill: async () => {},
@@ -17,7 +18,7 @@ async function killing(state: () => Promise<{ status: string } | undefined>, sig
     taskState: state,
   };
   const context = {
-    client: async () => ({ containers: { list: async () => [container] } }),
+    client: async () => ({ containers: { find: async () => container } }),
     out: (text: string) => {
       out += text;
     },

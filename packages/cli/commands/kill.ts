@@ -2,7 +2,6 @@
 import { BerthError, isCode, SIGKILL } from "@berth/base";
 import { command } from "../command.ts";
 import { forEachContainer, runningTask } from "../container/each.ts";
-import { nameOf } from "../container/find.ts";
 import { text } from "../flags.ts";
 import { parseSignal } from "../signals.ts";
 
@@ -19,14 +18,14 @@ export default command({
         await task.kill(signal);
       } catch (error) {
         if (!isCode(error, "not_found")) throw error;
-        throw new BerthError("failed_precondition", `container ${nameOf(container)} is not running`, {
+        throw new BerthError("failed_precondition", `container ${container.name} is not running`, {
           cause: error,
         });
       }
       // One that has ended of it, and is gone, was not paused.
       const status = signal === SIGKILL ? undefined : (await container.taskState())?.status;
       if (status === "paused") {
-        const name = nameOf(container);
+        const name = container.name;
         context.err(
           `container ${name} is paused: the signal waits until it goes on (berth unpause ${name})\n`,
         );

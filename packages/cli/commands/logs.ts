@@ -4,8 +4,6 @@ import { dirname } from "node:path";
 import { BerthError } from "@berth/base";
 import { type Container, LABEL, type Task } from "@berth/client";
 import { type Context, command } from "../command.ts";
-import { findContainer, nameOf } from "../container/find.ts";
-import { waitForEnd } from "../container/stop.ts";
 import { bool, text, wholeNumber } from "../flags.ts";
 import { isSelected, type LogEntry, type LogSelection, parseLogLine, renderEntry } from "../logs/cri.ts";
 import { LineReader, tailPosition } from "../logs/file.ts";
@@ -27,10 +25,10 @@ export default command({
   args: [1, 1],
   async run(context, flags, [name]) {
     const client = await context.client();
-    const container = await findContainer(client, name!);
+    const container = await client.containers.find(name!);
     const path = container.labels[LABEL.logPath];
     if (path === undefined)
-      throw new BerthError("not_found", `container ${nameOf(container)} has no log`, {
+      throw new BerthError("not_found", `container ${container.name} has no log`, {
         hint: "Only containers that berth made have one.",
       });
     const selection: LogSelection = {
@@ -114,7 +112,8 @@ async function follow(
   const watcher = watch(dirname(path), () => wake());
   watcher.on("error", () => {});
   if (task)
-    waitForEnd(task)
+    task
+      .waitForEnd()
       .catch(() => {})
       .finally(() => {
         ended = true;

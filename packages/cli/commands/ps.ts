@@ -1,9 +1,10 @@
 /** berth ps: containers and what they are doing. */
+
+import { userLabels } from "@berth/client";
 import { familiarName } from "@berth/oci";
 import { command } from "../command.ts";
 import { asksForStopped, containerFilter } from "../container/filters.ts";
-import { nameOf } from "../container/find.ts";
-import { restartsOf, userLabels } from "../container/labels.ts";
+import { restartsOf } from "../container/labels.ts";
 import { isUp, type Seen, seenOf, statusText } from "../container/state.ts";
 import { bool, list, text, wholeNumber } from "../flags.ts";
 import { type Column, printRows, type Row, shorten } from "../format/rows.ts";
@@ -83,7 +84,7 @@ export function rowOf(seen: Seen, whole: boolean, now = Date.now()): Row {
     Status: statusText(seen, now),
     State: seen.state,
     Ports: "",
-    Names: nameOf(container),
+    Names: container.name,
     RestartCount: String(restartsOf(container.labels)),
     Labels: Object.entries(userLabels(container.labels))
       .map(([key, value]) => `${key}=${value}`)

@@ -2,7 +2,7 @@
 import { BerthError } from "@berth/base";
 import { command } from "../command.ts";
 import { forEachContainer } from "../container/each.ts";
-import { STOP_FLAGS, stopWishes } from "../container/stop-flags.ts";
+import { STOP_FLAGS, stopOptions } from "../container/stop-flags.ts";
 import { CommandError, startExitCode } from "../errors.ts";
 
 export default command({
@@ -11,10 +11,10 @@ export default command({
   flags: STOP_FLAGS,
   args: [1, Number.POSITIVE_INFINITY],
   async run(context, flags, names) {
-    const wishes = stopWishes(flags);
+    const options = stopOptions(flags);
     return forEachContainer(context, names, async (container) => {
       try {
-        await container.restart(wishes);
+        await container.restart(options);
       } catch (error) {
         throw new CommandError(BerthError.from(error), startExitCode(error));
       }

@@ -2,7 +2,6 @@
 import { BerthError } from "@berth/base";
 import { familiarName } from "@berth/oci";
 import { command } from "../command.ts";
-import { nameOf, quote } from "../container/find.ts";
 import { EXIT, printError } from "../errors.ts";
 import { bool } from "../flags.ts";
 import { findImage } from "../image/ensure.ts";
@@ -19,15 +18,11 @@ export default command({
     for (const text of names)
       try {
         const image = await findImage(client, text);
-        const [user] = await client.containers.list([`image==${quote(image.name)}`]);
+        const [user] = await client.containers.list([`image==${JSON.stringify(image.name)}`]);
         if (user && !flags.force)
-          throw new BerthError(
-            "failed_precondition",
-            `image ${text} is in use by container ${nameOf(user)}`,
-            {
-              hint: `Remove the container first (berth rm ${nameOf(user)}), or the name anyway with --force.`,
-            },
-          );
+          throw new BerthError("failed_precondition", `image ${text} is in use by container ${user.name}`, {
+            hint: `Remove the container first (berth rm ${user.name}), or the name anyway with --force.`,
+          });
         await client.images.remove(image.name, { sync: true });
         const { repository, tag } = familiarName(image.name);
         context.out(`Untagged: ${repository}:${tag}\n`);

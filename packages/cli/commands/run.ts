@@ -27,22 +27,21 @@ export default command({
     // Read before there is a container that would have to go again.
     if (flags.detachKeys !== undefined)
       (await import("../terminal/detach.ts")).parseDetachKeys(flags.detachKeys);
-    const wishes = { stdin: flags.interactive, terminal: flags.tty, detachKeys: flags.detachKeys };
+    const watch = { stdin: flags.interactive, terminal: flags.tty, detachKeys: flags.detachKeys };
     // Made while the daemon makes the container.
-    const fifos = flags.detach ? undefined : makeFifos(wishes);
+    const fifos = flags.detach ? undefined : makeFifos(watch);
     fifos?.catch(() => {});
     try {
-      const autoRemove: Record<string, string> =
-        // This command removes it as soon as it has the exit code; should it be killed, the daemon does, a little later.
-        flags.rm ? { [LABEL.autoRemove]: flags.detach ? "detached" : "attached" } : {};
-      const { container, logPath } = await createContainer(context, flags, image!, args, autoRemove);
+      // This command removes it as soon as it has the exit code; should it be killed, the daemon does, a little later.
+      const autoRemove = flags.rm ? (flags.detach ? "detached" : "attached") : undefined;
+      const container = await createContainer(context, flags, image!, args, autoRemove);
       try {
         if (flags.detach) {
           await startDetached(container);
           context.out(`${container.id}\n`);
           return 0;
         }
-        const code = await startAttached(container, logPath, wishes, fifos);
+        const code = await startAttached(container, container.labels[LABEL.logPath]!, watch, fifos);
         if (code === undefined) {
           // Left running: from now on the daemon has to remove it.
           if (flags.rm) await container.setLabels({ ...container.labels, [LABEL.autoRemove]: "detached" });

@@ -1,11 +1,12 @@
 /** berth start: the task of a container that was made or has ended. */
+
+import { ignoreMissing } from "@berth/base";
 import { type Container, LABEL } from "@berth/client";
 import { command } from "../command.ts";
 import { forEachContainer } from "../container/each.ts";
-import { findContainer } from "../container/find.ts";
 import { logPathOf, startAttached, startDetached } from "../container/start.ts";
 import { isUp, seenOf } from "../container/state.ts";
-import { ignoreMissing, removeContainer } from "../container/stop.ts";
+import { removeContainer } from "../container/stop.ts";
 import { bool, text, usageError } from "../flags.ts";
 
 export default command({
@@ -26,10 +27,10 @@ export default command({
     if (names.length > 1)
       throw usageError("only one container can be watched: leave out -a and -i, or the others");
     const client = await context.client();
-    const container = await findContainer(client, names[0]!);
+    const container = await client.containers.find(names[0]!);
     if (await clearTask(container))
       throw usageError(`container ${names[0]} is already running: it cannot be watched from its start`);
-    const code = await startAttached(container, await logPathOf(context, client, container), {
+    const code = await startAttached(container, await logPathOf(client, container), {
       stdin: flags.interactive,
       terminal: container.spec().process?.terminal ?? false,
       detachKeys: flags.detachKeys,

@@ -2,7 +2,6 @@
 import { totalmem } from "node:os";
 import type { BerthClient, Container, Usage } from "@berth/client";
 import { command } from "../command.ts";
-import { findContainer, nameOf } from "../container/find.ts";
 import { bool, text } from "../flags.ts";
 import { type Column, printRows, type Row } from "../format/rows.ts";
 import { formatBinarySize, formatSize } from "../units.ts";
@@ -36,7 +35,7 @@ export default command({
   async run(context, flags, names) {
     const client = await context.client();
     const chosen =
-      names.length > 0 ? await Promise.all(names.map((name) => findContainer(client, name))) : undefined;
+      names.length > 0 ? await Promise.all(names.map((name) => client.containers.find(name))) : undefined;
     const live = !flags.noStream && process.stdout.isTTY === true && flags.format === undefined;
     let before = await readAll(client, chosen);
     for (;;) {
@@ -79,7 +78,7 @@ export function rowOf(reading: Reading, before: Reading | undefined): Row {
   const limit = usage.memoryLimit > 0 ? Math.min(usage.memoryLimit, totalmem()) : totalmem();
   return {
     ID: container.id.slice(0, 12),
-    Name: nameOf(container),
+    Name: container.name,
     CPUPerc: `${Math.max(0, cpu).toFixed(2)}%`,
     MemUsage: `${formatBinarySize(usage.memory)} / ${formatBinarySize(limit)}`,
     MemPerc: `${((usage.memory / limit) * 100).toFixed(2)}%`,

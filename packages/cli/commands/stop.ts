@@ -1,7 +1,7 @@
 /** berth stop: signal, grace period, SIGKILL; all of it is the daemon's work. */
 import { command } from "../command.ts";
 import { forEachContainer } from "../container/each.ts";
-import { STOP_FLAGS, stopWishes } from "../container/stop-flags.ts";
+import { STOP_FLAGS, stopOptions } from "../container/stop-flags.ts";
 
 export default command({
   usage: "CONTAINER [CONTAINER...]",
@@ -9,9 +9,9 @@ export default command({
   flags: STOP_FLAGS,
   args: [1, Number.POSITIVE_INFINITY],
   async run(context, flags, names) {
-    const wishes = stopWishes(flags);
+    const options = stopOptions(flags);
     return forEachContainer(context, names, async (container) => {
-      await container.stop(wishes);
+      await container.stop(options);
       return undefined;
     });
   },

@@ -1,7 +1,6 @@
 /** berth top: the processes of a container, by their numbers on this machine. */
 import { command } from "../command.ts";
 import { runningTask } from "../container/each.ts";
-import { findContainer } from "../container/find.ts";
 import { tableOf } from "../format/rows.ts";
 import { processRow } from "../terminal/processes.ts";
 
@@ -12,7 +11,7 @@ export default command({
   args: [1, 1],
   async run(context, _flags, [name]) {
     const client = await context.client();
-    const task = await runningTask(await findContainer(client, name!));
+    const task = await runningTask(await client.containers.find(name!));
     const pids = (await task.pids()).sort((a, b) => a - b);
     const rows = pids.map(processRow).filter((row) => row !== undefined);
     context.out(tableOf([["UID", "PID", "PPID", "STATE", "STARTED", "TIME", "COMMAND"], ...rows]));

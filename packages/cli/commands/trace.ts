@@ -1,6 +1,5 @@
 /** berth trace: the timed stages of a container's last start or restart, or of its last operations. */
 import { command } from "../command.ts";
-import { findContainer } from "../container/find.ts";
 import { lastStart } from "../container/last-start.ts";
 import { bool, text, wholeNumber } from "../flags.ts";
 import { drawOperation } from "../format/waterfall.ts";
@@ -20,7 +19,7 @@ export default command({
     const client = await context.client();
     const { Operations } = await import("@berth/client");
     // A removed container's operations are still known, by its whole id.
-    const id = /^[0-9a-f]{64}$/.test(name!) ? name! : (await findContainer(client, name!)).id;
+    const id = /^[0-9a-f]{64}$/.test(name!) ? name! : (await client.containers.find(name!)).id;
     const limit = flags.last === undefined ? KEPT : wholeNumber("--last", flags.last, 1);
     const all = (await new Operations(client.connection).trace(id, limit)).reverse();
     const started = flags.last === undefined ? lastStart(all) : all;

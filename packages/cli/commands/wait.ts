@@ -3,7 +3,6 @@
 import { LABEL } from "@berth/client";
 import { command } from "../command.ts";
 import { forEachContainer } from "../container/each.ts";
-import { waitForEnd } from "../container/stop.ts";
 
 export default command({
   usage: "CONTAINER [CONTAINER...]",
@@ -13,6 +12,6 @@ export default command({
   run: (context, _flags, names) =>
     forEachContainer(context, names, async (container) => {
       const task = await container.task();
-      return task ? String((await waitForEnd(task)).code) : (container.labels[LABEL.exitCode] ?? "0");
+      return task ? String((await task.waitForEnd()).code) : (container.labels[LABEL.exitCode] ?? "0");
     }),
 });

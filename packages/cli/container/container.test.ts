@@ -1,7 +1,4 @@
 import assert from "node:assert/strict";
-import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import { test } from "node:test";
 import { BerthError } from "@berth/base";
 import type { Container, ProcessState } from "@berth/client";
@@ -18,14 +15,13 @@ import {
   rlimitsOf,
 } from "./create-flags.ts";
 import { containerFilter } from "./filters.ts";
-import { layersOf, readRootfsFile } from "./rootfs.ts";
 import { seenOf, statusText } from "./state.ts";
-import { attachedIO } from "./stdio.ts";
 
 const made = new Date("2026-01-01T00:00:00Z");
 function container(id: string, labels: Record<string, string> = {}): Container {
   return {
     id,
+    name: `name-${id}`,
     labels: { "berth/name": `name-${id}`, ...labels },
     image: "docker.io/library/alpine:3",
     createdAt: made,
@@ -74,31 +70,6 @@ test("filters", () => {
   assert.throws(() => ids("since=nobody"), /no such container: nobody/);
 });
 
-test("files of a rootfs are found in its layers, and nowhere else", () => {
-  const folder = mkdtempSync(join(tmpdir(), "berth-rootfs-"));
-  try {
-    for (const layer of ["upper", "low1", "low2"]) mkdirSync(join(folder, layer, "etc"), { recursive: true });
-    writeFileSync(join(folder, "low2/etc/passwd"), "old");
-    writeFileSync(join(folder, "low1/etc/passwd"), "new");
-    writeFileSync(join(folder, "secret"), "secret");
-    symlinkSync(join(folder, "secret"), join(folder, "low1/etc/group"));
-    const options = [
-      `lowerdir=${folder}/low1:${folder}/low2`,
-      `upperdir=${folder}/upper`,
-      `workdir=${folder}/w`,
-    ];
-    const layers = layersOf([{ type: "overlay", source: "overlay", target: "", options }]);
-    assert.equal(layers.length, 3);
-    assert.equal(readRootfsFile(layers, "etc/passwd"), "new");
-    assert.equal(readRootfsFile(layers, "etc/group"), "");
-    assert.equal(readRootfsFile(layers, "etc/shadow"), "");
-    const bind = layersOf([{ type: "bind", source: `${folder}/low2`, target: "", options: ["rbind"] }]);
-    assert.equal(readRootfsFile(bind, "etc/passwd"), "old");
-  } finally {
-    rmSync(folder, { recursive: true, force: true });
-  }
-});
-
 test("flags of run", () => {
   const parse = (...argv: string[]) => parseFlags(CREATE_FLAGS, argv, true).flags;
   assert.doesNotThrow(() => checkCreateFlags(parse("--network", "host", "--restart", "no")));
@@ -125,13 +96,6 @@ test("flags of run", () => {
   assert.equal(cpusOf(".5"), 0.5);
   assert.throws(() => cpusOf("many"), /--cpus/);
   assert.deepEqual(rlimitsOf(["nofile=1:2"]), [{ type: "RLIMIT_NOFILE", soft: 1, hard: 2 }]);
-});
-
-test("streams as the daemon takes them", () => {
-  const fifos = { stdin: "/f/stdin", stdout: "/f/stdout", stderr: "" } as Parameters<typeof attachedIO>[2];
-  const io = attachedIO("/l/c.log", true, fifos);
-  assert.equal(new URL(io.stdout).searchParams.get("attach"), "/f/stdout");
-  assert.equal(io.stderr, "");
 });
 
 test("exit codes of what could not start", () => {

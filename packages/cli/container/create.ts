@@ -1,18 +1,11 @@
-/** Makes a container: image, name, snapshot, spec and record, in the order that leaves nothing behind on failure. */
-import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+/** From the flags of `run` and `create` to a container. */
+import { readFileSync, rmSync, writeFileSync } from "node:fs";
 import { resolve } from "node:path";
-import { BerthError, isCode } from "@berth/base";
-import {
-  type BerthClient,
-  type Container,
-  LABEL,
-  type ResolvedImage,
-  restartPolicyText,
-  type SnapshotMount,
-} from "@berth/client";
-import type { ContainerOptions, MountWish, Seccomp } from "@berth/oci";
+import { BerthError, present } from "@berth/base";
+import { type Container, type CreateContainer, isContainerName } from "@berth/client";
+import type { MountRequest, Seccomp } from "@berth/oci";
 import type { Context } from "../command.ts";
-import { usageError } from "../flags.ts";
+import { usageError, wholeNumber } from "../flags.ts";
 import { ensureImage } from "../image/ensure.ts";
 import { parseSignal } from "../signals.ts";
 import { parseSize } from "../units.ts";
@@ -31,37 +24,28 @@ import {
   runtimeOf,
   sysctlOf,
 } from "./create-flags.ts";
-import { checkNameFree } from "./find.ts";
-import { availableCapabilities, hostDevices, kernelVersion } from "./host.ts";
-import { userLabels } from "./labels.ts";
-import { logPathFor, logRoot } from "./log-path.ts";
-import { checkName, newId, randomName } from "./names.ts";
-import { layersOf, readRootfsFile } from "./rootfs.ts";
-import { ignoreMissing } from "./stop.ts";
 
-/** A container that was made, with what starting it needs. */
-export interface Created {
-  container: Container;
-  logPath: string;
-}
-
-/** Makes a container of an image and a command; see the module comment. */
+/** Makes a container of an image and a command. */
 export async function createContainer(
   context: Context,
   flags: CreateFlags,
-  imageText: string,
+  image: string,
   args: readonly string[],
-  extraLabels: Readonly<Record<string, string>> = {},
-): Promise<Created> {
+  autoRemove?: CreateContainer["autoRemove"],
+): Promise<Container> {
   checkCreateFlags(flags);
-  const name = flags.name === undefined ? randomName() : checkName(flags.name);
-  const wishes = await wishesOf(flags);
+  if (flags.name !== undefined && !isContainerName(flags.name))
+    throw usageError(
+      `--name: found "${flags.name}", expected letters, digits, "_", "." and "-", at least two, the first a letter or digit`,
+    );
+  const mounts = await mountsOf(flags);
+  const options = { ...optionsOf(context, flags, args), mounts, ...present({ autoRemove }) };
   const { cidfile } = flags;
-  if (cidfile === undefined) return make(context, flags, name, wishes, imageText, args, extraLabels);
+  if (cidfile === undefined) return make(context, flags, image, options);
   claimCidFile(cidfile);
   try {
-    const made = await make(context, flags, name, wishes, imageText, args, extraLabels);
-    writeFileSync(cidfile, made.container.id);
+    const made = await make(context, flags, image, options);
+    writeFileSync(cidfile, made.id);
     return made;
   } catch (error) {
     rmSync(cidfile, { force: true });
@@ -72,93 +56,20 @@ export async function createContainer(
 async function make(
   context: Context,
   flags: CreateFlags,
-  name: string,
-  wishes: readonly MountWish[],
-  imageText: string,
-  args: readonly string[],
-  extraLabels: Readonly<Record<string, string>>,
-): Promise<Created> {
+  image: string,
+  options: Omit<CreateContainer, "image">,
+): Promise<Container> {
   const client = await context.client();
-  const [image, root] = await Promise.all([
-    ensureImage(context, client, imageText, flags.pull ?? "missing"),
-    logRoot(context, client),
-    checkNameFree(client, name),
-  ]);
-  const id = newId();
-  const logPath = logPathFor(root, context.namespace, id);
-  const labels: Record<string, string> = {
-    // An image says what it likes about itself, but nothing to the daemon.
-    ...userLabels(image.config.config?.Labels ?? {}),
-    ...labelsOf(flags.label),
-    [LABEL.name]: name,
-    [LABEL.logPath]: logPath,
-    ...logLabelsOf(flags.logOpt),
-    ...extraLabels,
+  const fetched = async () => {
+    const resolved = await ensureImage(context, client, image, flags.pull ?? "missing");
+    const stopSignal = options.stopSignal ?? resolved.config.config?.StopSignal;
+    if (stopSignal) parseSignal("--stop-signal", stopSignal);
+    return resolved;
   };
-  const stopSignal = flags.stopSignal ?? image.config.config?.StopSignal;
-  if (stopSignal) {
-    parseSignal("--stop-signal", stopSignal);
-    labels[LABEL.stopSignal] = stopSignal;
-  }
-  if (flags.stopTimeout !== undefined) labels[LABEL.stopTimeout] = flags.stopTimeout;
-  const restart = restartOf(flags.restart);
-  if (restart.name !== "no") labels[LABEL.restartPolicy] = restartPolicyText(restart);
-  if (flags.interactive) labels[LABEL.openStdin] = "true";
-  const runtime = runtimeOf(flags.runtime);
-  if (runtime !== undefined) labels[LABEL.shim] = "external";
-  try {
-    const { containerSpec, resolveUser } = await import("@berth/oci");
-    const [options, mounts] = await Promise.all([
-      optionsOf(context, flags, wishes, id, args),
-      prepare(client, image, id),
-    ]);
-    // Only the files of the root file system tell who that is.
-    const layers = layersOf(mounts);
-    const who = flags.user ?? image.config.config?.User ?? "";
-    const user = resolveUser(who, readRootfsFile(layers, "etc/passwd"), readRootfsFile(layers, "etc/group"));
-    for (const { createSource, mount } of wishes) if (createSource) makeSource(mount.source!);
-    // The record comes last, and whole: whenever the daemon or this command is killed, there is a container or there is none.
-    const container = await client.containers.create({
-      id,
-      image: image.image.name,
-      labels,
-      spec: containerSpec(image.config, { ...options, user }),
-      snapshotter: client.snapshotter,
-      snapshotKey: id,
-      ...(runtime === undefined ? {} : { runtime }),
-    });
-    return { container, logPath };
-  } catch (error) {
-    // It may have been made, and only its answer lost.
-    await ignoreMissing(client.containers.raw.delete({ id })).catch(() => {});
-    await ignoreMissing(client.snapshots.remove(id)).catch(() => {});
-    throw error;
-  }
+  return client.containers.create({ ...options, image: fetched() });
 }
 
-/** How long the collector leaves a snapshot alone whose container is not there yet, in milliseconds. */
-const HOLD_MS = 60_000;
-
-/** How often a snapshot is asked for: its parent may be missing at first, and be collected before it has a child. */
-const PREPARE_TRIES = 3;
-
-async function prepare(client: BerthClient, image: ResolvedImage, id: string): Promise<SnapshotMount[]> {
-  const make = () => {
-    const until = new Date(Date.now() + HOLD_MS).toISOString();
-    return client.snapshots.prepare(id, image.chainId, { [LABEL.heldUntil]: until });
-  };
-  for (let left = PREPARE_TRIES; ; left--) {
-    try {
-      return await make();
-    } catch (error) {
-      if (left === 1 || !isCode(error, "not_found") || image.chainId === "") throw error;
-      // The image was stored but never unpacked (for instance imported with --no-unpack), or collected in between.
-      await client.images.unpack(image.image.name);
-    }
-  }
-}
-
-async function wishesOf(flags: CreateFlags): Promise<MountWish[]> {
+async function mountsOf(flags: CreateFlags): Promise<MountRequest[]> {
   if (flags.volume.length + flags.mount.length + flags.tmpfs.length === 0) return [];
   const { parseMount, parseTmpfs, parseVolume } = await import("@berth/oci");
   return [
@@ -172,24 +83,19 @@ async function wishesOf(flags: CreateFlags): Promise<MountWish[]> {
   ];
 }
 
-async function optionsOf(
+function optionsOf(
   context: Context,
   flags: CreateFlags,
-  wishes: readonly MountWish[],
-  id: string,
   args: readonly string[],
-): Promise<ContainerOptions> {
-  const oci = await import("@berth/oci");
-  const available = availableCapabilities();
+): Omit<CreateContainer, "image"> {
   const security = securityOf(flags.securityOpt);
-  const options: ContainerOptions = {
-    id,
-    namespace: context.namespace,
+  return {
     args,
     env: environmentOf(flags, context.env),
+    labels: { ...labelsOf(flags.label), ...logLabelsOf(flags.logOpt) },
     terminal: flags.tty,
+    openStdin: flags.interactive,
     network: networkOf(flags),
-    mounts: wishes.map(({ mount }) => mount),
     readonly: flags.readOnly,
     privileged: flags.privileged,
     capAdd: flags.capAdd.flatMap((word) => word.split(",")),
@@ -197,41 +103,25 @@ async function optionsOf(
     noNewPrivileges: security.noNewPrivileges,
     rlimits: rlimitsOf(flags.ulimit),
     sysctl: sysctlOf(flags.sysctl),
-    ...present("availableCapabilities", available),
-    ...(flags.privileged ? { hostDevices: hostDevices() } : {}),
-    ...present(
-      "entrypoint",
-      flags.entrypoint === undefined ? undefined : flags.entrypoint === "" ? [] : [flags.entrypoint],
-    ),
-    ...present("cwd", flags.workdir),
-    ...present("hostname", flags.hostname ?? (networkOf(flags) === "host" ? hostName() : undefined)),
-    ...present("memory", memoryOf(flags.memory)),
-    ...present("cpus", cpusOf(flags.cpus)),
-    ...present("pids", pidsOf(flags.pidsLimit)),
-    ...present("shmBytes", flags.shmSize === undefined ? undefined : parseSize("--shm-size", flags.shmSize)),
+    restart: restartOf(flags.restart),
+    ...present({
+      name: flags.name,
+      user: flags.user,
+      entrypoint:
+        flags.entrypoint === undefined ? undefined : flags.entrypoint === "" ? [] : [flags.entrypoint],
+      cwd: flags.workdir,
+      hostname: flags.hostname,
+      memory: memoryOf(flags.memory),
+      cpus: cpusOf(flags.cpus),
+      pids: pidsOf(flags.pidsLimit),
+      shmBytes: flags.shmSize === undefined ? undefined : parseSize("--shm-size", flags.shmSize),
+      seccomp: security.seccomp,
+      stopSignal: flags.stopSignal,
+      stopTimeout:
+        flags.stopTimeout === undefined ? undefined : wholeNumber("--stop-timeout", flags.stopTimeout, -1),
+      runtime: runtimeOf(flags.runtime),
+    }),
   };
-  const seccomp = security.seccomp ?? defaultSeccomp(oci, options);
-  return seccomp === undefined || seccomp === "unconfined" ? options : { ...options, seccomp };
-}
-
-function present<K extends string, V>(key: K, value: V | undefined): { [P in K]?: V } {
-  return value === undefined ? {} : ({ [key]: value } as { [P in K]: V });
-}
-
-function hostName(): string {
-  return readFileSync("/proc/sys/kernel/hostname", "utf8").trim();
-}
-
-function defaultSeccomp(oci: typeof import("@berth/oci"), options: ContainerOptions): Seccomp | undefined {
-  const machine = oci.machineOfNodeArch(process.arch);
-  if (machine === undefined || options.privileged) return undefined;
-  const kernel = kernelVersion();
-  const capabilities = oci.chooseCapabilities({
-    add: options.capAdd ?? [],
-    drop: options.capDrop ?? [],
-    ...present("available", options.availableCapabilities),
-  });
-  return oci.dockerSeccomp({ machine, capabilities, ...present("kernel", kernel) });
 }
 
 function securityOf(texts: readonly string[]): {
@@ -246,7 +136,7 @@ function securityOf(texts: readonly string[]): {
     else if (key === "seccomp") seccomp = value === "unconfined" ? value : readProfile(value);
     else throw usageError(`--security-opt: found "${entry}", expected no-new-privileges or seccomp=...`);
   }
-  return { noNewPrivileges, ...(seccomp === undefined ? {} : { seccomp }) };
+  return { noNewPrivileges, ...present({ seccomp }) };
 }
 
 function readProfile(path: string): Seccomp {
@@ -286,14 +176,5 @@ function claimCidFile(path: string): void {
         ...(exists ? { hint: "Remove the file, or name another." } : {}),
       },
     );
-  }
-}
-
-function makeSource(path: string): void {
-  try {
-    mkdirSync(path, { recursive: true });
-  } catch (cause) {
-    // A file is as good a source as a directory.
-    if ((cause as NodeJS.ErrnoException).code !== "EEXIST") throw BerthError.from(cause, "volume");
   }
 }

@@ -2,7 +2,6 @@
 import type { BerthClient, Container } from "@berth/client";
 import type { Context } from "../command.ts";
 import { EXIT, printError } from "../errors.ts";
-import { findContainer } from "./find.ts";
 
 /**
  * Finds each container and hands it to `work`, side by side; prints what it was called by, in order, when that
@@ -16,7 +15,7 @@ export async function forEachContainer(
   const client = await context.client();
   let code = 0;
   const results = names.map(async (name) => {
-    const container = await findContainer(client, name);
+    const container = await client.containers.find(name);
     return (await work(container, client)) ?? name;
   });
   for (const result of await Promise.allSettled(results))
@@ -30,10 +29,10 @@ export async function forEachContainer(
 
 /** The error for a command that needs a running container. */
 export async function runningTask(container: Container) {
-  const [{ BerthError }, { nameOf }] = await Promise.all([import("@berth/base"), import("./find.ts")]);
+  const { BerthError } = await import("@berth/base");
   const task = await container.task();
   if (task) return task;
-  throw new BerthError("failed_precondition", `container ${nameOf(container)} is not running`, {
-    hint: `Start it: berth start ${nameOf(container)}.`,
+  throw new BerthError("failed_precondition", `container ${container.name} is not running`, {
+    hint: `Start it: berth start ${container.name}.`,
   });
 }

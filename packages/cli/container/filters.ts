@@ -1,7 +1,6 @@
 /** docker's --filter for lists of containers. */
 import { normalizeReference } from "@berth/oci";
 import { usageError } from "../flags.ts";
-import { nameOf } from "./find.ts";
 import type { Seen } from "./state.ts";
 
 /** Tells whether a container is to be shown. */
@@ -34,7 +33,7 @@ function one(key: Key, value: string, all: readonly Seen[]): SeenFilter {
     case "id":
       return ({ container }) => container.id.startsWith(value);
     case "name":
-      return ({ container }) => matches(nameOf(container), value);
+      return ({ container }) => matches(container.name, value);
     case "label": {
       const at = value.indexOf("=");
       const name = at < 0 ? value : value.slice(0, at);
@@ -56,9 +55,7 @@ function one(key: Key, value: string, all: readonly Seen[]): SeenFilter {
       return ({ state, task }) => state === "exited" && String(task?.exitStatus) === value;
     case "before":
     case "since": {
-      const other = all.find(
-        ({ container }) => container.id.startsWith(value) || nameOf(container) === value,
-      );
+      const other = all.find(({ container }) => container.id.startsWith(value) || container.name === value);
       if (!other) throw usageError(`--filter ${key}: no such container: ${value}`);
       const limit = other.container.createdAt?.getTime() ?? 0;
       return ({ container }) => {

@@ -5,10 +5,3 @@ import { CONTAINERD_LABEL, LABEL } from "@berth/client";
 export function restartsOf(labels: Readonly<Record<string, string>>): number {
   return Number(labels[LABEL.restartCount] ?? labels[CONTAINERD_LABEL.restartCount] ?? 0) || 0;
 }
-
-/** A user's labels, without berth's own. */
-export function userLabels(labels: Readonly<Record<string, string>>): Record<string, string> {
-  return Object.fromEntries(
-    Object.entries(labels).filter(([key]) => !key.startsWith("berth/") && !key.startsWith("containerd.io/")),
-  );
-}

@@ -1,27 +1,15 @@
 /** Starts a container's process, watched or not. */
-import { BerthError, isCode } from "@berth/base";
+import { BerthError } from "@berth/base";
 import { type BerthClient, type Container, type Fifos, LABEL, type Task, type TaskIO } from "@berth/client";
-import type { Context } from "../command.ts";
 import { CommandError, NotStarted, startExitCode } from "../errors.ts";
-import type { Attachment } from "../terminal/attach.ts";
-import { logPathFor, logRoot } from "./log-path.ts";
-import { ignoreMissing } from "./stop.ts";
+import type { Attachment, AttachOptions } from "../terminal/attach.ts";
 
-/** How to watch. */
-export interface AttachWishes {
-  stdin: boolean;
-  terminal: boolean;
-  detachKeys: string | undefined;
-}
-
-/** Where a container's log goes: where it was made to, or a new place. */
-export async function logPathOf(
-  context: Context,
-  client: BerthClient,
-  container: Container,
-): Promise<string> {
+/** Where a container's log goes: where its label says, or to the usual place. */
+export async function logPathOf(client: BerthClient, container: Container): Promise<string> {
   const known = container.labels[LABEL.logPath];
-  return known ?? logPathFor(await logRoot(context, client), context.namespace, container.id);
+  if (known !== undefined) return known;
+  const { logPathFor, logRoot } = await import("@berth/client");
+  return logPathFor(await logRoot(client), client.namespace, container.id);
 }
 
 /** Starts a container that nobody watches. Nothing is left of its task when it does not start. */
@@ -34,27 +22,27 @@ export async function startDetached(container: Container): Promise<void> {
 }
 
 /** Makes the FIFOs that watching takes; may be begun before there is a container. */
-export async function makeFifos(wishes: AttachWishes): Promise<Fifos> {
+export async function makeFifos(options: AttachOptions): Promise<Fifos> {
   const { Fifos } = await import("@berth/client");
-  return Fifos.create({ stdin: wishes.stdin, stdout: true, stderr: !wishes.terminal });
+  return Fifos.create({ stdin: options.stdin, stdout: true, stderr: !options.terminal });
 }
 
 /** Makes and starts a task with this terminal; gives its exit code, or undefined when the user left it running. */
 export async function startAttached(
   container: Container,
   logPath: string,
-  wishes: AttachWishes,
-  making: Promise<Fifos> = makeFifos(wishes),
+  options: AttachOptions,
+  making: Promise<Fifos> = makeFifos(options),
 ): Promise<number | undefined> {
   const [{ Attachment }, { attachedIO }] = await Promise.all([
     import("../terminal/attach.ts"),
-    import("./stdio.ts"),
+    import("@berth/client"),
   ]);
-  const { stdin, terminal, detachKeys } = wishes;
   await using fifos = await making;
-  const attachment = new Attachment(fifos, { stdin, terminal, detachKeys });
+  const attachment = new Attachment(fifos, options);
   try {
-    const task = await makeAndStart(container, attachedIO(logPath, terminal, fifos), attachment);
+    const io = attachedIO(logPath, options.terminal, fifos);
+    const task = await started(container, io, attachment);
     return await attachment.wait(task);
   } catch (error) {
     if (error instanceof NotStarted) throw error;
@@ -64,20 +52,10 @@ export async function startAttached(
   }
 }
 
-async function makeAndStart(container: Container, io: TaskIO, attachment: Attachment): Promise<Task> {
-  let task: Task | undefined;
+async function started(container: Container, io: TaskIO, attachment: Attachment): Promise<Task> {
   try {
-    task = await container.newTask(io);
-    await attachment.connect(task);
-    await task.start();
-    return task;
+    return await container.startTask(io, (task) => attachment.connect(task));
   } catch (error) {
-    if (task !== undefined) {
-      // Somebody else may have started it: then it runs as it was to.
-      const status = (await container.taskState().catch(() => undefined))?.status;
-      if (isCode(error, "failed_precondition") && status === "running") return task;
-      await ignoreMissing(task.delete()).catch(() => {});
-    }
     throw new NotStarted(error);
   }
 }

@@ -1,5 +1,5 @@
 /** Flags of `stop` and `restart`. */
-import type { StopWishes } from "@berth/client";
+import type { StopOptions } from "@berth/client";
 import { type FlagTable, type FlagValues, text, wholeNumber } from "../flags.ts";
 import { parseSignal } from "../signals.ts";
 
@@ -14,7 +14,7 @@ export const STOP_FLAGS = {
 } as const satisfies FlagTable;
 
 /** What the flags ask for. */
-export function stopWishes(flags: FlagValues<typeof STOP_FLAGS>): StopWishes {
+export function stopOptions(flags: FlagValues<typeof STOP_FLAGS>): StopOptions {
   const seconds = flags.timeout ?? flags.time;
   return {
     ...(seconds === undefined ? {} : { seconds: wholeNumber("--timeout", seconds, -1) }),

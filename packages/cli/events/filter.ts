@@ -2,7 +2,6 @@
 
 import type { BerthClient, Container } from "@berth/client";
 import { normalizeReference } from "@berth/oci";
-import { nameOf } from "../container/find.ts";
 import { usageError } from "../flags.ts";
 import type { Shown } from "./words.ts";
 
@@ -77,7 +76,7 @@ function testOf(key: Key, value: string, records: ReadonlyMap<string, Container>
     case "container":
       return ({ Type, ID }) => {
         const record = records.get(ID);
-        return Type === "container" && (ID.startsWith(value) || (!!record && nameOf(record) === value));
+        return Type === "container" && (ID.startsWith(value) || (!!record && record.name === value));
       };
     case "image":
       return ({ Type, ID }) => {

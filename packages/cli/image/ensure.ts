@@ -1,35 +1,27 @@
 /** Makes sure that an image is there, fetching it where that is wanted. */
 import { BerthError, isCode } from "@berth/base";
-import type { BerthClient, ResolvedImage } from "@berth/client";
-import { formatReference, isLoopback, normalizeReference, parseReference } from "@berth/oci";
+import type { BerthClient, PullPolicy, ResolvedImage } from "@berth/client";
+import { isLoopback, normalizeReference, parseReference } from "@berth/oci";
 import type { Context } from "../command.ts";
 
-/** When to fetch an image. */
-export type PullPolicy = "missing" | "always" | "never";
-
-/** The image a user named, resolved for this machine. */
-export async function ensureImage(
+/** The image a user named, resolved for this machine; fetched, with progress shown, where `policy` says so. */
+export function ensureImage(
   context: Context,
   client: BerthClient,
   text: string,
   policy: string,
 ): Promise<ResolvedImage> {
-  const reference = parseReference(text);
-  const name = formatReference(reference);
-  if (policy !== "always")
-    try {
-      return await client.images.resolve(await client.images.get(name));
-    } catch (error) {
-      if (!isCode(error, "not_found")) throw error;
-      if (policy === "never")
-        throw new BerthError("not_found", `no such image: ${text}`, {
-          hint: `Fetch it (berth pull ${text}), or leave out --pull never.`,
-        });
-    }
-  if (policy === "missing") context.err(`Unable to find image '${text}' locally\n`);
-  const { pullImage } = await import("./pull.ts");
-  await pullImage(context, client, text, { quiet: false, plainHttp: isLoopback(reference.host) });
-  return client.images.resolve(await client.images.get(name));
+  return client.images.ensure(text, {
+    pull: policy as PullPolicy,
+    fetch: async () => {
+      if (policy === "missing") context.err(`Unable to find image '${text}' locally\n`);
+      const { pullImage } = await import("./pull.ts");
+      await pullImage(context, client, text, {
+        quiet: false,
+        plainHttp: isLoopback(parseReference(text).host),
+      });
+    },
+  });
 }
 
 /** The image record a user named: by reference, or by the beginning of its digest. */

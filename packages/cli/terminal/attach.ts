@@ -2,7 +2,7 @@
 import { spawnSync } from "node:child_process";
 import { BerthError, signalNumber } from "@berth/base";
 import type { Fifos, TaskProcess } from "@berth/client";
-import { waitForEnd, within } from "../container/stop.ts";
+import { within } from "../container/stop.ts";
 import { FORWARDED } from "../signals.ts";
 import { DETACH_KEYS, DetachScanner, parseDetachKeys } from "./detach.ts";
 
@@ -60,7 +60,7 @@ export class Attachment {
   /** Waits until the process has ended or the user has left; undefined then. */
   async wait(target: TaskProcess): Promise<number | undefined> {
     try {
-      const exit = await Promise.race([waitForEnd(target), this.#left]);
+      const exit = await Promise.race([target.waitForEnd(), this.#left]);
       if (exit === undefined) return undefined;
       this.#fifos.release();
       await within(Promise.allSettled(this.#pumps), DRAIN_MS);

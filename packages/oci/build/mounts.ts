@@ -3,7 +3,7 @@ import { BerthError } from "@berth/base";
 import type { Mount } from "../runtime/mount.ts";
 
 /** A parsed mount, and what must be made on the host before it. */
-export interface MountWish {
+export interface MountRequest {
   mount: Mount;
   /** -v makes a missing source directory; --mount does not. */
   createSource: boolean;
@@ -12,7 +12,7 @@ export interface MountWish {
 const PROPAGATION = ["rprivate", "private", "rshared", "shared", "rslave", "slave"];
 
 /** Parses `-v SOURCE:DESTINATION[:OPTIONS]`; SOURCE must be absolute (named volumes are refused). */
-export function parseVolume(text: string): MountWish {
+export function parseVolume(text: string): MountRequest {
   const parts = text.split(":");
   const fail = (expected: string): never => {
     throw new BerthError("invalid_argument", `--volume: found ${JSON.stringify(text)}, expected ${expected}`);
@@ -41,7 +41,7 @@ export function parseVolume(text: string): MountWish {
 }
 
 /** Parses `--tmpfs DESTINATION[:OPTIONS]`; options as of mount(8). */
-export function parseTmpfs(text: string): MountWish {
+export function parseTmpfs(text: string): MountRequest {
   const colon = text.indexOf(":");
   const destination = colon < 0 ? text : text.slice(0, colon);
   const words =
@@ -69,7 +69,7 @@ export function parseTmpfs(text: string): MountWish {
 }
 
 /** Parses `--mount type=bind|tmpfs,source=...,target=...[,readonly]...`. */
-export function parseMount(text: string): MountWish {
+export function parseMount(text: string): MountRequest {
   const fail = (expected: string): never => {
     throw new BerthError("invalid_argument", `--mount: found ${JSON.stringify(text)}, expected ${expected}`);
   };

@@ -4,10 +4,9 @@
  * stop, restart, remove) is the {@link Supervisor}'s.
  */
 import { eventTypes, LABEL, type types } from "@berth/api";
-import { type Clock, log, stage } from "@berth/base";
+import { type Clock, ignoreMissing, log, stage } from "@berth/base";
 import type { TaskEvent } from "@berth/shim";
 import { fromBinary } from "@bufbuild/protobuf";
-import { ignoreMissing } from "../../base/core/missing.ts";
 import type { EventBus } from "../../base/events/event-bus.ts";
 import type { Database } from "../../base/store/database.ts";
 import type { ContainerRecord, ContainerStore } from "../../objects/containers/container-store.ts";

@@ -3,9 +3,8 @@
  * request for the same joins the first.
  */
 import { LABEL } from "@berth/api";
-import { BerthError, criLogUri, SIGTERM, signalNumber, stage } from "@berth/base";
+import { BerthError, criLogUri, ignoreMissing, SIGTERM, signalNumber, stage } from "@berth/base";
 import type { Exit } from "@berth/shim";
-import { ignoreMissing } from "../../base/core/missing.ts";
 import { KeyedMutex } from "../../base/core/mutex.ts";
 import type { ContainerRecord, ContainerStore } from "../../objects/containers/container-store.ts";
 import type { TaskManager } from "../tasks/task-manager.ts";

@@ -6,7 +6,7 @@
  * record: that is how a client reaches it.
  */
 import { runc, type tasks, type types, unpack } from "@berth/api";
-import { BerthError, isCode, log, SIGKILL, stage } from "@berth/base";
+import { BerthError, ignoreMissing, isCode, log, SIGKILL, stage } from "@berth/base";
 import type { Descriptor } from "@berth/oci";
 import type { LogRotation } from "@berth/runtime";
 import {
@@ -23,7 +23,6 @@ import {
   type TaskState,
 } from "@berth/shim";
 import type { Any } from "@bufbuild/protobuf/wkt";
-import { ignoreMissing } from "../../base/core/missing.ts";
 import { KeyedMutex } from "../../base/core/mutex.ts";
 import { checkIdentifier } from "../../base/core/names.ts";
 import type { Scope } from "../../base/core/scope.ts";

@@ -4,7 +4,7 @@
  */
 import { lstatSync, readFileSync, type Stats } from "node:fs";
 import { join } from "node:path";
-import type { SnapshotMount } from "@berth/client";
+import type { SnapshotMount } from "../snapshots.ts";
 
 const MAX_BYTES = 1 << 20;
 

@@ -1,6 +1,5 @@
 /** Ids and names of new containers. */
 import { randomBytes, randomInt } from "node:crypto";
-import { usageError } from "../flags.ts";
 
 const MANNERS =
   "amber brave bright calm clever crisp eager early fair fleet gentle glad golden hardy keen kind light lively lucky \
@@ -22,16 +21,12 @@ export function newId(): string {
   return randomBytes(32).toString("hex");
 }
 
-/** A name nobody had to think of. */
+/** A name that nobody had to think of. */
 export function randomName(): string {
   return `${pick(MANNERS)}_${pick(THINGS)}_${randomBytes(2).toString("hex")}`;
 }
 
-/** Checks a --name by docker's rule. */
-export function checkName(name: string): string {
-  if (!/^[a-zA-Z0-9][a-zA-Z0-9_.-]+$/.test(name))
-    throw usageError(
-      `--name: found "${name}", expected letters, digits, "_", "." and "-", at least two, the first a letter or digit`,
-    );
-  return name;
+/** Whether a text can be a container's name, by docker's rule. */
+export function isContainerName(text: string): boolean {
+  return /^[a-zA-Z0-9][a-zA-Z0-9_.-]+$/.test(text);
 }

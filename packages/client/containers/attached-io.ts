@@ -1,8 +1,9 @@
-/** A container's streams as the daemon takes them. */
+/** The streams of a container that is watched. */
 import { criLogUri } from "@berth/base";
-import type { Fifos, TaskIO } from "@berth/client";
+import type { Fifos } from "../stdio.ts";
+import type { TaskIO } from "../tasks.ts";
 
-/** Streams of a container that a terminal watches: its output goes to the log and, as it is, to FIFOs. */
+/** Streams of a container that its client watches: its output goes to the log and, as it is, to FIFOs. */
 export function attachedIO(logPath: string, terminal: boolean, fifos: Fifos): TaskIO {
   const to = (fifo: string) => `${criLogUri(logPath)}?attach=${encodeURIComponent(fifo)}`;
   return {

@@ -1,36 +1,22 @@
-/** Containers: what is to be run, kept by the daemon; a task is what runs. */
-
+/** A container: what is to be run, kept by the daemon; a task is what runs. */
 import { packJson, SPEC_TYPE } from "@berth/api/any";
 import * as api from "@berth/api/containers";
+import { LABEL } from "@berth/api/labels";
 import { dateOf } from "@berth/api/time";
-import { isCode } from "@berth/base";
+import { ignoreMissing, isCode } from "@berth/base";
 import type { Connection } from "@berth/grpc/client";
 import { parseJson, type Spec, stringifyJson } from "@berth/oci";
 import type { CallOptions } from "@berth/rpc";
-import { type ProcessState, type Task, type TaskIO, Tasks } from "./tasks.ts";
-
-/** Name of berth's runtime in container records. */
-export const RUNTIME = "io.containerd.berth.v1";
-
-/** A container to be made. */
-export interface NewContainer {
-  id: string;
-  spec: Spec;
-  image?: string;
-  labels?: Record<string, string>;
-  snapshotter?: string;
-  snapshotKey?: string;
-  runtime?: string;
-}
+import { type ProcessState, type Task, type TaskIO, Tasks } from "../tasks.ts";
 
 /** How a container is stopped; what is left out is the container's own. */
-export interface StopWishes {
+export interface StopOptions {
   /** Grace period in seconds; negative for ever. */
   seconds?: number;
   signal?: number;
 }
 
-const asked = ({ seconds, signal }: StopWishes) => ({
+const asked = ({ seconds, signal }: StopOptions) => ({
   ...(seconds === undefined ? {} : { timeoutSeconds: seconds }),
   signal: signal ?? 0,
 });
@@ -47,6 +33,10 @@ export class Container {
 
   get id(): string {
     return this.#record.id;
+  }
+  /** Its name for people, or the short form of its id when it has none. */
+  get name(): string {
+    return this.labels[LABEL.name] ?? this.id.slice(0, 12);
   }
   get labels(): Readonly<Record<string, string>> {
     return this.#record.labels;
@@ -80,6 +70,24 @@ export class Container {
   /** Makes a task: the container is set up but its process waits for `start`. */
   async newTask(io: TaskIO, options?: CallOptions): Promise<Task> {
     return new Tasks(this.#connection).create(this.id, io, options);
+  }
+
+  /**
+   * Makes a task and starts it; `beforeStart` sees it in between, for instance to connect a terminal. A task that does not
+   * start is removed, unless somebody else has started it meanwhile: then that one is given.
+   */
+  async startTask(io: TaskIO, beforeStart?: (task: Task) => unknown, options?: CallOptions): Promise<Task> {
+    const task = await this.newTask(io, options);
+    try {
+      await beforeStart?.(task);
+      await task.start(options);
+    } catch (error) {
+      const status = (await this.taskState().catch(() => undefined))?.status;
+      if (isCode(error, "failed_precondition") && status === "running") return task;
+      await ignoreMissing(task.delete()).catch(() => {});
+      throw error;
+    }
+    return task;
   }
 
   /** The container's task; undefined when there is none. */
@@ -143,16 +151,16 @@ export class Container {
    * Asks the container to end and, after a grace period, makes it; joins in when somebody is at it. "deadline_exceeded"
    * names a process that is stuck in the kernel.
    */
-  async stop(wishes: StopWishes = {}, options?: CallOptions): Promise<{ wasRunning: boolean; code: number }> {
+  async stop(how: StopOptions = {}, options?: CallOptions): Promise<{ wasRunning: boolean; code: number }> {
     const service = this.#connection.client((await import("@berth/api/supervisor")).Supervisor);
-    const answer = await service.stop({ containerId: this.id, ...asked(wishes) }, options);
+    const answer = await service.stop({ containerId: this.id, ...asked(how) }, options);
     return { wasRunning: answer.wasRunning, code: answer.exitStatus };
   }
 
-  /** Stops the container and starts it anew, with its log as its output; gives the new process's pid. */
-  async restart(wishes: StopWishes = {}, options?: CallOptions): Promise<number> {
+  /** Stops the container and starts it again, with its log as its output; gives the new process's pid. */
+  async restart(how: StopOptions = {}, options?: CallOptions): Promise<number> {
     const service = this.#connection.client((await import("@berth/api/supervisor")).Supervisor);
-    return (await service.restart({ containerId: this.id, ...asked(wishes) }, options)).pid;
+    return (await service.restart({ containerId: this.id, ...asked(how) }, options)).pid;
   }
 
   /** Sets one label; an empty value removes it. */
@@ -168,49 +176,5 @@ export class Container {
   /** Deletes the record alone; "failed_precondition" while its task runs. */
   async delete(options?: CallOptions): Promise<void> {
     await this.#connection.client(api.Containers).delete({ id: this.id }, options);
-  }
-}
-
-/** The Containers service. */
-export class Containers {
-  readonly #connection: Connection;
-
-  constructor(connection: Connection) {
-    this.#connection = connection;
-  }
-
-  /** The service as it is on the wire. */
-  get raw() {
-    return this.#connection.client(api.Containers);
-  }
-
-  /** All containers that any of the filters matches; all without filters. */
-  async list(filters: string[] = [], options?: CallOptions): Promise<Container[]> {
-    const { containers } = await this.raw.list({ filters }, options);
-    return containers.map((record) => new Container(this.#connection, record));
-  }
-
-  /** The container of exactly that id; "not_found" when there is none. */
-  async get(id: string, options?: CallOptions): Promise<Container> {
-    return new Container(this.#connection, (await this.raw.get({ id }, options)).container!);
-  }
-
-  /** Makes a record; "already_exists" when the id is taken. */
-  async create(wanted: NewContainer, options?: CallOptions): Promise<Container> {
-    const { container } = await this.raw.create(
-      {
-        container: {
-          id: wanted.id,
-          labels: wanted.labels ?? {},
-          image: wanted.image ?? "",
-          runtime: { name: wanted.runtime ?? RUNTIME },
-          spec: packJson(SPEC_TYPE, stringifyJson(wanted.spec)),
-          snapshotter: wanted.snapshotter ?? "",
-          snapshotKey: wanted.snapshotKey ?? "",
-        },
-      },
-      options,
-    );
-    return new Container(this.#connection, container!);
   }
 }

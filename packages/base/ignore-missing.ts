@@ -1,5 +1,5 @@
 /** What was to be removed and is gone. */
-import { isCode } from "@berth/base";
+import { isCode } from "./errors.ts";
 
 /** Waits for `work`; "not_found" is as good as done. */
 export async function ignoreMissing(work: Promise<unknown>): Promise<void> {
