@@ -1,5 +1,5 @@
 /** How an error looks at the terminal, and which exit code it gives. */
-import { BerthError } from "@berth/base";
+import { BerthError, present } from "@berth/base";
 import { UsageError } from "./flags.ts";
 
 /** docker's exit codes for commands that could not be run. */
@@ -13,12 +13,7 @@ export class CommandError extends BerthError {
     const { code, message, stage, syscall, errno, path, cause } = error;
     const hint = otherHint ?? error.hint;
     super(code, message, {
-      ...(stage === undefined ? {} : { stage }),
-      ...(syscall === undefined ? {} : { syscall }),
-      ...(errno === undefined ? {} : { errno }),
-      ...(path === undefined ? {} : { path }),
-      ...(hint === undefined ? {} : { hint }),
-      ...(cause === undefined ? {} : { cause }),
+      ...present({ stage, syscall, errno, path, hint, cause }),
     });
     this.exitCode = exitCode;
   }

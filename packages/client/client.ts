@@ -6,7 +6,7 @@
  * const image = await client.images.pull("docker.io/library/alpine:latest");
  * ```
  */
-import { BerthError } from "@berth/base";
+import { BerthError, present } from "@berth/base";
 import { type Connection, connect as dial } from "@berth/grpc/client";
 import type { CallOptions } from "@berth/rpc";
 import { Containers } from "./containers/containers.ts";
@@ -57,7 +57,7 @@ export class BerthClient implements AsyncDisposable {
     this.connection = dial({
       path: socketPath(this.address),
       headers: { "containerd-namespace": this.namespace },
-      ...(options.dialTimeoutMs === undefined ? {} : { dialTimeoutMs: options.dialTimeoutMs }),
+      ...present({ dialTimeoutMs: options.dialTimeoutMs }),
     });
     this.images = new Images(this.connection, this.snapshotter);
     this.containers = new Containers(this);

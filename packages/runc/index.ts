@@ -1,5 +1,5 @@
 /** `berth-runc`: the runtime's command line, with runc's verbs, flags, messages and exit codes. */
-import { BerthError, COMMIT, configureLog, type LogLevel, VERSION } from "@berth/base";
+import { BerthError, COMMIT, configureLog, type LogLevel, present, VERSION } from "@berth/base";
 import { defaultRoot, openRuntime, ownerOf } from "@berth/runtime";
 import { commandSys } from "@berth/sys";
 import type { Command } from "./command.ts";
@@ -110,7 +110,7 @@ function report(error: BerthError, flags: GlobalFlags): void {
 function usageError(text: string, hint?: string): BerthError {
   return new BerthError("invalid_argument", text, {
     stage: "flags",
-    ...(hint === undefined ? {} : { hint }),
+    ...present({ hint }),
   });
 }
 

@@ -1,5 +1,6 @@
 /** How state and list show a container: runc's field names. */
 
+import { present } from "@berth/base";
 import type { ContainerInfo } from "@berth/runtime";
 import type { Sys } from "@berth/sys";
 
@@ -22,7 +23,7 @@ export function shownState(sys: Sys, { record, status, state }: ContainerInfo) {
     bundle: record.bundle,
     rootfs: record.rootfs,
     created: record.created,
-    ...(record.annotations === undefined ? {} : { annotations: record.annotations }),
+    ...present({ annotations: record.annotations }),
     owner: ownerName(sys, record.owner),
   };
 }

@@ -3,7 +3,7 @@ import { packJson, SPEC_TYPE } from "@berth/api/any";
 import * as api from "@berth/api/containers";
 import { LABEL } from "@berth/api/labels";
 import { dateOf } from "@berth/api/time";
-import { ignoreMissing, isCode } from "@berth/base";
+import { ignoreMissing, isCode, present } from "@berth/base";
 import type { Connection } from "@berth/grpc/client";
 import { parseJson, type Spec, stringifyJson } from "@berth/oci";
 import type { CallOptions } from "@berth/rpc";
@@ -17,7 +17,7 @@ export interface StopOptions {
 }
 
 const asked = ({ seconds, signal }: StopOptions) => ({
-  ...(seconds === undefined ? {} : { timeoutSeconds: seconds }),
+  ...present({ timeoutSeconds: seconds }),
   signal: signal ?? 0,
 });
 

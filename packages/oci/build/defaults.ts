@@ -1,4 +1,5 @@
 /** What containers get unless told otherwise: capabilities, mounts, hidden paths, devices. */
+import { present } from "@berth/base";
 import type { Mount } from "../runtime/mount.ts";
 import type { DeviceRule } from "../runtime/resources.ts";
 
@@ -94,7 +95,7 @@ export function defaultDeviceRules(): DeviceRule[] {
       allow: true,
       type: "c",
       major,
-      ...(minor === undefined ? {} : { minor }),
+      ...present({ minor }),
       access: "rwm",
     })),
   ];

@@ -1,4 +1,5 @@
 /** Docker's default seccomp profile for one container; apart from the other builders, as its table is long. */
+import { present } from "@berth/base";
 import type { Seccomp, SeccompRule } from "../runtime/seccomp.ts";
 import { DOCKER_RULES, MACHINE_ARCHITECTURES, type MachineName } from "./docker-rules.ts";
 
@@ -26,7 +27,7 @@ export function dockerSeccomp(facts: DockerSeccompFacts): Seccomp {
     syscalls.push({
       names: rule.calls.trim().split(/\s+/),
       action: rule.action ?? "SCMP_ACT_ALLOW",
-      ...(rule.errnoRet === undefined ? {} : { errnoRet: rule.errnoRet }),
+      ...present({ errnoRet: rule.errnoRet }),
       ...(rule.args === undefined ? {} : { args: rule.args.map((arg) => ({ ...arg })) }),
     });
   }

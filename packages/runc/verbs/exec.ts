@@ -1,4 +1,4 @@
-import { BerthError, SIGKILL } from "@berth/base";
+import { BerthError, present, SIGKILL } from "@berth/base";
 import { type Process, parseJson, validateProcess } from "@berth/oci";
 import { exec, execProcess, parseSubCgroups, readCreatedSpec, readRecord } from "@berth/runtime";
 import { defineCommand } from "../command.ts";
@@ -64,15 +64,13 @@ export const command = defineCommand({
       process = execProcess(spec, {
         args: argv,
         terminal: flags.tty ?? false,
-        ...(flags.env === undefined ? {} : { env: flags.env }),
-        ...(flags.cwd === undefined ? {} : { cwd: flags.cwd }),
+        ...present({ env: flags.env, cwd: flags.cwd }),
         ...(flags.user === undefined ? {} : { user: parseUser(flags.user) }),
         ...(flags["additional-gids"] === undefined
           ? {}
           : { additionalGids: flags["additional-gids"].map((g) => parseUser(g).uid) }),
         ...(flags["no-new-privs"] ? { noNewPrivileges: true } : {}),
-        ...(flags.cap === undefined ? {} : { capabilities: flags.cap }),
-        ...(flags.apparmor === undefined ? {} : { apparmorProfile: flags.apparmor }),
+        ...present({ capabilities: flags.cap, apparmorProfile: flags.apparmor }),
         ...(flags["process-label"] === undefined ? {} : { selinuxLabel: flags["process-label"] }),
       });
     }

@@ -1,7 +1,7 @@
 /** The daemon's directories, made at its start. */
 import * as fs from "node:fs";
 import { dirname } from "node:path";
-import { BerthError } from "@berth/base";
+import { BerthError, present } from "@berth/base";
 
 /**
  * Makes a directory and those above it, mode 0711; `what` names it in errors. With `mode` the directory itself gets no more
@@ -34,7 +34,7 @@ export function makeFolder(path: string, what: string, mode?: number): void {
       stage: "config",
       path,
       cause,
-      ...(error.errno === undefined ? {} : { errno: error.errno }),
+      ...present({ errno: error.errno }),
       hint: "choose another, or make it yourself",
     });
   }

@@ -4,7 +4,7 @@
  * it has not read are no longer kept.
  */
 import { nanoseconds, pack, timestamp, types } from "@berth/api";
-import { BerthError } from "@berth/base";
+import { BerthError, present } from "@berth/base";
 import { create, type DescMessage, fromBinary, type MessageInitShape, toBinary } from "@bufbuild/protobuf";
 import type { Any } from "@bufbuild/protobuf/wkt";
 import { checkIdentifier } from "../core/names.ts";
@@ -88,7 +88,7 @@ export class EventBus {
         timestamp: timestamp(now()),
         namespace,
         topic,
-        ...(event === undefined ? {} : { event }),
+        ...present({ event }),
       }),
     );
   }

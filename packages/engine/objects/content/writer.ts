@@ -7,7 +7,7 @@
 import { createHash, type Hash } from "node:crypto";
 import * as fs from "node:fs";
 import { promisify } from "node:util";
-import { BerthError } from "@berth/base";
+import { BerthError, present } from "@berth/base";
 import type { Labels } from "../../base/core/names.ts";
 import type { Scope } from "../../base/core/scope.ts";
 import type { IngestRecord } from "./rows.ts";
@@ -108,7 +108,7 @@ export class ContentWriter {
         stage: "content",
         cause,
         path: this.#host.ingestPath(this.ingest.number),
-        ...(error.errno === undefined ? {} : { errno: error.errno }),
+        ...present({ errno: error.errno }),
         ...(error.errno === "ENOSPC" ? { hint: "make room on the file system of the root directory" } : {}),
       });
     }

@@ -6,7 +6,7 @@
  * following a link. All calls are synchronous: this runs in a worker thread.
  */
 import * as fs from "node:fs";
-import { BerthError } from "@berth/base";
+import { BerthError, present } from "@berth/base";
 import { linux } from "@berth/sys";
 import type { TarEntry, TarSink } from "./tar.ts";
 
@@ -168,8 +168,7 @@ export class LayerApplier implements TarSink {
       stage: "unpack",
       path: name,
       cause: error,
-      ...(known.syscall === undefined ? {} : { syscall: known.syscall }),
-      ...(known.errno === undefined ? {} : { errno: known.errno }),
+      ...present({ syscall: known.syscall, errno: known.errno }),
       ...(full ? { hint: "make room on the file system of the root directory" } : {}),
     });
   }

@@ -1,6 +1,6 @@
 /** A registry's repository: the distribution specification, version 1.1, as far as pull and push need it. */
 import type { Readable } from "node:stream";
-import { BerthError } from "@berth/base";
+import { BerthError, present } from "@berth/base";
 import { apiHost, type Descriptor, isLoopback, MEDIA_TYPES, type Reference } from "@berth/oci";
 import { digestOf } from "../../base/core/digest.ts";
 import { type AskCredentials, Authorizer } from "./auth.ts";
@@ -79,13 +79,13 @@ export class Repository {
         answer = await send({
           method,
           url,
-          ...(more.headers === undefined ? {} : { headers: more.headers }),
+          ...present({ headers: more.headers }),
           ...(isHome
             ? {
-                confidential: { ...this.#headers, ...(authorization === undefined ? {} : { authorization }) },
+                confidential: { ...this.#headers, ...present({ authorization }) },
               }
             : {}),
-          ...(body === undefined ? {} : { body }),
+          ...present({ body }),
           signal: this.#signal,
         });
       } catch (error) {

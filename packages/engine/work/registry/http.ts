@@ -1,7 +1,7 @@
 /** HTTP for registries: streaming, credentials for nobody but whom they were given for, and limits on every wait. */
 import type * as http from "node:http";
 import type { Readable } from "node:stream";
-import { BerthError, VERSION } from "@berth/base";
+import { BerthError, present, VERSION } from "@berth/base";
 
 /** A request. */
 export interface HttpRequest {
@@ -82,7 +82,7 @@ function once(request: HttpRequest): Promise<HttpAnswer> {
       method,
       headers: { ...headers, ...(Buffer.isBuffer(body) ? { "content-length": String(body.length) } : {}) },
       agent: secure ? tlsAgent : plainAgent,
-      ...(signal === undefined ? {} : { signal }),
+      ...present({ signal }),
     });
     const connecting = setTimeout(
       () => outgoing.destroy(new Error(`no connection within ${CONNECT_MS / 1000} s`)),
@@ -150,7 +150,7 @@ export function unreachable(url: URL, cause: unknown): BerthError {
     stage: "registry",
     cause,
     ...(code !== undefined && /^E[A-Z]+$/.test(code) ? { errno: code } : {}),
-    ...(hint === undefined ? {} : { hint }),
+    ...present({ hint }),
   });
 }
 

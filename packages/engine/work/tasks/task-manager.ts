@@ -6,7 +6,7 @@
  * record: that is how a client reaches it.
  */
 import { runc, type tasks, type types, unpack } from "@berth/api";
-import { BerthError, ignoreMissing, isCode, log, SIGKILL, stage } from "@berth/base";
+import { BerthError, ignoreMissing, isCode, log, present, SIGKILL, stage } from "@berth/base";
 import type { Descriptor } from "@berth/oci";
 import type { LogRotation } from "@berth/runtime";
 import {
@@ -233,7 +233,7 @@ export class TaskManager {
         rootfs: request.rootfs.length > 0 ? request.rootfs.map(fromMount) : this.#rootfs(ns, record),
         ...(runtime === undefined
           ? { options: { ...readTaskOptions(record.runtime!.options), ...readTaskOptions(options) } }
-          : { runtime, ...(given === undefined ? {} : { runtimeOptions: given }) }),
+          : { runtime, ...present({ runtimeOptions: given }) }),
       };
       this.#hooks?.creating(ns, record);
       makeLogFolder(this.#stores.logs, stdio);
