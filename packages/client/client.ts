@@ -6,19 +6,18 @@
  * const image = await client.images.pull("docker.io/library/alpine:latest");
  * ```
  */
-import { BerthError, present } from "@berth/base";
+import { present } from "@berth/base";
 import { type Connection, connect as dial } from "@berth/grpc/client";
 import type { CallOptions } from "@berth/rpc";
+import { DEFAULT_ADDRESS, socketPath } from "./address.ts";
 import { Containers } from "./containers/containers.ts";
+import type { ContainerHost } from "./containers/host.ts";
 import { Content } from "./content.ts";
 import { Events } from "./events.ts";
 import { Images } from "./images.ts";
 import { Leases } from "./leases.ts";
 import { Snapshots } from "./snapshots.ts";
 import { Tasks } from "./tasks.ts";
-
-/** Where berthd listens unless told otherwise. */
-export const DEFAULT_ADDRESS = "unix:///run/berth/berth.sock";
 
 /** How to connect. */
 export interface ClientOptions {
@@ -35,7 +34,7 @@ export interface ClientOptions {
 }
 
 /** A connection with a namespace; see the module comment. Sockets are opened by the first call. */
-export class BerthClient implements AsyncDisposable {
+export class BerthClient implements ContainerHost, AsyncDisposable {
   readonly connection: Connection;
   readonly namespace: string;
   readonly address: string;
@@ -104,14 +103,4 @@ export class BerthClient implements AsyncDisposable {
 /** Makes a client; no call is made yet. */
 export function connect(options: ClientOptions = {}): BerthClient {
   return new BerthClient(options);
-}
-
-/** The path in an address; "invalid_argument" for what is not a unix socket's. */
-export function socketPath(address: string): string {
-  const path = address.startsWith("unix://") ? address.slice("unix://".length) : address;
-  if (path.startsWith("/")) return path;
-  throw new BerthError(
-    "invalid_argument",
-    `address: found ${JSON.stringify(address)}, expected unix:///absolute/path.sock`,
-  );
 }

@@ -3,13 +3,14 @@ export { PROCESS_TYPE, pack, packJson, SPEC_TYPE, typeNameOf, unpack } from "@be
 export { CONTAINERD_LABEL, LABEL } from "@berth/api/labels";
 export { parseRestartPolicy, type RestartPolicy, restartPolicyText } from "@berth/api/restartPolicy";
 export { dateOf, nanoseconds } from "@berth/api/time";
-export { BerthClient, type ClientOptions, connect, DEFAULT_ADDRESS, socketPath } from "./client.ts";
+export { DEFAULT_ADDRESS, socketPath } from "./address.ts";
+export { BerthClient, type ClientOptions, connect } from "./client.ts";
 export { attachedIO } from "./containers/attached-io.ts";
 export { Container, type StopOptions } from "./containers/container.ts";
 export { Containers, type NewRecord, RUNTIME } from "./containers/containers.ts";
 export { type CreateContainer, userLabels } from "./containers/create.ts";
-export { availableCapabilities } from "./containers/host.ts";
 export { logPathFor, logRoot } from "./containers/log-path.ts";
+export { availableCapabilities } from "./containers/machine.ts";
 export { isContainerName } from "./containers/names.ts";
 export { layersOf, readRootfsFile } from "./containers/rootfs-files.ts";
 export type { OnOutput, RunContainer, RunResult } from "./containers/run.ts";

@@ -40,7 +40,7 @@ export function readMessages(stream: Http2Stream, maxMessage: number, encoding: 
 }
 
 /** Hands one message to the stream without waiting; false when the next one should wait for `drain`. */
-export function pushMessage(stream: Http2Stream, message: Uint8Array, encoding: Encoding): boolean {
+function pushMessage(stream: Http2Stream, message: Uint8Array, encoding: Encoding): boolean {
   if (stream.destroyed || stream.writableEnded)
     throw new BerthError("canceled", "the stream was closed", { stage: "grpc" });
   const parts = frame(message, encoding);

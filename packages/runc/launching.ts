@@ -37,7 +37,7 @@ export function listenFds(sys: Sys): number {
 }
 
 /** Variables that tell a container of the sockets it was passed; its first process is 1 in its own pid namespace. */
-export function listenEnv(count: number): string[] {
+function listenEnv(count: number): string[] {
   return count === 0 ? [] : [`LISTEN_FDS=${count}`, "LISTEN_PID=1"];
 }
 

@@ -5,7 +5,7 @@ import type { ContainerInfo } from "@berth/runtime";
 import type { Sys } from "@berth/sys";
 
 /** Name of a user by /etc/passwd, for list's column OWNER. */
-export function ownerName(sys: Sys, uid: number): string {
+function ownerName(sys: Sys, uid: number): string {
   const line = sys
     .readTextIfAny("/etc/passwd")
     ?.split("\n")

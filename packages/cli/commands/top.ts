@@ -1,8 +1,8 @@
 /** berth top: the processes of a container, by their numbers on this machine. */
 import { command } from "../command.ts";
 import { runningTask } from "../container/each.ts";
+import { processRow } from "../container/process-row.ts";
 import { tableOf } from "../format/rows.ts";
-import { processRow } from "../terminal/processes.ts";
 
 export default command({
   usage: "CONTAINER",

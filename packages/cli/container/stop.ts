@@ -1,4 +1,4 @@
-/** The ends of containers: what rm, start, run and wait share. */
+/** Removing containers: what rm, start and run share. */
 import { BerthError, ignoreMissing, isCode } from "@berth/base";
 import type { Container } from "@berth/client";
 import { isUp, seenOf } from "./state.ts";
@@ -16,18 +16,5 @@ export async function removeContainer(container: Container, force: boolean): Pro
       cause: error,
       hint: `Stop it first (berth stop ${container.name}), or remove it with --force.`,
     });
-  }
-}
-
-/** Waits for a promise, but not longer than `ms`; undefined then. */
-export async function within<T>(promise: Promise<T>, ms: number): Promise<T | undefined> {
-  let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<undefined>((resolve) => {
-    timer = setTimeout(() => resolve(undefined), ms);
-  });
-  try {
-    return await Promise.race([promise, late]);
-  } finally {
-    clearTimeout(timer);
   }
 }

@@ -8,7 +8,7 @@ const LF = 10;
 const RENAMED_TRIES = 5;
 
 /** The files of a log that there are, the oldest first: PATH.2, PATH.1, PATH. */
-export function logFiles(path: string): string[] {
+function logFiles(path: string): string[] {
   const prefix = `${basename(path)}.`;
   let names: string[] = [];
   try {

@@ -2,8 +2,8 @@
 import { spawnSync } from "node:child_process";
 import { BerthError, signalNumber } from "@berth/base";
 import type { Fifos, TaskProcess } from "@berth/client";
-import { within } from "../container/stop.ts";
 import { FORWARDED } from "../signals.ts";
+import { within } from "../within.ts";
 import { DETACH_KEYS, DetachScanner, parseDetachKeys } from "./detach.ts";
 
 /** What is connected. */

@@ -5,9 +5,9 @@ import { LABEL } from "@berth/api/labels";
 import { BerthError } from "@berth/base";
 import { type Spec, stringifyJson } from "@berth/oci";
 import type { CallOptions } from "@berth/rpc";
-import type { BerthClient } from "../client.ts";
 import { Container } from "./container.ts";
 import type { CreateContainer } from "./create.ts";
+import type { ContainerHost } from "./host.ts";
 import type { RunContainer, RunResult } from "./run.ts";
 
 /** Name of berth's runtime in container records. */
@@ -26,9 +26,9 @@ export interface NewRecord {
 
 /** The Containers service, and a container's life on top of it. */
 export class Containers {
-  readonly #client: BerthClient;
+  readonly #client: ContainerHost;
 
-  constructor(client: BerthClient) {
+  constructor(client: ContainerHost) {
     this.#client = client;
   }
 

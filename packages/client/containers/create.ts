@@ -18,12 +18,12 @@ import {
   type Seccomp,
 } from "@berth/oci";
 import type { CallOptions } from "@berth/rpc";
-import type { BerthClient } from "../client.ts";
 import type { PullPolicy, ResolvedImage } from "../images.ts";
 import type { SnapshotMount } from "../snapshots.ts";
 import type { Container } from "./container.ts";
-import { availableCapabilities, hostDevices, kernelVersion } from "./host.ts";
+import type { ContainerHost } from "./host.ts";
 import { logPathFor, logRoot } from "./log-path.ts";
+import { availableCapabilities, hostDevices, kernelVersion } from "./machine.ts";
 import { isContainerName, newId, randomName } from "./names.ts";
 import { layersOf, readRootfsFile } from "./rootfs-files.ts";
 
@@ -63,7 +63,7 @@ export interface CreateContainer
 
 /** Makes a container; see the module comment. */
 export async function createContainer(
-  client: BerthClient,
+  client: ContainerHost,
   options: CreateContainer,
   call: CallOptions,
 ): Promise<Container> {
@@ -120,7 +120,7 @@ export async function createContainer(
   }
 }
 
-async function checkNameFree(client: BerthClient, name: string, call: CallOptions): Promise<void> {
+async function checkNameFree(client: ContainerHost, name: string, call: CallOptions): Promise<void> {
   const holder = await client.containers.named(name, call);
   if (holder)
     throw new BerthError(
@@ -158,7 +158,7 @@ const HOLD_MS = 60_000;
 const PREPARE_TRIES = 3;
 
 async function prepareSnapshot(
-  client: BerthClient,
+  client: ContainerHost,
   image: ResolvedImage,
   id: string,
   call: CallOptions,
@@ -176,7 +176,7 @@ async function prepareSnapshot(
 }
 
 /** What the spec is built of, with the facts of this machine. */
-function specOptions(client: BerthClient, options: CreateContainer, id: string): ContainerOptions {
+function specOptions(client: ContainerHost, options: CreateContainer, id: string): ContainerOptions {
   const { image: _, user: __, mounts = [], seccomp, ...rest } = options;
   const available = availableCapabilities();
   const spec: ContainerOptions = {

@@ -1,6 +1,7 @@
 /** Where containers' logs are. */
 import { dirname, join } from "node:path";
-import { type BerthClient, DEFAULT_ADDRESS } from "../client.ts";
+import { DEFAULT_ADDRESS } from "../address.ts";
+import type { ContainerHost } from "./host.ts";
 
 const DEFAULT_ROOT = "/var/lib/berth";
 
@@ -13,7 +14,7 @@ export function logPathFor(root: string, namespace: string, id: string): string 
  * The daemon's root directory. One with directories of its own says where they are; asking costs a call, so only
  * one that is not at the usual address is asked.
  */
-export async function logRoot(client: BerthClient): Promise<string> {
+export async function logRoot(client: ContainerHost): Promise<string> {
   if (client.root !== undefined) return client.root;
   if (client.address === DEFAULT_ADDRESS) return DEFAULT_ROOT;
   const plugins = await client.plugins().catch(() => []);

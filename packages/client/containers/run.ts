@@ -3,11 +3,11 @@
 import { LABEL } from "@berth/api/labels";
 import { ignoreMissing, SIGKILL } from "@berth/base";
 import type { CallOptions } from "@berth/rpc";
-import type { BerthClient } from "../client.ts";
 import { Fifos } from "../stdio.ts";
 import type { Task } from "../tasks.ts";
 import { attachedIO } from "./attached-io.ts";
 import type { CreateContainer } from "./create.ts";
+import type { ContainerHost } from "./host.ts";
 
 /** Takes a piece of output; the container's process waits when this takes long. */
 export type OnOutput = (chunk: Uint8Array) => unknown;
@@ -30,7 +30,7 @@ export interface RunResult {
 
 /** Runs the command to its end; an abort of `call.signal` kills it, and rejects with the signal's reason. */
 export async function runContainer(
-  client: BerthClient,
+  client: ContainerHost,
   { stdin, onStdout, onStderr, ...options }: RunContainer,
   call: CallOptions,
 ): Promise<RunResult> {

@@ -10,7 +10,7 @@ import type { ContainerRecord } from "../state/record.ts";
 import type { Runtime } from "../state/runtime.ts";
 
 /** The plan that puts `rules` in the place of those that a cgroup has. */
-export function compileDeviceRules(folder: string, rules: readonly DeviceRule[]): Plan {
+function compileDeviceRules(folder: string, rules: readonly DeviceRule[]): Plan {
   const b = new PlanBuilder();
   b.child = false;
   b.stage("update");

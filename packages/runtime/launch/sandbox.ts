@@ -22,7 +22,7 @@ export interface SandboxOptions {
 }
 
 /** Compiles the plan of a sandbox; the loopback device of a new network is brought up. */
-export function compileSandbox(options: SandboxOptions): Plan {
+function compileSandbox(options: SandboxOptions): Plan {
   const b = new PlanBuilder();
   b.stage("namespaces");
   if (options.networkPath !== undefined)

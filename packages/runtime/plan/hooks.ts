@@ -7,7 +7,7 @@ const utf8 = new TextEncoder();
 const PID_MARK = 987654321;
 
 /** The state's JSON, cut where the pid goes; whole (and the second part empty) when the pid is known. */
-export function splitState(state: State): [before: string, after: string] {
+function splitState(state: State): [before: string, after: string] {
   if (state.pid !== undefined) return [JSON.stringify(state), ""];
   const text = JSON.stringify({
     ociVersion: state.ociVersion,

@@ -8,7 +8,7 @@ const PERSONALITIES: Readonly<Record<string, number>> = { LINUX: 0, LINUX32: 8 }
 const utf8 = new TextEncoder();
 
 /** A set of capability names as a mask; names that are not known are left out (the validator warns of them). */
-export function capabilityMask(names: readonly string[] | undefined): bigint {
+function capabilityMask(names: readonly string[] | undefined): bigint {
   let mask = 0n;
   for (const name of names ?? []) {
     const number = CAPABILITIES.indexOf(name);

@@ -6,7 +6,7 @@ import { MOUNT_ATTR_RDONLY, parseMountOptions, propagationFlag } from "./mount-o
 
 export const { AT_FDCWD, AT_RECURSIVE } = linux;
 export const OPEN_TREE_CLONE = 1;
-export const FSCONFIG_SET_FLAG = 0;
+const FSCONFIG_SET_FLAG = 0;
 export const FSCONFIG_SET_STRING = 1;
 export const FSCONFIG_CMD_CREATE = 6;
 export const FSCONFIG_CMD_RECONFIGURE = 7;

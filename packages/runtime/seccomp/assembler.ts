@@ -18,7 +18,7 @@ export const OP = {
 } as const;
 
 /** The kernel's limit for a filter, in instructions (BPF_MAXINSNS). */
-export const MAX_INSTRUCTIONS = 4096;
+const MAX_INSTRUCTIONS = 4096;
 const MAX_OFFSET = 255;
 
 interface Instruction {

@@ -15,7 +15,7 @@ export interface Verdict {
 }
 
 /** Lays out seccomp_data in a machine's byte order. */
-export function packData(data: SeccompData, bigEndian = false): DataView {
+function packData(data: SeccompData, bigEndian = false): DataView {
   const view = new DataView(new ArrayBuffer(64));
   view.setUint32(0, data.nr >>> 0, !bigEndian);
   view.setUint32(4, data.arch >>> 0, !bigEndian);

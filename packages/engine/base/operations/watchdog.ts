@@ -9,7 +9,7 @@ const LOOK_MS = 5_000;
 const MEANT = new Set(["grace period"]);
 
 /** The stages of an operation that are in flight, outermost first. */
-export function stagesInFlight(root: Node): Node[] {
+function stagesInFlight(root: Node): Node[] {
   const inner = root.children.findLast(({ stage }) => stage.end === undefined);
   return inner === undefined ? [root] : [root, ...stagesInFlight(inner)];
 }

@@ -28,7 +28,7 @@ export interface DiffWish {
  * The folder with the difference. Overlayfs keeps it already: the upper folder of `right`, when `left` are the
  * folders below it.
  */
-export function differenceFolder(left: readonly Mount[], right: readonly Mount[]): string {
+function differenceFolder(left: readonly Mount[], right: readonly Mount[]): string {
   const refuse = (why: string) =>
     new BerthError("unimplemented", `diff Diff is supported for an overlay and its parent only: ${why}`, {
       stage: "diff",

@@ -42,7 +42,7 @@ export function refuseMounts(sys: Sys, folder: string): void {
 }
 
 /** Mount points and types of a mountinfo, whose paths have octal escapes. */
-export function mountPoints(mountinfo: string): { point: string; type: string }[] {
+function mountPoints(mountinfo: string): { point: string; type: string }[] {
   return mountinfo.split("\n").flatMap((line) => {
     const [before, after] = line.split(" - ");
     const point = before?.split(" ")[4];

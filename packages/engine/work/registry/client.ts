@@ -276,7 +276,7 @@ export class Repository {
 }
 
 /** The media type that a manifest gives itself, or what its fields tell. */
-export function mediaTypeOf(bytes: Buffer): string {
+function mediaTypeOf(bytes: Buffer): string {
   const parsed = JSON.parse(bytes.toString("utf8")) as { mediaType?: unknown; manifests?: unknown };
   if (typeof parsed.mediaType === "string") return parsed.mediaType;
   return Array.isArray(parsed.manifests) ? index : manifest;

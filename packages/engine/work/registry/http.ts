@@ -133,7 +133,7 @@ function canceled(signal: AbortSignal, cause: unknown): BerthError {
 }
 
 /** The error for a registry that cannot be spoken to. */
-export function unreachable(url: URL, cause: unknown): BerthError {
+function unreachable(url: URL, cause: unknown): BerthError {
   const { code, message } = cause as NodeJS.ErrnoException;
   const hints: Readonly<Record<string, string>> = {
     ECONNREFUSED: "is the registry running, and on this port?",

@@ -1,6 +1,6 @@
 /** Facts of processes, from /proc. */
 import { readFileSync } from "node:fs";
-import { startedAt } from "../container/state.ts";
+import { startedAt } from "./state.ts";
 
 /** A line for `top`: user, pid, parent, state, start, processor time, command. Undefined when it has ended. */
 export function processRow(pid: number): string[] | undefined {
