@@ -8,5 +8,7 @@ export UV_THREADPOOL_SIZE="${UV_THREADPOOL_SIZE:-16}"
 export NODE_COMPILE_CACHE="$BERTH_LIB/cache" NODE_COMPILE_CACHE_PORTABLE=1
 # An arena of malloc's for each of those threads would be memory that never comes back: 12 MB, and more with each container.
 export MALLOC_ARENA_MAX="${MALLOC_ARENA_MAX:-2}"
-exec "$BERTH_LIB/node" --max-semi-space-size=1 --max-old-space-size=128 --disable-warning=ExperimentalWarning \
+# BERTH_NODE_FLAGS="--inspect --enable-source-maps" to look inside.
+# shellcheck disable=SC2086 # several flags
+exec "$BERTH_LIB/node" ${BERTH_NODE_FLAGS:-} --max-semi-space-size=1 --max-old-space-size=128 --disable-warning=ExperimentalWarning \
   "$BERTH_LIB/berthd.mjs" "$@"

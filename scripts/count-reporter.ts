@@ -15,7 +15,8 @@ export default async function* count(source: AsyncIterable<TestEvent>): AsyncGen
   const counts = { passed: 0, failed: 0, skipped: 0, failures: [] as string[] };
   for await (const { type, data } of source) {
     if (type !== "test:pass" && type !== "test:fail") continue;
-    const isFile = data.file !== undefined && data.name === data.file;
+    // A file in which no test has the chosen name stands for itself.
+    const isFile = data.file?.endsWith(data.name) && /\.test\.ts$/.test(data.name);
     if (type === "test:fail") {
       // A suite or file fails because a test in it did, which is counted; one that fails by itself has no such test.
       if (data.details?.type === "suite") continue;

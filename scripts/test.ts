@@ -1,11 +1,16 @@
 /**
  * Runs all tests: units (no root, in parallel), the same on Bun where it can run them, then those that need root and
  * real peers, one file at a time. Ends with "N passed, N failed, N skipped" of the real results.
+ *
+ *     scripts/test.ts [-t NAME] [--watch] [PART OF A PATH...]
+ *
+ * -t runs only the tests whose name matches; --watch runs the unit tests again whenever a file changes.
  */
 import { spawnSync } from "node:child_process";
 import { globSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { parseArgs } from "node:util";
 
 interface Counts {
   passed: number;
@@ -13,6 +18,11 @@ interface Counts {
   skipped: number;
 }
 
+const { values: flags, positionals: wanted } = parseArgs({
+  allowPositionals: true,
+  options: { name: { type: "string", short: "t" }, watch: { type: "boolean", default: false } },
+});
+const named = flags.name === undefined ? [] : [`--test-name-pattern=${flags.name}`];
 const scratch = mkdtempSync(join(tmpdir(), "berth-test-"));
 const total: Counts = { passed: 0, failed: 0, skipped: 0 };
 const failures: string[] = [];
@@ -27,6 +37,7 @@ function run(title: string, files: readonly string[], options: readonly string[]
     [
       "--disable-warning=ExperimentalWarning",
       "--test",
+      ...named,
       "--test-reporter=dot",
       "--test-reporter-destination=stdout",
       "--test-reporter=./scripts/count-reporter.ts",
@@ -58,7 +69,13 @@ function runOnBun(files: readonly string[]): void {
   console.log("\n# units, on Bun");
   const result = spawnSync(
     "node_modules/.bin/bun",
-    ["test", "--timeout", "30000", ...files.map((f) => `./${f}`)],
+    [
+      "test",
+      "--timeout",
+      "30000",
+      ...(flags.name === undefined ? [] : ["-t", flags.name]),
+      ...files.map((f) => `./${f}`),
+    ],
     { encoding: "utf8", timeout: 10 * 60_000 },
   );
   const output = result.stdout + result.stderr;
@@ -80,7 +97,6 @@ function runOnBun(files: readonly string[]): void {
   }
 }
 
-const wanted = process.argv.slice(2);
 const chosen = (files: string[]) =>
   files.sort().filter((f) => wanted.length === 0 || wanted.some((w) => f.includes(w)));
 const units = chosen(
@@ -90,6 +106,12 @@ const rooted = chosen(globSync("test/**/*.test.ts"));
 // berthd runs on Node alone: its database is node:sqlite, and its server must not meet Bun's HTTP/2 (see ARCHITECTURE.md).
 const portable = units.filter((f) => !f.startsWith("packages/engine/"));
 
+if (flags.watch) {
+  const { status } = spawnSync(process.execPath, ["--test", "--watch", ...named, ...units], {
+    stdio: "inherit",
+  });
+  process.exit(status ?? 1);
+}
 if (units.length > 0) run("units", units, ["--test-concurrency=2"]);
 if (portable.length > 0) runOnBun(portable);
 if (rooted.length > 0) {
