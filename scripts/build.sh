@@ -40,7 +40,7 @@ cp packaging/berthd.sh bin/berthd
 chmod +x bin/berthd
 
 # Node's compile cache (packaging/berthd.sh) is written at the end of a process that used what is to be in it.
-if [ ! -e lib/berth/cache ] || [ lib/berth/berthd.mjs -nt lib/berth/cache ]; then
+if [ ! -e lib/berth/cache ] || [ -n "$(find lib/berth/berthd.mjs -newer lib/berth/cache)" ]; then
   rm -rf lib/berth/cache
   place=$(mktemp -d)
   bin/berthd --root "$place/root" --state "$place/run" >"$place/log" 2>&1 &
@@ -48,7 +48,7 @@ if [ ! -e lib/berth/cache ] || [ lib/berth/berthd.mjs -nt lib/berth/cache ]; the
   tries=100
   until bin/berth --address "$place/run/berth.sock" ps >/dev/null 2>&1; do
     tries=$((tries - 1))
-    [ $tries -gt 0 ] && kill -0 $daemon 2>/dev/null || break
+    if [ $tries = 0 ] || ! kill -0 $daemon 2>/dev/null; then break; fi
     sleep 0.1
   done
   # Where it cannot run (not as root), it just starts more slowly.

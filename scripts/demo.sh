@@ -20,7 +20,8 @@ fi
 if berth version >/dev/null 2>&1; then
   echo "berthd is running already, on $BERTH_ADDRESS"
 else
-  mkdir -p -m 711 "$state"
+  mkdir -p "$state"
+  chmod 711 "$state"
   umask 077
   setsid berthd --root "$root" --state "$state" >>"$state/berthd.log" 2>&1 </dev/null &
   echo $! > "$state/berthd.pid"
@@ -37,6 +38,7 @@ trap 'rm -f "$image"' EXIT
 say "scripts/demo-image.sh  # an image of Debian's busybox, made here"
 scripts/demo-image.sh "$image"
 run berth load -i "$image"
+# shellcheck disable=SC2016 # for the shell in the container
 run berth run --rm berth/demo sh -c 'for i in 1 2 3; do echo "hello $i from $(hostname)"; sleep 0.3; done'
 berth rm -f demo >/dev/null 2>&1 || true
 run berth run -d --name demo --memory 64m --pids-limit 50 berth/demo sh -c 'while true; do date; sleep 1; done'

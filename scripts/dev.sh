@@ -6,5 +6,6 @@ cd "$(dirname "$0")/.."
 place=$PWD/build/dev
 mkdir -p "$place"
 export BERTH_LIB="$PWD/lib/berth"
+# shellcheck disable=SC2086 # several flags
 exec node_modules/.bin/node --watch --disable-warning=ExperimentalWarning ${BERTH_NODE_FLAGS:-} \
   packages/engine/serving/main.ts --root "$place/root" --state "$place/run" --log-level debug "$@"

@@ -1,5 +1,6 @@
 #!/bin/sh
-# Installs what building and running berth need on Debian or Ubuntu: `setup.sh [build|test]`. Quick when all is there.
+# Installs what checking, building or testing berth needs on Debian or Ubuntu: `setup.sh [check|build|test]`. Quick when all
+# is there.
 set -eu
 cd "$(dirname "$0")/.."
 what=${1:-build}
@@ -12,17 +13,21 @@ missing() {
 }
 
 export PATH="$PATH:/usr/sbin:/sbin"
-packages=$(missing make=make gcc=gcc musl-gcc=musl-tools npm=npm busybox=busybox-static tar=tar)
+packages=$(missing make=make gcc=gcc musl-gcc=musl-tools npm=npm)
 [ -e /usr/include/linux/openat2.h ] || packages="$packages linux-libc-dev"
 [ -e /usr/include/stdio.h ] || packages="$packages libc6-dev"
+if [ "$what" = check ]; then
+  packages="$packages $(missing clang-format=clang-format shellcheck=shellcheck)"
+else
+  packages="$packages $(missing busybox=busybox-static tar=tar)"
+fi
 if [ "$what" = test ]; then
   packages="$packages $(missing containerd=containerd runc=runc crun=crun docker-registry=docker-registry skopeo=skopeo \
     script=bsdutils curl=curl ps=procps mkfs.ext4=e2fsprogs systemctl=systemd criu=criu newuidmap=uidmap ip=iproute2 \
     podman=podman dockerd=docker.io)"
   [ -e /usr/include/seccomp.h ] || packages="$packages libseccomp-dev"
 fi
-packages=$(echo $packages)
-if [ -n "$packages" ]; then
+if [ -n "$(echo "$packages" | tr -d ' ')" ]; then
   if [ "$(id -u)" != 0 ]; then
     echo "setup: these packages are missing and need root to install: $packages" >&2
     exit 1
@@ -36,6 +41,7 @@ if [ -n "$packages" ]; then
     trap 'rm -f $policy' EXIT
   fi
   apt-get update -qq
+  # shellcheck disable=SC2086 # a list of names
   DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $packages >/dev/null
 fi
 
