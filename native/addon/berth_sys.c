@@ -52,8 +52,7 @@ static char *copy_string(napi_env env, napi_value value) {
 static bool buffer_pointer(napi_env env, napi_value value, void **data) {
   bool is = false;
   size_t len = 0;
-  if (napi_is_buffer(env, value, &is) == napi_ok && is)
-    return napi_get_buffer_info(env, value, data, &len) == napi_ok;
+  if (napi_is_buffer(env, value, &is) == napi_ok && is) return napi_get_buffer_info(env, value, data, &len) == napi_ok;
   if (napi_is_typedarray(env, value, &is) == napi_ok && is)
     return napi_get_typedarray_info(env, value, NULL, &len, data, NULL, NULL) == napi_ok;
   return false;
@@ -67,9 +66,7 @@ static bool read_arg(napi_env env, napi_value value, struct arg *out) {
   if (napi_typeof(env, value, &type) != napi_ok) return false;
   switch (type) {
     case napi_undefined:
-    case napi_null:
-      out->value = 0;
-      return true;
+    case napi_null: out->value = 0; return true;
     case napi_number:
       napi_get_value_int64(env, value, &number);
       out->value = (long)number;
@@ -104,8 +101,7 @@ static long call_kernel(long number, const struct arg *a) {
   return result < 0 ? -errno : result;
 }
 
-static bool read_call(napi_env env, napi_callback_info info, napi_value *argv, size_t *argc, int64_t *number,
-                      struct arg *args) {
+static bool read_call(napi_env env, napi_callback_info info, napi_value *argv, size_t *argc, int64_t *number, struct arg *args) {
   if (napi_get_cb_info(env, info, argc, argv, NULL, NULL) != napi_ok || *argc < 1 ||
       napi_get_value_int64(env, argv[0], number) != napi_ok) {
     throw_type(env, "expected the number of a system call");
@@ -189,8 +185,7 @@ static napi_value js_address(napi_env env, napi_callback_info info) {
   napi_value argv[1], out = NULL;
   size_t argc = 1;
   void *data = NULL;
-  if (napi_get_cb_info(env, info, &argc, argv, NULL, NULL) != napi_ok || argc < 1 ||
-      !buffer_pointer(env, argv[0], &data))
+  if (napi_get_cb_info(env, info, &argc, argv, NULL, NULL) != napi_ok || argc < 1 || !buffer_pointer(env, argv[0], &data))
     return throw_type(env, "expected a typed array");
   napi_create_bigint_uint64(env, (uint64_t)(uintptr_t)data, &out);
   return out;
@@ -252,8 +247,8 @@ static napi_value js_spawn(napi_env env, napi_callback_info info) {
   sigemptyset(&none);
   posix_spawnattr_setsigdefault(&attr, &all);
   posix_spawnattr_setsigmask(&attr, &none);
-  posix_spawnattr_setflags(&attr, (short)(POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSIGMASK |
-                                          (setsid_wanted ? POSIX_SPAWN_SETSID : 0)));
+  posix_spawnattr_setflags(&attr,
+                           (short)(POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSIGMASK | (setsid_wanted ? POSIX_SPAWN_SETSID : 0)));
   // First copies above every target, so that no dup2 overwrites a descriptor that a later one needs.
   for (; made < nfds && !error; made++) {
     napi_value item;

@@ -24,10 +24,26 @@ static void mutate(uint8_t *data, size_t *size, size_t room) {
     switch (random32() % 6) {
       case 0: data[at] ^= (uint8_t)(1u << random32() % 8); break;
       case 1: data[at] = (uint8_t)random32(); break;
-      case 2: at &= ~(size_t)3; if (at + 4 <= *size) { uint32_t v = (uint32_t)edges[random32() % 10]; memcpy(data + at, &v, 4); } break;
+      case 2:
+        at &= ~(size_t)3;
+        if (at + 4 <= *size) {
+          uint32_t v = (uint32_t)edges[random32() % 10];
+          memcpy(data + at, &v, 4);
+        }
+        break;
       case 3: *size = at; break;
-      case 4: if (*size + 8 < room) { memmove(data + at + 8, data + at, *size - at); *size += 8; } break;
-      case 5: if (at + 8 < *size) { memmove(data + at, data + at + 8, *size - at - 8); *size -= 8; } break;
+      case 4:
+        if (*size + 8 < room) {
+          memmove(data + at + 8, data + at, *size - at);
+          *size += 8;
+        }
+        break;
+      case 5:
+        if (at + 8 < *size) {
+          memmove(data + at, data + at + 8, *size - at - 8);
+          *size -= 8;
+        }
+        break;
     }
   }
   // Mostly keep the header's own size true, or nothing behind it would ever be reached.

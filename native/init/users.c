@@ -1,4 +1,4 @@
-// User namespaces: one to map a mount's owners by, and the map of a process whose owner is not root.
+// User namespaces: one that maps the owners of a mount, and the id maps of a process whose owner is not root.
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/sched.h>
@@ -9,12 +9,13 @@
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
+#include "cleanup.h"
 #include "files.h"
 #include "operations.h"
+#include "program.h"
 
-// userns(slot, uid_map, gid_map): a user namespace that nobody lives in.
+// userns(slot, uid_map, gid_map): a user namespace without processes.
 int op_userns(struct state *st, const struct arg *args, int argc) {
-  (void)argc;
   struct clone_args clone = {.flags = CLONE_NEWUSER, .exit_signal = SIGCHLD};
   char path[64];
   int fd = -1;
