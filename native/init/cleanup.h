@@ -1,7 +1,6 @@
 // Closes descriptors when their scope ends. For what only this function owns: not for descriptors that a slot or the
 // keeper keeps. A forked child leaves by exec or _exit, which run no cleanup.
-#ifndef BERTH_CLEANUP_H
-#define BERTH_CLEANUP_H
+#pragma once
 #include <errno.h>
 #include <unistd.h>
 
@@ -27,4 +26,3 @@ static inline int take_fd(int *fd) {
   *fd = -1;
   return taken;
 }
-#endif

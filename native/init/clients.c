@@ -1,6 +1,5 @@
 // Serves keeper.sock; see clients.h.
 #include "clients.h"
-#include <errno.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>

@@ -2,8 +2,7 @@
 // out-of-memory killer has struck. Commands: "RESIZE columns rows", "CLOSE_STDIN", "REOPEN_LOG", "KILL signal", "ADOPT pid";
 // each is answered by "OK" or "ERR errno". When the process has ended, every connection gets "EXIT code nanoseconds ooms"
 // and is closed.
-#ifndef BERTH_CLIENTS_H
-#define BERTH_CLIENTS_H
+#pragma once
 #include <stddef.h>
 
 struct state;
@@ -30,4 +29,3 @@ void clients_serve(struct state *st, int index);
 void clients_send(const struct clients *clients, const char *text, size_t size);
 // Sends the last line, also to clients that wait to be accepted, and closes everything.
 void clients_end(struct clients *clients, const char *text, size_t size);
-#endif

@@ -1,5 +1,4 @@
 // The container's terminal, made in its own devpts; the master goes to whoever relays it.
-#include <errno.h>
 #include <fcntl.h>
 #include <linux/magic.h>
 #include <sys/ioctl.h>
@@ -7,19 +6,10 @@
 #include <sys/syscall.h>
 #include <sys/sysmacros.h>
 #include <sys/vfs.h>
-#include <termios.h>
 #include <unistd.h>
 #include "cleanup.h"
 #include "descriptors.h"
 #include "files.h"
-#include "operations.h"
-
-#ifndef DEVPTS_SUPER_MAGIC
-#define DEVPTS_SUPER_MAGIC 0x1cd1
-#endif
-#ifndef TIOCGPTPEER
-#define TIOCGPTPEER _IO('T', 0x41)
-#endif
 
 // Opens the ptmx of the container's devpts; refuses anything else that the image put there.
 static int open_ptmx(int root) {
@@ -45,7 +35,6 @@ static int bind_console(int root, int slave) {
 // descriptors 0 to 2 and the controlling terminal; its master goes to the parent over the sync socket.
 int op_console(struct state *st, const struct arg *args, int argc) {
   int root = slot_get(st, NUM(0)), unlocked = 0, result;
-  if (root < 0) return root;
   _cleanup_close_ int master = open_ptmx(root);
   if (master < 0) return master;
   if (ioctl(master, TIOCSPTLCK, &unlocked) < 0) return -errno;

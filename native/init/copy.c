@@ -1,8 +1,6 @@
 // tmpcopyup: copies what the image has at a place into the file system that is mounted over it.
 #include <dirent.h>
-#include <errno.h>
 #include <fcntl.h>
-#include <stdio.h>
 #include <string.h>
 #include <sys/sendfile.h>
 #include <sys/stat.h>
@@ -10,7 +8,6 @@
 #include <unistd.h>
 #include "cleanup.h"
 #include "files.h"
-#include "operations.h"
 
 enum { DEEPEST = 256 };
 
@@ -81,11 +78,9 @@ static int copy_folder(int from, int to, int depth) {
 // copy_up(target slot, mount slot): copies the folder behind the target, with its mode and owner, into a detached mount.
 int op_copy_up(struct state *st, const struct arg *args, int argc) {
   struct stat info;
-  int target = slot_get(st, NUM(0)), mount = slot_get(st, NUM(1));
-  if (target < 0 || mount < 0) return -EBADF;
-  _cleanup_close_ int from = openat(target, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  _cleanup_close_ int from = openat(slot_get(st, NUM(0)), ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   if (from < 0) return -errno;
-  _cleanup_close_ int to = openat(mount, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  _cleanup_close_ int to = openat(slot_get(st, NUM(1)), ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   if (to < 0 || fstat(from, &info) < 0) return -errno;
   int result = copy_folder(from, to, 0);
   return result < 0 ? result : finish(from, to, &info);

@@ -1,12 +1,10 @@
 // Prepares and writes the exit record; see exit_record.h.
 #include "exit_record.h"
-#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <unistd.h>
-#include "cleanup.h"
 #include "files.h"
 #include "keeper.h"
 

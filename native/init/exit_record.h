@@ -1,6 +1,5 @@
 // The exit record: a file that says how the process ended.
-#ifndef BERTH_EXIT_RECORD_H
-#define BERTH_EXIT_RECORD_H
+#pragma once
 #include <stddef.h>
 #include <sys/types.h>
 
@@ -12,4 +11,3 @@ struct exit_record {
 };
 
 void exit_record_write(struct exit_record *record, const char *text, size_t size);
-#endif

@@ -1,6 +1,5 @@
 // File operations.
 #include "files.h"
-#include <errno.h>
 #include <fcntl.h>
 #include <linux/openat2.h>
 #include <stdio.h>
@@ -45,8 +44,8 @@ int op_open(struct state *st, const struct arg *args, int argc) {
 
 // open_at(slot, dir slot, path, flags): openat, for /proc/PID/ns/* which are magic links.
 int op_open_at(struct state *st, const struct arg *args, int argc) {
-  int dir = slot_get(st, NUM(1));
-  if (dir < 0 && dir != AT_FDCWD) return dir;
+  int dir = slot_folder(st, NUM(1));
+  if (dir < 0 && dir != AT_FDCWD) return dir;  // an absolute path would do without it
   return slot_set(st, NUM(0), openat(dir, STR(2), (int)NUM(3) | O_CLOEXEC));
 }
 
@@ -94,17 +93,14 @@ int op_write_first(struct state *st, const struct arg *args, int argc) {
 
 // write_in(dir slot, path, bytes): below a slot (a verified procfs), without leaving it or its file system.
 int op_write_in(struct state *st, const struct arg *args, int argc) {
-  int dir = slot_get(st, NUM(0));
-  if (dir < 0) return dir;
-  int fd = open_resolved(dir, STR(1), O_WRONLY, 0, RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS | RESOLVE_NO_XDEV);
+  int fd = open_resolved(slot_get(st, NUM(0)), STR(1), O_WRONLY, 0, RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS | RESOLVE_NO_XDEV);
   return fd < 0 ? fd : write_once(fd, &args[2]);
 }
 
 // enter_cgroup(slot): moves the calling process, through an open `tasks` file of a version 1 cgroup. A thread that moves
 // itself does not take the kernel's global lock, which would cost an RCU grace period (5 to 15 ms).
 int op_enter_cgroup(struct state *st, const struct arg *args, int argc) {
-  int fd = slot_get(st, NUM(0));
-  return fd < 0 ? fd : write(fd, "0", 1) < 0 ? -errno : 0;
+  return write(slot_get(st, NUM(0)), "0", 1) < 0 ? -errno : 0;
 }
 
 int write_proc(pid_t pid, const char *name, const struct arg *content) {
@@ -185,14 +181,11 @@ static int make_file(int root, const char *path, mode_t folder_mode, mode_t mode
 // links at all, for /proc and /sys).
 int op_target(struct state *st, const struct arg *args, int argc) {
   int root = slot_get(st, NUM(1));
-  if (root < 0) return root;
   bool file = NUM(3) == -2;
   mode_t folder_mode = (mode_t)NUM(5), file_mode = (mode_t)NUM(6);
   struct stat info;
   if (NUM(3) >= 0) {
-    int like = slot_get(st, NUM(3));
-    if (like < 0) return like;
-    if (fstat(like, &info) < 0) return -errno;
+    if (fstat(slot_get(st, NUM(3)), &info) < 0) return -errno;
     file = !S_ISDIR(info.st_mode);
   }
   _cleanup_close_ int fd = open_resolved(root, STR(2), O_PATH, 0, RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS | (uint64_t)NUM(4));
@@ -207,9 +200,7 @@ int op_target(struct state *st, const struct arg *args, int argc) {
 // target is not resolved.
 int op_symlink(struct state *st, const struct arg *args, int argc) {
   const char *name;
-  int root = slot_get(st, NUM(0));
-  if (root < 0) return root;
-  _cleanup_close_ int dir = open_parent(root, STR(1), (mode_t)NUM(3), &name);
+  _cleanup_close_ int dir = open_parent(slot_get(st, NUM(0)), STR(1), (mode_t)NUM(3), &name);
   if (dir < 0) return dir;
   return symlinkat(STR(2), dir, name) < 0 && !is_listed(-errno, args, 4, argc) ? -errno : 0;
 }
@@ -217,9 +208,7 @@ int op_symlink(struct state *st, const struct arg *args, int argc) {
 // mknod(root slot, path, mode, device, uid, gid, mode of new folders): an existing node must be the same device.
 int op_mknod(struct state *st, const struct arg *args, int argc) {
   const char *name;
-  int root = slot_get(st, NUM(0));
-  if (root < 0) return root;
-  _cleanup_close_ int dir = open_parent(root, STR(1), (mode_t)NUM(6), &name);
+  _cleanup_close_ int dir = open_parent(slot_get(st, NUM(0)), STR(1), (mode_t)NUM(6), &name);
   if (dir < 0) return dir;
   mode_t mode = (mode_t)NUM(2);
   dev_t device = makedev((unsigned)(NUM(3) >> 32), (unsigned)(NUM(3) & 0xffffffff));
@@ -238,9 +227,7 @@ int op_mknod(struct state *st, const struct arg *args, int argc) {
 // check_start(proc slot, ticks): -ESRCH unless the process behind an open /proc/PID started then: pids are reused.
 int op_check_start(struct state *st, const struct arg *args, int argc) {
   char text[1024];
-  int dir = slot_get(st, NUM(0));
-  if (dir < 0) return dir;
-  _cleanup_close_ int fd = openat(dir, "stat", O_RDONLY | O_CLOEXEC);
+  _cleanup_close_ int fd = openat(slot_get(st, NUM(0)), "stat", O_RDONLY | O_CLOEXEC);
   if (fd < 0) return -errno;
   ssize_t n = read(fd, text, sizeof text - 1);
   if (n <= 0) return -ESRCH;
@@ -254,9 +241,7 @@ int op_check_start(struct state *st, const struct arg *args, int argc) {
 // check_device(slot, major << 32 | minor): -ENODEV unless it is that character device.
 int op_check_device(struct state *st, const struct arg *args, int argc) {
   struct stat info;
-  int fd = slot_get(st, NUM(0));
-  if (fd < 0) return fd;
-  if (fstat(fd, &info) < 0) return -errno;
+  if (fstat(slot_get(st, NUM(0)), &info) < 0) return -errno;
   dev_t device = makedev((unsigned)(NUM(1) >> 32), (unsigned)(NUM(1) & 0xffffffff));
   return S_ISCHR(info.st_mode) && info.st_rdev == device ? 0 : -ENODEV;
 }

@@ -1,6 +1,5 @@
 // Opening and writing files, also inside an untrusted root.
-#ifndef BERTH_FILES_H
-#define BERTH_FILES_H
+#pragma once
 #include <stdint.h>
 #include <sys/types.h>
 
@@ -13,4 +12,3 @@ int open_in_root(int root, const char *path, uint64_t flags);
 int write_all(int fd, const void *bytes, size_t size);
 // Writes to a file in /proc/PID in a single write.
 int write_proc(pid_t pid, const char *name, const struct arg *content);
-#endif

@@ -1,5 +1,4 @@
 // Hooks of the runtime-spec: programs that run at fixed points, with the container's state on stdin.
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -7,7 +6,6 @@
 #include <unistd.h>
 #include "cleanup.h"
 #include "files.h"
-#include "operations.h"
 #include "program.h"
 
 // The state in a memfd, ready to be read: a hook that does not read it blocks nobody.

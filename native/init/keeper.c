@@ -1,6 +1,5 @@
 // The keeper's loop; see keeper.h.
 #include "keeper.h"
-#include <errno.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>

@@ -1,10 +1,8 @@
 // The keeper: parent of one container process. It holds the process's streams, writes its log and records its exit, so that
 // neither is lost while berthd is down. It ends with its process.
-#ifndef BERTH_KEEPER_H
-#define BERTH_KEEPER_H
+#pragma once
 #include "clients.h"
 #include "exit_record.h"
-#include "log.h"
 #include "oom.h"
 #include "operations.h"
 #include "relay.h"
@@ -24,4 +22,3 @@ struct keeper {
 struct keeper *keeper_new(void);
 // Relays and logs until st->child ends; returns its exit code.
 int keeper_run(struct state *st, bool record);
-#endif

@@ -1,5 +1,4 @@
 // Sends a new process's pidfd, or the listener of its seccomp filter, to others over unix sockets.
-#include <errno.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
 #include <stdio.h>

@@ -2,7 +2,6 @@
 // that is longer than a buffer. Lines of one read go out in one write.
 #include "log.h"
 #include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>

@@ -1,6 +1,5 @@
 // The log in CRI format, fed by the process's output streams.
-#ifndef BERTH_LOG_H
-#define BERTH_LOG_H
+#pragma once
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -25,4 +24,3 @@ void log_bytes(struct log_file *file, struct source *source, const char *bytes, 
 void log_finish(struct log_file *file, struct source *source);
 // Finishes a stream and closes both its ends.
 void log_end(struct log_file *file, struct source *source);
-#endif

@@ -1,6 +1,5 @@
 // The log's file: at its limit it is renamed to NAME.1, that to NAME.2 and so on, and a new one begins.
-#ifndef BERTH_LOG_FILE_H
-#define BERTH_LOG_FILE_H
+#pragma once
 #include <stdint.h>
 #include <sys/types.h>
 
@@ -20,4 +19,3 @@ int log_file_open(struct log_file *file, const char *path);
 int log_file_reopen(struct log_file *file);
 // Appends whole lines. What a full disk does not take is lost.
 void log_file_write(struct log_file *file, const char *lines, uint32_t size);
-#endif

@@ -4,10 +4,8 @@
 // lets it go on, and exits or stays as its keeper. To join namespaces, a go-between enters them and clones with CLONE_PARENT,
 // so that the parent itself never enters a container.
 
-#include <errno.h>
 #include <fcntl.h>
 #include <linux/sched.h>
-#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -22,10 +20,7 @@
 #include "cleanup.h"
 #include "keeper.h"
 #include "logger.h"
-#include "operations.h"
-#include "plan.h"
 #include "report.h"
-#include "section.h"
 
 enum { PLAN_FD = 3, REPORT_FD = 4 };
 
@@ -33,6 +28,25 @@ enum { PLAN_FD = 3, REPORT_FD = 4 };
 static int broken(int report_fd, enum section section, int errno_value) {
   report(report_fd, RECORD_FAILED, (int)(section << 16 | 0xffff), errno_value, NULL, 0);
   return 1;
+}
+
+// Runs a section in order; false after the first failure that counts, which has been reported.
+static bool run_section(struct state *st, const struct plan *plan, enum section section) {
+  static struct arg args[MAX_OP_ARGS];
+  const struct op *op = plan_section(plan, section);
+  for (uint32_t i = 0; i < plan->count[section]; i++, op++) {
+    op_args(op, args);
+    st->detail[0] = 0;
+    st->detail_size = 0;
+    int result = operation_by_code(op->code)->run(st, args, op->argc);
+    if (result >= 0) continue;
+    if (result == -ENOENT && (op->flags & OP_IF_PRESENT)) continue;
+    bool optional = op->flags & OP_OPTIONAL;
+    uint32_t length = st->detail_size ? st->detail_size : (uint32_t)strnlen(st->detail, sizeof st->detail);
+    report(st->report, optional ? RECORD_WARNING : RECORD_FAILED, (int)(section << 16 | i), -result, st->detail, length);
+    if (!optional) return false;
+  }
+  return true;
 }
 
 static int load(struct plan *plan, void **memory, size_t *size) {

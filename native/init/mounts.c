@@ -1,8 +1,6 @@
 // Mount operations: all but one go by descriptor, so that swapping a name has no effect.
-#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
-#include <string.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -10,7 +8,6 @@
 #include <unistd.h>
 #include "cleanup.h"
 #include "files.h"
-#include "operations.h"
 
 // From linux/mount.h, which conflicts with the libc's sys/mount.h.
 enum { RECURSIVE = 0x8000, MOVE_BY_DESCRIPTOR = 0x44, TREE_CLONE = 1, CLOEXEC = 1, ATTR_RDONLY = 1 };
@@ -49,61 +46,50 @@ static void kernel_message(struct state *st, int fs) {
 // fsconfig(fs slot, command, key, value, aux): commands as in linux/mount.h. An empty key is NULL.
 int op_fsconfig(struct state *st, const struct arg *args, int argc) {
   int fs = slot_get(st, NUM(0));
-  if (fs < 0) return fs;
   const char *key = args[2].length ? STR(2) : NULL;
   const char *value = NUM(1) == 1 ? STR(3) : NULL;  // FSCONFIG_SET_STRING
-  if (syscall(SYS_fsconfig, fs, (unsigned)NUM(1), key, value, (int)NUM(4)) < 0) {
-    kernel_message(st, fs);
-    return -errno;
-  }
-  return 0;
+  if (syscall(SYS_fsconfig, fs, (unsigned)NUM(1), key, value, (int)NUM(4)) == 0) return 0;
+  kernel_message(st, fs);
+  return -errno;
 }
 
 // fspick(slot, mount slot): opens the file system behind a mount for reconfiguration.
 int op_fspick(struct state *st, const struct arg *args, int argc) {
-  int mount = slot_get(st, NUM(1));
-  return mount < 0 ? mount : slot_set(st, NUM(0), (int)syscall(SYS_fspick, mount, "", 9u));  // CLOEXEC, EMPTY_PATH
+  return slot_set(st, NUM(0), (int)syscall(SYS_fspick, slot_get(st, NUM(1)), "", 9u));  // CLOEXEC, EMPTY_PATH
 }
 
 // fsmount(slot, fs slot, attributes)
 int op_fsmount(struct state *st, const struct arg *args, int argc) {
-  int fs = slot_get(st, NUM(1));
-  if (fs < 0) return fs;
-  int fd = (int)syscall(SYS_fsmount, fs, CLOEXEC, (unsigned)NUM(2));
+  int fs = slot_get(st, NUM(1)), fd = (int)syscall(SYS_fsmount, fs, CLOEXEC, (unsigned)NUM(2));
   if (fd < 0) kernel_message(st, fs);
   return slot_set(st, NUM(0), fd);
 }
 
 // open_tree(slot, dir slot or -100, path, flags): flags as in open_tree(2).
 int op_open_tree(struct state *st, const struct arg *args, int argc) {
-  int dir = slot_get(st, NUM(1));
-  if (dir < 0 && dir != AT_FDCWD) return dir;
+  int dir = slot_folder(st, NUM(1));
+  if (dir < 0 && dir != AT_FDCWD) return dir;  // an absolute path would do without it
   return slot_set(st, NUM(0), (int)syscall(SYS_open_tree, dir, STR(2), (unsigned)NUM(3) | O_CLOEXEC));
 }
 
 // mount_setattr(slot, flags, set, clear, propagation, userns slot or -1)
 int op_mount_attr(struct state *st, const struct arg *args, int argc) {
-  int fd = slot_get(st, NUM(0)), userns = 0;
-  if (fd < 0) return fd;
+  int userns = 0;
   if (NUM(5) >= 0 && (userns = slot_get(st, NUM(5))) < 0) return userns;
   struct mount_attributes attributes = {(uint64_t)NUM(2), (uint64_t)NUM(3), (uint64_t)NUM(4), (uint64_t)userns};
-  return set_attributes(fd, "", (unsigned)NUM(1) | AT_EMPTY_PATH, attributes);
+  return set_attributes(slot_get(st, NUM(0)), "", (unsigned)NUM(1) | AT_EMPTY_PATH, attributes);
 }
 
 // mount_flags(slot, mask, value): -EPERM unless the mount's flags (statfs(2)) under the mask equal the value.
 int op_mount_flags(struct state *st, const struct arg *args, int argc) {
   struct statfs fs;
-  int fd = slot_get(st, NUM(0));
-  if (fd < 0) return fd;
-  if (fstatfs(fd, &fs) < 0) return -errno;
+  if (fstatfs(slot_get(st, NUM(0)), &fs) < 0) return -errno;
   return ((int64_t)fs.f_flags & NUM(1)) == NUM(2) ? 0 : -EPERM;
 }
 
 // move_mount(slot, target slot)
 int op_move_mount(struct state *st, const struct arg *args, int argc) {
-  int from = slot_get(st, NUM(0)), to = slot_get(st, NUM(1));
-  if (from < 0 || to < 0) return -EBADF;
-  return move_to(from, to);
+  return move_to(slot_get(st, NUM(0)), slot_get(st, NUM(1)));
 }
 
 // unmount(procfs slot, slot): detaches the mount whose root the slot is. umount2 takes names only: the descriptor's name in the
@@ -127,21 +113,18 @@ int op_mount(struct state *st, const struct arg *args, int argc) {
 // inherit_mode(fs slot, root slot, path, errnos...): a new file system gets the permissions of the folder it will cover. It
 // keeps its own where opening that folder fails with one of the errnos.
 int op_inherit_mode(struct state *st, const struct arg *args, int argc) {
-  int fs = slot_get(st, NUM(0)), root = slot_get(st, NUM(1));
-  if (fs < 0 || root < 0) return -EBADF;
   struct stat info;
   char mode[16];
-  _cleanup_close_ int covered = open_in_root(root, STR(2), O_PATH | O_DIRECTORY);
+  _cleanup_close_ int covered = open_in_root(slot_get(st, NUM(1)), STR(2), O_PATH | O_DIRECTORY);
   if (covered < 0) return is_listed(covered, args, 3, argc) ? 0 : covered;
   if (fstat(covered, &info) < 0) return -errno;
   snprintf(mode, sizeof mode, "%o", info.st_mode & 07777);
-  return syscall(SYS_fsconfig, fs, 1u, "mode", mode, 0) < 0 ? -errno : 0;
+  return syscall(SYS_fsconfig, slot_get(st, NUM(0)), 1u, "mode", mode, 0) < 0 ? -errno : 0;
 }
 
 // pivot_root(root slot): the slot's mount becomes "/", the old root is detached.
 int op_pivot(struct state *st, const struct arg *args, int argc) {
   int root = slot_get(st, NUM(0));
-  if (root < 0) return root;
   _cleanup_close_ int old = open("/", O_DIRECTORY | O_RDONLY | O_CLOEXEC);
   if (old < 0) return -errno;
   // pivot_root(".", ".") stacks the old root onto the new one (pivot_root(2)), so it needs no folder of its own.
@@ -153,19 +136,16 @@ int op_pivot(struct state *st, const struct arg *args, int argc) {
 
 // chroot(root slot, move): instead of pivot_root. Moves the root mount onto "/" first, or leaves it detached.
 int op_chroot(struct state *st, const struct arg *args, int argc) {
-  int root = slot_get(st, NUM(0));
-  if (root < 0) return root;
-  if (fchdir(root) < 0 || (NUM(1) && mount(".", "/", NULL, MS_MOVE, NULL) < 0) || chroot(".") < 0 || chdir("/") < 0) return -errno;
+  if (fchdir(slot_get(st, NUM(0))) < 0 || (NUM(1) && mount(".", "/", NULL, MS_MOVE, NULL) < 0) || chroot(".") < 0 || chdir("/") < 0)
+    return -errno;
   return 0;
 }
 
 // mask(root slot, path, null slot, folder slot, errnos...): hides a file behind /dev/null, a folder behind an empty mount. A path
 // that cannot be opened for one of the errnos needs no mask.
 int op_mask(struct state *st, const struct arg *args, int argc) {
-  int root = slot_get(st, NUM(0));
-  if (root < 0) return root;
   struct stat info;
-  _cleanup_close_ int target = open_in_root(root, STR(1), O_PATH);
+  _cleanup_close_ int target = open_in_root(slot_get(st, NUM(0)), STR(1), O_PATH);
   if (target < 0) return is_listed(target, args, 4, argc) ? 0 : target;
   if (fstat(target, &info) < 0) return -errno;
   int source = slot_get(st, S_ISDIR(info.st_mode) ? NUM(3) : NUM(2));
@@ -178,9 +158,7 @@ int op_mask(struct state *st, const struct arg *args, int argc) {
 
 // readonly(root slot, path): the path and everything below it, as a read-only mount of its own.
 int op_readonly(struct state *st, const struct arg *args, int argc) {
-  int root = slot_get(st, NUM(0));
-  if (root < 0) return root;
-  _cleanup_close_ int target = open_in_root(root, STR(1), O_PATH);
+  _cleanup_close_ int target = open_in_root(slot_get(st, NUM(0)), STR(1), O_PATH);
   if (target < 0) return target;
   _cleanup_close_ int copy = clone_tree(target, "", AT_EMPTY_PATH | RECURSIVE);
   if (copy < 0) return copy;

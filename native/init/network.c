@@ -1,5 +1,4 @@
 // Network devices: loopback, and rtnetlink(7) requests that packages/runtime composes.
-#include <errno.h>
 #include <linux/netlink.h>
 #include <net/if.h>
 #include <string.h>

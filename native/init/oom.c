@@ -1,6 +1,5 @@
 // Counts out-of-memory kills; see oom.h.
 #include "oom.h"
-#include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <stdio.h>

@@ -1,6 +1,5 @@
 // Watches the cgroup for visits of the kernel's out-of-memory killer.
-#ifndef BERTH_OOM_H
-#define BERTH_OOM_H
+#pragma once
 #include <stdbool.h>
 
 struct oom_watch {
@@ -14,4 +13,3 @@ struct oom_watch {
 short oom_event(const struct oom_watch *oom);
 // Updates the count; true if it rose.
 bool oom_update(struct oom_watch *oom);
-#endif

@@ -1,8 +1,8 @@
 // The operations of a plan. An operation is one system call, or a few that belong together for safety; it succeeds or returns
 // a negated errno. It makes no decisions: modes, limits and errnos to ignore are arguments. Codes, names and signatures are
 // listed in operations.c; a test compares them with packages/runtime/plan/operations.ts.
-#ifndef BERTH_OPERATIONS_H
-#define BERTH_OPERATIONS_H
+#pragma once
+#include <errno.h>
 #include <sys/types.h>
 
 #include "plan.h"
@@ -36,7 +36,8 @@ const struct operation *operation_by_code(uint16_t code);
 void print_operations(void);
 
 // slots.c
-int slot_get(struct state *st, int64_t slot);          // the descriptor; AT_FDCWD for -100; -EBADF
+int slot_get(struct state *st, int64_t slot);          // the descriptor; -EBADF, on which system calls fail with EBADF too
+int slot_folder(struct state *st, int64_t slot);       // the same, or AT_FDCWD for -100
 int slot_set(struct state *st, int64_t slot, int fd);  // stores fd and closes the old one; -errno if fd is negative
 int slot_copy(struct state *st, int64_t slot);         // a duplicate of the descriptor that survives the slot
 
@@ -72,4 +73,3 @@ handler op_loopback, op_netlink;
 handler op_hook;
 // exit_record.c, clients.c, streams.c, relay.c, oom.c
 handler op_keep, op_listen, op_fifo_in, op_fifo_out, op_log, op_relay, op_watch_oom;
-#endif

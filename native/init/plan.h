@@ -6,8 +6,7 @@
 //   op       u16 code, u16 argument count, u32 flags, then its arguments
 //   argument u32 kind, u32 length, then an i64, or `length` bytes and a NUL, padded to 8
 // The parser trusts nothing: every length is checked before it is used.
-#ifndef BERTH_PLAN_H
-#define BERTH_PLAN_H
+#pragma once
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -65,4 +64,3 @@ bool plan_parse(const uint8_t *data, size_t size, struct plan *plan, size_t *off
 void op_args(const struct op *op, struct arg *out);
 // First operation of a section.
 const struct op *plan_section(const struct plan *plan, enum section section);
-#endif

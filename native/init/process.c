@@ -1,7 +1,5 @@
 // Operations on the process itself: namespaces, identity, limits, and the last step, exec.
-#include <errno.h>
 #include <fcntl.h>
-#include <grp.h>
 #include <linux/bpf.h>
 #include <linux/capability.h>
 #include <linux/keyctl.h>
@@ -16,7 +14,6 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
-#include <sys/wait.h>
 #include <unistd.h>
 #include "cleanup.h"
 #include "descriptors.h"
@@ -25,16 +22,12 @@
 
 #define CHECK(call) ((call) < 0 ? -errno : 0)
 
-// setns(slot, type)
-int op_setns(struct state *st, const struct arg *args, int argc) {
-  int fd = slot_get(st, NUM(0));
-  return fd < 0 ? fd : CHECK(setns(fd, (int)NUM(1)));
-}
-
 // Operations that are a single call.
 #define SIMPLE(name, call) \
   int name(struct state *st, const struct arg *args, int argc) { return CHECK(call); }
 
+// setns(slot, type)
+SIMPLE(op_setns, setns(slot_get(st, NUM(0)), (int)NUM(1)))
 SIMPLE(op_unshare, unshare((int)NUM(0)))
 SIMPLE(op_setsid, setsid())
 SIMPLE(op_hostname, sethostname(STR(0), args[0].length))
@@ -258,7 +251,7 @@ int op_await_child(struct state *st, const struct arg *args, int argc) {
 // borrow(slot) receives it there, answer() lets the child continue.
 int op_lend(struct state *st, const struct arg *args, int argc) {
   char byte;
-  int fd = slot_get(st, NUM(0)), result = fd < 0 ? fd : send_descriptor(st->sync, fd, "l");
+  int result = send_descriptor(st->sync, slot_get(st, NUM(0)), "l");
   return result < 0 ? result : read(st->sync, &byte, 1) == 1 ? 0 : -ECANCELED;
 }
 

@@ -1,6 +1,5 @@
 // Runs programs and collects what they say on stderr; see program.h.
 #include "program.h"
-#include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>

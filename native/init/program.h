@@ -1,6 +1,5 @@
 // Programs that run to their end beside the container: hooks, newuidmap(1).
-#ifndef BERTH_PROGRAM_H
-#define BERTH_PROGRAM_H
+#pragma once
 #include "operations.h"
 
 // Runs a program with `input` as its stdin; a timeout of 0 means none. -ECHILD unless it exits with 0, with its stderr in
@@ -8,4 +7,3 @@
 int run_program(struct state *st, const char *path, char **argv, char **env, int input, int64_t timeout_ms);
 // The same without environment, input or timeout.
 int run_helper(struct state *st, char **argv);
-#endif

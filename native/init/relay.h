@@ -1,6 +1,5 @@
 // The keeper's end of the container's terminal: relays it to a client, or to the caller's own terminal in the foreground.
-#ifndef BERTH_RELAY_H
-#define BERTH_RELAY_H
+#pragma once
 #include <stdbool.h>
 
 #include "log.h"
@@ -22,4 +21,3 @@ void relay_follow_size(const struct relay *relay);
 bool relay_output(struct relay *relay, struct log_file *file, struct source *source);
 // Passes on some input; false at the end.
 bool relay_input(const struct relay *relay);
-#endif

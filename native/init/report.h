@@ -1,6 +1,5 @@
 // Records that berth-init sends to packages/runtime: a stream of fixed headers, each followed by text.
-#ifndef BERTH_REPORT_H
-#define BERTH_REPORT_H
+#pragma once
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -22,4 +21,3 @@ struct record {
 // Writes one record; false if the reader is gone.
 bool report(int fd, enum record_kind kind, int a, int b, const void *text, uint32_t length);
 int64_t monotonic_ns(void);
-#endif

@@ -1,6 +1,5 @@
 // An output that nobody may be reading: what it does not take at once is kept, and its source waits until it does.
-#ifndef BERTH_SINK_H
-#define BERTH_SINK_H
+#pragma once
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -18,4 +17,3 @@ void sink_flush(struct sink *sink);
 // Gives a slow reader time to take what was kept; closes the sink if it does not.
 void sink_settle(struct sink *sink);
 void sink_close(struct sink *sink);
-#endif

@@ -1,14 +1,14 @@
 // Slots: the descriptors that operations open and refer to by number.
-#include <errno.h>
 #include <fcntl.h>
 #include <unistd.h>
 #include "operations.h"
 
 int slot_get(struct state *st, int64_t slot) {
-  if (slot == AT_FDCWD) return AT_FDCWD;
   if (slot < 0 || slot >= MAX_SLOTS || st->slots[slot] < 0) return -EBADF;
   return st->slots[slot];
 }
+
+int slot_folder(struct state *st, int64_t slot) { return slot == AT_FDCWD ? AT_FDCWD : slot_get(st, slot); }
 
 int slot_set(struct state *st, int64_t slot, int fd) {
   if (fd < 0) return -errno;
@@ -22,6 +22,6 @@ int slot_set(struct state *st, int64_t slot, int fd) {
 }
 
 int slot_copy(struct state *st, int64_t slot) {
-  int fd = slot_get(st, slot);
-  return fd < 0 ? fd : fcntl(fd, F_DUPFD_CLOEXEC, 3);
+  int copy = fcntl(slot_get(st, slot), F_DUPFD_CLOEXEC, 3);
+  return copy < 0 ? -errno : copy;
 }

@@ -1,6 +1,5 @@
 // Opens what the process's standard streams lead to: a client's FIFOs, or pipes into the log.
 #include "streams.h"
-#include <errno.h>
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>

@@ -1,17 +1,12 @@
 // User namespaces: one that maps the owners of a mount, and the id maps of a process whose owner is not root.
-#include <errno.h>
 #include <fcntl.h>
 #include <linux/sched.h>
-#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
-#include "cleanup.h"
 #include "files.h"
-#include "operations.h"
 #include "program.h"
 
 // userns(slot, uid_map, gid_map): a user namespace without processes.
