@@ -1,5 +1,5 @@
 // Fuzzes the plan parser: mutates a real plan (argv[1]) argv[2] times and parses every result, arguments included. Built
-// with the sanitizers, which end it at the first wrong access. No tool beyond the C compiler is needed.
+// with the sanitizers, which abort it at the first invalid access. It needs no tool beyond the C compiler.
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -46,14 +46,14 @@ static void mutate(uint8_t *data, size_t *size, size_t room) {
         break;
     }
   }
-  // Mostly keep the header's own size true, or nothing behind it would ever be reached.
+  // Usually keep the size in the header right, or the parser would never get past it.
   uint32_t total = (uint32_t)*size;
   if (random32() % 8 && *size >= 12) memcpy(data + 8, &total, 4);
 }
 
 static int parse(const uint8_t *bytes, size_t size) {
   static struct arg args[MAX_OP_ARGS];
-  // A copy of exactly that size: one byte too far is one the sanitizer sees.
+  // A copy of the exact size, so that the sanitizer catches reading one byte too far.
   uint8_t *data = malloc(size ? size : 1);
   struct plan plan;
   size_t offset;

@@ -30,7 +30,7 @@ static int run_command(struct state *st, const char *line) {
   // Only the keeper reaps the process: until it does, the pid cannot be reused.
   if (sscanf(line, "KILL %u", &number) == 1) return kill(st->child, (int)number) < 0 ? -errno : 0;
   if (sscanf(line, "ADOPT %u", &number) == 1) {
-    st->child = (pid_t)number;  // criu restored it: it became our child as criu was
+    st->child = (pid_t)number;  // restored by criu, it is our child as criu was
     return 0;
   }
   if (sscanf(line, "RESIZE %u %u", &columns, &rows) == 2)

@@ -31,7 +31,7 @@ static int bind_console(int root, int slave) {
   return syscall(SYS_move_mount, tree, "", target, "", 0x44) < 0 ? -errno : 0;
 }
 
-// console(root slot, columns, rows, uid, bind on /dev/console, errnos that a failed chown may have...): a terminal becomes
+// console(root slot, columns, rows, uid, bind on /dev/console, errnos of chown to ignore...): a terminal becomes
 // descriptors 0 to 2 and the controlling terminal; its master goes to the parent over the sync socket.
 int op_console(struct state *st, const struct arg *args, int argc) {
   int root = slot_get(st, NUM(0)), unlocked = 0, result;
@@ -40,7 +40,7 @@ int op_console(struct state *st, const struct arg *args, int argc) {
   if (ioctl(master, TIOCSPTLCK, &unlocked) < 0) return -errno;
   int slave = ioctl(master, TIOCGPTPEER, O_RDWR | O_NOCTTY | O_CLOEXEC);
   if (slave < 0) return -errno;
-  // It must stay open if it got one of the numbers 0 to 2.
+  // As one of descriptors 0 to 2 it has to stay open.
   _cleanup_close_ int spare = slave > 2 ? slave : -1;
   struct winsize size = {.ws_col = (unsigned short)NUM(1), .ws_row = (unsigned short)NUM(2)};
   if (size.ws_col) ioctl(master, TIOCSWINSZ, &size);

@@ -45,7 +45,7 @@ int op_open(struct state *st, const struct arg *args, int argc) {
 // open_at(slot, dir slot, path, flags): openat, for /proc/PID/ns/* which are magic links.
 int op_open_at(struct state *st, const struct arg *args, int argc) {
   int dir = slot_folder(st, NUM(1));
-  if (dir < 0 && dir != AT_FDCWD) return dir;  // an absolute path would do without it
+  if (dir < 0 && dir != AT_FDCWD) return dir;  // ignored if the path is absolute
   return slot_set(st, NUM(0), openat(dir, STR(2), (int)NUM(3) | O_CLOEXEC));
 }
 
@@ -196,7 +196,7 @@ int op_target(struct state *st, const struct arg *args, int argc) {
   return slot_set(st, NUM(0), take_fd(&fd));
 }
 
-// symlink(root slot, path, target, mode of new folders, errnos that it may fail with...): the path stays below the root; the
+// symlink(root slot, path, target, mode of new folders, errnos to ignore...): the path stays below the root; the
 // target is not resolved.
 int op_symlink(struct state *st, const struct arg *args, int argc) {
   const char *name;

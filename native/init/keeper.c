@@ -24,7 +24,7 @@ struct keeper *keeper_new(void) {
   return &k;
 }
 
-// Logs what the process has left in its pipes and its terminal; with `all`, until nobody has the pipes open any more.
+// Logs what is left in the process's pipes and terminal; with `all`, until nobody has the pipes open.
 static void drain(struct keeper *k, bool all) {
   for (int i = 0; i < 2; i++) {
     struct source *s = &k->sources[i];
@@ -107,7 +107,7 @@ static int run_loop(struct state *st, struct keeper *k) {
     }
     for (int i = 0; i < 2; i++)
       if (wait[STDOUT + i].revents && !log_pump(&k->log, &k->sources[i])) log_end(&k->log, &k->sources[i]);
-    // A terminal that nobody has open hangs up, but may be opened again: only the process's exit ends it.
+    // A terminal that nobody has open hangs up, but may be opened again: it ends only with the process.
     if (wait[MASTER].revents & POLLIN) relay_output(&k->relay, &k->log, &k->sources[0]);
     else if (wait[MASTER].revents & POLLHUP) usleep(2000);
     if (wait[INPUT].revents && !relay_input(&k->relay)) close_fd(&k->relay.in);
@@ -126,7 +126,7 @@ int keeper_run(struct state *st, bool record) {
   char text[64];
   clock_gettime(CLOCK_REALTIME, &now);
   int64_t time = (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
-  // The output comes before the news of the end: whoever hears of it finds the log complete.
+  // The output first: a client that receives the exit code finds the log complete.
   drain(k, false);
   relay_end(&k->relay);
   oom_update(&k->oom);
@@ -134,7 +134,7 @@ int keeper_run(struct state *st, bool record) {
   if (record) exit_record_write(&k->exit, text + 5, (size_t)size - 5);
   clients_end(&k->clients, text, (size_t)size);
   sink_close(&k->relay.out);
-  // Others may still have the pipes open (a daemon that an exec started): log until they are done.
+  // Other processes may still have the pipes open (a daemon that an exec started): log until they close them.
   if (k->sources[0].pipe >= 0 || k->sources[1].pipe >= 0) drain(k, true);
   for (int i = 0; i < 2; i++) log_finish(&k->log, &k->sources[i]);
   return code;

@@ -25,7 +25,7 @@ static void flush(struct log_file *file) {
   out_used = 0;
 }
 
-// Seconds change rarely: format them only then.
+// Seconds are formatted only when they change.
 static void stamp(const char *name) {
   static time_t last = -1;
   clock_gettime(CLOCK_REALTIME, &stamped);

@@ -15,7 +15,7 @@ struct log_file {
 
 // Opens or creates the file at `path`, its other fields set; 0 or a negated errno.
 int log_file_open(struct log_file *file, const char *path);
-// Opens what is at its path now, after somebody else renamed it.
+// Opens what is at its path now, after it was renamed by someone else.
 int log_file_reopen(struct log_file *file);
-// Appends whole lines. What a full disk does not take is lost.
+// Appends whole lines; those that do not fit on a full disk are lost.
 void log_file_write(struct log_file *file, const char *lines, uint32_t size);

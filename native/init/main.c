@@ -3,7 +3,6 @@
 // Two processes, three at most: the parent runs SETUP, clones the container's process, runs ATTACH (cgroups, id maps, hooks),
 // lets it go on, and exits or stays as its keeper. To join namespaces, a go-between enters them and clones with CLONE_PARENT,
 // so that the parent itself never enters a container.
-
 #include <fcntl.h>
 #include <linux/sched.h>
 #include <signal.h>
@@ -24,8 +23,8 @@
 
 enum { PLAN_FD = 3, REPORT_FD = 4 };
 
-// A failure outside any operation: index 0xffff.
-static int broken(int report_fd, enum section section, int errno_value) {
+// Reports a failure outside any operation, with index 0xffff; an exit code.
+static int fail(int report_fd, enum section section, int errno_value) {
   report(report_fd, RECORD_FAILED, (int)(section << 16 | 0xffff), errno_value, NULL, 0);
   return 1;
 }
@@ -106,7 +105,7 @@ static pid_t clone_joined(struct state *st, const struct plan *plan, int ends[2]
     prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
     if (!run_section(st, plan, JOIN)) _exit(1);
     int pids[2];
-    if (pipe2(pids, O_CLOEXEC) < 0) _exit(broken(st->report, JOIN, errno));
+    if (pipe2(pids, O_CLOEXEC) < 0) _exit(fail(st->report, JOIN, errno));
     pid_t pid = clone_process(st, plan, plan->clone_flags | CLONE_PARENT);
     if (pid == 0) {
       // The go-between sends the pid first, before anything that the process itself sends.
@@ -115,7 +114,7 @@ static pid_t clone_joined(struct state *st, const struct plan *plan, int ends[2]
       if (read(pids[0], &go, 1) != 1) _exit(1);
       be_child(st, plan, ends);
     }
-    if (pid < 0) _exit(broken(st->report, JOIN, errno));
+    if (pid < 0) _exit(fail(st->report, JOIN, errno));
     bool sent = write(ends[1], &pid, sizeof pid) == sizeof pid && write(pids[1], "g", 1) == 1;
     _exit(sent ? 0 : 1);
   }
@@ -133,11 +132,11 @@ static void close_slots(struct state *st) {
 
 static int start(struct state *st, struct plan *plan) {
   int ends[2];
-  if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) < 0) return broken(st->report, SETUP, errno);
+  if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) < 0) return fail(st->report, SETUP, errno);
   bool joins = plan->count[JOIN] > 0;
   pid_t pid = joins ? clone_joined(st, plan, ends) : clone_process(st, plan, plan->clone_flags), entered;
   if (pid == 0) be_child(st, plan, ends);
-  if (pid < 0) return joins ? 1 : broken(st->report, SETUP, errno);
+  if (pid < 0) return joins ? 1 : fail(st->report, SETUP, errno);
   close(ends[1]);
   st->sync = ends[0];
   st->child = pid;
@@ -165,7 +164,7 @@ int main(int argc, char **argv) {
     return 2;
   }
   int result = load(&plan, &memory, &size);
-  if (result < 0) return broken(st.report, SETUP, -result);
+  if (result < 0) return fail(st.report, SETUP, -result);
   for (int i = 0; i < MAX_SLOTS; i++) st.slots[i] = -1;
   // Inherited descriptors follow the two fixed ones and become slots 0, 1, ...
   for (uint32_t i = 0; i < plan.inherited && i < MAX_SLOTS; i++) {

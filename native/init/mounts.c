@@ -68,7 +68,7 @@ int op_fsmount(struct state *st, const struct arg *args, int argc) {
 // open_tree(slot, dir slot or -100, path, flags): flags as in open_tree(2).
 int op_open_tree(struct state *st, const struct arg *args, int argc) {
   int dir = slot_folder(st, NUM(1));
-  if (dir < 0 && dir != AT_FDCWD) return dir;  // an absolute path would do without it
+  if (dir < 0 && dir != AT_FDCWD) return dir;  // ignored if the path is absolute
   return slot_set(st, NUM(0), (int)syscall(SYS_open_tree, dir, STR(2), (unsigned)NUM(3) | O_CLOEXEC));
 }
 

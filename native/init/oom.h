@@ -1,4 +1,4 @@
-// Watches the cgroup for visits of the kernel's out-of-memory killer.
+// Counts the kills of the kernel's out-of-memory killer in the container's cgroup.
 #pragma once
 #include <stdbool.h>
 

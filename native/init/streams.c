@@ -15,7 +15,7 @@ static int open_end(const char *path, int flags) {
 }
 
 int fifo_open(const char *path, int own, int held, int *hold) {
-  // Opening one end would wait for the other, so both are held open meanwhile.
+  // Opening one end blocks until the other is open, so both are open meanwhile.
   _cleanup_close_ int both = open_end(path, O_RDWR | O_NONBLOCK);
   if (both < 0) return both;
   _cleanup_close_ int fd = open_end(path, own);
