@@ -1,11 +1,10 @@
 // A log file that rotates; see log_file.h.
 #include "log_file.h"
-#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <unistd.h>
+#include "cleanup.h"
 #include "files.h"
 
 int log_file_open(struct log_file *file, const char *path) {
@@ -26,7 +25,7 @@ int log_file_reopen(struct log_file *file) {
   int fd = openat(file->folder, file->name, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW, file->mode);
   if (fd < 0) return -errno;
   file->size = fstat(fd, &info) < 0 ? 0 : (uint64_t)info.st_size;
-  if (file->fd >= 0) close(file->fd);
+  close_fd(&file->fd);
   file->fd = fd;
   return 0;
 }

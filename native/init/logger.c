@@ -14,12 +14,11 @@ static uint64_t number(const char *text) { return text ? strtoull(text, NULL, 10
 int logger_run(char *where) {
   static struct source sources[2] = {{.pipe = 3, .copy = {.fd = -1}, .name = "stdout"},
                                      {.pipe = 4, .copy = {.fd = -1}, .name = "stderr"}};
-  static struct log_file file;
   char *lines[6];
   for (int i = 0; i < 6; i++) lines[i] = strsep(&where, "\n");
   signal(SIGPIPE, SIG_IGN);
-  file =
-      (struct log_file){.fd = -1, .limit = number(lines[3]), .count = (uint32_t)number(lines[4]), .mode = (mode_t)number(lines[5])};
+  struct log_file file = {
+      .fd = -1, .limit = number(lines[3]), .count = (uint32_t)number(lines[4]), .mode = (mode_t)number(lines[5])};
   if (log_file_open(&file, lines[0]) < 0) return 1;
   for (int i = 0; i < 2; i++) {
     if (!lines[1 + i] || !*lines[1 + i]) continue;

@@ -126,10 +126,6 @@ static pid_t clone_joined(struct state *st, const struct plan *plan, int ends[2]
   return pid;
 }
 
-static void close_slots(struct state *st) {
-  for (int i = 0; i < MAX_SLOTS; i++) close_fd(&st->slots[i]);
-}
-
 static int start(struct state *st, struct plan *plan) {
   int ends[2];
   if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) < 0) return fail(st->report, SETUP, errno);
@@ -186,7 +182,7 @@ int main(int argc, char **argv) {
   if (!(plan.flags & (PLAN_KEEP | PLAN_WAIT))) return 0;
   // What stays should be small and keep nothing of the container open.
   uint32_t flags = plan.flags;
-  close_slots(&st);
+  for (int i = 0; i < MAX_SLOTS; i++) close_fd(&st.slots[i]);
   close_fd(&st.sync);
   free(plan.ops);
   munmap(memory, size);

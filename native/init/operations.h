@@ -58,7 +58,7 @@ handler op_fsopen, op_fsconfig, op_fsmount, op_open_tree, op_mount_attr, op_moun
 handler op_setns, op_unshare, op_setsid, op_hostname, op_domainname, op_rlimit, op_umask, op_chdir, op_groups, op_setgid, op_setuid,
     op_bounding, op_keepcaps, op_capset, op_ambient, op_no_new_privs, op_personality, op_sched_setattr, op_ioprio, op_mempolicy,
     op_affinity, op_keyring, op_dup, op_close_range, op_home, op_lookup, op_exec, op_mark, op_ready, op_report_to, op_wait_fifo,
-    op_bpf_device, op_pause, op_call_parent, op_await_child, op_lend, op_borrow, op_answer;
+    op_pause, op_call_parent, op_await_child, op_lend, op_borrow, op_answer;
 // console.c
 handler op_console, op_send_console;
 // listener.c
@@ -67,6 +67,8 @@ handler op_seccomp, op_send_listener, op_send_pidfd;
 handler op_userns, op_map_ids;
 // copy.c
 handler op_copy_up;
+// device_program.c
+handler op_bpf_device;
 // network.c
 handler op_loopback, op_netlink;
 // hooks.c

@@ -1,6 +1,5 @@
 // Operations on the process itself: namespaces, identity, limits, and the last step, exec.
 #include <fcntl.h>
-#include <linux/bpf.h>
 #include <linux/capability.h>
 #include <linux/keyctl.h>
 #include <poll.h>
@@ -95,59 +94,6 @@ int op_ambient(struct state *st, const struct arg *args, int argc) {
   int result = 0;
   for (unsigned long cap = 0; cap < 64; cap++)
     if ((uint64_t)NUM(0) >> cap & 1 && prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, cap, 0, 0) < 0) result = -errno;
-  return result;
-}
-
-enum { DEVICE_PROGRAMS = 64 };  // the kernel's limit for a cgroup
-
-// The ids of the cgroup's own device programs; their number or a negated errno.
-static int device_programs(int cgroup, uint32_t ids[DEVICE_PROGRAMS]) {
-  union bpf_attr query;
-  memset(&query, 0, sizeof query);
-  query.query.target_fd = (uint32_t)cgroup;
-  query.query.attach_type = BPF_CGROUP_DEVICE;
-  query.query.prog_ids = (uint64_t)(uintptr_t)ids;
-  query.query.prog_cnt = DEVICE_PROGRAMS;
-  return syscall(SYS_bpf, BPF_PROG_QUERY, &query, sizeof query) < 0 ? -errno : (int)query.query.prog_cnt;
-}
-
-static int detach_program(int cgroup, uint32_t id) {
-  union bpf_attr attr;
-  memset(&attr, 0, sizeof attr);
-  attr.prog_id = id;
-  _cleanup_close_ int program = (int)syscall(SYS_bpf, BPF_PROG_GET_FD_BY_ID, &attr, sizeof attr);
-  if (program < 0) return errno == ENOENT ? 0 : -errno;
-  memset(&attr, 0, sizeof attr);
-  attr.target_fd = (uint32_t)cgroup;
-  attr.attach_bpf_fd = (uint32_t)program;
-  attr.attach_type = BPF_CGROUP_DEVICE;
-  return syscall(SYS_bpf, BPF_PROG_DETACH, &attr, sizeof attr) < 0 && errno != ENOENT ? -errno : 0;
-}
-
-// bpf_device(cgroup slot, program, replace): attaches a device program to a version 2 cgroup. With `replace` the old ones are
-// detached afterwards: meanwhile both apply, so that at no time access is unrestricted.
-int op_bpf_device(struct state *st, const struct arg *args, int argc) {
-  int cgroup = slot_get(st, NUM(0));
-  if (cgroup < 0) return cgroup;
-  uint32_t old[DEVICE_PROGRAMS];
-  int count = NUM(2) ? device_programs(cgroup, old) : 0;
-  if (count < 0) return count;
-  union bpf_attr load;
-  memset(&load, 0, sizeof load);
-  load.prog_type = BPF_PROG_TYPE_CGROUP_DEVICE;
-  load.insns = (uint64_t)(uintptr_t)args[1].bytes;
-  load.insn_cnt = args[1].length / sizeof(struct bpf_insn);
-  load.license = (uint64_t)(uintptr_t) "Apache-2.0";
-  _cleanup_close_ int program = (int)syscall(SYS_bpf, BPF_PROG_LOAD, &load, sizeof load);
-  if (program < 0) return -errno;
-  union bpf_attr attach;
-  memset(&attach, 0, sizeof attach);
-  attach.target_fd = (uint32_t)cgroup;
-  attach.attach_bpf_fd = (uint32_t)program;
-  attach.attach_type = BPF_CGROUP_DEVICE;
-  attach.attach_flags = BPF_F_ALLOW_MULTI;
-  int result = CHECK(syscall(SYS_bpf, BPF_PROG_ATTACH, &attach, sizeof attach));
-  for (int i = 0; result == 0 && i < count; i++) result = detach_program(cgroup, old[i]);
   return result;
 }
 
@@ -273,11 +219,9 @@ static void close_unneeded(struct state *st, int needed) {
   for (int i = 0; i < MAX_SLOTS; i++) {
     int fd = st->slots[i];
     if (fd < 0 || fd == needed || fd == st->report || !(fcntl(fd, F_GETFD) & FD_CLOEXEC)) continue;
-    close(fd);
-    st->slots[i] = -1;
+    close_fd(&st->slots[i]);
   }
-  if (st->sync >= 0) close(st->sync);
-  st->sync = -1;
+  close_fd(&st->sync);
 }
 
 // wait_fifo(slot): waits for the byte that `start` writes. A read would return end of file until somebody opens the other end
