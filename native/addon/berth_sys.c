@@ -1,7 +1,7 @@
 // The addon behind packages/sys: raw system calls and posix_spawn for Node and Bun (Node-API).
 //
-// It holds no knowledge: numbers, structures and flags are TypeScript's (packages/sys/linux/abi.ts). So a new
-// system call needs no C, and what this file must be trusted for fits on a screen or three.
+// It knows no system call: numbers, structures and flags come from TypeScript (packages/sys/linux/abi.ts). So a new one needs no
+// C, and this file stays short enough to review.
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
@@ -17,7 +17,7 @@
 
 #define MAX_ARGS 6
 
-// One argument of a system call: its value, and the memory to free when it was a string.
+// One argument of a system call: its value, and the memory to free if it was a string.
 struct arg {
   long value;
   char *owned;
@@ -28,7 +28,7 @@ static napi_value throw_type(napi_env env, const char *text) {
   return NULL;
 }
 
-// Copies a string; NULL (with an exception pending) when it has a NUL inside, which the kernel would cut off.
+// Copies a string; NULL (with an exception pending) if it contains a NUL, where the kernel would cut it off.
 static char *copy_string(napi_env env, napi_value value) {
   size_t len = 0;
   if (napi_get_value_string_utf8(env, value, NULL, 0, &len) != napi_ok) {
@@ -52,8 +52,7 @@ static char *copy_string(napi_env env, napi_value value) {
 static bool buffer_pointer(napi_env env, napi_value value, void **data) {
   bool is = false;
   size_t len = 0;
-  if (napi_is_buffer(env, value, &is) == napi_ok && is)
-    return napi_get_buffer_info(env, value, data, &len) == napi_ok;
+  if (napi_is_buffer(env, value, &is) == napi_ok && is) return napi_get_buffer_info(env, value, data, &len) == napi_ok;
   if (napi_is_typedarray(env, value, &is) == napi_ok && is)
     return napi_get_typedarray_info(env, value, NULL, &len, data, NULL, NULL) == napi_ok;
   return false;
@@ -67,15 +66,13 @@ static bool read_arg(napi_env env, napi_value value, struct arg *out) {
   if (napi_typeof(env, value, &type) != napi_ok) return false;
   switch (type) {
     case napi_undefined:
-    case napi_null:
-      out->value = 0;
-      return true;
+    case napi_null: out->value = 0; return true;
     case napi_number:
       napi_get_value_int64(env, value, &number);
       out->value = (long)number;
       return true;
     case napi_bigint: {
-      // Flags may use the top bit: take the low 64 bits whatever the sign.
+      // Flags may use the top bit: take the low 64 bits, whatever the sign.
       uint64_t bits = 0;
       napi_get_value_bigint_uint64(env, value, &bits, &lossless);
       out->value = (long)bits;
@@ -104,8 +101,7 @@ static long call_kernel(long number, const struct arg *a) {
   return result < 0 ? -errno : result;
 }
 
-static bool read_call(napi_env env, napi_callback_info info, napi_value *argv, size_t *argc, int64_t *number,
-                      struct arg *args) {
+static bool read_call(napi_env env, napi_callback_info info, napi_value *argv, size_t *argc, int64_t *number, struct arg *args) {
   if (napi_get_cb_info(env, info, argc, argv, NULL, NULL) != napi_ok || *argc < 1 ||
       napi_get_value_int64(env, argv[0], number) != napi_ok) {
     throw_type(env, "expected the number of a system call");
@@ -189,8 +185,7 @@ static napi_value js_address(napi_env env, napi_callback_info info) {
   napi_value argv[1], out = NULL;
   size_t argc = 1;
   void *data = NULL;
-  if (napi_get_cb_info(env, info, &argc, argv, NULL, NULL) != napi_ok || argc < 1 ||
-      !buffer_pointer(env, argv[0], &data))
+  if (napi_get_cb_info(env, info, &argc, argv, NULL, NULL) != napi_ok || argc < 1 || !buffer_pointer(env, argv[0], &data))
     return throw_type(env, "expected a typed array");
   napi_create_bigint_uint64(env, (uint64_t)(uintptr_t)data, &out);
   return out;
@@ -222,7 +217,7 @@ static void free_strings(char **list) {
 #define MAX_FDS 128
 
 // spawn(path, argv, env, fds, setsid): the pid, or the negated errno. fds[i] becomes the child's descriptor i
-// (-1: closed). Every other descriptor is close-on-exec already, by the rules of both engines and of berth.
+// (-1: closed). Every other descriptor is close-on-exec already: Node, Bun and berth open them so.
 static napi_value js_spawn(napi_env env, napi_callback_info info) {
   napi_value argv[5], out = NULL;
   size_t argc = 5;
@@ -252,9 +247,9 @@ static napi_value js_spawn(napi_env env, napi_callback_info info) {
   sigemptyset(&none);
   posix_spawnattr_setsigdefault(&attr, &all);
   posix_spawnattr_setsigmask(&attr, &none);
-  posix_spawnattr_setflags(&attr, (short)(POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSIGMASK |
-                                          (setsid_wanted ? POSIX_SPAWN_SETSID : 0)));
-  // First copies above every target, so that no dup2 overwrites a descriptor that a later one needs.
+  posix_spawnattr_setflags(&attr,
+                           (short)(POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSIGMASK | (setsid_wanted ? POSIX_SPAWN_SETSID : 0)));
+  // Copies above all targets first, so that no dup2 overwrites a descriptor that a later one needs.
   for (; made < nfds && !error; made++) {
     napi_value item;
     int32_t fd = -1;

@@ -1,5 +1,5 @@
 // Fuzzes the plan parser: mutates a real plan (argv[1]) argv[2] times and parses every result, arguments included. Built
-// with the sanitizers, which end it at the first wrong access. No tool beyond the C compiler is needed.
+// with the sanitizers, which abort it at the first invalid access. It needs no tool beyond the C compiler.
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -24,20 +24,36 @@ static void mutate(uint8_t *data, size_t *size, size_t room) {
     switch (random32() % 6) {
       case 0: data[at] ^= (uint8_t)(1u << random32() % 8); break;
       case 1: data[at] = (uint8_t)random32(); break;
-      case 2: at &= ~(size_t)3; if (at + 4 <= *size) { uint32_t v = (uint32_t)edges[random32() % 10]; memcpy(data + at, &v, 4); } break;
+      case 2:
+        at &= ~(size_t)3;
+        if (at + 4 <= *size) {
+          uint32_t v = (uint32_t)edges[random32() % 10];
+          memcpy(data + at, &v, 4);
+        }
+        break;
       case 3: *size = at; break;
-      case 4: if (*size + 8 < room) { memmove(data + at + 8, data + at, *size - at); *size += 8; } break;
-      case 5: if (at + 8 < *size) { memmove(data + at, data + at + 8, *size - at - 8); *size -= 8; } break;
+      case 4:
+        if (*size + 8 < room) {
+          memmove(data + at + 8, data + at, *size - at);
+          *size += 8;
+        }
+        break;
+      case 5:
+        if (at + 8 < *size) {
+          memmove(data + at, data + at + 8, *size - at - 8);
+          *size -= 8;
+        }
+        break;
     }
   }
-  // Mostly keep the header's own size true, or nothing behind it would ever be reached.
+  // Usually keep the size in the header right, or the parser would never get past it.
   uint32_t total = (uint32_t)*size;
   if (random32() % 8 && *size >= 12) memcpy(data + 8, &total, 4);
 }
 
 static int parse(const uint8_t *bytes, size_t size) {
   static struct arg args[MAX_OP_ARGS];
-  // A copy of exactly that size: one byte too far is one the sanitizer sees.
+  // A copy of the exact size, so that the sanitizer catches reading one byte too far.
   uint8_t *data = malloc(size ? size : 1);
   struct plan plan;
   size_t offset;

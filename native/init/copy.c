@@ -1,15 +1,13 @@
-// tmpcopyup: what the image has at a place goes into the file system that is mounted over it.
+// tmpcopyup: copies what the image has at a place into the file system that is mounted over it.
 #include <dirent.h>
-#include <errno.h>
 #include <fcntl.h>
-#include <stdio.h>
 #include <string.h>
 #include <sys/sendfile.h>
 #include <sys/stat.h>
 #include <sys/xattr.h>
 #include <unistd.h>
+#include "cleanup.h"
 #include "files.h"
-#include "operations.h"
 
 enum { DEEPEST = 256 };
 
@@ -19,7 +17,7 @@ static int copy_content(int from, int to) {
   return n < 0 ? -errno : 0;
 }
 
-// Extended attributes, file capabilities among them; a file system without them takes none.
+// Extended attributes, including file capabilities, as far as the file system supports them.
 static void copy_attributes(int from, int to) {
   char names[4096], value[65536];
   ssize_t length = flistxattr(from, names, sizeof names);
@@ -37,7 +35,7 @@ static int finish(int from, int to, const struct stat *info) {
 
 static int copy_folder(int from, int to, int depth);
 
-// One entry of a folder; names are looked up once, never through links.
+// One entry of a folder; no link is followed. Until finish() nobody but root may open the copy.
 static int copy_entry(int from, int to, const char *name, int depth) {
   char target[4096];
   struct stat info;
@@ -55,24 +53,21 @@ static int copy_entry(int from, int to, const char *name, int depth) {
   }
   bool folder = S_ISDIR(info.st_mode);
   if (folder && mkdirat(to, name, 0700) < 0) return -errno;
-  int source = openat(from, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC | (folder ? O_DIRECTORY : 0));
-  int copy = source < 0 ? -1 : openat(to, name, (folder ? O_RDONLY | O_DIRECTORY : O_WRONLY | O_CREAT | O_EXCL) | O_NOFOLLOW | O_CLOEXEC, 0600);
-  int result = copy < 0 ? -errno : folder ? copy_folder(source, copy, depth + 1) : copy_content(source, copy);
-  if (result == 0) result = finish(source, copy, &info);
-  if (copy >= 0) close(copy);
-  if (source >= 0) close(source);
-  return result;
+  _cleanup_close_ int source = openat(from, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC | (folder ? O_DIRECTORY : 0));
+  if (source < 0) return -errno;
+  int how = folder ? O_RDONLY | O_DIRECTORY : O_WRONLY | O_CREAT | O_EXCL;
+  _cleanup_close_ int copy = openat(to, name, how | O_NOFOLLOW | O_CLOEXEC, 0600);
+  if (copy < 0) return -errno;
+  int result = folder ? copy_folder(source, copy, depth + 1) : copy_content(source, copy);
+  return result < 0 ? result : finish(source, copy, &info);
 }
 
 static int copy_folder(int from, int to, int depth) {
   if (depth > DEEPEST) return -ELOOP;
-  int own = openat(from, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  _cleanup_close_ int own = openat(from, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   DIR *folder = own < 0 ? NULL : fdopendir(own);
-  if (!folder) {
-    int error = errno;
-    if (own >= 0) close(own);
-    return -error;
-  }
+  if (!folder) return -errno;
+  take_fd(&own);  // closedir closes it
   int result = 0;
   for (struct dirent *entry; result == 0 && (errno = 0, entry = readdir(folder));)
     if (strcmp(entry->d_name, ".") && strcmp(entry->d_name, "..")) result = copy_entry(from, to, entry->d_name, depth);
@@ -80,17 +75,13 @@ static int copy_folder(int from, int to, int depth) {
   return result;
 }
 
-// copy_up(target slot, mount slot): the folder behind the target, its mode and owner too, into a mount that is nowhere yet.
+// copy_up(target slot, mount slot): copies the folder behind the target, with its mode and owner, into a detached mount.
 int op_copy_up(struct state *st, const struct arg *args, int argc) {
-  (void)argc;
   struct stat info;
-  int target = slot_get(st, NUM(0)), mount = slot_get(st, NUM(1));
-  if (target < 0 || mount < 0) return -EBADF;
-  int from = openat(target, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  int to = openat(mount, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  int result = from < 0 || to < 0 || fstat(from, &info) < 0 ? -errno : copy_folder(from, to, 0);
-  if (result == 0) result = finish(from, to, &info);
-  if (from >= 0) close(from);
-  if (to >= 0) close(to);
-  return result;
+  _cleanup_close_ int from = openat(slot_get(st, NUM(0)), ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (from < 0) return -errno;
+  _cleanup_close_ int to = openat(slot_get(st, NUM(1)), ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (to < 0 || fstat(from, &info) < 0) return -errno;
+  int result = copy_folder(from, to, 0);
+  return result < 0 ? result : finish(from, to, &info);
 }

@@ -1,6 +1,5 @@
-// File operations of the plan.
+// File operations.
 #include "files.h"
-#include <errno.h>
 #include <fcntl.h>
 #include <linux/openat2.h>
 #include <stdio.h>
@@ -10,7 +9,7 @@
 #include <sys/syscall.h>
 #include <sys/sysmacros.h>
 #include <unistd.h>
-#include "operations.h"
+#include "cleanup.h"
 
 int open_resolved(int dirfd, const char *path, uint64_t flags, uint64_t mode, uint64_t resolve) {
   struct open_how how = {.flags = flags | O_CLOEXEC, .mode = mode, .resolve = resolve};
@@ -40,20 +39,17 @@ int write_all(int fd, const void *bytes, size_t size) {
 
 // open(slot, path, flags, mode)
 int op_open(struct state *st, const struct arg *args, int argc) {
-  (void)argc;
   return slot_set(st, NUM(0), open(STR(1), (int)NUM(2) | O_CLOEXEC, (mode_t)NUM(3)));
 }
 
 // open_at(slot, dir slot, path, flags): openat, for /proc/PID/ns/* which are magic links.
 int op_open_at(struct state *st, const struct arg *args, int argc) {
-  (void)argc;
-  int dir = slot_get(st, NUM(1));
-  if (dir < 0 && dir != AT_FDCWD) return dir;
+  int dir = slot_folder(st, NUM(1));
+  if (dir < 0 && dir != AT_FDCWD) return dir;  // ignored if the path is absolute
   return slot_set(st, NUM(0), openat(dir, STR(2), (int)NUM(3) | O_CLOEXEC));
 }
 
 int op_close(struct state *st, const struct arg *args, int argc) {
-  (void)argc;
   int fd = slot_get(st, NUM(0));
   if (fd < 0) return fd;
   close(fd);
@@ -61,9 +57,8 @@ int op_close(struct state *st, const struct arg *args, int argc) {
   return 0;
 }
 
-// mkdir(path, mode): parents included, host paths only; that it is there already is no error.
+// mkdir(path, mode): with parents; an existing folder is no error. For host paths only.
 int op_mkdir(struct state *st, const struct arg *args, int argc) {
-  (void)argc, (void)st;
   char path[4096];
   if (args[0].length == 0 || args[0].length >= sizeof path) return -ENAMETOOLONG;
   if (mkdir(STR(0), (mode_t)NUM(1)) == 0 || errno == EEXIST) return 0;
@@ -77,7 +72,7 @@ int op_mkdir(struct state *st, const struct arg *args, int argc) {
   return mkdir(path, (mode_t)NUM(1)) < 0 && errno != EEXIST ? -errno : 0;
 }
 
-// Writes in one write, as cgroup and /proc files want it, and closes; errno tells when `fd` is -1.
+// Takes what open returned, writes in a single write as cgroup and /proc files require, and closes.
 static int write_once(int fd, const struct arg *content) {
   if (fd < 0) return -errno;
   int result = write(fd, content->bytes, content->length) < 0 ? -errno : 0;
@@ -85,33 +80,27 @@ static int write_once(int fd, const struct arg *content) {
   return result;
 }
 
-// write(path, bytes): to an existing file of the host (a cgroup's, or one below /proc), in one write.
+// write(path, bytes): to an existing file on the host (in a cgroup or below /proc), in a single write.
 int op_write(struct state *st, const struct arg *args, int argc) {
-  (void)st, (void)argc;
   return write_once(open(STR(0), O_WRONLY | O_CLOEXEC | O_NOFOLLOW), &args[1]);
 }
 
-// write_first(path, bytes, path, bytes): into the first of two files, the names of which differ from kernel to kernel.
+// write_first(path, bytes, path, bytes): to the first of two files that exists: the name depends on the kernel.
 int op_write_first(struct state *st, const struct arg *args, int argc) {
   int result = op_write(st, args, argc);
   return result == -ENOENT ? op_write(st, args + 2, argc) : result;
 }
 
-// write_in(dir slot, path, bytes): below a slot (a procfs that is known to be one), without leaving it or its file system.
+// write_in(dir slot, path, bytes): below a slot (a verified procfs), without leaving it or its file system.
 int op_write_in(struct state *st, const struct arg *args, int argc) {
-  (void)argc;
-  int dir = slot_get(st, NUM(0));
-  if (dir < 0) return dir;
-  int fd = open_resolved(dir, STR(1), O_WRONLY, 0, RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS | RESOLVE_NO_XDEV);
+  int fd = open_resolved(slot_get(st, NUM(0)), STR(1), O_WRONLY, 0, RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS | RESOLVE_NO_XDEV);
   return fd < 0 ? fd : write_once(fd, &args[2]);
 }
 
-// enter_cgroup(slot): the calling process into an open `tasks` file of a version 1 cgroup. A thread that moves itself
-// spares the kernel its global lock, and us the wait for it (an RCU grace period, 5 to 15 ms).
+// enter_cgroup(slot): moves the calling process, through an open `tasks` file of a version 1 cgroup. A thread that moves
+// itself does not take the kernel's global lock, which would cost an RCU grace period (5 to 15 ms).
 int op_enter_cgroup(struct state *st, const struct arg *args, int argc) {
-  (void)argc;
-  int fd = slot_get(st, NUM(0));
-  return fd < 0 ? fd : write(fd, "0", 1) < 0 ? -errno : 0;
+  return write(slot_get(st, NUM(0)), "0", 1) < 0 ? -errno : 0;
 }
 
 int write_proc(pid_t pid, const char *name, const struct arg *content) {
@@ -120,24 +109,20 @@ int write_proc(pid_t pid, const char *name, const struct arg *content) {
   return write_once(open(path, O_WRONLY | O_CLOEXEC), content);
 }
 
-// write_child(name, bytes): into a file of /proc/PID of the new process: uid_map, gid_map, oom_score_adj.
-int op_write_child(struct state *st, const struct arg *args, int argc) {
-  (void)argc;
-  return write_proc(st->child, STR(0), &args[1]);
-}
+// write_child(name, bytes): to a file in the new process's /proc/PID: uid_map, gid_map, oom_score_adj.
+int op_write_child(struct state *st, const struct arg *args, int argc) { return write_proc(st->child, STR(0), &args[1]); }
 
-// write_pid(path): the new process's pid into a file of the host that moves processes (resctrl's tasks).
+// write_pid(path): the new process's pid to a file on the host that moves processes (resctrl's tasks).
 int op_write_pid(struct state *st, const struct arg *args, int argc) {
-  (void)argc;
   char pid[16];
   struct arg content = {.bytes = pid, .length = (uint32_t)snprintf(pid, sizeof pid, "%d", st->child)};
   return write_once(open(STR(0), O_WRONLY | O_CLOEXEC | O_NOFOLLOW), &content);
 }
 
-// Makes `path` below `root` as a folder, with its parents; the O_PATH descriptor or a negated errno.
-static int make_folder(int root, const char *path, int depth) {
-  int fd = open_in_root(root, path, O_PATH | O_DIRECTORY);
-  if (fd != -ENOENT) return fd;
+// Opens the folder `path` below `root`, created with its parents if missing; the O_PATH descriptor or a negated errno.
+static int make_folder(int root, const char *path, mode_t mode, int depth) {
+  int found = open_in_root(root, path, O_PATH | O_DIRECTORY);
+  if (found != -ENOENT) return found;
   if (depth > 128) return -ELOOP;
   char parent[4096];
   size_t length = strlen(path);
@@ -150,23 +135,20 @@ static int make_folder(int root, const char *path, int depth) {
   name[length - base] = 0;
   memcpy(parent, path, base);
   parent[base] = 0;
-  int dir = base == 0 ? open_in_root(root, ".", O_PATH | O_DIRECTORY) : make_folder(root, parent, depth + 1);
+  _cleanup_close_ int dir = base == 0 ? open_in_root(root, ".", O_PATH | O_DIRECTORY) : make_folder(root, parent, mode, depth + 1);
   if (dir < 0) return dir;
-  char link[4096];
-  int result = mkdirat(dir, name, 0755) < 0 && errno != EEXIST ? -errno : 0;
-  ssize_t n = result == 0 ? readlinkat(dir, name, link, sizeof link - 1) : -1;
-  if (result == 0 && n < 0) result = open_in_root(dir, name, O_PATH | O_DIRECTORY | O_NOFOLLOW);
-  close(dir);
-  if (n < 0) return result;
-  // A link that leads nowhere: what it means inside the root is made. One that is absolute starts at the root.
-  char target[8192];
+  char link[4096], target[8192];
+  if (mkdirat(dir, name, mode) < 0 && errno != EEXIST) return -errno;
+  ssize_t n = readlinkat(dir, name, link, sizeof link - 1);
+  if (n < 0) return open_in_root(dir, name, O_PATH | O_DIRECTORY | O_NOFOLLOW);
+  // A dangling link: its target is created, below the root. An absolute link starts at the root.
   link[n] = 0;
   snprintf(target, sizeof target, "%s/%s", link[0] == '/' ? "" : parent, link);
-  return make_folder(root, target, depth + 1);
+  return make_folder(root, target, mode, depth + 1);
 }
 
-// Opens the folder a path lies in, made if it is missing; *name is its last part.
-static int open_parent(int root, const char *path, const char **name) {
+// Opens the folder that contains `path`, created if missing; *name is the last part of the path.
+static int open_parent(int root, const char *path, mode_t mode, const char **name) {
   char parent[4096];
   const char *slash = strrchr(path, '/');
   *name = slash ? slash + 1 : path;
@@ -174,101 +156,80 @@ static int open_parent(int root, const char *path, const char **name) {
   if (base >= sizeof parent || **name == 0) return -EINVAL;
   memcpy(parent, path, base);
   parent[base] = 0;
-  return base == 0 ? open_in_root(root, ".", O_PATH | O_DIRECTORY) : make_folder(root, parent, 0);
+  return base == 0 ? open_in_root(root, ".", O_PATH | O_DIRECTORY) : make_folder(root, parent, mode, 0);
 }
 
-// Makes `path` below `root` as an empty file, with its folders; where a link leads nowhere, what it means inside the root.
-static int make_file(int root, const char *path, int depth) {
+// Creates `path` below `root` as an empty file, with its folders, and opens it; a dangling link's target as in make_folder.
+static int make_file(int root, const char *path, mode_t folder_mode, mode_t mode, int depth) {
   char link[4096], target[8192];
   const char *name;
   if (depth > 40) return -ELOOP;
-  int dir = open_parent(root, path, &name);
+  _cleanup_close_ int dir = open_parent(root, path, folder_mode, &name);
   if (dir < 0) return dir;
-  int made = openat(dir, name, O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC | O_NOFOLLOW, 0644);
-  int result = made < 0 ? -errno : 0;
-  if (made >= 0) close(made);
-  ssize_t n = result == -EEXIST ? readlinkat(dir, name, link, sizeof link - 1) : -1;
-  if ((result == 0 || result == -EEXIST) && n < 0) result = open_in_root(dir, name, O_PATH | O_NOFOLLOW);
-  close(dir);
-  if (n < 0) return result;
+  _cleanup_close_ int made = openat(dir, name, O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC | O_NOFOLLOW, mode);
+  if (made < 0 && errno != EEXIST) return -errno;
+  ssize_t n = made < 0 ? readlinkat(dir, name, link, sizeof link - 1) : -1;
+  if (n < 0) return open_in_root(dir, name, O_PATH | O_NOFOLLOW);
   link[n] = 0;
   snprintf(target, sizeof target, "%.*s%s", link[0] == '/' ? 0 : (int)(name - path), path, link);
-  int there = open_in_root(root, target, O_PATH);
-  return there == -ENOENT ? make_file(root, target, depth + 1) : there;
+  int found = open_in_root(root, target, O_PATH);
+  return found == -ENOENT ? make_file(root, target, folder_mode, mode, depth + 1) : found;
 }
 
-// target(slot, root slot, path, like, resolve): where a mount goes, made if it is missing: a folder (like = -1), a
-// file (-2), or what the slot `like` is; -3: whatever is there. `resolve` adds to RESOLVE_IN_ROOT (no links at all, for /proc and /sys).
+// target(slot, root slot, path, like, resolve, mode of new folders, of a new file): opens a mount point, created if missing: a
+// folder (like = -1), a file (-2), or what the slot `like` is; -3: anything that exists. `resolve` adds to RESOLVE_IN_ROOT (no
+// links at all, for /proc and /sys).
 int op_target(struct state *st, const struct arg *args, int argc) {
-  (void)argc;
   int root = slot_get(st, NUM(1));
-  if (root < 0) return root;
   bool file = NUM(3) == -2;
+  mode_t folder_mode = (mode_t)NUM(5), file_mode = (mode_t)NUM(6);
   struct stat info;
   if (NUM(3) >= 0) {
-    int like = slot_get(st, NUM(3));
-    if (like < 0) return like;
-    if (fstat(like, &info) < 0) return -errno;
+    if (fstat(slot_get(st, NUM(3)), &info) < 0) return -errno;
     file = !S_ISDIR(info.st_mode);
   }
-  int fd = open_resolved(root, STR(2), O_PATH, 0, RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS | (uint64_t)NUM(4));
-  if (fd == -ENOENT && NUM(3) != -3) fd = file ? make_file(root, STR(2), 0) : make_folder(root, STR(2), 0);
-  if (fd < 0) errno = -fd;
-  if (fd >= 0 && NUM(3) != -3 && fstat(fd, &info) == 0 && !S_ISDIR(info.st_mode) != file) {
-    close(fd);
-    return file ? -EISDIR : -ENOTDIR;
-  }
-  return slot_set(st, NUM(0), fd);
+  _cleanup_close_ int fd = open_resolved(root, STR(2), O_PATH, 0, RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS | (uint64_t)NUM(4));
+  if (fd == -ENOENT && NUM(3) != -3)
+    fd = file ? make_file(root, STR(2), folder_mode, file_mode, 0) : make_folder(root, STR(2), folder_mode, 0);
+  if (fd < 0) return fd;
+  if (NUM(3) != -3 && fstat(fd, &info) == 0 && !S_ISDIR(info.st_mode) != file) return file ? -EISDIR : -ENOTDIR;
+  return slot_set(st, NUM(0), take_fd(&fd));
 }
 
-// symlink(root slot, path, target): the link's text is data; its own path stays in the root.
+// symlink(root slot, path, target, mode of new folders, errnos to ignore...): the path stays below the root; the
+// target is not resolved.
 int op_symlink(struct state *st, const struct arg *args, int argc) {
-  (void)argc;
   const char *name;
-  int root = slot_get(st, NUM(0)), dir = root < 0 ? root : open_parent(root, STR(1), &name);
+  _cleanup_close_ int dir = open_parent(slot_get(st, NUM(0)), STR(1), (mode_t)NUM(3), &name);
   if (dir < 0) return dir;
-  int result = symlinkat(STR(2), dir, name) < 0 && errno != EEXIST ? -errno : 0;
-  close(dir);
-  return result;
+  return symlinkat(STR(2), dir, name) < 0 && !is_listed(-errno, args, 4, argc) ? -errno : 0;
 }
 
-// mknod(root slot, path, mode, device, uid, gid): an existing node must be the same device.
+// mknod(root slot, path, mode, device, uid, gid, mode of new folders): an existing node must be the same device.
 int op_mknod(struct state *st, const struct arg *args, int argc) {
-  (void)argc;
   const char *name;
-  int root = slot_get(st, NUM(0)), dir = root < 0 ? root : open_parent(root, STR(1), &name);
+  _cleanup_close_ int dir = open_parent(slot_get(st, NUM(0)), STR(1), (mode_t)NUM(6), &name);
   if (dir < 0) return dir;
   mode_t mode = (mode_t)NUM(2);
   dev_t device = makedev((unsigned)(NUM(3) >> 32), (unsigned)(NUM(3) & 0xffffffff));
+  if (mknodat(dir, name, mode & S_IFMT, device) < 0 && errno != EEXIST) return -errno;
+  _cleanup_close_ int fd = open_in_root(dir, name, O_PATH | O_NOFOLLOW);
+  if (fd < 0) return fd;
   struct stat info;
-  int result = 0;
-  if (mknodat(dir, name, mode & S_IFMT, device) < 0 && errno != EEXIST) result = -errno;
-  int fd = result < 0 ? result : open_in_root(dir, name, O_PATH | O_NOFOLLOW);
-  if (fd >= 0) {
-    // Through the descriptor, so that a swap of the name changes nothing.
-    char self[64];
-    snprintf(self, sizeof self, "/proc/self/fd/%d", fd);
-    if (fstat(fd, &info) < 0) result = -errno;
-    else if ((info.st_mode & S_IFMT) != (mode & S_IFMT) || (!S_ISFIFO(mode) && info.st_rdev != device)) result = -EEXIST;
-    else if (fchownat(fd, "", (uid_t)NUM(4), (gid_t)NUM(5), AT_EMPTY_PATH) < 0 || chmod(self, mode & 07777) < 0) result = -errno;
-    close(fd);
-  } else {
-    result = fd;
-  }
-  close(dir);
-  return result;
+  if (fstat(fd, &info) < 0) return -errno;
+  if ((info.st_mode & S_IFMT) != (mode & S_IFMT) || (!S_ISFIFO(mode) && info.st_rdev != device)) return -EEXIST;
+  // Through the descriptor, so that swapping the name has no effect.
+  char self[64];
+  snprintf(self, sizeof self, "/proc/self/fd/%d", fd);
+  return fchownat(fd, "", (uid_t)NUM(4), (gid_t)NUM(5), AT_EMPTY_PATH) < 0 || chmod(self, mode & 07777) < 0 ? -errno : 0;
 }
 
-// check_start(proc slot, ticks): is the process behind an open /proc/PID the one that was meant?
+// check_start(proc slot, ticks): -ESRCH unless the process behind an open /proc/PID started then: pids are reused.
 int op_check_start(struct state *st, const struct arg *args, int argc) {
-  (void)argc;
   char text[1024];
-  int dir = slot_get(st, NUM(0));
-  if (dir < 0) return dir;
-  int fd = openat(dir, "stat", O_RDONLY | O_CLOEXEC);
+  _cleanup_close_ int fd = openat(slot_get(st, NUM(0)), "stat", O_RDONLY | O_CLOEXEC);
   if (fd < 0) return -errno;
   ssize_t n = read(fd, text, sizeof text - 1);
-  close(fd);
   if (n <= 0) return -ESRCH;
   text[n] = 0;
   // The name is in parentheses and may hold any character: count fields from the last one.
@@ -277,13 +238,10 @@ int op_check_start(struct state *st, const struct arg *args, int argc) {
   return field && strtoll(field + 1, NULL, 10) == NUM(1) ? 0 : -ESRCH;
 }
 
-// check_device(slot, major << 32 | minor): is it that character device?
+// check_device(slot, major << 32 | minor): -ENODEV unless it is that character device.
 int op_check_device(struct state *st, const struct arg *args, int argc) {
-  (void)argc;
   struct stat info;
-  int fd = slot_get(st, NUM(0));
-  if (fd < 0) return fd;
-  if (fstat(fd, &info) < 0) return -errno;
+  if (fstat(slot_get(st, NUM(0)), &info) < 0) return -errno;
   dev_t device = makedev((unsigned)(NUM(1) >> 32), (unsigned)(NUM(1) & 0xffffffff));
   return S_ISCHR(info.st_mode) && info.st_rdev == device ? 0 : -ENODEV;
 }

@@ -1,31 +1,31 @@
 // The log in CRI format: "2026-01-02T03:04:05.123456789Z stdout F text\n", P instead of F for a part of a line
-// that is longer than a buffer. Lines of one read are written with one write.
+// that is longer than a buffer. Lines of one read go out in one write.
+#include "log.h"
 #include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
-#include "keeper.h"
+#include "cleanup.h"
 
-// OUT_BYTES: as much as comes of one full read of short lines. Lines are copied in pieces that the compiler makes moves of:
-// three times as fast as musl's memcpy.
+// OUT_BYTES holds what one full read of short lines turns into. Lines are copied in pieces of a fixed size, which compile to
+// plain moves: three times as fast as musl's memcpy.
 enum { LINE_MAX_BYTES = 16384, OUT_BYTES = 98304, HEAD_BYTES = 40, PIECE = 16 };
-// After a read of few bytes the next, if it comes soon, is put off: a process that writes line by line would have us, and
-// itself, woken for each.
+// A read that follows soon after one of few bytes is delayed: a process that writes line by line would otherwise cause a
+// wakeup for each.
 enum { FEW_BYTES = 16384, SOON_NS = 1000000, NAP_US = 200 };
 
-static char out[OUT_BYTES], line_head[64];  // line_head: what every line of one read begins with
+static char out[OUT_BYTES], line_head[64];  // line_head: the beginning of every line of one read
 static uint32_t out_used;
 static struct timespec stamped;
 
-static void flush(struct keeper *k) {
-  // A full disk must not stop the process: the lines that do not fit are lost, those that come later are not.
-  if (out_used) log_file_write(&k->log, out, out_used);
+static void flush(struct log_file *file) {
+  // A full disk must not stop the process: lines that do not fit are lost, later ones are not.
+  if (out_used) log_file_write(file, out, out_used);
   out_used = 0;
 }
 
-// Seconds change rarely: format them once.
+// Seconds are formatted only when they change.
 static void stamp(const char *name) {
   static time_t last = -1;
   clock_gettime(CLOCK_REALTIME, &stamped);
@@ -49,8 +49,8 @@ static char *append(char *at, const char *from, uint32_t size) {
   return at + size;
 }
 
-static void emit(struct keeper *k, const char *head, uint32_t head_size, const char *tail, uint32_t tail_size, bool whole) {
-  if (OUT_BYTES - out_used < head_size + tail_size + HEAD_BYTES + 1) flush(k);
+static void emit(struct log_file *file, const char *head, uint32_t head_size, const char *tail, uint32_t tail_size, bool whole) {
+  if (OUT_BYTES - out_used < head_size + tail_size + HEAD_BYTES + 1) flush(file);
   char *at = out + out_used;
   memcpy(at, line_head, HEAD_BYTES);
   at[38] = whole ? 'F' : 'P';
@@ -59,7 +59,7 @@ static void emit(struct keeper *k, const char *head, uint32_t head_size, const c
   out_used = (uint32_t)(at - out);
 }
 
-void log_bytes(struct keeper *k, struct source *s, const char *bytes, uint32_t size) {
+void log_bytes(struct log_file *file, struct source *s, const char *bytes, uint32_t size) {
   if (!s->line && !(s->line = malloc(LINE_MAX_BYTES))) return;
   stamp(s->name);
   while (size > 0) {
@@ -67,10 +67,10 @@ void log_bytes(struct keeper *k, struct source *s, const char *bytes, uint32_t s
     uint32_t n = end ? (uint32_t)(end - bytes) : size;
     if (s->used + n > LINE_MAX_BYTES) {
       n = LINE_MAX_BYTES - s->used;
-      emit(k, s->line, s->used, bytes, n, false);
+      emit(file, s->line, s->used, bytes, n, false);
       s->used = 0;
     } else if (end) {
-      emit(k, s->line, s->used, bytes, n, true);
+      emit(file, s->line, s->used, bytes, n, true);
       s->used = 0;
       n++;
     } else {
@@ -80,10 +80,10 @@ void log_bytes(struct keeper *k, struct source *s, const char *bytes, uint32_t s
     bytes += n;
     size -= n;
   }
-  flush(k);
+  flush(file);
 }
 
-bool log_pump(struct keeper *k, struct source *s) {
+bool log_pump(struct log_file *file, struct source *s) {
   static char in[65536];
   struct timespec now;
   clock_gettime(CLOCK_REALTIME, &now);
@@ -93,15 +93,21 @@ bool log_pump(struct keeper *k, struct source *s) {
   if (n < 0) return errno == EINTR || errno == EAGAIN;
   if (n == 0) return false;
   s->few = n < FEW_BYTES;
-  log_bytes(k, s, in, (uint32_t)n);
-  // The attached client gets the bytes as they came.
+  log_bytes(file, s, in, (uint32_t)n);
+  // The attached client gets the raw bytes.
   sink_write(&s->copy, in, (uint32_t)n);
   return true;
 }
 
-void log_finish(struct keeper *k, struct source *s) {
+void log_finish(struct log_file *file, struct source *s) {
   stamp(s->name);
-  if (s->used) emit(k, s->line, s->used, "", 0, false);
+  if (s->used) emit(file, s->line, s->used, "", 0, false);
   s->used = 0;
-  flush(k);
+  flush(file);
+}
+
+void log_end(struct log_file *file, struct source *s) {
+  log_finish(file, s);
+  close_fd(&s->pipe);
+  sink_close(&s->copy);
 }

@@ -1,20 +1,19 @@
+// A log file that rotates; see log_file.h.
 #include "log_file.h"
-#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <unistd.h>
+#include "cleanup.h"
 #include "files.h"
 
-int log_file_open(struct log_file *file, const char *path, uint64_t limit, uint32_t count) {
+int log_file_open(struct log_file *file, const char *path) {
   char *slash;
   if (strlen(path) >= sizeof file->path) return -ENAMETOOLONG;
   strcpy(file->path, path);
   if (!(slash = strrchr(file->path, '/'))) return -EINVAL;
   file->name = slash + 1;
-  file->limit = limit;
-  file->count = count ? count : 1;
+  if (file->count == 0) file->count = 1;
   *slash = 0;
   file->folder = open(slash == file->path ? "/" : file->path, O_PATH | O_DIRECTORY | O_CLOEXEC);
   *slash = '/';
@@ -23,10 +22,10 @@ int log_file_open(struct log_file *file, const char *path, uint64_t limit, uint3
 
 int log_file_reopen(struct log_file *file) {
   struct stat info;
-  int fd = openat(file->folder, file->name, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0640);
+  int fd = openat(file->folder, file->name, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW, file->mode);
   if (fd < 0) return -errno;
   file->size = fstat(fd, &info) < 0 ? 0 : (uint64_t)info.st_size;
-  if (file->fd >= 0) close(file->fd);
+  close_fd(&file->fd);
   file->fd = fd;
   return 0;
 }
@@ -39,7 +38,7 @@ static void rotate(struct log_file *file) {
     renameat(file->folder, from, file->folder, to);
   }
   if (file->count == 1) unlinkat(file->folder, file->name, 0);
-  // Without room for another file it goes back, and grows; it is tried again after as much as the limit.
+  // Without room for a new file the old one goes back and grows; the next attempt comes after another `limit` bytes.
   if (log_file_reopen(file) < 0 && file->count > 1) renameat(file->folder, to, file->folder, file->name);
   if (file->size >= file->limit) file->size = 0;
 }

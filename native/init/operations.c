@@ -1,17 +1,8 @@
-// The table of operations, and the loop that runs a section of the plan.
+// The table of operations.
 #include "operations.h"
-#include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <unistd.h>
-#include "report.h"
 
-static const struct {
-  const char *name, *signature;
-  handler *run;
-} table[] = {
+static const struct operation table[] = {
     // Files.
     {"open", "isii", op_open},
     {"open_at", "iisi", op_open_at},
@@ -23,9 +14,9 @@ static const struct {
     {"enter_cgroup", "i", op_enter_cgroup},
     {"write_child", "sb", op_write_child},
     {"write_pid", "s", op_write_pid},
-    {"target", "iisii", op_target},
-    {"symlink", "iss", op_symlink},
-    {"mknod", "isiiii", op_mknod},
+    {"target", "iisiiii", op_target},
+    {"symlink", "issii*", op_symlink},
+    {"mknod", "isiiiii", op_mknod},
     {"check_start", "ii", op_check_start},
     {"check_device", "ii", op_check_device},
     // Mounts, all by descriptor.
@@ -40,10 +31,10 @@ static const struct {
     {"mount", "sssis", op_mount},
     {"pivot_root", "i", op_pivot},
     {"chroot", "ii", op_chroot},
-    {"mask", "isii", op_mask},
+    {"mask", "isiii*", op_mask},
     {"readonly", "is", op_readonly},
     {"copy_up", "ii", op_copy_up},
-    {"inherit_mode", "iis", op_inherit_mode},
+    {"inherit_mode", "iisi*", op_inherit_mode},
     {"unmount", "ii", op_unmount},
     {"userns", "ibb", op_userns},
     // Namespaces and the process.
@@ -76,7 +67,7 @@ static const struct {
     {"bpf_device", "ibi", op_bpf_device},
     {"dup", "ii", op_dup},
     {"close_range", "i", op_close_range},
-    {"console", "iiiii", op_console},
+    {"console", "iiiiii*", op_console},
     {"send_console", "i", op_send_console},
     {"send_listener", "sbbb", op_send_listener},
     {"send_pidfd", "is", op_send_pidfd},
@@ -87,7 +78,7 @@ static const struct {
     {"answer", "", op_answer},
     {"hook", "sbbiis*", op_hook},
     // The end of a plan.
-    {"home", "i", op_home},
+    {"home", "isis", op_home},
     {"lookup", "ss", op_lookup},
     {"report_to", "i", op_report_to},
     {"mark", "i", op_mark},
@@ -96,54 +87,19 @@ static const struct {
     {"exec", "iss*", op_exec},
     {"pause", "", op_pause},
     // The keeper.
-    {"keep", "is", op_keep},
-    {"listen", "s", op_listen},
+    {"keep", "isi", op_keep},
+    {"listen", "si", op_listen},
     {"fifo_in", "is", op_fifo_in},
     {"fifo_out", "is", op_fifo_out},
-    {"log", "siiiiii", op_log},
+    {"log", "siiiiiii", op_log},
     {"relay", "iii", op_relay},
     {"watch_oom", "iss", op_watch_oom},
 };
 
 #define OPERATIONS (sizeof table / sizeof *table)
 
-const char *operation_signature(uint16_t code) { return code < OPERATIONS ? table[code].signature : NULL; }
+const struct operation *operation_by_code(uint16_t code) { return code < OPERATIONS ? &table[code] : NULL; }
 
 void print_operations(void) {
   for (size_t i = 0; i < OPERATIONS; i++) printf("%zu %s %s\n", i, table[i].name, table[i].signature);
-}
-
-int slot_get(struct state *st, int64_t slot) {
-  if (slot == AT_FDCWD) return AT_FDCWD;
-  if (slot < 0 || slot >= MAX_SLOTS || st->slots[slot] < 0) return -EBADF;
-  return st->slots[slot];
-}
-
-int slot_set(struct state *st, int64_t slot, int fd) {
-  if (fd < 0) return -errno;
-  if (slot < 0 || slot >= MAX_SLOTS) {
-    close(fd);
-    return -EBADF;
-  }
-  if (st->slots[slot] >= 0) close(st->slots[slot]);
-  st->slots[slot] = fd;
-  return 0;
-}
-
-bool run_section(struct state *st, const struct plan *plan, enum section section) {
-  static struct arg args[MAX_OP_ARGS];
-  const struct op *op = plan_section(plan, section);
-  for (uint32_t i = 0; i < plan->count[section]; i++, op++) {
-    op_args(op, args);
-    st->detail[0] = 0;
-    st->detail_size = 0;
-    int result = table[op->code].run(st, args, op->argc);
-    if (result >= 0) continue;
-    if (result == -ENOENT && (op->flags & OP_IF_PRESENT)) continue;
-    bool optional = op->flags & OP_OPTIONAL;
-    uint32_t length = st->detail_size ? st->detail_size : (uint32_t)strnlen(st->detail, sizeof st->detail);
-    report(st->report, optional ? RECORD_WARNING : RECORD_FAILED, (int)(section << 16 | i), -result, st->detail, length);
-    if (!optional) return false;
-  }
-  return true;
 }

@@ -30,14 +30,14 @@ static bool take_arg(struct cursor *c, struct arg *arg) {
   return true;
 }
 
-// Does an argument fit its letter? i: number, s: text without NUL, b: any bytes.
+// Does the argument match its letter? i: number, s: text without NUL, b: any bytes.
 static bool fits(char letter, const struct arg *arg) {
   if (letter == 'i') return arg->kind == ARG_INT;
   if (arg->kind != ARG_BYTES) return false;
   return letter == 'b' || strlen(arg->bytes) == arg->length;
 }
 
-// A signature is letters, the last of which may be followed by '*': any number of these.
+// A signature is a letter per argument; '*' after the last means any number of it.
 static bool signature_fits(struct cursor *c, const char *signature, uint16_t argc) {
   const char *s = signature;
   for (uint16_t i = 0; i < argc; i++) {
@@ -53,9 +53,8 @@ bool plan_parse(const uint8_t *data, size_t size, struct plan *plan, size_t *off
   uint32_t head[4];
   *plan = (struct plan){0};
   *offset = 0;
-  if (size > PLAN_MAX_SIZE || !take(&c, head, sizeof head) || head[0] != PLAN_MAGIC ||
-      head[1] != PLAN_VERSION || head[2] != size || !take(&c, &plan->clone_flags, 8) ||
-      !take(&c, plan->count, sizeof plan->count) || !take(&c, &plan->inherited, 4) ||
+  if (size > PLAN_MAX_SIZE || !take(&c, head, sizeof head) || head[0] != PLAN_MAGIC || head[1] != PLAN_VERSION || head[2] != size ||
+      !take(&c, &plan->clone_flags, 8) || !take(&c, plan->count, sizeof plan->count) || !take(&c, &plan->inherited, 4) ||
       !take(&c, &plan->cgroup, 4))
     return false;
   plan->flags = head[3];
@@ -68,18 +67,18 @@ bool plan_parse(const uint8_t *data, size_t size, struct plan *plan, size_t *off
   for (uint64_t i = 0; i < total; i++) {
     struct op *op = &plan->ops[i];
     *offset = (size_t)(c.at - c.start);
-    const char *signature;
+    const struct operation *operation;
     if (!take(&c, &op->code, 2) || !take(&c, &op->argc, 2) || !take(&c, &op->flags, 4)) return false;
     op->args = c.at;
-    if (op->argc > MAX_OP_ARGS || !(signature = operation_signature(op->code))) return false;
-    if (!signature_fits(&c, signature, op->argc)) return false;
+    if (op->argc > MAX_OP_ARGS || !(operation = operation_by_code(op->code))) return false;
+    if (!signature_fits(&c, operation->signature, op->argc)) return false;
   }
   *offset = (size_t)(c.at - c.start);
   return c.at == c.end;
 }
 
 void op_args(const struct op *op, struct arg *out) {
-  // plan_parse has walked these bytes with the same steps: they are in bounds.
+  // plan_parse has taken the same steps over these bytes: they are in bounds.
   struct cursor c = {op->args, op->args, op->args + PLAN_MAX_SIZE};
   for (uint16_t i = 0; i < op->argc; i++) take_arg(&c, &out[i]);
 }

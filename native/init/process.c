@@ -1,8 +1,5 @@
-// Operations on the process itself: namespaces, identity, limits, seccomp, and the last step, exec.
-#include <errno.h>
+// Operations on the process itself: namespaces, identity, limits, and the last step, exec.
 #include <fcntl.h>
-#include <grp.h>
-#include <linux/bpf.h>
 #include <linux/capability.h>
 #include <linux/keyctl.h>
 #include <poll.h>
@@ -16,29 +13,20 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
-#include <sys/wait.h>
 #include <unistd.h>
-#include "files.h"
+#include "cleanup.h"
+#include "descriptors.h"
 #include "operations.h"
 #include "report.h"
 
-#define UNUSED (void)st, (void)args, (void)argc
 #define CHECK(call) ((call) < 0 ? -errno : 0)
 
-// setns(slot, type)
-int op_setns(struct state *st, const struct arg *args, int argc) {
-  UNUSED;
-  int fd = slot_get(st, NUM(0));
-  return fd < 0 ? fd : CHECK(setns(fd, (int)NUM(1)));
-}
-
-// The operations that are one call and no more.
+// Operations that are a single call.
 #define SIMPLE(name, call) \
-  int name(struct state *st, const struct arg *args, int argc) { \
-    UNUSED; \
-    return CHECK(call); \
-  }
+  int name(struct state *st, const struct arg *args, int argc) { return CHECK(call); }
 
+// setns(slot, type)
+SIMPLE(op_setns, setns(slot_get(st, NUM(0)), (int)NUM(1)))
 SIMPLE(op_unshare, unshare((int)NUM(0)))
 SIMPLE(op_setsid, setsid())
 SIMPLE(op_hostname, sethostname(STR(0), args[0].length))
@@ -49,26 +37,25 @@ SIMPLE(op_setuid, setresuid((uid_t)NUM(0), (uid_t)NUM(0), (uid_t)NUM(0)))
 SIMPLE(op_keepcaps, prctl(PR_SET_KEEPCAPS, NUM(0), 0, 0, 0))
 SIMPLE(op_no_new_privs, prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
 SIMPLE(op_personality, personality((unsigned long)NUM(0)))
-// A session keyring of its own, so that the host's keys are out of reach.
+// A new session keyring puts the host's keys out of reach.
 SIMPLE(op_keyring, syscall(SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, STR(0)))
-// Where it runs and how often: struct sched_attr, an ioprio value, a node mask of whole words, a CPU mask.
+// Scheduling: a struct sched_attr, an ioprio value, a node mask of whole words, a CPU mask.
 SIMPLE(op_sched_setattr, syscall(SYS_sched_setattr, 0, STR(0), 0))
 SIMPLE(op_ioprio, syscall(SYS_ioprio_set, 1, 0, (int)NUM(0)))
-SIMPLE(op_mempolicy, syscall(SYS_set_mempolicy, (int)NUM(0), args[1].length ? STR(1) : NULL, args[1].length ? args[1].length * 8 + 1 : 0))
+SIMPLE(op_mempolicy,
+       syscall(SYS_set_mempolicy, (int)NUM(0), args[1].length ? STR(1) : NULL, args[1].length ? args[1].length * 8 + 1 : 0))
 SIMPLE(op_affinity, syscall(SYS_sched_setaffinity, 0, (size_t)args[0].length, STR(0)))
-// Everything from the first on is closed by exec (CLOSE_RANGE_CLOEXEC).
+// Marks everything from the number on as close-on-exec (CLOSE_RANGE_CLOEXEC).
 SIMPLE(op_close_range, syscall(SYS_close_range, (unsigned)NUM(0), ~0u, 4u))
 
 // rlimit(resource, soft, hard): limits are unsigned, -1 is infinity.
 int op_rlimit(struct state *st, const struct arg *args, int argc) {
-  UNUSED;
   struct rlimit limit = {(rlim_t)NUM(1), (rlim_t)NUM(2)};
   return CHECK(setrlimit((int)NUM(0), &limit));
 }
 
-// chdir(path): and it must be reachable from the root, which a leaked descriptor's folder is not.
+// chdir(path): fails on a folder that is not reachable from the root, such as that of a leaked descriptor.
 int op_chdir(struct state *st, const struct arg *args, int argc) {
-  UNUSED;
   char cwd[4096];
   if (chdir(STR(0)) < 0) return -errno;
   // "(unreachable)/…" means the folder lies outside the root (CVE-2024-21626).
@@ -77,7 +64,6 @@ int op_chdir(struct state *st, const struct arg *args, int argc) {
 }
 
 int op_groups(struct state *st, const struct arg *args, int argc) {
-  UNUSED;
   static gid_t groups[MAX_OP_ARGS];
   for (int i = 0; i < argc; i++) groups[i] = (gid_t)NUM(i);
   return CHECK(syscall(SYS_setgroups, (size_t)argc, groups));
@@ -85,91 +71,33 @@ int op_groups(struct state *st, const struct arg *args, int argc) {
 
 // bounding(mask): drops every capability that is not in the mask from the bounding set.
 int op_bounding(struct state *st, const struct arg *args, int argc) {
-  UNUSED;
   for (int cap = 0; cap < 64; cap++) {
     if ((uint64_t)NUM(0) >> cap & 1) continue;
-    if (prctl(PR_CAPBSET_DROP, cap, 0, 0, 0) < 0) return errno == EINVAL && cap > 0 ? 0 : -errno;  // past the last
+    if (prctl(PR_CAPBSET_DROP, cap, 0, 0, 0) < 0) return errno == EINVAL && cap > 0 ? 0 : -errno;  // past the last one
   }
   return 0;
 }
 
 // capset(effective, permitted, inheritable)
 int op_capset(struct state *st, const struct arg *args, int argc) {
-  UNUSED;
   struct __user_cap_header_struct head = {_LINUX_CAPABILITY_VERSION_3, 0};
   struct __user_cap_data_struct data[2];
-  for (int i = 0; i < 2; i++)
-    data[i] = (struct __user_cap_data_struct){(uint32_t)((uint64_t)NUM(0) >> (32 * i)), (uint32_t)((uint64_t)NUM(1) >> (32 * i)), (uint32_t)((uint64_t)NUM(2) >> (32 * i))};
+  uint64_t effective = (uint64_t)NUM(0), permitted = (uint64_t)NUM(1), inheritable = (uint64_t)NUM(2);
+  data[0] = (struct __user_cap_data_struct){(uint32_t)effective, (uint32_t)permitted, (uint32_t)inheritable};
+  data[1] =
+      (struct __user_cap_data_struct){(uint32_t)(effective >> 32), (uint32_t)(permitted >> 32), (uint32_t)(inheritable >> 32)};
   return CHECK(syscall(SYS_capset, &head, data));
 }
 
-// ambient(mask): the ambient set becomes the mask, as far as it is permitted and inheritable; -EPERM when not whole.
+// ambient(mask): raises each capability of the mask; the last error if not all are permitted and inheritable.
 int op_ambient(struct state *st, const struct arg *args, int argc) {
-  UNUSED;
   int result = 0;
   for (unsigned long cap = 0; cap < 64; cap++)
     if ((uint64_t)NUM(0) >> cap & 1 && prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, cap, 0, 0) < 0) result = -errno;
   return result;
 }
 
-enum { DEVICE_PROGRAMS = 64 };  // the most that the kernel lets a cgroup have
-
-// The device programs that a cgroup itself has, by id; their number or a negated errno.
-static int device_programs(int cgroup, uint32_t ids[DEVICE_PROGRAMS]) {
-  union bpf_attr query;
-  memset(&query, 0, sizeof query);
-  query.query.target_fd = (uint32_t)cgroup;
-  query.query.attach_type = BPF_CGROUP_DEVICE;
-  query.query.prog_ids = (uint64_t)(uintptr_t)ids;
-  query.query.prog_cnt = DEVICE_PROGRAMS;
-  return syscall(SYS_bpf, BPF_PROG_QUERY, &query, sizeof query) < 0 ? -errno : (int)query.query.prog_cnt;
-}
-
-static int detach_program(int cgroup, uint32_t id) {
-  union bpf_attr attr;
-  memset(&attr, 0, sizeof attr);
-  attr.prog_id = id;
-  int program = (int)syscall(SYS_bpf, BPF_PROG_GET_FD_BY_ID, &attr, sizeof attr);
-  if (program < 0) return errno == ENOENT ? 0 : -errno;
-  memset(&attr, 0, sizeof attr);
-  attr.target_fd = (uint32_t)cgroup;
-  attr.attach_bpf_fd = (uint32_t)program;
-  attr.attach_type = BPF_CGROUP_DEVICE;
-  int result = CHECK(syscall(SYS_bpf, BPF_PROG_DETACH, &attr, sizeof attr));
-  close(program);
-  return result == -ENOENT ? 0 : result;
-}
-
-// bpf_device(cgroup slot, program, replace): loads and attaches a device program to a version 2 cgroup. With `replace`
-// those that were there go once it is: in between both have to allow what is asked, so no moment is without rules.
-int op_bpf_device(struct state *st, const struct arg *args, int argc) {
-  (void)argc;
-  int cgroup = slot_get(st, NUM(0));
-  if (cgroup < 0) return cgroup;
-  uint32_t old[DEVICE_PROGRAMS];
-  int count = NUM(2) ? device_programs(cgroup, old) : 0;
-  if (count < 0) return count;
-  union bpf_attr load;
-  memset(&load, 0, sizeof load);
-  load.prog_type = BPF_PROG_TYPE_CGROUP_DEVICE;
-  load.insns = (uint64_t)(uintptr_t)args[1].bytes;
-  load.insn_cnt = args[1].length / sizeof(struct bpf_insn);
-  load.license = (uint64_t)(uintptr_t) "Apache-2.0";
-  int program = (int)syscall(SYS_bpf, BPF_PROG_LOAD, &load, sizeof load);
-  if (program < 0) return -errno;
-  union bpf_attr attach;
-  memset(&attach, 0, sizeof attach);
-  attach.target_fd = (uint32_t)cgroup;
-  attach.attach_bpf_fd = (uint32_t)program;
-  attach.attach_type = BPF_CGROUP_DEVICE;
-  attach.attach_flags = BPF_F_ALLOW_MULTI;
-  int result = CHECK(syscall(SYS_bpf, BPF_PROG_ATTACH, &attach, sizeof attach));
-  close(program);
-  for (int i = 0; result == 0 && i < count; i++) result = detach_program(cgroup, old[i]);
-  return result;
-}
-
-// Moves what berth-init itself has at this number out of the way.
+// Moves a descriptor of berth-init's own away from this number.
 static void vacate(struct state *st, int number) {
   int *users[MAX_SLOTS + 2] = {&st->report, &st->sync};
   for (int i = 0; i < MAX_SLOTS; i++) users[2 + i] = &st->slots[i];
@@ -179,7 +107,6 @@ static void vacate(struct state *st, int number) {
 
 // dup(slot, number): a slot becomes descriptor `number`, open across exec.
 int op_dup(struct state *st, const struct arg *args, int argc) {
-  UNUSED;
   int fd = slot_get(st, NUM(0));
   if (fd < 0) return fd;
   if (fd != NUM(1) && NUM(1) > 2) vacate(st, (int)NUM(1));
@@ -191,8 +118,8 @@ static int check_executable(struct state *st, const char *path) {
   if (stat(path, &info) < 0) return -errno;
   if (S_ISDIR(info.st_mode)) return -EISDIR;
   if (!S_ISREG(info.st_mode)) return -EACCES;
-  // The old call goes by the real ids, of which only root has capabilities: a refusal is looked at again by the effective
-  // ones. A seccomp profile that is older than faccessat2 answers that with EPERM; then exec decides.
+  // faccessat checks the real ids, so a refusal is checked again with the effective ones. A seccomp profile that does not know
+  // faccessat2 makes it fail with EPERM; then exec decides.
   if (syscall(SYS_faccessat, AT_FDCWD, path, X_OK) < 0 && errno == EACCES &&
       syscall(SYS_faccessat2, AT_FDCWD, path, X_OK, AT_EACCESS) < 0 && errno == EACCES)
     return -EACCES;
@@ -201,9 +128,8 @@ static int check_executable(struct state *st, const char *path) {
   return 0;
 }
 
-// lookup(name, PATH): finds the program as execvp would, so that create can already say what is wrong.
+// lookup(name, PATH): finds the program as execvp would, so that create can report what is wrong.
 int op_lookup(struct state *st, const struct arg *args, int argc) {
-  (void)argc;
   const char *name = STR(0);
   if (strchr(name, '/')) return check_executable(st, name);
   int found = -ENOENT;
@@ -218,20 +144,18 @@ int op_lookup(struct state *st, const struct arg *args, int argc) {
   return found;
 }
 
-enum { PASSWD_LIMIT = 16 << 20 };
-
-// home(uid): the user's home folder by the container's /etc/passwd; "/" when it is not listed.
+// home(uid, passwd file, its largest size, default): the user's home folder by the container's passwd(5), or the default.
 int op_home(struct state *st, const struct arg *args, int argc) {
-  UNUSED;
   char line[4096];
-  strcpy(st->home, "HOME=/");
-  // The file is the image's: a FIFO would hang us, a device or an endless file keep us busy.
+  snprintf(st->home, sizeof st->home, "HOME=%.4000s", STR(3));
+  // The file comes from the image: a FIFO could block us, a device or a huge file keep us busy.
   struct stat info;
-  int fd = open("/etc/passwd", O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
-  bool fit = fd >= 0 && fstat(fd, &info) == 0 && S_ISREG(info.st_mode) && info.st_size <= PASSWD_LIMIT;
+  _cleanup_close_ int fd = open(STR(1), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+  bool fit = fd >= 0 && fstat(fd, &info) == 0 && S_ISREG(info.st_mode) && info.st_size <= NUM(2);
   FILE *file = fit ? fdopen(fd, "r") : NULL;
-  if (!file && fd >= 0) close(fd);
-  while (file && fgets(line, sizeof line, file)) {
+  if (!file) return 0;
+  take_fd(&fd);  // fclose closes it
+  while (fgets(line, sizeof line, file)) {
     char *field[7], *rest = line;
     int n = 0;
     while (n < 7 && (field[n] = strsep(&rest, ":\n"))) n++;
@@ -239,13 +163,12 @@ int op_home(struct state *st, const struct arg *args, int argc) {
     snprintf(st->home, sizeof st->home, "HOME=%.4000s", field[5]);
     break;
   }
-  if (file) fclose(file);
+  fclose(file);
   return 0;
 }
 
-// report_to(slot): from here on failures go to a file, which `start` reads.
+// report_to(slot): later failures go to a file, which `start` reads.
 int op_report_to(struct state *st, const struct arg *args, int argc) {
-  (void)argc;
   int fd = slot_get(st, NUM(0));
   if (fd < 0) return -EBADF;
   close(st->report);
@@ -253,36 +176,32 @@ int op_report_to(struct state *st, const struct arg *args, int argc) {
   return 0;
 }
 
-// mark(number): a stage begins; berth trace shows how long each took.
+// mark(number): a stage begins; berth trace shows how long each takes.
 SIMPLE(op_mark, (report(st->report, RECORD_MARK, (int)NUM(0), 0, NULL, 0), 0))
-// ready(): tells the runtime that all is set up. One that has gone would never know of this process: it must not begin.
+// ready(): everything is set up. Fails if the runtime is gone: it would never learn of this process, which must not start.
 SIMPLE(op_ready, report(st->report, RECORD_READY, 0, 0, NULL, 0) ? 0 : -1)
 
-// The new process asks its parent to do what only that can, at this very point (hooks between mounts and pivot_root):
-// call_parent() there, await_child() and answer() around the parent's operations.
+// The new process waits for operations that only its parent can do at this point (hooks between mounts and pivot_root):
+// call_parent() in the child, await_child() and answer() around the operations in the parent.
 int op_call_parent(struct state *st, const struct arg *args, int argc) {
-  UNUSED;
   char byte = 'c';
   return write(st->sync, &byte, 1) == 1 && read(st->sync, &byte, 1) == 1 ? 0 : -ECANCELED;
 }
 
 int op_await_child(struct state *st, const struct arg *args, int argc) {
-  UNUSED;
   char byte;
   return read(st->sync, &byte, 1) == 1 ? 0 : -ECANCELED;
 }
 
-// lend(slot): the new process's descriptor goes to the parent, which has the rights to change what is behind it;
-// borrow(slot) takes it there, and answer() ends the matter.
+// lend(slot): passes the new process's descriptor to the parent, which has the privileges to change what it refers to.
+// borrow(slot) receives it there, answer() lets the child continue.
 int op_lend(struct state *st, const struct arg *args, int argc) {
-  UNUSED;
   char byte;
-  int fd = slot_get(st, NUM(0)), result = fd < 0 ? fd : send_descriptor(st->sync, fd, "l");
+  int result = send_descriptor(st->sync, slot_get(st, NUM(0)), "l");
   return result < 0 ? result : read(st->sync, &byte, 1) == 1 ? 0 : -ECANCELED;
 }
 
 int op_borrow(struct state *st, const struct arg *args, int argc) {
-  (void)argc;
   char byte;
   int fd, n = receive_descriptor(st->sync, &fd, &byte, 1);
   if (n <= 0 || fd < 0) return n < 0 ? n : -ECANCELED;
@@ -291,26 +210,23 @@ int op_borrow(struct state *st, const struct arg *args, int argc) {
 
 SIMPLE(op_answer, write(st->sync, "a", 1))
 
-// The first process of a pid namespace ends by no signal that it does not handle; one that waits is to end as any other.
-// exec puts the handler away.
+// The first process of a pid namespace ignores signals that it does not handle. While it waits it should end as any other
+// process; exec resets the handler.
 static void end_waiting(int number) { _exit(128 + number); }
 
-// Closes what is not the process's own by then: all that exec would close, but for what comes until exec.
+// Closes what exec would close, except what is needed until then.
 static void close_unneeded(struct state *st, int needed) {
   for (int i = 0; i < MAX_SLOTS; i++) {
     int fd = st->slots[i];
     if (fd < 0 || fd == needed || fd == st->report || !(fcntl(fd, F_GETFD) & FD_CLOEXEC)) continue;
-    close(fd);
-    st->slots[i] = -1;
+    close_fd(&st->slots[i]);
   }
-  if (st->sync >= 0) close(st->sync);
-  st->sync = -1;
+  close_fd(&st->sync);
 }
 
-// wait_fifo(slot): waits for the byte that `start` writes. The slot is open for reading and, by the kernel's
-// rule for FIFOs, sees end of file before anybody has opened the other end: poll first.
+// wait_fifo(slot): waits for the byte that `start` writes. A read would return end of file until somebody opens the other end
+// of the FIFO, so it polls first.
 int op_wait_fifo(struct state *st, const struct arg *args, int argc) {
-  UNUSED;
   char byte;
   int fd = slot_get(st, NUM(0));
   if (fd < 0) return fd;
@@ -321,7 +237,7 @@ int op_wait_fifo(struct state *st, const struct arg *args, int argc) {
     struct pollfd wait = {fd, POLLIN, 0};
     if (poll(&wait, 1, -1) < 0 && errno != EINTR) return -errno;
     if (!(wait.revents & POLLIN)) {
-      // A writer that left without a byte hangs the FIFO up until the next one comes.
+      // After a writer that left without writing, POLLHUP stays until the next one comes.
       if (wait.revents & POLLHUP) usleep(10000);
       continue;
     }
@@ -342,8 +258,8 @@ int op_exec(struct state *st, const struct arg *args, int argc) {
   signal(SIGPIPE, SIG_DFL);
   execve(st->executable, vector, env);
   int error = errno;
-  // The head of the file tells the runtime why: another machine's ELF, a missing interpreter, a script's CRLF.
-  int fd = open(st->executable, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+  // The head of the file shows the runtime why: an ELF of another machine, a missing interpreter, a script with CRLF.
+  _cleanup_close_ int fd = open(st->executable, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
   ssize_t n = fd < 0 ? 0 : read(fd, st->detail, sizeof st->detail);
   st->detail_size = n > 0 ? (uint32_t)n : 0;
   return -error;
@@ -351,12 +267,11 @@ int op_exec(struct state *st, const struct arg *args, int argc) {
 
 static void leave(int number) { _exit(number == SIGTERM ? 0 : 1); }
 
-// pause(): holds a pod's namespaces; orphans are reaped by the kernel (SIG_IGN), SIGTERM ends it.
+// pause(): holds a pod's namespaces until SIGTERM. The kernel reaps orphans (SIG_IGN).
 int op_pause(struct state *st, const struct arg *args, int argc) {
-  UNUSED;
   signal(SIGTERM, leave);
   signal(SIGINT, leave);
   signal(SIGCHLD, SIG_IGN);
-  syscall(SYS_close_range, 3u, ~0u, 0u);  // nothing but the namespaces is held
+  syscall(SYS_close_range, 3u, ~0u, 0u);  // it holds nothing but the namespaces
   for (;;) pause();
 }

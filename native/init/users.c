@@ -1,20 +1,16 @@
-// User namespaces: one to map a mount's owners by, and the map of a process whose owner is not root.
-#include <errno.h>
+// User namespaces: one that maps the owners of a mount, and the id maps of a process whose owner is not root.
 #include <fcntl.h>
 #include <linux/sched.h>
-#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 #include "files.h"
-#include "operations.h"
+#include "program.h"
 
-// userns(slot, uid_map, gid_map): a user namespace that nobody lives in.
+// userns(slot, uid_map, gid_map): a user namespace without processes.
 int op_userns(struct state *st, const struct arg *args, int argc) {
-  (void)argc;
   struct clone_args clone = {.flags = CLONE_NEWUSER, .exit_signal = SIGCHLD};
   char path[64];
   int fd = -1;

@@ -3,6 +3,9 @@
 /** How the URI of such a log begins. */
 export const CRI_LOG = "cri-log://";
 
+/** Mode of a log's files. */
+export const LOG_MODE = 0o640;
+
 /** Most files that a log may be kept in. */
 export const MAX_LOG_FILES = 1000;
 

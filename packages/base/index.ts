@@ -1,7 +1,7 @@
 /** What every layer speaks: errors, trace stages, log lines, time. Imports nothing of berth. */
 
 export { type Clock, FakeClock, systemClock } from "./clock.ts";
-export { CRI_LOG, criLogUri, MAX_LOG_FILES } from "./cri-log.ts";
+export { CRI_LOG, criLogUri, LOG_MODE, MAX_LOG_FILES } from "./cri-log.ts";
 export { BerthError, codeOfErrno, type ErrorCode, type ErrorFacts, isCode } from "./errors.ts";
 export { ignoreMissing } from "./ignore-missing.ts";
 export { configureLog, isLogLevel, type LogFields, type LogLevel, log } from "./log.ts";

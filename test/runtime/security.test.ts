@@ -103,9 +103,7 @@ for (const place of ["proc", "sys", "dev"]) {
     assert.match(stderr, new RegExp(`/${place} must be mounted on ordinary directory`));
     assert.deepEqual(readdirSync(victim), [], "something was made in the volume");
     const open = await runChanged(b, (plan) =>
-      changePlan(plan, "child", (op) =>
-        op.name === "target" ? { ...op, args: [...op.args.slice(0, 4), 0] } : op,
-      ),
+      changePlan(plan, "child", (op) => (op.name === "target" ? { ...op, args: op.args.with(4, 0) } : op)),
     );
     assert.equal(open.code, 0, open.text);
     assert.match(open.text, place === "dev" ? /^null$/m : place === "sys" ? /^kernel$/m : /^self$/m);

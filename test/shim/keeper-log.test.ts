@@ -7,6 +7,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Writable } from "node:stream";
 import { test } from "node:test";
+import { LOG_MODE } from "@berth/base";
 import { ROOT } from "../support/checkout.ts";
 
 const LINE = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{9}Z (stdout|stderr) ([FP]) (.*)$/s;
@@ -16,7 +17,7 @@ async function logged(stdout: string[], stderr: string[]): Promise<RegExpExecArr
   const folder = mkdtempSync(join(tmpdir(), "berth-log-"));
   try {
     const path = join(folder, "log");
-    const child = spawn(join(ROOT, "bin/berth-init"), ["--log", path], {
+    const child = spawn(join(ROOT, "bin/berth-init"), ["--log", [path, "", "", 0, 1, LOG_MODE].join("\n")], {
       stdio: ["ignore", "ignore", "inherit", "pipe", "pipe"],
     });
     const ended = once(child, "exit");

@@ -9,6 +9,7 @@ import { type CgroupPlan, planCgroup, planCgroupJoin } from "../plan/cgroup.ts";
 import { CLONE_FLAGS, type Plan } from "../plan/operations.ts";
 import { AT_FDCWD, AT_RECURSIVE, OPEN_TREE_CLONE, planRoot, type RootMount } from "../plan/rootfs.ts";
 import { type KeeperPlan, planKeeper, planOomWatch, planStdio } from "../plan/streams.ts";
+import { addTarget, FOLDER } from "../plan/targets.ts";
 import type { HostMount } from "./external.ts";
 
 /** What the plan depends on. */
@@ -45,7 +46,7 @@ function planMountPoints(b: PlanBuilder, input: RestoreInput, root: number): voi
     const host = bound.get(path);
     const place = b.childSlot();
     if (host === undefined) {
-      b.add("child", `find or make ${path}`, "target", [place, root, path, -1, 0]);
+      addTarget(b, `find or make ${path}`, place, [root, path], FOLDER);
       dumped.push(path);
     } else {
       // Mounted for the time being, as the place of a later mount may lie in it.
@@ -57,7 +58,7 @@ function planMountPoints(b: PlanBuilder, input: RestoreInput, root: number): voi
         host.source,
         OPEN_TREE_CLONE | deep,
       ]);
-      b.add("child", `find or make ${path}`, "target", [place, root, path, tree, 0]);
+      addTarget(b, `find or make ${path}`, place, [root, path], tree);
       b.add("child", `mount ${host.source} on ${path}`, "move_mount", [tree, place]);
       b.release(tree);
     }

@@ -11,6 +11,7 @@ import { PlanBuilder } from "./builder.ts";
 import { type FirstProcess, planJoinContainer } from "./join-container.ts";
 import { planMounts } from "./mounts.ts";
 import type { Plan } from "./operations.ts";
+import { addTarget, NOTHING } from "./targets.ts";
 
 /** The container and what is known of it. */
 export interface MountsInput {
@@ -75,9 +76,6 @@ export function compileAddMounts(input: MountsInput, mounts: readonly Mount[]): 
   return finish(b);
 }
 
-/** What `target` is told where nothing may be made. */
-const MUST_BE_THERE = -3;
-
 /**
  * The plan that removes what is mounted on the destinations, the last first. No link is followed: a container that put one
  * there could have its masks removed.
@@ -91,7 +89,7 @@ export function compileRemoveMounts(input: MountsInput, mounts: readonly Mount[]
   for (const { destination } of [...mounts].reverse()) {
     const slot = b.childSlot();
     const links = linux.RESOLVE_NO_SYMLINKS;
-    b.add("child", `find ${destination}`, "target", [slot, root, destination, MUST_BE_THERE, links]);
+    addTarget(b, `find ${destination}`, slot, [root, destination], NOTHING, links);
     b.add("child", `unmount ${destination}`, "unmount", [proc, slot]);
     b.release(slot);
   }

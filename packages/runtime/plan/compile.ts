@@ -29,6 +29,7 @@ import { planRdt, planRdtJoin } from "./rdt.ts";
 import { planCovers, planPivot, planRoot, type RootMount } from "./rootfs.ts";
 import { planAffinity } from "./scheduling.ts";
 import { planOomWatch } from "./streams.ts";
+import { addTarget, FOLDER } from "./targets.ts";
 
 /** Everything a container's plan depends on. */
 export interface CompileInput extends LaunchInput {
@@ -120,7 +121,7 @@ export function compileContainer(input: CompileInput): Plan {
 function planWorkingFolder(b: PlanBuilder, root: number, cwd: string): void {
   if (cwd === "/" || /^\/+(proc|sys)(\/|$)/.test(cwd)) return;
   const slot = b.childSlot();
-  b.add("child", `find or make the working folder ${cwd}`, "target", [slot, root, cwd, -1, 0]);
+  addTarget(b, `find or make the working folder ${cwd}`, slot, [root, cwd], FOLDER);
   b.release(slot);
 }
 

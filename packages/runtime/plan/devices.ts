@@ -3,8 +3,9 @@ import type { Device, Mount } from "@berth/oci";
 import { linux } from "@berth/sys";
 import type { PlanBuilder } from "./builder.ts";
 import { AT_FDCWD, OPEN_TREE_CLONE } from "./rootfs.ts";
+import { addTarget, FILE, FOLDER, FOLDER_MODE } from "./targets.ts";
 
-const { RESOLVE_NO_SYMLINKS, S_IFBLK, S_IFCHR, S_IFIFO } = linux;
+const { EEXIST, RESOLVE_NO_SYMLINKS, S_IFBLK, S_IFCHR, S_IFIFO } = linux;
 
 /** The nodes that the runtime-spec asks for in every container. */
 const DEFAULT_DEVICES: readonly Device[] = (
@@ -50,7 +51,7 @@ export function planDevices(
   // All that goes to /dev goes into that very folder: a link in its place could lead to a volume of the host's
   // (CVE-2026-41579, CVE-2026-47766).
   const dev = b.childSlot();
-  b.add("child", "open /dev, which must be no link", "target", [dev, root, "/dev", -1, RESOLVE_NO_SYMLINKS]);
+  addTarget(b, "open /dev, which must be no link", dev, [root, "/dev"], FOLDER, RESOLVE_NO_SYMLINKS);
   const place = (path: string): [number, string] =>
     path.startsWith("/dev/") ? [dev, path.slice("/dev".length)] : [root, path];
   const wanted = new Map(DEFAULT_DEVICES.map((d) => [d.path, d]));
@@ -66,7 +67,7 @@ export function planDevices(
         OPEN_TREE_CLONE,
       ]);
       const target = b.childSlot();
-      b.add("child", `find or make ${device.path}`, "target", [target, ...place(device.path), -2, 0]);
+      addTarget(b, `find or make ${device.path}`, target, place(device.path), FILE);
       b.add("child", `mount it on ${device.path}`, "move_mount", [node, target]);
       b.release(target);
       b.release(node);
@@ -78,13 +79,15 @@ export function planDevices(
       "child",
       `make ${device.path} (${device.type} ${device.major ?? 0}:${device.minor ?? 0})`,
       "mknod",
-      [...place(device.path), mode, number, device.uid ?? 0, device.gid ?? 0],
+      [...place(device.path), mode, number, device.uid ?? 0, device.gid ?? 0, FOLDER_MODE],
     );
   }
-  for (const [path, to] of LINKS) b.add("child", `link ${path} to ${to}`, "symlink", [...place(path), to]);
+  // An existing name stays as it is.
+  for (const [path, to] of LINKS)
+    b.add("child", `link ${path} to ${to}`, "symlink", [...place(path), to, FOLDER_MODE, EEXIST]);
   if (hasConsole) {
     const target = b.childSlot();
-    b.add("child", "make /dev/console", "target", [target, ...place("/dev/console"), -2, 0]);
+    addTarget(b, "make /dev/console", target, place("/dev/console"), FILE);
     b.release(target);
   }
   b.release(dev);

@@ -82,6 +82,9 @@ export function planAttachment(b: PlanBuilder, input: LaunchInput): number[] {
   return [];
 }
 
+/** Errors of a chown that is not permitted, or to a user without mapping: the terminal keeps its owner. */
+const UNCHANGEABLE = [linux.EPERM, linux.EINVAL] as const;
+
 /** The terminal of a process, made in the devpts below `root`. */
 export function planConsole(b: PlanBuilder, process: Process, root: number, onDevConsole: boolean): void {
   if (!process.terminal) return;
@@ -93,6 +96,7 @@ export function planConsole(b: PlanBuilder, process: Process, root: number, onDe
     size?.height ?? 0,
     process.user.uid,
     onDevConsole ? 1 : 0,
+    ...UNCHANGEABLE,
   ]);
 }
 
@@ -108,6 +112,9 @@ function planDescriptors(b: PlanBuilder, input: LaunchInput, stdio: readonly num
   });
   b.add("child", "close all other descriptors at exec", "close_range", [3 + input.preserved.length]);
 }
+
+/** The list of home folders, its largest size, and the home of users that are not listed. */
+const PASSWD = ["/etc/passwd", 16 << 20, "/"] as const;
 
 /** The end of every plan: from looking for the program to exec. */
 function planExec(b: PlanBuilder, input: LaunchInput, beforeReady: () => void, beforeExec: () => void): void {
@@ -125,7 +132,7 @@ function planExec(b: PlanBuilder, input: LaunchInput, beforeReady: () => void, b
   const env = tidyEnv(process.env ?? []);
   b.stage("exec");
   if (variable(env, "HOME") === undefined)
-    b.add("child", "find the home folder in /etc/passwd", "home", [process.user.uid]);
+    b.add("child", "find the home folder in /etc/passwd", "home", [process.user.uid, ...PASSWD]);
   const path = variable(env, "PATH") ?? DEFAULT_PATH;
   if (!later) b.add("child", `find ${argv[0]}`, "lookup", [argv[0]!, path]);
   beforeReady();

@@ -23,6 +23,10 @@ import {
   OPEN_TREE_CLONE,
   takeFromHost,
 } from "./rootfs.ts";
+import { addTarget, FOLDER, FOLDER_MODE } from "./targets.ts";
+
+/** Errors of a missing or unusable mount point: it has no permissions to inherit, and making it reports what is wrong. */
+const NOT_COVERING = [linux.ENOENT, linux.ENOTDIR, linux.EACCES, linux.ELOOP, linux.ENAMETOOLONG] as const;
 
 /** What mounts depend on besides themselves. */
 export interface MountContext {
@@ -57,13 +61,7 @@ export interface MountResult {
 /** A target in the root; /proc, /sys and /dev take no symbolic link on the way, so that an image cannot redirect them. */
 function target(b: PlanBuilder, root: number, path: string, like: number, strict = false): number {
   const slot = b.childSlot();
-  b.add("child", `find or make ${path}`, "target", [
-    slot,
-    root,
-    path,
-    like,
-    strict ? linux.RESOLVE_NO_SYMLINKS : 0,
-  ]);
+  addTarget(b, `find or make ${path}`, slot, [root, path], like, strict ? linux.RESOLVE_NO_SYMLINKS : 0);
   return slot;
 }
 
@@ -162,7 +160,7 @@ function bindMount(b: PlanBuilder, mount: Mount, o: MountOptions, ctx: MountCont
 /** Changes what is mounted at the destination already. */
 function remount(b: PlanBuilder, mount: Mount, o: MountOptions, ctx: MountContext): void {
   const slot = b.childSlot();
-  b.add("child", `find ${mount.destination}`, "target", [slot, ctx.root, mount.destination, -1, 0]);
+  addTarget(b, `find ${mount.destination}`, slot, [ctx.root, mount.destination], FOLDER);
   attributes(b, slot, o, false);
   if (o.parameters.length > 0 && o.bind === "no") {
     const fs = b.childSlot();
@@ -194,7 +192,12 @@ function newFileSystem(
     b.add("child", `set source=${source}`, "fsconfig", [fs, FSCONFIG_SET_STRING, "source", source, 0]);
   for (const parameter of o.parameters) addParameter(b, "child", fs, parameter);
   if (type === "tmpfs" && !o.parameters.some((p) => p.startsWith("mode=")))
-    b.add("child", `give it the permissions that ${where} has`, "inherit_mode", [fs, ctx.root, where]);
+    b.add("child", `give it the permissions that ${where} has`, "inherit_mode", [
+      fs,
+      ctx.root,
+      where,
+      ...NOT_COVERING,
+    ]);
   if (ctx.label && !UNLABELLED.has(type)) addParameter(b, "child", fs, `context=${ctx.label}`);
   b.add("child", `create the ${type} file system`, "fsconfig", [fs, FSCONFIG_CMD_CREATE, "", "", 0]);
   b.add("child", `mount ${type} with its options`, "fsmount", [slot, fs, attr]);
@@ -215,7 +218,7 @@ function newMount(
 ): number {
   const slot = newFileSystem(b, type, source, o, where, ctx, attr);
   const strict = type === "proc" || type === "sysfs" || where === "/dev";
-  const to = target(b, ctx.root, where, -1, strict);
+  const to = target(b, ctx.root, where, FOLDER, strict);
   if (o.copyUp) b.add("child", `copy what ${where} holds into it`, "copy_up", [to, slot]);
   move(b, slot, to, `mount ${type} on ${where}`);
   return slot;
@@ -262,14 +265,20 @@ function versionOneFolder(b: PlanBuilder, mount: Mount, o: MountOptions, ctx: Mo
   const slot = newFileSystem(b, "tmpfs", "tmpfs", base, mount.destination, ctx, o.set & ~MOUNT_ATTR_RDONLY);
   for (const { controllers, mountpoint } of ctx.layout.v1) {
     const name = lastName(mountpoint);
-    b.release(target(b, slot, `/${name}`, -1));
+    b.release(target(b, slot, `/${name}`, FOLDER));
     for (const controller of controllers)
       if (controller !== name && !controller.startsWith("name="))
-        b.add("child", `link ${controller} to ${name}`, "symlink", [slot, `/${controller}`, name]);
+        b.add("child", `link ${controller} to ${name}`, "symlink", [
+          slot,
+          `/${controller}`,
+          name,
+          FOLDER_MODE,
+          linux.EEXIST,
+        ]);
   }
   if (o.set & MOUNT_ATTR_RDONLY)
     b.add("child", "make it read-only", "mount_setattr", [slot, 0, MOUNT_ATTR_RDONLY, 0, 0, -1]);
-  move(b, slot, target(b, ctx.root, mount.destination, -1), `mount tmpfs on ${mount.destination}`);
+  move(b, slot, target(b, ctx.root, mount.destination, FOLDER), `mount tmpfs on ${mount.destination}`);
   b.release(slot);
 }
 

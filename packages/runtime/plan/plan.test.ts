@@ -90,6 +90,40 @@ test("every operation of a plan has arguments that fit its signature", () => {
   }
 });
 
+test("modes of what is made and errnos that are ignored come with the plan", () => {
+  const streams = {
+    stdin: { kind: "null" },
+    stdout: { kind: "null" },
+    stderr: { kind: "null" },
+    log: "/l",
+  } as const;
+  const keeper = { folder: "/k", exitName: "exit", socket: "/k/sock", streams };
+  const plan = compileContainer(
+    input((s) => s.mounts!.push({ destination: "/t", type: "tmpfs" }), {
+      attachment: { kind: "keeper", keeper },
+    }),
+  );
+  const ends = (name: Operation["name"], from: number) =>
+    new Set(
+      Object.values(plan.sections)
+        .flat()
+        .filter((op) => op.name === name)
+        .map((op) => op.args.slice(from).join(" ")),
+    );
+  const [folder, file] = [0o755, 0o644];
+  assert.deepEqual(ends("target", 5), new Set([`${folder} ${file}`]));
+  assert.deepEqual(ends("mknod", 6), new Set([`${folder}`]));
+  assert.deepEqual(ends("symlink", 3), new Set([`${folder} 17`]), "EEXIST");
+  assert.deepEqual(ends("mask", 4), new Set(["20 13"]), "ENOTDIR, EACCES");
+  assert.deepEqual(
+    ends("inherit_mode", 3),
+    new Set(["2 20 13 40 36"]),
+    "ENOENT, ENOTDIR, EACCES, ELOOP, ENAMETOOLONG",
+  );
+  assert.deepEqual([ends("keep", 2), ends("listen", 1)], [new Set([`${0o600}`]), new Set([`${0o600}`])]);
+  assert.deepEqual(ends("log", 7), new Set([`${0o640}`]));
+});
+
 test("the same input gives the same plan", () => {
   assert.deepEqual(encodePlan(compileContainer(input())), encodePlan(compileContainer(input())));
 });

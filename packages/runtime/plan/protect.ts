@@ -1,10 +1,14 @@
 /** Operations that hide paths, make them read-only, and set kernel parameters. */
 import { BerthError } from "@berth/base";
 import type { Spec } from "@berth/oci";
+import { linux } from "@berth/sys";
 import type { PlanBuilder } from "./builder.ts";
 import { MOUNT_ATTR_RDONLY } from "./mount-options.ts";
 import type { MountResult } from "./mounts.ts";
 import { AT_FDCWD, FSCONFIG_CMD_CREATE } from "./rootfs.ts";
+
+/** Errors of a path that cannot be reached: it needs no mask, as if it were missing. */
+const UNREACHABLE = [linux.ENOTDIR, linux.EACCES] as const;
 
 const utf8 = new TextEncoder();
 
@@ -24,7 +28,9 @@ export function planPaths(b: PlanBuilder, root: number, spec: Spec): void {
   b.add("child", "create it", "fsconfig", [fs, FSCONFIG_CMD_CREATE, "", "", 0]);
   b.add("child", "mount it read-only", "fsmount", [folder, fs, MOUNT_ATTR_RDONLY]);
   for (const path of masked)
-    b.add("child", `mask ${path}`, "mask", [root, path, nothing, folder], { ifPresent: true });
+    b.add("child", `mask ${path}`, "mask", [root, path, nothing, folder, ...UNREACHABLE], {
+      ifPresent: true,
+    });
   for (const slot of [nothing, folder, fs]) b.release(slot);
 }
 

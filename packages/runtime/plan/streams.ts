@@ -1,4 +1,5 @@
 /** Operations for the process's standard streams, and for the keeper that holds their other ends. */
+import { LOG_MODE } from "@berth/base";
 import { linux } from "@berth/sys";
 import type { CgroupPaths } from "../cgroups/paths.ts";
 import type { PlanBuilder } from "./builder.ts";
@@ -7,6 +8,9 @@ const { O_APPEND, O_CREAT, O_DIRECTORY, O_NONBLOCK, O_RDONLY, O_RDWR, O_WRONLY }
 
 /** Device 1:3 as `check_device` takes it. */
 const NULL_DEVICE = (1n << 32n) | 3n;
+
+/** Mode of the exit record and of keeper.sock. */
+const KEEPER_MODE = 0o600;
 
 /** Where one stream leads; "inherited" is a descriptor that berth-init gets in this slot. */
 export type Stream =
@@ -87,15 +91,15 @@ export function planKeeper(b: PlanBuilder, keeper: KeeperPlan, terminal: boolean
   b.parent = "keep";
   const folder = b.slot();
   b.add("setup", `open ${keeper.folder}`, "open", [folder, keeper.folder, O_DIRECTORY, 0]);
-  b.add("setup", `record the exit in ${keeper.exitName}`, "keep", [folder, keeper.exitName]);
-  b.add("setup", `listen on ${keeper.socket}`, "listen", [keeper.socket]);
+  b.add("setup", `record the exit in ${keeper.exitName}`, "keep", [folder, keeper.exitName, KEEPER_MODE]);
+  b.add("setup", `listen on ${keeper.socket}`, "listen", [keeper.socket, KEEPER_MODE]);
   const { streams } = keeper;
-  const rotation = [streams.rotation?.bytes ?? 0, streams.rotation?.files ?? 1];
+  const files = [streams.rotation?.bytes ?? 0, streams.rotation?.files ?? 1, LOG_MODE];
   if (terminal) {
     const input = openCopy(b, streams.stdin, "in", "stdin");
     const output = openCopy(b, streams.stdout, "out", "stdout");
     if (streams.log !== undefined)
-      b.add("setup", `log to ${streams.log}`, "log", [streams.log, -1, -1, -1, -1, ...rotation]);
+      b.add("setup", `log to ${streams.log}`, "log", [streams.log, -1, -1, -1, -1, ...files]);
     b.add("after", "relay the terminal", "relay", [input, output, 0]);
     return [];
   }
@@ -110,7 +114,7 @@ export function planKeeper(b: PlanBuilder, keeper: KeeperPlan, terminal: boolean
   const stdout = b.slot();
   const stderr = b.slot();
   const copies = [openCopy(b, streams.stdout, "out", "stdout"), openCopy(b, streams.stderr, "out", "stderr")];
-  b.add("setup", `log to ${streams.log}`, "log", [streams.log, stdout, stderr, ...copies, ...rotation]);
+  b.add("setup", `log to ${streams.log}`, "log", [streams.log, stdout, stderr, ...copies, ...files]);
   return [stdin, stdout, stderr];
 }
 

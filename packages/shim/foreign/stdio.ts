@@ -2,7 +2,7 @@
  * berth's own kind of output for shims that do not know it: they write FIFOs of the bundle, and berth-init reads those and
  * writes the log, with copies for the client. It outlives the daemon, and ends when nobody writes any more.
  */
-import { CRI_LOG } from "@berth/base";
+import { CRI_LOG, LOG_MODE } from "@berth/base";
 import { linux, type Sys } from "@berth/sys";
 import { rotationOf } from "../contract/log-uri.ts";
 import type { Stdio } from "../contract/task-shim.ts";
@@ -46,9 +46,14 @@ export function foreignStdio(sys: Sys, bundle: string, stdio: Stdio): ForeignStd
       argv: [
         "berth-init",
         "--log",
-        [path, copyOf(stdio.stdout), copyOf(stdio.stderr), rotation?.bytes ?? 0, rotation?.files ?? 1].join(
-          "\n",
-        ),
+        [
+          path,
+          copyOf(stdio.stdout),
+          copyOf(stdio.stderr),
+          rotation?.bytes ?? 0,
+          rotation?.files ?? 1,
+          LOG_MODE,
+        ].join("\n"),
       ],
       env: [],
       fds: [none, none, ...reading],

@@ -1,5 +1,5 @@
 /**
- * The connection to a process's keeper (native/init/keeper.c): commands go there, word of the process's end comes
+ * The connection to a process's keeper (native/init/clients.h): commands go there, word of the process's end comes
  * back. The connection's end without that word means that the keeper itself was killed.
  */
 import { connect, type Socket } from "node:net";

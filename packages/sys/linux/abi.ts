@@ -97,6 +97,15 @@ export const O_NOFOLLOW = arm ? 0o100000 : 0o400000;
 export const O_CLOEXEC = 0o2000000;
 export const O_PATH = 0o10000000;
 
+export const EPERM = 1;
+export const ENOENT = 2;
+export const EACCES = 13;
+export const EEXIST = 17;
+export const ENOTDIR = 20;
+export const EINVAL = 22;
+export const ENAMETOOLONG = 36;
+export const ELOOP = 40;
+
 /** openat2's resolve flags (openat2(2)). */
 export const RESOLVE_NO_MAGICLINKS = 0x02;
 export const RESOLVE_NO_SYMLINKS = 0x04;
