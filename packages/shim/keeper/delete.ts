@@ -32,10 +32,21 @@ async function removeTask(
 ): Promise<Exit & { pid: number }> {
   const { namespace, id } = task;
   await runtime.remove(shim.runtimeOf(task), id, true);
-  if (process.status === "created" && process.record.pid !== 0) await process.wait();
+  // Their keepers write down how they ended: removing the records before that would leave new ones behind.
+  await Promise.all([...task.processes.values()].map(ended));
   shim.tasks.delete(`${namespace}/${id}`);
   forgetTask(shim, task);
   return told(shim, task, process);
+}
+
+/** How long a killed process's keeper may take to report its end, in milliseconds. */
+const REPORTED_MS = 5000;
+
+/** Waits for the end of a process that was killed, also when its start was still under way. */
+async function ended(process: KeeperProcess): Promise<void> {
+  await process.starting?.catch(() => undefined);
+  if (process.record.pid === 0 || process.exit !== undefined) return;
+  await process.wait(AbortSignal.timeout(REPORTED_MS)).catch(() => undefined);
 }
 
 /**
