@@ -79,7 +79,7 @@ export function factsOf(details: Iterable<Detail>): ErrorFacts {
       }
     }
   } catch {
-    // Truncated or foreign details, see above.
+    // The rest is truncated; what was decoded so far still helps.
   }
   return facts;
 }
