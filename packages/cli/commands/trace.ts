@@ -4,7 +4,7 @@ import { lastStart } from "../container/last-start.ts";
 import { bool, text, wholeNumber } from "../flags.ts";
 import { drawOperation } from "../format/waterfall.ts";
 
-/** The daemon's own limit. */
+/** The daemon's own limit on recorded operations. */
 const KEPT = 400;
 
 export default command({
