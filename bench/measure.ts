@@ -1,4 +1,4 @@
-/** Timing whole commands and calls side by side, and tables of the results. */
+/** Timing of whole commands and calls side by side, and tables of the results. */
 import { linux } from "@berth/sys";
 
 /** Times in milliseconds. */
@@ -13,8 +13,8 @@ export function figures(times: readonly number[]): Figures {
 }
 
 /**
- * Runs a program to its end with posix_spawn: what is timed is the program, not our fork. Waited for on a thread, so that
- * the daemons' logs are read meanwhile: a full pipe would stop them.
+ * Runs a program to its end with posix_spawn, so that the program is timed, not our fork. Waits on a thread, so that
+ * the daemons' logs are still read: a full pipe would block them.
  */
 export async function runProgram(argv: readonly string[]): Promise<{ ms: number; code: number }> {
   const nothing = linux.syscall(
@@ -39,18 +39,18 @@ export async function runProgram(argv: readonly string[]): Promise<{ ms: number;
   return { ms, code: linux.exitCodeOf(status[0]!) };
 }
 
-/** One contender of a comparison; `once` does the work, says how long it took in milliseconds, and may throw. */
+/** One contender of a comparison; `once` does the work, returns its duration in milliseconds, and may throw. */
 export interface Contender<T = number> {
   name: string;
   once(round: number): T | Promise<T>;
 }
 
-/** What each contender achieved, or why it failed. */
+/** Figures of each contender, or why it failed. */
 export type Results = ReadonlyMap<string, Figures | string>;
 
 /**
- * Lets every contender do the work in turn, round after round, so that a drift of the machine meets all alike. The
- * first `warmup` rounds do not count: a daemon is measured as it is for most of its life.
+ * Runs the contenders in turn, round after round, so that a drift of the machine affects all alike. The first
+ * `warmup` rounds do not count: a daemon is measured in its steady state.
  */
 export async function compare(
   contenders: readonly Contender[],
@@ -64,7 +64,7 @@ export async function compare(
   return (await compareAll(several, 1, rounds, warmup))[0]!;
 }
 
-/** The same for work that is measured in several ways at once; results in their order. */
+/** The same for work with several measurements; results in their order. */
 export async function compareAll(
   contenders: readonly Contender<readonly number[]>[],
   measures: number,
@@ -97,7 +97,7 @@ const cell = (result: Figures | string | undefined) =>
       ? `fails: ${result.slice(0, 40)}`
       : `${result.median.toFixed(1)} (${result.min.toFixed(1)})`;
 
-/** One row of a table in Markdown: the work, each contender's median (minimum), and our ratio to each other. */
+/** One row of a Markdown table: the work, each contender's median (minimum), and our ratio to each other one. */
 export function row(work: string, ours: string, results: Results): string {
   const own = results.get(ours);
   const ratios = [...results].flatMap(([name, other]) =>
@@ -108,12 +108,12 @@ export function row(work: string, ours: string, results: Results): string {
   return `| ${work} | ${[...results.values()].map(cell).join(" | ")} | ${ratios.join(", ") || "-"} |`;
 }
 
-/** The head of such a table. */
+/** The header of such a table. */
 export function head(names: readonly string[]): string {
   return `| ms, median (min) | ${names.join(" | ")} | ratio of medians |\n|${"---|".repeat(names.length + 2)}`;
 }
 
-/** The last cell of a row of plain figures: the first contender's, as a ratio to each other's. */
+/** The last cell of a row of plain figures: the ratio of the first contender's to each other's. */
 export function ratios(contenders: readonly { name: string }[], values: readonly number[]): string {
   const others = contenders
     .slice(1)

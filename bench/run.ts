@@ -1,4 +1,7 @@
-/** `make bench`: tables of berth and its peers, side by side in one run. Arguments choose topics; docs/performance.md. */
+/**
+ * `make bench`: tables of berth and its peers, side by side in one run. Arguments select topics; see
+ * docs/performance.md.
+ */
 import { exec } from "./engine/exec.ts";
 import { life } from "./engine/life.ts";
 import { list } from "./engine/list.ts";

@@ -13,7 +13,7 @@ interface Runtime {
   path: string;
 }
 
-/** The runtimes that are installed. */
+/** The installed runtimes. */
 function runtimes(): Runtime[] {
   return [
     { name: "berth-runc", path: BERTH_RUNC },
@@ -46,7 +46,7 @@ async function must(argv: string[]): Promise<number> {
 
 const CREATED = 100;
 
-/** What containers hold that wait for start: the proportional set size of all that runs for them, in kB for each. */
+/** Memory of containers that wait for start: the proportional set size of all their processes, in kB each. */
 async function heldByCreated(r: Runtime, bundle: string, root: string): Promise<string> {
   const ids = Array.from({ length: CREATED }, (_, i) => `bench-held-${i}`);
   const call = (...args: string[]) => must([r.path, "--root", root, ...args]);

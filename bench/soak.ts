@@ -1,6 +1,6 @@
 /**
- * `make soak COUNT=10000`: containers started and removed, eight in flight, by one berthd. Fails on an error, on anything that is
- * left (mounts, cgroups, keepers, snapshots, records, descriptors, threads) and on memory that grows.
+ * `make soak COUNT=10000`: starts and removes containers, eight in flight, with one berthd. Fails on an error, on any
+ * leak (mounts, cgroups, keepers, snapshots, records, descriptors, threads) and on growing memory.
  */
 import { globSync, readdirSync, readFileSync, realpathSync } from "node:fs";
 import { join } from "node:path";
@@ -10,16 +10,16 @@ import { berthd } from "./engine/daemons.ts";
 import { type Setup, withEngines } from "./engine/setup.ts";
 
 const IN_FLIGHT = 8;
-/** How often memory is looked at. */
+/** Containers between two memory samples. */
 const SAMPLE = 500;
-/** Until here it may grow: caches fill, code is compiled. */
+/** Growth is allowed up to here: caches fill, code is compiled. */
 const FIRST = 1000;
-/** By how much what comes after may be above what it is then. */
+/** Factor by which later samples may exceed the value then. */
 const TOLERANCE = 1.1;
-/** What ends a moment after its container does. */
+/** Time for work that ends a moment after its container. */
 const SETTLE_MS = 3000;
 
-/** What must not have grown. */
+/** Quantities that must not grow. */
 function left(e: Engine, folder: string): Record<string, number> {
   const proc = `/proc/${e.daemon.pid}`;
   const here = [folder, realpathSync(join(folder, "run"))];
@@ -45,7 +45,7 @@ const settle = () => new Promise((resolve) => setTimeout(resolve, SETTLE_MS));
 async function soak({ engines, folder }: Setup, count: number): Promise<boolean> {
   const e = engines[0]!;
   const rss = () => kilobytes(e.daemon.pid, "status", "VmRSS") / 1024;
-  // So that every folder and thread that it makes once is there.
+  // Creates all folders and threads that are created only once.
   await many(64, IN_FLIGHT, (n) => e.life(`warm-${n}`));
   await settle();
   const before = left(e, folder);

@@ -1,9 +1,9 @@
 /**
- * Runs one step of a build in a fresh container: its output as it comes, its exit code, and no longer than it may take.
+ * Runs one step of a build in a fresh container: streams its output, returns its exit code, and limits its time.
  *
  *     node examples/ci-runner.ts SECONDS IMAGE COMMAND [ARG...]    # as root
  *
- * Ends as timeout(1) does: with the command's exit code, 124 when time was up or a signal came, 125 for errors of its own.
+ * Exits like timeout(1): with the command's exit code, 124 after a timeout or signal, 125 for its own errors.
  */
 import type { Writable } from "node:stream";
 import { connect, DEFAULT_ADDRESS } from "@berth/client";
@@ -34,7 +34,7 @@ try {
   process.exitCode = stop.signal.aborted ? 124 : 125;
 }
 
-/** Waits where the reader is slow, so that nothing piles up here. */
+/** Waits while the reader is slow, so that output is not buffered without limit. */
 async function write(to: Writable, chunk: Uint8Array): Promise<void> {
   if (!to.write(chunk)) await new Promise((resolve) => to.once("drain", resolve));
 }

@@ -11,12 +11,12 @@ import { connect, Namespaces } from "@berth/client";
 import { loadConfig, startDaemon } from "@berth/engine";
 import { createTaskShim } from "@berth/shim";
 
-// What is deferred here is undone in reverse, however the program ends.
+// Deferred actions run in reverse, however the program ends.
 await using cleanup = new AsyncDisposableStack();
 const folder = await mkdtemp(join(tmpdir(), "berth-embedded-"));
 cleanup.defer(() => rm(folder, { recursive: true, force: true }));
 
-// No file of settings, only flags: what is installed on this machine has no say. The log goes to standard error.
+// No settings file, only flags: this machine's configuration does not apply. The log goes to standard error.
 const config = loadConfig(undefined, { root: join(folder, "root"), state: join(folder, "state") });
 const daemon = await startDaemon(config, { makeShim: ({ state }) => createTaskShim({ stateDir: state }) });
 cleanup.defer(() => daemon.close());

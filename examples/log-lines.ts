@@ -1,10 +1,10 @@
-/** The lines of a container's log, which berthd keeps in PATH and, when that became too long, in PATH.1, PATH.2 and so on. */
+/** The lines of a container's log, which berthd keeps in PATH and, after rotation, in PATH.1, PATH.2 and so on. */
 import { type FileHandle, open, stat, watch } from "node:fs/promises";
 import { dirname } from "node:path";
 
-/** Lines from the oldest one on, and as they come; when `ended` aborts, what is there is read and that was all. */
+/** Yields lines from the oldest one on, and follows the log; when `ended` aborts, reads the rest and returns. */
 export async function* logLines(path: string, ended: AbortSignal): AsyncGenerator<string> {
-  // The folder, as files are renamed. Begun before the first read: what is written after it is told.
+  // Watches the folder, as files are renamed. Begun before the first read, so that later writes are noticed.
   const changes = watch(dirname(path), { signal: ended })[Symbol.asyncIterator]();
   const next = () => changes.next().catch(() => undefined);
   let change = next();
@@ -13,7 +13,7 @@ export async function* logLines(path: string, ended: AbortSignal): AsyncGenerato
   let file = await openAfter(path, undefined);
   try {
     for (;;) {
-      // Asked before reading: what is read then is all that there will be in this file.
+      // Checked before reading: then this read returns everything the file will ever hold.
       const last = ended.aborted;
       const newer = await openAfter(path, file);
       for (
@@ -40,7 +40,7 @@ export async function* logLines(path: string, ended: AbortSignal): AsyncGenerato
   }
 }
 
-/** Opens the next newer file of a log, or the oldest one that is kept; undefined when there is none. */
+/** Opens the next newer file of a log, or the oldest kept one; undefined if there is none. */
 async function openAfter(path: string, file: FileHandle | undefined): Promise<FileHandle | undefined> {
   const inodeOf = async (name: string) => (await stat(name).catch(() => undefined))?.ino;
   const own = (await file?.stat())?.ino;
@@ -48,7 +48,7 @@ async function openAfter(path: string, file: FileHandle | undefined): Promise<Fi
     let name = path;
     let inode = await inodeOf(path);
     if (inode === undefined || inode === own) return undefined;
-    // While files are renamed, the oldest first, one name is missing.
+    // During a rotation, which renames the oldest file first, one name is missing.
     for (let number = 1, missing = 0; missing < 2; number++) {
       const older = await inodeOf(`${path}.${number}`);
       if (older !== undefined && older === own) break;
@@ -57,7 +57,7 @@ async function openAfter(path: string, file: FileHandle | undefined): Promise<Fi
     }
     const opened = await open(name).catch(() => undefined);
     if ((await opened?.stat())?.ino === inode) return opened;
-    // Renamed meanwhile: this may not be the one.
+    // Renamed meanwhile: this may be the wrong one.
     await opened?.close();
   }
 }

@@ -1,5 +1,5 @@
 /**
- * Ships what containers write: one line of JSON for each line of their logs, of those that are there and those to come.
+ * Ships containers' output: one line of JSON for each line of their logs, of existing and future containers.
  *
  *     node examples/log-shipper.ts    # as root, until SIGINT or SIGTERM
  */
@@ -18,7 +18,7 @@ const followed = new Map<string, { ended: AbortController; done: Promise<void> }
 const since = new Date();
 for (const { containerId, io } of await client.tasks.list()) follow(containerId, io.stdout);
 
-// From a moment before the list on, so that no container is missed between the two.
+// From a moment before the list on, so that no container is missed in between.
 const filters = ["/tasks/create", "/containers/delete"].map(
   (topic) => `topic=="${topic}",namespace=="${client.namespace}"`,
 );
@@ -44,7 +44,7 @@ function follow(id: string, stdout: string): void {
   followed.set(id, { ended, done });
 }
 
-/** Each line of a log is "TIME stdout|stderr F|P TEXT"; P says that the text goes on with the stream's next line. */
+/** A line of a log is "TIME stdout|stderr F|P TEXT"; P means that the text continues in the stream's next line. */
 async function ship(container: string, path: string, ended: AbortSignal): Promise<void> {
   for await (const line of logLines(path, ended)) {
     const [, time, stream, tag, text] = /^(\S+) (stdout|stderr) ([FP])\S* ?(.*)$/.exec(line) ?? [];

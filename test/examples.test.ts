@@ -1,4 +1,4 @@
-/** The programs of `examples`, run as their README says, and what they print. */
+/** The programs in `examples`, run as documented, and their output. */
 import assert from "node:assert/strict";
 import { type ChildProcess, spawn, spawnSync } from "node:child_process";
 import { globSync, mkdtempSync, readdirSync, rmSync } from "node:fs";
@@ -16,7 +16,7 @@ const PATIENCE_MS = 30_000;
 
 interface Program {
   child: ChildProcess;
-  /** Resolves once standard output matches; rejects when the program ends before. */
+  /** Resolves once standard output matches; rejects if the program exits before. */
   prints(pattern: RegExp): Promise<void>;
   ended: Promise<{ code: number | null; out: string; err: string }>;
 }
@@ -56,7 +56,7 @@ test("examples with a daemon", { skip }, async (t) => {
   const temporary = () => readdirSync(cli.folder).filter((name) => name.startsWith("berth-"));
   const containers = async () => (await cli.berth(["ps", "-aq"])).out;
 
-  await t.test("embed-engine: a daemon of its own, which leaves nothing", async () => {
+  await t.test("embed-engine: an embedded daemon, which leaves nothing", async () => {
     const { code, out, err } = await example("embed-engine.ts", join(cli.folder, "busybox.tar")).ended;
     assert.equal(code, 0, err);
     assert.match(out, /^berthd v\S+, in process \d+\nnamespace example \{"purpose":"demonstration"\}\n/);
@@ -64,13 +64,13 @@ test("examples with a daemon", { skip }, async (t) => {
     assert.deepEqual(temporary(), []);
   });
 
-  await t.test("log-shipper: every line of what runs and of what starts, once", async (t) => {
+  await t.test("log-shipper: every line of running and new containers, once", async (t) => {
     const run = async (...args: string[]) => {
       const { code, out, err } = await cli.berth(["run", "-d", ...args]);
       assert.equal(code, 0, err);
       return out.trim();
     };
-    // The first one's log is begun anew many times, before and while it is read.
+    // The first container's log is rotated many times, before and while it is read.
     const count = "i=0; while [ $i -lt 2000 ]; do echo number $i; i=$((i+1)); done; exec sleep 1000";
     const rotated = ["--log-opt", "max-size=8k", "--log-opt", "max-file=100", "busybox", "sh", "-c", count];
     const early = await run("--name", "early", ...rotated);
@@ -80,7 +80,7 @@ test("examples with a daemon", { skip }, async (t) => {
     const late = await run("--name", "late", "busybox", "sh", "-c", "echo out; echo err >&2");
     await shipper.prints(/"stdout","text":"out"/);
     await shipper.prints(/"stderr","text":"err"/);
-    // A restart goes on in the same log.
+    // A restart continues the same log.
     assert.equal((await cli.berth(["restart", "-t", "0", "early"])).code, 0);
     await shipper.prints(/number 1999".*number 1999"/s);
     shipper.child.kill("SIGTERM");
@@ -110,7 +110,7 @@ test("examples with a daemon", { skip }, async (t) => {
     assert.deepEqual(temporary(), []);
   });
 
-  await t.test("ci-runner: the end of its time, and a signal", async (t) => {
+  await t.test("ci-runner: a timeout, and a signal", async (t) => {
     const late = await example("ci-runner.ts", "0.001", IMAGE, "sleep", "1000").ended;
     assert.equal(late.code, 124);
     assert.equal(late.err, "ci-runner: 0.001 seconds are up\n");

@@ -1,12 +1,12 @@
-/** What processes cost: CPU by a control group of their own, memory by /proc. */
+/** The cost of processes: CPU through a cgroup, memory from /proc. */
 import { existsSync, globSync, mkdirSync, readFileSync, rmdirSync } from "node:fs";
 
 const VERSION_1 = "/sys/fs/cgroup/cpuacct";
 const VERSION_2 = "/sys/fs/cgroup";
 
 /**
- * A control group that a daemon is started in: shims, keepers and runtimes are its children and stay there, the
- * containers' processes leave for their own.
+ * A cgroup in which a daemon is started: shims, keepers and runtimes are its children and stay there, the containers'
+ * processes move to their own.
  */
 export class CpuAccount {
   readonly #folder: string;
@@ -17,12 +17,12 @@ export class CpuAccount {
     mkdirSync(this.#folder, { recursive: true });
   }
 
-  /** What a process writes its pid to, or "0", to be in. */
+  /** File to which a process writes its pid, or "0", to enter. */
   get door(): string {
     return `${this.#folder}/cgroup.procs`;
   }
 
-  /** CPU time used since the group was made, in milliseconds. */
+  /** CPU time used since the cgroup was created, in milliseconds. */
   usage(): number {
     if (this.#old) return Number(readFileSync(`${this.#folder}/cpuacct.usage`, "utf8")) / 1e6;
     const text = readFileSync(`${this.#folder}/cpu.stat`, "utf8");
@@ -38,16 +38,16 @@ function removeCgroup(folder: string): void {
   try {
     rmdirSync(folder);
   } catch {
-    // Something still runs in it: what leaves things behind is reported elsewhere.
+    // Something still runs in it: leftovers are reported elsewhere.
   }
 }
 
-/** Removes the empty parents that containers' cgroups were in. */
+/** Removes the empty parents of containers' cgroups. */
 export function removeParents(name: string): void {
   for (const folder of globSync(`/sys/fs/cgroup/{*,.}/${name}`)) removeCgroup(folder);
 }
 
-/** A line of /proc/PID/smaps_rollup or status, in kB; 0 when the process has ended. */
+/** A line of /proc/PID/smaps_rollup or status, in kB; 0 if the process has exited. */
 export function kilobytes(pid: number | string, file: "smaps_rollup" | "status", field: string): number {
   try {
     const text = readFileSync(`/proc/${pid}/${file}`, "utf8");
@@ -57,7 +57,7 @@ export function kilobytes(pid: number | string, file: "smaps_rollup" | "status",
   }
 }
 
-/** Pids of processes whose command line holds the text. */
+/** Pids of processes whose command line contains the text. */
 export function processesWith(text: string): string[] {
   return globSync("/proc/[0-9]*/cmdline").flatMap((path) => {
     try {

@@ -1,4 +1,4 @@
-/** A daemon, spoken to by the calls that containerd's Go client makes. */
+/** A daemon, used through the calls that containerd's Go client makes. */
 import { spawnSync } from "node:child_process";
 import { containers, snapshots, tasks, taskTypes, version } from "@berth/api";
 import { connect } from "@berth/grpc";
@@ -14,17 +14,17 @@ const json = (typeUrl: string, value: unknown) => ({
   value: new TextEncoder().encode(JSON.stringify(value)),
 });
 
-/** What a container differs by. */
-export interface Wish {
+/** Options of a container. */
+export interface ContainerOptions {
   args: string[];
   stdout?: string;
   mounts?: Spec["mounts"];
 }
 
-/** See the module comment. A daemon that is started again needs a new one. */
+/** A client of a daemon; a restarted daemon needs a new one. */
 export class Engine {
   readonly daemon: Daemon;
-  /** The group that containers' cgroups are in. */
+  /** The parent of containers' cgroups. */
   readonly parent: string;
   readonly #connection;
   readonly #snapshots;
@@ -48,7 +48,7 @@ export class Engine {
     return this.daemon.program.name;
   }
 
-  /** Loads the image and finds its snapshot; without an archive, finds the one that is there. */
+  /** Loads the image and finds its snapshot; without an archive, uses the existing one. */
   async prepare(archive?: string): Promise<void> {
     if (archive !== undefined) {
       const { ctr, socket, namespace } = this.daemon.program;
@@ -61,19 +61,19 @@ export class Engine {
       for (const i of info) if (i.kind === snapshots.Kind.COMMITTED) this.#image = i.name;
   }
 
-  /** The cheapest question. */
+  /** The cheapest call. */
   async version(): Promise<void> {
     await this.#connection.client(version.Version).version({});
   }
 
-  /** Makes the container and its snapshot, without a task. */
-  async record(id: string, wish: Wish): Promise<void> {
+  /** Creates the container and its snapshot, without a task. */
+  async record(id: string, options: ContainerOptions): Promise<void> {
     const spec = defaultSpec();
     spec.process!.terminal = false;
-    spec.process!.args = wish.args;
-    spec.mounts = [...(spec.mounts ?? []), ...(wish.mounts ?? [])];
+    spec.process!.args = options.args;
+    spec.mounts = [...(spec.mounts ?? []), ...(options.mounts ?? [])];
     spec.linux!.cgroupsPath = `/${this.parent}/${id}`;
-    // A root of its own: between this and the container's record, containerd's collector may come by.
+    // A gc root: until the container's record exists, containerd's collector could remove it.
     const labels = { "containerd.io/gc.root": "bench" };
     await this.#snapshots.prepare({ snapshotter: "overlayfs", key: id, parent: this.#image, labels });
     await this.#containers.create({
@@ -85,16 +85,16 @@ export class Engine {
     });
   }
 
-  /** Makes a container and starts it. */
-  async create(id: string, wish: Wish): Promise<void> {
-    await this.record(id, wish);
+  /** Creates a container and starts it. */
+  async create(id: string, options: ContainerOptions): Promise<void> {
+    await this.record(id, options);
     const { mounts } = await this.#snapshots.mounts({ snapshotter: "overlayfs", key: id });
-    const { stdout = "" } = wish;
+    const { stdout = "" } = options;
     await this.#tasks.create({ containerId: id, rootfs: mounts, stdout, stderr: stdout });
     await this.#tasks.start({ containerId: id });
   }
 
-  /** Waits for a container's end; its exit code. */
+  /** Waits for a container to exit; returns its exit code. */
   async wait(id: string): Promise<number> {
     return (await this.#tasks.wait({ containerId: id })).exitStatus;
   }
@@ -110,7 +110,7 @@ export class Engine {
     await this.#snapshots.remove({ snapshotter: "overlayfs", key: id });
   }
 
-  /** A container's whole life; milliseconds. */
+  /** A container's whole lifecycle; returns milliseconds. */
   async life(id: string): Promise<number> {
     const begin = performance.now();
     await this.create(id, { args: ["true"] });
@@ -125,7 +125,7 @@ export class Engine {
     await this.remove(id);
   }
 
-  /** A process added to a container, from exec to its record's removal; milliseconds. */
+  /** An exec'd process, from exec to the removal of its record; returns milliseconds. */
   async exec(id: string, execId: string): Promise<number> {
     const process = { ...defaultSpec().process, terminal: false, args: ["true"] };
     const begin = performance.now();
@@ -136,13 +136,13 @@ export class Engine {
     return performance.now() - begin;
   }
 
-  /** How many tasks run. */
+  /** Number of running tasks. */
   async running(): Promise<number> {
     const { tasks: found } = await this.#tasks.list({});
     return found.filter((task) => task.status === taskTypes.Status.RUNNING).length;
   }
 
-  /** Kills and removes what still runs, if anything does; the connection may be gone with its daemon. */
+  /** Kills and removes containers that still run, if any; the connection may be gone with its daemon. */
   async clear(): Promise<boolean> {
     const fresh = new Engine(this.daemon);
     try {
@@ -160,7 +160,7 @@ export class Engine {
     }
   }
 
-  /** Lists all containers; their number. */
+  /** Lists all containers; returns their number. */
   async list(): Promise<number> {
     return (await this.#containers.list({})).containers.length;
   }
@@ -170,7 +170,7 @@ export class Engine {
   }
 }
 
-/** Does something for every one of `count` numbers, at most `atATime` at once. */
+/** Runs `work` for every one of `count` numbers, at most `atATime` concurrently. */
 export async function many(
   count: number,
   atATime: number,

@@ -1,4 +1,4 @@
-/** The daemons that are measured: berthd as it was built, Debian's containerd, and a later one where there is one. */
+/** The daemons to measure: the built berthd, Debian's containerd, and a later one if available. */
 import { spawnSync } from "node:child_process";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -6,18 +6,18 @@ import { ROOT } from "../../test/support/checkout.ts";
 import { answers, type Peer, start } from "../../test/support/daemons.ts";
 import { CpuAccount } from "./accounting.ts";
 
-/** How to run a daemon, and how to know its helpers. */
+/** How to run a daemon, and how to identify its helpers. */
 export interface Program {
   name: string;
-  /** Its own: runc's records of all containerds lie in one place, by namespace and id. */
+  /** Unique: runc's records of all containerds are in one place, by namespace and id. */
   namespace: string;
   /** Socket of its API. */
   socket: string;
   argv: readonly string[];
   env: Record<string, string>;
-  /** What the command line of a container's shim or keeper holds. */
+  /** Part of the command line of a container's shim or keeper. */
   helper(id: string): string;
-  /** The client that comes with it. */
+  /** The bundled client. */
   ctr: string;
 }
 
@@ -34,14 +34,14 @@ export function berthd(folder: string): Program {
   };
 }
 
-/** A containerd below `folder`; its programs, its shim and runc among them, are looked for in `programs` first. */
+/** A containerd below `folder`; its binaries, including its shim and runc, are looked up in `programs` first. */
 export function containerd(folder: string, label: string, programs: string): Program {
   const version = spawnSync(join(programs, "containerd"), ["--version"], { encoding: "utf8" }).stdout ?? "";
   const number = /\d+\.\d+\.\d+/.exec(version)?.[0];
   if (number === undefined) throw new Error(`${programs}/containerd does not say its version: ${version}`);
   const socket = join(folder, `${label}.sock`);
   const config = join(folder, `${label}.toml`);
-  // Without CRI, which is not what is measured: by its name in 1.x and by those of 2.x.
+  // Without CRI, which is not measured: by its name in 1.x and those in 2.x.
   const cri = ["grpc.v1.cri", "cri.v1.images", "cri.v1.runtime"].map((n) => `"io.containerd.${n}"`);
   writeFileSync(config, `version = 2\ndisabled_plugins = [${cri.join(", ")}]\n`);
   const namespace = `bench-${process.pid}-${label}`;
@@ -59,7 +59,7 @@ export function containerd(folder: string, label: string, programs: string): Pro
   };
 }
 
-/** A daemon that can be killed and started again, with the CPU time that it and its helpers take. */
+/** A daemon that can be killed and restarted, with the CPU time of itself and its helpers. */
 export class Daemon {
   readonly program: Program;
   readonly cpu: CpuAccount;
@@ -74,7 +74,7 @@ export class Daemon {
     return this.#peer!.pid;
   }
 
-  /** Starts it; resolves when `ready` says so, by default when its socket accepts connections. */
+  /** Starts it; resolves when `ready` does, by default when its socket accepts connections. */
   async start(ready: () => Promise<boolean> = answers(this.program.socket)): Promise<void> {
     const { argv, env } = this.program;
     const inside = 'echo 0 > "$0" && exec "$@"';
@@ -86,7 +86,7 @@ export class Daemon {
     this.#peer = undefined;
   }
 
-  /** Ends it and forgets its account. */
+  /** Stops it and removes its account. */
   async stop(): Promise<void> {
     await this.#peer?.stop();
     this.#peer = undefined;

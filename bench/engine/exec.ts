@@ -1,4 +1,4 @@
-/** A process added to a container, through the API. */
+/** An exec'd process, through the API. */
 import { compare, head, row } from "../measure.ts";
 import type { Setup } from "./setup.ts";
 

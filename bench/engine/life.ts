@@ -1,11 +1,13 @@
-/** A container's life through the API: one at a time, several at a time, and what CPU it takes beside the container's own. */
+/**
+ * A container's lifecycle through the API: sequentially, concurrently, and its CPU cost besides the container's own.
+ */
 import { compare, head, ratios, row } from "../measure.ts";
 import { type Engine, many } from "./client.ts";
 import type { Setup } from "./setup.ts";
 
-/** Lives that a daemon has seen before it is measured. */
+/** Lifecycles before the measurement. */
 const WARMUP = 30;
-/** What is still under way after the last answer belongs to it, too. */
+/** Work still in progress after the last answer counts, too. */
 const SETTLE_MS = 500;
 const BATCHES = [
   { atATime: 1, lives: 1, rounds: 60, warmup: WARMUP },

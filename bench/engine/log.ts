@@ -8,13 +8,13 @@ import type { Setup } from "./setup.ts";
 
 const MEGABYTES = 1000;
 const ROUNDS = 3;
-/** How many lines the process writes at a time: a program that flushes each line, and one that fills a buffer. */
+/** Lines per write: a program that flushes each line, and one that fills a buffer. */
 const WAYS = [
   { what: "one line per write", lines: 1 },
   { what: "64 kB per write", lines: 655 },
 ];
 
-/** The process alone, by a shell command on its arguments: what is its own limit? MB/s. */
+/** The process alone, with a shell command on its arguments, for its own limit. In MB/s. */
 function alone(writer: string, lines: number, command: string, log: string): string {
   const rates = Array.from({ length: ROUNDS }, () => {
     const begin = performance.now();
@@ -27,10 +27,10 @@ function alone(writer: string, lines: number, command: string, log: string): str
   return figures(rates).median.toFixed(0);
 }
 
-/** The same through a log that the engine writes; milliseconds, and those of CPU of what stands between. */
+/** The same through a log written by the engine; milliseconds, and CPU milliseconds of the processes in between. */
 async function through(e: Engine, id: string, writer: string, lines: number, log: string): Promise<number[]> {
   const mounts = [{ destination: "/writer", source: writer, type: "bind", options: ["bind", "ro"] }];
-  // One that berthd cuts at its limit would not tell when all has arrived.
+  // A rotated log would not show when everything has arrived.
   const stdout = e.name === "berthd" ? `cri-log://${log}?max-size=-1` : `file://${log}`;
   const before = e.daemon.cpu.usage();
   const begin = performance.now();

@@ -1,14 +1,14 @@
-/** What running containers cost in memory beside their own: keepers and shims, and the daemon. */
+/** Memory cost of running containers besides their own: keepers and shims, and the daemon. */
 import { readFileSync } from "node:fs";
 import { kilobytes, processesWith } from "./accounting.ts";
 import { type Engine, many } from "./client.ts";
 import { large, type Setup } from "./setup.ts";
 
 const COUNTS = [1, 10, 100, 1000];
-/** A thousand of containerd's shims have 16 GB of RSS: they are not asked for. */
+/** A thousand of containerd's shims have 16 GB of RSS: they are not measured. */
 const MOST_OF_OTHERS = 100;
 
-/** Memory that processes could still take, in kB. */
+/** Memory still available to processes, in kB. */
 export function available(): number {
   return Number(/^MemAvailable: +(\d+)/m.exec(readFileSync("/proc/meminfo", "utf8"))![1]);
 }

@@ -1,4 +1,4 @@
-/** The daemon is killed with containers running: how long until a new one shows them all, and can work with them. */
+/** The daemon is killed with containers running: time until a new one lists them all, and can work with them. */
 import { answers } from "../../test/support/daemons.ts";
 import { compareAll, head, row } from "../measure.ts";
 import { Engine, many } from "./client.ts";
@@ -6,12 +6,12 @@ import { available } from "./memory.ts";
 import { large, type Setup } from "./setup.ts";
 
 const ROUNDS = 7;
-/** What one of containerd's shims may take, in kB, beside what the machine should keep. */
+/** Expected size of one of containerd's shims, in kB, plus what the machine should keep free. */
 const SHIM_KB = 16 * 1024;
 const SPARE_KB = 2 << 20;
 const STEPS = ["first answer", "all listed as running", "exec works"];
 
-/** Kills and starts the daemon; milliseconds from its start until each of {@link STEPS}. */
+/** Kills and starts the daemon; returns the milliseconds from its start to each of {@link STEPS}. */
 async function restart(engine: Engine, count: number, round: number): Promise<number[]> {
   const { daemon } = engine;
   await daemon.kill();
@@ -44,7 +44,7 @@ async function withContainers(engines: readonly Engine[], count: number): Promis
       console.log(`| ${count} running: ${e.name} left out, for want of memory |`);
       continue;
     }
-    // The connection that there was may have gone with its daemon.
+    // The old connection may be gone with its daemon.
     const fresh = new Engine(e.daemon);
     await fresh.prepare();
     await many(count, 8, (n) => fresh.create(`kept-${n}`, { args: ["sleep", "100000"] }));

@@ -1,4 +1,4 @@
-/** Starts the daemons side by side for as long as a measurement takes. */
+/** Starts the daemons side by side for the duration of a measurement. */
 import { spawnSync } from "node:child_process";
 import { mkdirSync, mkdtempSync, rmSync, symlinkSync } from "node:fs";
 import { join } from "node:path";
@@ -8,19 +8,19 @@ import { removeParents } from "./accounting.ts";
 import { Engine } from "./client.ts";
 import { berthd, containerd, Daemon, type Program } from "./daemons.ts";
 
-/** The daemons at work, and a folder for whatever a measurement needs. */
+/** The running daemons, and a folder for the measurement. */
 export interface Setup {
   engines: readonly Engine[];
-  /** What the daemons work in; berthd in `root` and `run`. */
+  /** The daemons' working folder; berthd in `root` and `run`. */
   folder: string;
   /** On a tmpfs. */
   scratch: string;
 }
 
-/** Folder of a later containerd's programs, with its shim and a runc; see docs/performance.md. */
+/** Folder of a later containerd's binaries, with its shim and a runc; see docs/performance.md. */
 const later = process.env.BERTH_BENCH_CONTAINERD;
 
-/** Is what takes much memory wanted too? */
+/** Whether to include measurements that need much memory. */
 export const large = process.env.BERTH_BENCH_LARGE === "1";
 
 function programs(folder: string): Program[] {
@@ -29,13 +29,13 @@ function programs(folder: string): Program[] {
   return all;
 }
 
-/** Lets the daemons work on empty directories, and removes all of it afterwards. */
+/** Runs the daemons on empty directories, and removes everything afterwards. */
 export async function withEngines(
   measure: (setup: Setup) => Promise<void>,
   choose: (folder: string) => Program[] = programs,
 ): Promise<void> {
   const folder = new Folder();
-  // All keep their state on a tmpfs, as /run is on most machines, and all else on disk.
+  // All keep their state on a tmpfs, as /run is on most machines, and everything else on disk.
   const scratch = mkdtempSync("/dev/shm/berth-bench-");
   for (const name of ["run", "debian-state", "later-state"]) {
     mkdirSync(join(scratch, name));
@@ -58,7 +58,7 @@ export async function withEngines(
     await measure({ engines, folder: folder.path, scratch });
   } finally {
     for (const engine of engines) {
-      // What a measurement that failed has left.
+      // Leftovers of a failed measurement.
       if (await engine.clear()) console.error(`${engine.name}: containers were left`);
       engine.close();
     }

@@ -1,4 +1,4 @@
-/** `run --rm` as a user types it: with each daemon's own client, and with ctr on all. */
+/** `run --rm` from the command line: with each daemon's own client, and with ctr on all. */
 import { join } from "node:path";
 import { ROOT } from "../../test/support/checkout.ts";
 import { type Contender, compare, head, row, runProgram } from "../measure.ts";

@@ -23,8 +23,8 @@ try {
   Object.assign(spec.process, { args: command, terminal: false });
   if (owner !== "") spec.annotations = { "org.example.owner": owner };
 
-  // The part that matters. Before the container's root is entered, with the host's files in reach; the path is absolute,
-  // args[0] is the program's name, and the environment is empty but for what `env` says.
+  // The essential part. The hook runs before the container's root is entered, with access to the host's files; the
+  // path is absolute, args[0] is the program's name, and the environment is empty except for `env`.
   const record = join(bundle, "record");
   spec.hooks = {
     createRuntime: [

@@ -1,6 +1,6 @@
 /**
- * google.protobuf.Any as containerd's typeurl package writes it: the type URL of a message is its bare name, without
- * "type.googleapis.com/"; JSON documents of the OCI have URLs of their own.
+ * google.protobuf.Any as containerd's typeurl package writes it: a message's type URL is its bare name, without
+ * "type.googleapis.com/"; the OCI's JSON documents have URLs of their own.
  */
 import { BerthError } from "@berth/base";
 import {
@@ -28,12 +28,12 @@ export function anyOf(typeUrl: string, value: Uint8Array): Any {
   return { $typeName: "google.protobuf.Any", typeUrl, value: value as Any["value"] };
 }
 
-/** Puts a message into an Any. */
+/** Packs a message into an Any. */
 export function pack<D extends DescMessage>(schema: D, message: MessageInitShape<D>): Any {
   return anyOf(schema.typeName, toBinary(schema, create(schema, message)));
 }
 
-/** Puts a JSON document into an Any. */
+/** Packs a JSON document into an Any. */
 export function packJson(typeUrl: string, json: string): Any {
   return anyOf(typeUrl, new TextEncoder().encode(json));
 }
@@ -43,7 +43,7 @@ export function typeNameOf({ typeUrl }: { typeUrl: string }): string {
   return typeUrl.slice(typeUrl.lastIndexOf("/") + 1);
 }
 
-/** The message in an Any; undefined when it holds another one, "invalid_argument" when it is damaged. */
+/** The message in an Any; undefined if it holds another type, "invalid_argument" if it is malformed. */
 export function unpack<D extends DescMessage>(schema: D, any: Any | undefined): MessageShape<D> | undefined {
   if (any === undefined || typeNameOf(any) !== schema.typeName) return undefined;
   try {

@@ -1,16 +1,16 @@
-/** docker's restart policies, as they are written: no, always, unless-stopped, on-failure, on-failure:5. */
+/** docker's restart policies as text: no, always, unless-stopped, on-failure, on-failure:5. */
 import { BerthError } from "@berth/base";
 
 const NAMES = ["no", "always", "unless-stopped", "on-failure"] as const;
 
-/** When a container is started again after it has ended. */
+/** When a container is restarted after it has exited. */
 export interface RestartPolicy {
   readonly name: (typeof NAMES)[number];
-  /** Of on-failure: give up after so many restarts; 0 for never. */
+  /** For on-failure: the maximum number of restarts; 0 for no limit. */
   readonly max: number;
 }
 
-/** Reads a policy; "invalid_argument" names `field`. */
+/** Parses a policy; "invalid_argument" names `field`. */
 export function parseRestartPolicy(field: string, text: string): RestartPolicy {
   const [word = "", count, ...rest] = text.split(":");
   const name = NAMES.find((known) => known === word);
@@ -24,7 +24,7 @@ export function parseRestartPolicy(field: string, text: string): RestartPolicy {
   return { name, max: Number(count) };
 }
 
-/** The policy as {@link parseRestartPolicy} reads it. */
+/** Formats a policy; undoes {@link parseRestartPolicy}. */
 export function restartPolicyText({ name, max }: RestartPolicy): string {
   return max > 0 ? `${name}:${max}` : name;
 }

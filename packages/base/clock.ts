@@ -13,7 +13,7 @@ const originNs = BigInt(Math.round(performance.timeOrigin * 1000)) * 1000n;
 
 /** The machine's clock. */
 export const systemClock: Clock = {
-  // Wall time is read anew each time: an NTP step must be visible, which performance.now() would hide.
+  // Wall time is read on every call: an NTP step must be visible, which performance.now() would hide.
   wall: () => {
     const coarse = BigInt(Date.now()) * 1_000_000n;
     const fine = originNs + BigInt(Math.round(performance.now() * 1e6));
@@ -36,7 +36,7 @@ export const systemClock: Clock = {
     }),
 };
 
-/** A clock that moves only when told to, for tests. */
+/** A clock for tests that only moves when `advance` is called. */
 export class FakeClock implements Clock {
   #nowMs: number;
   #sleepers: { at: number; wake: () => void }[] = [];
@@ -57,7 +57,7 @@ export class FakeClock implements Clock {
       this.#sleepers.push({ at: this.#nowMs + ms, wake: resolve });
     });
   }
-  /** Moves time forward and wakes, in order, everyone whose sleep has ended. */
+  /** Moves time forward and wakes, in order, every sleeper whose time has come. */
   advance(ms: number): void {
     this.#nowMs += ms;
     const due = this.#sleepers.filter((s) => s.at <= this.#nowMs).sort((a, b) => a.at - b.at);

@@ -1,12 +1,12 @@
-/** Logs in CRI form, as streams are told of them: "cri-log:///path", what the daemon's and clients' sides both write and read. */
+/** Log URIs in CRI form, "cri-log:///path": written and read by both the daemon and its clients. */
 
-/** How the URI of such a log begins. */
+/** Scheme and prefix of such a URI. */
 export const CRI_LOG = "cri-log://";
 
 /** Mode of a log's files. */
 export const LOG_MODE = 0o640;
 
-/** Most files that a log may be kept in. */
+/** Upper bound on the number of files of one log. */
 export const MAX_LOG_FILES = 1000;
 
 /** The URI of the log at an absolute path. */

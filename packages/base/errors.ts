@@ -26,7 +26,7 @@ export type ErrorCode =
 
 /** Where an error happened and what can be done about it; every part is optional. */
 export interface ErrorFacts {
-  /** Part of the operation that failed, in the words of `berth trace`: "cgroup", "mount", "exec", "pull". */
+  /** Stage of the operation that failed, named as in `berth trace`: "cgroup", "mount", "exec", "pull". */
   stage?: string;
   /** Name of the system call that failed, as in its man page. */
   syscall?: string;
@@ -36,7 +36,7 @@ export interface ErrorFacts {
   path?: string;
   /** The next step for the user, as an imperative sentence. */
   hint?: string;
-  /** What led to this error. */
+  /** The underlying error. */
   cause?: unknown;
 }
 
@@ -82,7 +82,7 @@ export class BerthError extends Error {
   }
 }
 
-/** Tells whether `thrown` is a {@link BerthError} of the given code. */
+/** Whether `thrown` is a {@link BerthError} of the given code. */
 export function isCode(thrown: unknown, code: ErrorCode): boolean {
   return thrown instanceof BerthError && thrown.code === code;
 }

@@ -1,7 +1,7 @@
-/** What was to be removed and is gone. */
+/** Removal that tolerates a missing target. */
 import { isCode } from "./errors.ts";
 
-/** Waits for `work`; "not_found" is as good as done. */
+/** Waits for `work`; treats "not_found" as success. */
 export async function ignoreMissing(work: Promise<unknown>): Promise<void> {
   try {
     await work;

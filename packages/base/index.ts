@@ -1,4 +1,4 @@
-/** What every layer speaks: errors, trace stages, log lines, time. Imports nothing of berth. */
+/** What every layer shares: errors, trace stages, log lines, time. Imports no other berth package. */
 
 export { type Clock, FakeClock, systemClock } from "./clock.ts";
 export { CRI_LOG, criLogUri, LOG_MODE, MAX_LOG_FILES } from "./cri-log.ts";

@@ -9,7 +9,7 @@ export type LogFields = Readonly<Record<string, unknown>>;
 interface LogSettings {
   level: LogLevel;
   format: "text" | "json";
-  /** Makes a line (without its end) in a form of one's own; `format` then has no say. */
+  /** Renders a line (without its newline) in a custom format; overrides `format`. */
   render: ((level: LogLevel, message: string, fields: LogFields) => string) | undefined;
   write: (line: string) => unknown;
 }
@@ -27,7 +27,7 @@ export function configureLog(change: Partial<LogSettings>): void {
   Object.assign(settings, change);
 }
 
-/** Tells whether `text` names a log level. */
+/** Whether `text` names a log level. */
 export function isLogLevel(text: string): text is LogLevel {
   return (LEVELS as readonly string[]).includes(text);
 }

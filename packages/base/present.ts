@@ -1,4 +1,4 @@
-/** Optional properties that are left out instead of set to undefined, as `exactOptionalPropertyTypes` wants them. */
+/** Optional properties that are omitted rather than set to undefined, as `exactOptionalPropertyTypes` requires. */
 
 type Present<T> = { [K in keyof T as undefined extends T[K] ? never : K]: T[K] } & {
   [K in keyof T as undefined extends T[K] ? K : never]?: Exclude<T[K], undefined>;

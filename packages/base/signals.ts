@@ -1,4 +1,4 @@
-/** Signals: numbers by name, as on x86-64 and arm64, and those that programs give a meaning of their own. */
+/** Signals: numbers by name, as on x86-64 and arm64, and the ones that programs assign their own meaning. */
 import { BerthError } from "./errors.ts";
 
 export const SIGKILL = 9;

@@ -1,9 +1,9 @@
 /**
  * The trace seam: every operation is a tree of timed stages, published on a diagnostics channel.
  *
- * Code that does work wraps it in {@link stage}. Who wants to see it calls {@link subscribeStages}: the daemon's recorder
- * (`berth trace`, `berth ops`) does, a short-lived command does not, and then neither the channel nor the engine's
- * async context (1.2 ms of a command's start) is even loaded.
+ * Code that does work wraps it in {@link stage}; consumers call {@link subscribeStages}. The daemon's recorder
+ * (`berth trace`, `berth ops`) subscribes. A short-lived command does not, and then loads neither the channel nor the
+ * engine's async context (1.2 ms of its start).
  */
 import type { AsyncLocalStorage } from "node:async_hooks";
 import type { Channel } from "node:diagnostics_channel";
@@ -22,9 +22,9 @@ export interface Stage {
   readonly parent: Stage | undefined;
   readonly name: string;
   readonly facts: StageFacts;
-  /** Wall clock at the begin, in milliseconds since the epoch. */
+  /** Wall clock at the start, in milliseconds since the epoch. */
   readonly startedAt: number;
-  /** Monotonic milliseconds at begin; `end` stays undefined while the stage is in flight. */
+  /** Monotonic milliseconds at the start; `end` stays undefined while the stage is in flight. */
   readonly begin: number;
   end: number | undefined;
   /** Text of the error the stage ended with. */
@@ -37,7 +37,7 @@ export interface StageEvent {
   readonly stage: Stage;
 }
 
-/** What tracing needs once somebody listens. */
+/** What tracing needs once there is a subscriber. */
 interface Seam {
   stages: Channel;
   current: AsyncLocalStorage<Stage>;
@@ -46,7 +46,7 @@ interface Seam {
 let seam: Seam | undefined;
 let lastId = 0;
 
-/** Calls `listener` for every stage that begins or ends from now on; returns how to stop. */
+/** Calls `listener` for every stage that begins or ends from now on; returns the unsubscribe function. */
 export function subscribeStages(listener: (event: StageEvent) => void): () => void {
   const { channel } = process.getBuiltinModule("node:diagnostics_channel");
   const { AsyncLocalStorage } = process.getBuiltinModule("node:async_hooks");
@@ -93,7 +93,7 @@ export async function stage<T>(name: string, facts: StageFacts, work: () => Prom
   }
 }
 
-/** Same as {@link stage} for work that does not wait. */
+/** Same as {@link stage}, for synchronous work. */
 export function stageSync<T>(name: string, facts: StageFacts, work: () => T): T {
   if (seam === undefined || !seam.stages.hasSubscribers) return work();
   const traced = seam;

@@ -1,7 +1,7 @@
 /** berthd: the daemon's entry point. */
 import { main } from "@berth/engine";
 
-// packaging/berthd.sh sets them for this process alone, not for what it starts.
+// packaging/berthd.sh sets them for this process only, not for its children.
 for (const name of ["NODE_COMPILE_CACHE", "NODE_COMPILE_CACHE_PORTABLE", "MALLOC_ARENA_MAX"])
   delete process.env[name];
 process.exitCode = await main(process.argv.slice(2));

@@ -1,10 +1,12 @@
 /**
- * One executable, several names: what it does is decided by the name it was called by. Each program is loaded only
- * when it is the one, so that a short command stays short.
+ * One executable with several names: the name it is invoked by selects the program. Only that program is loaded, so
+ * that short commands stay short.
  */
 import { exitNow, realSys } from "@berth/sys";
 
-/** The name this was called by. A compiled program's process.argv[0] is its engine's, so the kernel is asked. */
+/**
+ * The name this was invoked by. A compiled program's process.argv[0] is its engine's, so it is read from the kernel.
+ */
 function calledAs(): string {
   const first = realSys.readText("/proc/self/cmdline").split("\0", 1)[0] ?? "";
   return first.slice(first.lastIndexOf("/") + 1);
@@ -18,7 +20,7 @@ async function run(name: string, args: string[]): Promise<number> {
   if (name === "containerd-shim-berth-v1") {
     const { main } = await import("@berth/shim/program");
     const code = await main(args);
-    // Without one it serves, until it ends itself.
+    // Without a code it keeps serving, until it exits by itself.
     return code === undefined ? 0 : exitNow(code);
   }
   const { main } = await import("@berth/cli");

@@ -1,4 +1,4 @@
-/** All commands: a line for the help, and where the code is, which is only loaded when it is called. */
+/** All commands: a help line, and a loader of the code, which is imported on demand. */
 import type { Command } from "./command.ts";
 
 /** An entry of the list of commands. */
@@ -7,7 +7,7 @@ export interface Entry {
   load: () => Promise<Command>;
 }
 
-// A table of flags is part of a command's type; a caller that only has its name sees them all as one.
+// A flag table is part of a command's type; a caller that only has its name sees all commands as one type.
 const as = (loaded: Promise<{ default: unknown }>): Promise<Command> =>
   loaded.then((m) => m.default as Command);
 

@@ -1,14 +1,14 @@
-/** What a command is: a table of flags and one function. */
+/** A command: a flag table and a function. */
 import type { BerthClient } from "@berth/client";
 import type { FlagTable, FlagValues } from "./flags.ts";
 
-/** What the executable gives to the commands. */
+/** Functions the executable provides to the commands. */
 export interface CliDeps {
-  /** Says in words what the runtime would do with a bundle's directory; from packages/runtime. */
+  /** Describes what the runtime would do with a bundle's directory; from packages/runtime. */
   explain?: (bundle: string) => Promise<string>;
-  /** Says in what two bundles' directories differ for the runtime; from packages/runtime. */
+  /** Describes how two bundles' directories differ for the runtime; from packages/runtime. */
   explainDifference?: (first: string, second: string) => Promise<string>;
-  /** Examines what a daemon that does not run left: `berthd doctor` with these arguments. */
+  /** Examines what a stopped daemon left behind: `berthd doctor` with these arguments. */
   doctor?: (args: readonly string[]) => Promise<{ out: string; err: string; code: number }>;
   /** Environment; default: the process's. */
   env?: Readonly<Record<string, string | undefined>>;
@@ -17,9 +17,9 @@ export interface CliDeps {
   err?: (text: string) => void;
 }
 
-/** What every command sees. */
+/** Context of every command. */
 export interface Context {
-  /** The client, made (and its code loaded) at the first call. */
+  /** The client, created (and its code loaded) on first use. */
   client(): Promise<BerthClient>;
   readonly namespace: string;
   readonly address: string;
@@ -38,13 +38,13 @@ export interface Command<T extends FlagTable = FlagTable> {
   flags: T;
   /** Flags after the first argument belong to the container's command. */
   stopAtArgument?: boolean;
-  /** How many arguments there may be. */
+  /** Minimum and maximum number of arguments. */
   args: readonly [min: number, max: number];
-  /** Does it; gives the exit code. */
+  /** Runs the command; returns the exit code. */
   run(context: Context, flags: FlagValues<T>, args: string[]): Promise<number>;
 }
 
-/** Gives a command its types. */
+/** Infers a command's types. */
 export function command<const T extends FlagTable>(given: Command<T>): Command<T> {
   return given;
 }

@@ -1,11 +1,11 @@
-/** How an error looks at the terminal, and which exit code it gives. */
+/** Errors at the terminal: their text and exit codes. */
 import { BerthError, present } from "@berth/base";
 import { UsageError } from "./flags.ts";
 
 /** docker's exit codes for commands that could not be run. */
 export const EXIT = { failure: 1, daemon: 125, cannotExecute: 126, notFound: 127 } as const;
 
-/** An error that a command gives its own exit code, and perhaps another hint. */
+/** An error with a command-specific exit code, and possibly another hint. */
 export class CommandError extends BerthError {
   readonly exitCode: number;
 
@@ -19,7 +19,7 @@ export class CommandError extends BerthError {
   }
 }
 
-/** A container that was made, and could not be started. */
+/** A container that was created but could not be started. */
 export class NotStarted extends CommandError {
   constructor(thrown: unknown, otherHint?: string) {
     super(
@@ -36,7 +36,7 @@ export function exitCodeOf(error: unknown): number {
   return error instanceof UsageError ? EXIT.daemon : EXIT.failure;
 }
 
-/** docker's exit code for a command that could not be started: 127 not found, 126 not executable, 125 all else. */
+/** docker's exit code for a failed start: 127 not found, 126 not executable, 125 anything else. */
 export function startExitCode(thrown: unknown): number {
   const error = BerthError.from(thrown);
   const text = error.message.toLowerCase();
@@ -52,7 +52,7 @@ export function startExitCode(thrown: unknown): number {
   return /permission denied|is a directory|exec format/.test(text) ? EXIT.cannotExecute : EXIT.daemon;
 }
 
-/** Writes an error: what failed, why, and what to do next. */
+/** Prints an error: what failed, why, and what to do next. */
 export function printError(thrown: unknown, debug: boolean, write: (text: string) => void): void {
   const error = BerthError.from(thrown);
   const lines = [`berth: ${error.message}`];
@@ -79,7 +79,7 @@ export function printError(thrown: unknown, debug: boolean, write: (text: string
   write(`${lines.join("\n")}\n`);
 }
 
-/** A hint with a full stop. */
+/** Ends a hint with a full stop. */
 export function sentence(hint: string): string {
   return /[.!?)`"]$/.test(hint) ? hint : `${hint}.`;
 }

@@ -10,7 +10,7 @@ const TABLE = {
   readOnly: bool("r"),
 } as const;
 
-test("docker's ways of writing flags", () => {
+test("docker's flag syntax", () => {
   const cases: [string[], object, string[]][] = [
     [["-it", "x"], { interactive: true, tty: true }, ["x"]],
     [
@@ -32,7 +32,7 @@ test("docker's ways of writing flags", () => {
   assert.deepEqual([mixed.flags.tty, mixed.args], [true, ["x", "y"]]);
 });
 
-test("mistakes are named", () => {
+test("mistakes are reported by name", () => {
   const cases: [string[], RegExp][] = [
     [["--nope"], /unknown flag: --nope/],
     [["-tz"], /unknown shorthand flag: 'z' in -tz/],
@@ -48,7 +48,7 @@ test("mistakes are named", () => {
   assert.throws(() => wholeNumber("--n", "x"), /--n: found "x", expected a whole number/);
 });
 
-test("help has a line for each flag", () => {
+test("the help text has a line for each flag", () => {
   const lines = describeFlags(TABLE);
   assert.equal(lines.length, 5);
   assert.match(lines[4]!, /--read-only/);

@@ -1,4 +1,4 @@
-/** Flags of commands: a table says what there is, one parser reads them all, in docker's way of writing. */
+/** Command-line flags: each command has a table, one parser reads them all, with docker's syntax. */
 import { BerthError } from "@berth/base";
 import { suggestion } from "./suggestion.ts";
 
@@ -12,10 +12,10 @@ export interface Flag {
   help: string;
 }
 
-/** Flags of a command by their names in camel case. */
+/** Flags of a command, by camel case name. */
 export type FlagTable = Readonly<Record<string, Flag>>;
 
-/** What was given: false, undefined or [] for what was not. */
+/** Parsed flags: false, undefined or [] for absent ones. */
 export type FlagValues<T extends FlagTable> = {
   [K in keyof T]: T[K]["kind"] extends "bool"
     ? boolean
@@ -24,17 +24,17 @@ export type FlagValues<T extends FlagTable> = {
       : string | undefined;
 };
 
-/** A flag that is given or not; "--x=false" takes it back. */
+/** A boolean flag; "--x=false" negates it. */
 export function bool(help: string, short?: string): Flag & { kind: "bool" } {
   return { kind: "bool", help, ...(short ? { short } : {}) };
 }
 
-/** A flag with a value; the last one given counts. */
+/** A flag with a value; the last occurrence wins. */
 export function text(value: string, help: string, short?: string): Flag & { kind: "text" } {
   return { kind: "text", value, help, ...(short ? { short } : {}) };
 }
 
-/** A flag with a value that may be given several times. */
+/** A flag with a value that may be repeated. */
 export function list(value: string, help: string, short?: string): Flag & { kind: "list" } {
   return { kind: "list", value, help, ...(short ? { short } : {}) };
 }
@@ -45,8 +45,8 @@ export function longName(key: string): string {
 }
 
 /**
- * Reads flags off `argv`. With `stopAtArgument`, what follows the first argument is not looked at (it belongs to
- * the command in the container). Throws "invalid_argument" for unknown flags and missing values.
+ * Parses the flags in `argv`. With `stopAtArgument`, parsing ends at the first argument (the rest belongs to the
+ * command in the container). Throws "invalid_argument" for unknown flags and missing values.
  */
 export function parseFlags<T extends FlagTable>(
   table: T,
@@ -119,7 +119,7 @@ function truth(written: string, value: string): boolean {
   throw usageError(`found "${written}", expected true or false`);
 }
 
-/** An error in how the command was written; ends with exit code 125. */
+/** A mistake in the command line; exit code 125. */
 export class UsageError extends BerthError {
   constructor(message: string) {
     super("invalid_argument", message);
@@ -131,7 +131,7 @@ export function usageError(message: string): UsageError {
   return new UsageError(message);
 }
 
-/** A whole number from `min` on. */
+/** A whole number, at least `min`. */
 export function wholeNumber(flag: string, value: string, min = 0): number {
   const number = Number(value);
   if (!/^-?\d+$/.test(value) || number < min)
@@ -139,7 +139,7 @@ export function wholeNumber(flag: string, value: string, min = 0): number {
   return number;
 }
 
-/** The flags as help text, a line each. */
+/** The flags' help text, one line each. */
 export function describeFlags(table: FlagTable): string[] {
   const rows = Object.entries(table).map(([key, flag]) => {
     const short = flag.short ? `-${flag.short}, ` : "    ";

@@ -1,6 +1,6 @@
 /**
- * The door of `packages/cli`: the `berth` command. `main` parses, runs one command and gives the exit code; it
- * never ends the process itself.
+ * The door of `packages/cli`: the `berth` command. `main` parses, runs one command and returns the exit code; it
+ * never exits the process itself.
  */
 import type { CliDeps, Command, Context } from "./command.ts";
 import { COMMANDS } from "./command-table.ts";
@@ -99,7 +99,7 @@ function makeContext(
       return made;
     },
     close: () => {
-      // Nobody waits for this: a client that was never made cannot fail to close.
+      // Not awaited: closing is best effort, and a client that failed to load needs none.
       made?.then((client) => client.close()).catch(() => {});
     },
     address,
@@ -112,10 +112,10 @@ function makeContext(
   };
 }
 
-/** SIGPIPE's exit code, in the shell's way of counting. */
+/** Exit code for SIGPIPE, by the shell's convention. */
 const READER_LEFT = 141;
 
-// A reader that left (`berth logs x | head`) ends this program as it ends others: at once and without a word.
+// A closed pipe (`berth logs x | head`) ends this program like any other: at once and silently.
 function printer(): Context["out"] {
   let watched = false;
   return (text) => {

@@ -1,4 +1,4 @@
-/** Signals in flags, and those that are handed on to a container. */
+/** Signals in flags, and those forwarded to a container. */
 import { signalNumber } from "@berth/base";
 import { usageError } from "./flags.ts";
 
@@ -8,11 +8,11 @@ export function parseSignal(flag: string, text: string): number {
   try {
     number = signalNumber(text);
   } catch {
-    // Zero is no signal to send either.
+    // Zero is not a signal either.
   }
   if (number > 0) return number;
   throw usageError(`${flag}: found "${text}", expected a signal such as TERM, SIGKILL or 9`);
 }
 
-/** Signals that a terminal or another program sends to `berth` and that are meant for the container. */
+/** Signals that `berth` receives on behalf of the container. */
 export const FORWARDED = ["SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT", "SIGUSR1", "SIGUSR2"] as const;

@@ -1,6 +1,6 @@
-/** What somebody may have meant who made a typing mistake. */
+/** Suggestions for misspelled words. */
 
-/** "; did you mean "run"?" for the nearest of the words there are, or nothing when none is near. */
+/** "; did you mean "run"?" for the nearest known word, or "" if none is near. */
 export function suggestion(written: string, words: readonly string[]): string {
   const most = written.length > 4 ? 2 : 1;
   let nearest: { word: string; away: number } | undefined;
@@ -11,7 +11,7 @@ export function suggestion(written: string, words: readonly string[]): string {
   return nearest === undefined ? "" : `; did you mean "${nearest.word}"?`;
 }
 
-/** How many letters have to be put in, left out, changed, or swapped with their neighbours (optimal string alignment). */
+/** Edit distance: insertions, deletions, substitutions, and swaps of neighbours (optimal string alignment). */
 function distance(a: string, b: string): number {
   let before: number[] = [];
   let row = Array.from({ length: b.length + 1 }, (_, i) => i);

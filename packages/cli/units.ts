@@ -1,4 +1,4 @@
-/** Sizes, durations and times, read and written in docker's way. */
+/** Sizes, durations and times in docker's notation. */
 import { usageError } from "./flags.ts";
 
 const FACTORS: Record<string, number> = { "": 1, b: 1, k: 2 ** 10, m: 2 ** 20, g: 2 ** 30, t: 2 ** 40 };
@@ -40,19 +40,19 @@ const STEPS: readonly [seconds: number, word: string][] = [
   [1, "second"],
 ];
 
-/** A span of time in words: "3 minutes", "About a minute", "Less than a second". */
+/** A duration in words: "3 minutes", "About a minute", "Less than a second". */
 export function formatSpan(milliseconds: number): string {
   const seconds = Math.floor(milliseconds / 1000);
   if (seconds < 1) return "Less than a second";
   if (seconds >= 60 && seconds < 120) return "About a minute";
   if (seconds >= 3600 && seconds < 7200) return "About an hour";
-  // docker stays with the smaller unit until there are two of the larger one.
+  // docker keeps the smaller unit until there are two of the larger one.
   const [size, word] = STEPS.find(([size]) => seconds >= size * (size > 3600 ? 2 : 1)) ?? [1, "second"];
   const number = Math.floor(seconds / size);
   return `${number} ${word}${number === 1 ? "" : "s"}`;
 }
 
-/** "1h30m", "90s", "1.5h" -> milliseconds; undefined for what is no duration. */
+/** "1h30m", "90s", "1.5h" -> milliseconds; undefined for an invalid duration. */
 export function parseDuration(value: string): number | undefined {
   const units: Record<string, number> = { ms: 1, s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 };
   if (!/^(\d+(\.\d+)?(ms|[smhd]))+$/.test(value)) return undefined;
@@ -62,7 +62,7 @@ export function parseDuration(value: string): number | undefined {
   return total;
 }
 
-/** A moment as docker's --since takes it: RFC 3339, seconds since the epoch, or a duration before now. */
+/** A time as in docker's --since: RFC 3339, seconds since the epoch, or a duration before now. */
 export function parseMoment(flag: string, value: string, now = Date.now()): Date {
   const ago = parseDuration(value);
   if (ago !== undefined) return new Date(now - ago);

@@ -1,6 +1,6 @@
-/** A limit on waiting. */
+/** Waiting with a timeout. */
 
-/** Waits for a promise, but not longer than `ms`; undefined then. */
+/** Waits for a promise for at most `ms`; undefined on timeout. */
 export async function within<T>(promise: Promise<T>, ms: number): Promise<T | undefined> {
   let timer: NodeJS.Timeout | undefined;
   const late = new Promise<undefined>((resolve) => {

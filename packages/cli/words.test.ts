@@ -42,7 +42,7 @@ test("signals", () => {
     assert.throws(() => parseSignal("-s", bad), /expected a signal/);
 });
 
-test("detach keys are found however they are typed", () => {
+test("detach keys are detected however the input is split", () => {
   const keys = parseDetachKeys("ctrl-p,ctrl-q");
   assert.deepEqual(keys, [16, 17]);
   const scan = (...chunks: number[][]) => {

@@ -1,10 +1,10 @@
-/** Where the daemon listens. */
+/** The daemon's address. */
 import { BerthError } from "@berth/base";
 
-/** Where berthd listens by default. */
+/** berthd's default address. */
 export const DEFAULT_ADDRESS = "unix:///run/berth/berth.sock";
 
-/** The path in an address; "invalid_argument" for what is not a unix socket's. */
+/** The path in an address; "invalid_argument" unless it is a unix socket's. */
 export function socketPath(address: string): string {
   const path = address.startsWith("unix://") ? address.slice("unix://".length) : address;
   if (path.startsWith("/")) return path;

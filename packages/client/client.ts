@@ -1,5 +1,5 @@
 /**
- * A client of berthd, or of containerd itself: what containerd's Go client is to Go programs.
+ * A client of berthd, or of containerd itself: the counterpart of containerd's Go client.
  *
  * ```ts
  * await using client = connect({ namespace: "default" });
@@ -27,13 +27,15 @@ export interface ClientOptions {
   namespace?: string;
   /** Default: "overlayfs". */
   snapshotter?: string;
-  /** The daemon's root directory, for paths of logs. Default: the daemon is asked, unless it is at the usual address. */
+  /**
+   * The daemon's root directory, for paths of logs. Default: asks the daemon, unless it is at the default address.
+   */
   root?: string;
   /** How long the first call waits for a daemon that is just starting, in milliseconds. Default: 0. */
   dialTimeoutMs?: number;
 }
 
-/** A connection with a namespace; see the module comment. Sockets are opened by the first call. */
+/** A connection with a namespace. Sockets are opened by the first call. */
 export class BerthClient implements ContainerHost, AsyncDisposable {
   readonly connection: Connection;
   readonly namespace: string;
@@ -100,7 +102,7 @@ export class BerthClient implements ContainerHost, AsyncDisposable {
   }
 }
 
-/** Makes a client; no call is made yet. */
+/** Creates a client; makes no call yet. */
 export function connect(options: ClientOptions = {}): BerthClient {
   return new BerthClient(options);
 }

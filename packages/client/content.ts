@@ -5,7 +5,7 @@ import { BerthError } from "@berth/base";
 import type { Connection } from "@berth/grpc/client";
 import type { CallOptions } from "@berth/rpc";
 
-/** What the store knows of a blob. */
+/** Metadata of a blob. */
 export interface BlobInfo {
   digest: string;
   size: number;
@@ -22,18 +22,18 @@ export class Content {
     this.#connection = connection;
   }
 
-  /** The service as it is on the wire. */
+  /** The service's generated client. */
   get raw() {
     return this.#connection.client(api.Content);
   }
 
-  /** Facts of a blob; "not_found" when it is not there. */
+  /** Metadata of a blob; "not_found" if it does not exist. */
   async info(digest: string, options?: CallOptions): Promise<BlobInfo> {
     const { info } = await this.raw.info({ digest }, options);
     return blobInfo(info!);
   }
 
-  /** All blobs that any of the filters matches; all without filters. */
+  /** All blobs that match any of the filters; all without filters. */
   async *list(filters: string[] = [], options?: CallOptions): AsyncGenerator<BlobInfo> {
     for await (const { info } of this.raw.list({ filters }, options)) yield* info.map(blobInfo);
   }
@@ -64,7 +64,7 @@ export class Content {
     }
   }
 
-  /** Deletes a blob; "not_found" when it is not there. */
+  /** Deletes a blob; "not_found" if it does not exist. */
   async delete(digest: string, options?: CallOptions): Promise<void> {
     await this.raw.delete({ digest }, options);
   }

@@ -1,4 +1,4 @@
-/** Digests of texts. */
+/** Digest of a text. */
 import { createHash } from "node:crypto";
 
 /** The sha256 digest of a text, "sha256:" included. */

@@ -22,13 +22,13 @@ export interface DaemonEvent {
 
 /** An event with its number. */
 export interface NumberedEvent extends DaemonEvent {
-  /** Higher than those of all events before, also of those of a daemon that ran before. */
+  /** Higher than that of any earlier event, also across restarts of the daemon. */
   sequence: number;
 }
 
 /** Which events to follow; without `after` and `since` those from now on. */
 export interface FollowOptions extends CallOptions {
-  /** containerd's; an event that any of them matches is given. */
+  /** containerd's filters; an event that matches any of them is yielded. */
   filters?: string[];
   /** Events with higher numbers; "out_of_range" when they are no longer kept. */
   after?: number;
@@ -47,8 +47,8 @@ export class Events {
   }
 
   /**
-   * Events from now on, of all namespaces unless a filter says otherwise. Filters are containerd's, for
-   * instance `topic=="/tasks/exit"`; an event that any of them matches is sent. Ends when `signal` aborts.
+   * Events from now on, of all namespaces unless a filter says otherwise. Filters are containerd's, for instance
+   * `topic=="/tasks/exit"`; an event that matches any of them is sent. Ends when `signal` aborts.
    */
   async *subscribe(filters: string[] = [], options: CallOptions = {}): AsyncGenerator<DaemonEvent> {
     const known = await knownTypes();
@@ -56,7 +56,7 @@ export class Events {
     for await (const envelope of service.subscribe({ filters }, options)) yield decode(envelope, known);
   }
 
-  /** Events in their order and with their numbers, also those of the past. Of berth alone: containerd has no numbers. */
+  /** Numbered events in order, including past ones. Only berthd implements this: containerd has no numbers. */
   async *follow(options: FollowOptions = {}): AsyncGenerator<NumberedEvent> {
     const { filters = [], after, since, until, ...call } = options;
     const [known, { Events: Numbered }] = await Promise.all([knownTypes(), import("@berth/api/berthEvents")]);
@@ -83,7 +83,7 @@ function decode(envelope: types.Envelope, known: ReadonlyMap<string, DescMessage
   };
 }
 
-// Loaded late: most programs never subscribe.
+// Loaded lazily: most programs never subscribe.
 async function knownTypes(): Promise<Map<string, DescMessage>> {
   const [{ file_containerd_events_events: file }, images] = await Promise.all([
     import("@berth/api/eventTypes"),

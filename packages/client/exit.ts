@@ -1,6 +1,6 @@
-/** How a process ended. */
+/** Exit status of a process. */
 
-/** Exit of a process. */
+/** Exit status of a process. */
 export interface ExitStatus {
   /** Exit code, or 128 + signal. */
   code: number;

@@ -1,4 +1,4 @@
-/** Images: names for content, and how they come and go. */
+/** Images: names for content; pulling, pushing, importing and exporting them. */
 
 import { pack } from "@berth/api/any";
 import * as api from "@berth/api/images";
@@ -40,25 +40,25 @@ export interface ResolvedImage {
   manifestDigest: string;
   config: ImageConfig;
   configDigest: string;
-  /** Name of the snapshot that holds all layers; "" for an image without layers. */
+  /** Name of the snapshot of all layers; "" for an image without layers. */
   chainId: string;
 }
 
-/** When to fetch an image. */
+/** When to pull an image. */
 export type PullPolicy = "missing" | "always" | "never";
 
-/** How to pull. */
+/** Options of a pull. */
 export interface PullOptions extends CallOptions {
   /** Speak http instead of https. */
   plainHttp?: boolean;
   /** Default: this machine's. */
   platform?: Platform;
-  /** Where to unpack; "" to only fetch. */
+  /** Snapshotter to unpack into; "" to only fetch. */
   snapshotter?: string;
   onProgress?: OnProgress | undefined;
 }
 
-/** The Images service, and the transfers that concern images. */
+/** The Images service, and image transfers. */
 export class Images {
   readonly #connection: Connection;
   readonly #content: Content;
@@ -70,28 +70,28 @@ export class Images {
     this.#snapshotter = snapshotter;
   }
 
-  /** The service as it is on the wire. */
+  /** The service's generated client. */
   get raw() {
     return this.#connection.client(api.Images);
   }
 
-  /** All images that any of the filters matches; all without filters. */
+  /** All images that match any of the filters; all without filters. */
   async list(filters: string[] = [], options?: CallOptions): Promise<Image[]> {
     const { images } = await this.raw.list({ filters }, options);
     return images.map(imageOf);
   }
 
-  /** The image of exactly that name; "not_found" when there is none. */
+  /** The image with exactly that name; "not_found" if there is none. */
   async get(name: string, options?: CallOptions): Promise<Image> {
     return imageOf((await this.raw.get({ name }, options)).image!);
   }
 
-  /** Removes a name; with `sync` what only it kept is collected before this returns. */
+  /** Removes a name; with `sync`, unreferenced content is collected before this returns. */
   async remove(name: string, options: CallOptions & { sync?: boolean } = {}): Promise<void> {
     await this.raw.delete({ name, sync: options.sync ?? false }, options);
   }
 
-  /** Gives an image a second name, taking the name from another image if need be. */
+  /** Gives an image an additional name, reassigning the name if it is taken. */
   async tag(source: string, target: string, options?: CallOptions): Promise<Image> {
     const found = (await this.raw.get({ name: source }, options)).image!;
     const image = { name: target, labels: found.labels, target: found.target! };
@@ -154,7 +154,7 @@ export class Images {
     );
   }
 
-  /** Reads an OCI or docker archive and unpacks what it holds; gives the images that came or changed. */
+  /** Imports an OCI or docker archive and unpacks its images; returns those that were created or changed. */
   async load(
     archive: AsyncIterable<Uint8Array>,
     options: CallOptions & { onProgress?: OnProgress | undefined; snapshotter?: string } = {},
@@ -201,7 +201,7 @@ export class Images {
       );
       await sending;
     } catch (error) {
-      // An archive that could not be read says more than the cancellation that followed.
+      // An archive's read error says more than the cancellation that follows it.
       throw broken instanceof BerthError && broken.code !== "unavailable" ? broken : error;
     } finally {
       stream.cancel();
@@ -210,7 +210,7 @@ export class Images {
     return after.filter((image) => saved.has(image.name) || before.get(image.name) !== stampOf(image));
   }
 
-  /** The bytes of an OCI archive (which docker can read too) of the named images. */
+  /** Exports the named images: the bytes of an OCI archive (which docker can read too). */
   async *save(names: readonly string[], options: CallOptions = {}): AsyncGenerator<Uint8Array> {
     const [{ transfer }, types, streams] = await Promise.all([
       import("./transfer.ts"),
@@ -230,7 +230,7 @@ export class Images {
       pack(types.ImageExportStreamSchema, { stream: id, platforms }),
       options,
     );
-    // A failed transfer ends the stream; its error is what is thrown, below.
+    // A failed transfer ends the stream; its error is thrown below.
     const failed = done.then(
       () => undefined,
       (error: unknown) => {
@@ -249,7 +249,7 @@ export class Images {
     if (error) throw error;
   }
 
-  /** Unpacks an image that is stored but not unpacked yet, for this machine; "invalid_argument" when it is incomplete. */
+  /** Unpacks a stored image for this machine, unless that was done; "invalid_argument" if it is incomplete. */
   async unpack(
     name: string,
     options: CallOptions & { onProgress?: OnProgress | undefined; snapshotter?: string } = {},
@@ -269,8 +269,8 @@ export class Images {
   }
 
   /**
-   * The image of a reference, resolved for this machine; fetched first where `pull` says so, by `fetch` if that is given.
-   * "not_found" when it is missing and never to be fetched.
+   * The image of a reference, resolved for this machine; pulled first where `pull` says so, by `fetch` if given.
+   * "not_found" if it is missing and must not be pulled.
    */
   async ensure(
     text: string,
@@ -301,7 +301,7 @@ export class Images {
     options?: CallOptions,
   ): Promise<ResolvedImage> {
     let target = image.target;
-    // An index may list indexes; deeper than this is no image anybody made.
+    // An index may list indexes; real images are never nested deeper than this.
     for (let depth = 0; isIndexType(target.mediaType) && depth < 4; depth++) {
       const index = await this.#content.readJson<Index>(target.digest, options);
       const fitting = chooseManifest(index.manifests, platform);

@@ -23,7 +23,7 @@ export { LEASE_HEADER, type Lease, Leases } from "./leases.ts";
 export { Namespaces } from "./namespaces.ts";
 export { type Operation, type OperationStage, Operations } from "./operations.ts";
 export { type SnapshotInfo, type SnapshotMount, Snapshots } from "./snapshots.ts";
-export { Fifos, type FifoWishes } from "./stdio.ts";
+export { type FifoOptions, Fifos } from "./stdio.ts";
 export { type ProcessState, type ProcessStatus, Task, type TaskIO, TaskProcess, Tasks } from "./tasks.ts";
 export type { OnProgress, Progress } from "./transfer.ts";
 export { type Usage, usageOf } from "./usage.ts";

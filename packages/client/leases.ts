@@ -1,4 +1,4 @@
-/** Leases: what is made under one is safe from garbage collection until it is deleted or expires. */
+/** Leases: objects created under one are safe from garbage collection until it is deleted or expires. */
 
 import { randomBytes } from "node:crypto";
 import { CONTAINERD_LABEL } from "@berth/api/labels";
@@ -25,12 +25,14 @@ export class Leases {
     this.#connection = connection;
   }
 
-  /** The service as it is on the wire. */
+  /** The service's generated client. */
   get raw() {
     return this.#connection.client(api.Leases);
   }
 
-  /** Makes a lease. It expires after `seconds` (default: a day), so that a killed client leaves nothing for ever. */
+  /**
+   * Creates a lease. It expires after `seconds` (default: a day), so that a killed client leaks nothing permanently.
+   */
   async create(
     options: CallOptions & { id?: string; seconds?: number; labels?: Record<string, string> } = {},
   ) {
@@ -42,13 +44,13 @@ export class Leases {
     return this.#lease(lease!);
   }
 
-  /** All leases of the namespace that any of the filters matches. */
+  /** All leases of the namespace that match any of the filters. */
   async list(filters: string[] = [], options?: CallOptions): Promise<Lease[]> {
     const { leases } = await this.raw.list({ filters }, options);
     return leases.map((lease) => this.#lease(lease));
   }
 
-  /** Deletes a lease; with `sync` only returns once the collector has run. */
+  /** Deletes a lease; with `sync`, returns only after garbage collection. */
   async delete(id: string, options: CallOptions & { sync?: boolean } = {}): Promise<void> {
     await this.raw.delete({ id, sync: options.sync ?? false }, options);
   }

@@ -1,4 +1,4 @@
-/** Namespaces: separate sets of images, containers and all else. */
+/** Namespaces: separate sets of images, containers and all other objects. */
 import * as api from "@berth/api/namespaces";
 import type { Connection } from "@berth/grpc/client";
 import type { CallOptions } from "@berth/rpc";
@@ -11,7 +11,7 @@ export class Namespaces {
     this.#connection = connection;
   }
 
-  /** The service as it is on the wire. */
+  /** The service's generated client. */
   get raw() {
     return this.#connection.client(api.Namespaces);
   }
@@ -21,7 +21,7 @@ export class Namespaces {
     return (await this.raw.list({}, options)).namespaces.map(({ name, labels }) => ({ name, labels }));
   }
 
-  /** Makes a namespace; "already_exists" when the name is taken. */
+  /** Creates a namespace; "already_exists" if the name is taken. */
   async create(name: string, labels: Record<string, string> = {}, options?: CallOptions): Promise<void> {
     await this.raw.create({ namespace: { name, labels } }, options);
   }

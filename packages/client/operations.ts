@@ -1,4 +1,4 @@
-/** What the daemon does and did: berth's own service, which other daemons do not have. */
+/** Operations of the daemon, current and past: berth's own service, which other daemons do not have. */
 import * as api from "@berth/api/berth";
 import { dateOf } from "@berth/api/time";
 import type { Connection } from "@berth/grpc/client";
@@ -9,16 +9,16 @@ export interface OperationStage {
   name: string;
   facts: Record<string, string>;
   startedAt: Date | undefined;
-  /** Milliseconds since the operation's begin. */
+  /** Milliseconds since the operation began. */
   offsetMs: number;
   elapsedMs: number;
   inFlight: boolean;
-  /** "" when it went well. */
+  /** "" if it succeeded. */
   error: string;
   stages: OperationStage[];
 }
 
-/** One request the daemon worked on. */
+/** One request handled by the daemon. */
 export interface Operation {
   namespace: string;
   elapsedMs: number;
@@ -34,7 +34,7 @@ export class Operations {
     this.#connection = connection;
   }
 
-  /** What is in flight, oldest first. */
+  /** Operations in flight, oldest first. */
   async list(options?: CallOptions): Promise<Operation[]> {
     const { operations } = await this.#connection.client(api.Operations).list({}, options);
     return operations.flatMap(operationOf);

@@ -4,10 +4,10 @@ import type * as types from "@berth/api/types";
 import type { Connection } from "@berth/grpc/client";
 import type { CallOptions } from "@berth/rpc";
 
-/** A mount, as mount(2) would take it. */
+/** A mount, in the form mount(2) takes. */
 export type SnapshotMount = Pick<types.Mount, "type" | "source" | "target" | "options">;
 
-/** What a snapshotter knows of a snapshot. */
+/** Metadata of a snapshot. */
 export interface SnapshotInfo {
   name: string;
   parent: string;
@@ -25,12 +25,12 @@ export class Snapshots {
     this.snapshotter = snapshotter;
   }
 
-  /** The service as it is on the wire. */
+  /** The service's generated client. */
   get raw() {
     return this.#connection.client(api.Snapshots);
   }
 
-  /** Makes a writable snapshot on top of `parent` ("" for none). "already_exists" when the key is taken. */
+  /** Creates a writable snapshot on top of `parent` ("" for none). "already_exists" if the key is taken. */
   async prepare(
     key: string,
     parent: string,
@@ -41,7 +41,7 @@ export class Snapshots {
     return (await this.raw.prepare({ snapshotter, key, parent, labels }, options)).mounts;
   }
 
-  /** Makes a read-only snapshot of `parent`. */
+  /** Creates a read-only snapshot of `parent`. */
   async view(
     key: string,
     parent: string,
@@ -57,30 +57,30 @@ export class Snapshots {
     return (await this.raw.mounts({ snapshotter: this.snapshotter, key }, options)).mounts;
   }
 
-  /** Makes an active snapshot a parent for others, under `name`. */
+  /** Commits an active snapshot as `name`, so that it can be a parent. */
   async commit(name: string, key: string, labels: Record<string, string> = {}): Promise<void> {
     await this.raw.commit({ snapshotter: this.snapshotter, name, key, labels });
   }
 
-  /** Facts of a snapshot; "not_found" when it is not there. */
+  /** Metadata of a snapshot; "not_found" if it does not exist. */
   async stat(key: string, options?: CallOptions): Promise<SnapshotInfo> {
     const { info } = await this.raw.stat({ snapshotter: this.snapshotter, key }, options);
     return snapshotInfo(info!);
   }
 
-  /** Bytes and inodes a snapshot alone takes. */
+  /** Bytes and inodes used by a snapshot itself, without its parents. */
   async usage(key: string, options?: CallOptions): Promise<{ size: number; inodes: number }> {
     const { size, inodes } = await this.raw.usage({ snapshotter: this.snapshotter, key }, options);
     return { size: Number(size), inodes: Number(inodes) };
   }
 
-  /** All snapshots that any of the filters matches. */
+  /** All snapshots that match any of the filters. */
   async *list(filters: string[] = [], options?: CallOptions): AsyncGenerator<SnapshotInfo> {
     for await (const { info } of this.raw.list({ snapshotter: this.snapshotter, filters }, options))
       yield* info.map(snapshotInfo);
   }
 
-  /** Removes a snapshot that nothing stands on. */
+  /** Removes a snapshot without children. */
   async remove(key: string, options?: CallOptions): Promise<void> {
     await this.raw.remove({ snapshotter: this.snapshotter, key }, options);
   }

@@ -10,7 +10,7 @@ async function text(chunks: AsyncIterable<Uint8Array>): Promise<string> {
   return Buffer.concat(all).toString();
 }
 
-// A shell plays the daemon's part: it opens the other ends.
+// A shell stands in for the daemon: it opens the other ends.
 function shell(script: string, ...args: string[]): Promise<string> {
   return new Promise((resolve, reject) => {
     execFile("sh", ["-c", script, "sh", ...args], (error, stdout) =>
@@ -19,7 +19,7 @@ function shell(script: string, ...args: string[]): Promise<string> {
   });
 }
 
-test("output arrives whole and ends when the writer closes", async () => {
+test("all output arrives, and ends when the writer closes", async () => {
   await using fifos = await Fifos.create({ stdin: false, stdout: true, stderr: true });
   const out = text(fifos.read(fifos.stdout));
   const err = text(fifos.read(fifos.stderr));
@@ -38,14 +38,14 @@ test("input arrives and ends", async () => {
   const input = fifos.writer();
   await input.write(Buffer.from("one "));
   await input.write(Buffer.from("two"));
-  // The reader says so itself: `exec 3<` has happened when it has written the mark.
+  // The reader signals it: once it has written the mark, `exec 3<` has happened.
   await opened;
   input.end();
   assert.equal(await reading, "one two");
   mark.close();
 });
 
-test("closing ends reads that nobody will answer, and removes the folder", async () => {
+test("closing ends pending reads, and removes the folder", async () => {
   const fifos = await Fifos.create({ stdin: true, stdout: true, stderr: true });
   const out = text(fifos.read(fifos.stdout));
   fifos.close();

@@ -1,10 +1,10 @@
 /**
- * The client's end of a process's streams: FIFOs in a directory of their own.
+ * The client's end of a process's streams: FIFOs in a temporary directory.
  *
- * A FIFO is held open for reading and writing as long as the process may run, so that nobody blocks in open(2) and
- * no early end of file is seen. Reads go through `node:fs`, which works the same on Node and Bun
- * (Bun's net.Socket hangs on FIFOs). They block threads of the engine's pool, of which Bun has as few as two: so
- * writes, which would wait for a third, are made without blocking.
+ * A FIFO is held open for reading and writing while the process may run, so that open(2) never blocks and no
+ * premature end of file is seen. Reads go through `node:fs`, which works the same on Node and Bun (Bun's net.Socket
+ * hangs on FIFOs). They block threads of the engine's pool, of which Bun has as few as two; writes, which would need
+ * a third, are therefore non-blocking.
  */
 import { execFile } from "node:child_process";
 import { closeSync, constants, openSync, read, rmSync, writeSync } from "node:fs";
@@ -13,8 +13,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { BerthError } from "@berth/base";
 
-/** Which FIFOs to make. */
-export interface FifoWishes {
+/** Which FIFOs to create. */
+export interface FifoOptions {
   stdin: boolean;
   stdout: boolean;
   stderr: boolean;
@@ -22,10 +22,10 @@ export interface FifoWishes {
 
 const READ_BYTES = 64 * 1024;
 
-/** FIFOs for one process; see the module comment. Dispose of them when the process is done. */
+/** FIFOs for one process. Dispose of them when the process has exited. */
 export class Fifos implements AsyncDisposable {
   readonly folder: string;
-  /** Paths for the daemon; "" where no FIFO was wanted. */
+  /** Paths for the daemon; "" for a FIFO that was not requested. */
   readonly stdin: string;
   readonly stdout: string;
   readonly stderr: string;
@@ -34,16 +34,16 @@ export class Fifos implements AsyncDisposable {
   readonly #reading = new Set<string>();
   #closed = false;
 
-  private constructor(folder: string, wishes: FifoWishes) {
+  private constructor(folder: string, options: FifoOptions) {
     this.folder = folder;
-    this.stdin = wishes.stdin ? join(folder, "stdin") : "";
-    this.stdout = wishes.stdout ? join(folder, "stdout") : "";
-    this.stderr = wishes.stderr ? join(folder, "stderr") : "";
+    this.stdin = options.stdin ? join(folder, "stdin") : "";
+    this.stdout = options.stdout ? join(folder, "stdout") : "";
+    this.stderr = options.stderr ? join(folder, "stderr") : "";
   }
 
-  /** Makes the FIFOs, mode 0600, in a new directory below `parent` (default: the system's for temporary files). */
-  static async create(wishes: FifoWishes, parent = tmpdir()): Promise<Fifos> {
-    const fifos = new Fifos(await mkdtemp(join(parent, "berth-io-")), wishes);
+  /** Creates the FIFOs, mode 0600, in a new directory below `parent` (default: the system's temporary directory). */
+  static async create(options: FifoOptions, parent = tmpdir()): Promise<Fifos> {
+    const fifos = new Fifos(await mkdtemp(join(parent, "berth-io-")), options);
     try {
       const paths = [fifos.stdin, fifos.stdout, fifos.stderr].filter((path) => path !== "");
       if (paths.length > 0) await makeFifos(paths);
@@ -70,8 +70,8 @@ export class Fifos implements AsyncDisposable {
   }
 
   /**
-   * Yields what the process writes to a FIFO (of `stdout` or `stderr`) until it is closed, which is not seen
-   * before {@link release}. Begin before the daemon is told of the FIFO.
+   * Yields what the process writes to a FIFO (of `stdout` or `stderr`) until it is closed, which is not seen before
+   * {@link release}. Call it before the daemon gets the FIFO's path.
    */
   read(path: string): AsyncGenerator<Uint8Array> {
     // Opened at once, not at the first read: a later open could block, as the held end may be gone by then.
@@ -93,7 +93,7 @@ export class Fifos implements AsyncDisposable {
     }
   }
 
-  /** Writes to the process's stdin; ending it lets go of the held end, too. */
+  /** Writes to the process's stdin; `end` closes the held end, too. */
   writer(): { write(chunk: Uint8Array): Promise<void>; end(): void } {
     const fd = this.#opened(this.stdin, constants.O_WRONLY | constants.O_NONBLOCK);
     return {
@@ -103,7 +103,7 @@ export class Fifos implements AsyncDisposable {
           if (!this.#open.has(fd)) throw new BerthError("canceled", "standard input was closed");
           const size = writeNow(fd, chunk, at);
           at += size;
-          // A full pipe means a slow reader: look again, ever less often.
+          // A full pipe means a slow reader: retry, with increasing pauses.
           pause = size > 0 ? 1 : Math.min(pause * 2, 50);
           if (size === 0) await new Promise((resolve) => setTimeout(resolve, pause));
         }
@@ -123,26 +123,26 @@ export class Fifos implements AsyncDisposable {
   }
 
   /**
-   * Lets go of the held ends of output. Once the process has ended: then reads get what is left, and their end.
-   * Earlier, the daemon might not have opened its own end yet.
+   * Closes the held ends of the output FIFOs, once the process has exited: reads then return the rest and reach end
+   * of file. Any earlier, the daemon might not have opened its own end yet.
    */
   release(): void {
     this.#letGo(this.stdout);
     this.#letGo(this.stderr);
   }
 
-  /** Removes the FIFOs; reads in flight end. */
+  /** Removes the FIFOs and ends pending reads. */
   close(): void {
     if (this.#closed) return;
     this.#closed = true;
-    // A read that blocks in a thread cannot be taken back, and the process may hold its end for long (the user
-    // has detached): a byte of our own wakes it.
+    // A read that blocks in a thread cannot be cancelled, and the process may hold its end for long (the user has
+    // detached): a byte of our own wakes it.
     for (const path of this.#reading)
       try {
         if (!this.#held.has(path)) this.#hold(path);
         writeSync(this.#held.get(path)!, "\0");
       } catch {
-        // Full, so the read is about to return; or removed, so nobody reads.
+        // Full, so the read is about to return; or removed, so there is no reader.
       }
     this.release();
     this.#letGo(this.stdin);

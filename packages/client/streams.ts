@@ -1,6 +1,6 @@
 /**
- * Streams of the Streaming service, which the Transfer service uses for progress and for data of archives. Data
- * is under containerd's window protocol: the receiver says how many bytes it will take.
+ * Streams of the Streaming service, which the Transfer service uses for progress and archive data. Data follows
+ * containerd's window protocol: the receiver grants the number of bytes it will take.
  */
 import { randomBytes } from "node:crypto";
 import { pack, unpack } from "@berth/api/any";
@@ -10,7 +10,7 @@ import { BerthError } from "@berth/base";
 import type { Connection } from "@berth/grpc/client";
 import type { Any } from "@bufbuild/protobuf/wkt";
 
-/** A stream's name for the daemon; `prefix` shows up in its log. */
+/** A stream's id; `prefix` shows up in the daemon's log. */
 export function streamId(prefix: string): string {
   return `${prefix}-${Date.now()}-${randomBytes(6).toString("hex")}`;
 }
@@ -18,15 +18,15 @@ export function streamId(prefix: string): string {
 /** One open stream. */
 export interface OpenStream {
   send(message: Any): void;
-  /** Messages of the daemon. */
+  /** Messages from the daemon. */
   received: AsyncIterator<Any>;
-  /** Says that nothing more will be sent. */
+  /** Ends the sending side. */
   end(): void;
-  /** Gives the stream up. */
+  /** Cancels the stream. */
   cancel(): void;
 }
 
-/** Opens a stream under a name and waits until the daemon knows it. */
+/** Opens a stream under a name and waits until the daemon has registered it. */
 export async function openStream(connection: Connection, id: string): Promise<OpenStream> {
   const outgoing = new Outgoing();
   const abort = new AbortController();
@@ -43,7 +43,7 @@ export async function openStream(connection: Connection, id: string): Promise<Op
   };
 }
 
-// What is to be sent, as the call wants it.
+// Outgoing messages as an iterable, the form in which a call takes them.
 class Outgoing implements AsyncIterable<Any> {
   readonly #queue: Any[] = [];
   #ended = false;

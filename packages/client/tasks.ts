@@ -1,4 +1,4 @@
-/** Tasks: the running side of containers, and the processes that are added to them. */
+/** Tasks: the running side of containers, and additional processes in them. */
 
 import { PROCESS_TYPE, packJson, RESOURCES_TYPE } from "@berth/api/any";
 import * as api from "@berth/api/tasks";
@@ -10,7 +10,7 @@ import type { CallOptions } from "@berth/rpc";
 import type { Any } from "@bufbuild/protobuf/wkt";
 import type { ExitStatus } from "./exit.ts";
 
-/** Where a process's streams go: "" (nowhere), a FIFO's path, file:// or cri-log:// URIs. */
+/** Targets of a process's streams: "" (discard), a FIFO's path, file:// or cri-log:// URIs. */
 export interface TaskIO {
   stdin: string;
   stdout: string;
@@ -18,11 +18,11 @@ export interface TaskIO {
   terminal: boolean;
 }
 
-/** What a process is doing. */
+/** A process's status. */
 export type ProcessStatus = "unknown" | "created" | "running" | "stopped" | "paused" | "pausing";
 const STATUSES: readonly ProcessStatus[] = ["unknown", "created", "running", "stopped", "paused", "pausing"];
 
-// A daemon that was restarted (or killed) is back soon.
+// A restarted (or crashed) daemon is back soon.
 const DAEMON_BACK_MS = 60_000;
 const DAEMON_POLL_MS = 200;
 
@@ -36,7 +36,7 @@ export interface ProcessState {
   io: TaskIO;
 }
 
-/** One process of a container: the task's own, or one that was added. */
+/** One process of a container: the task's own, or an additional one. */
 export class TaskProcess {
   readonly #connection: Connection;
   readonly containerId: string;
@@ -57,7 +57,7 @@ export class TaskProcess {
     return { containerId: this.containerId, execId: this.execId };
   }
 
-  /** Lets the process run; gives its pid. */
+  /** Starts the process; returns its pid. */
   async start(options?: CallOptions): Promise<number> {
     return (await this.service.start(this.ref, options)).pid;
   }
@@ -67,13 +67,13 @@ export class TaskProcess {
     await this.service.kill({ ...this.ref, signal, all: options.all ?? false }, options);
   }
 
-  /** Waits for the process's end; at once when it has ended. */
+  /** Waits for the process to exit; returns at once if it has. */
   async wait(options?: CallOptions): Promise<ExitStatus> {
     const { exitStatus, exitedAt } = await this.service.wait(this.ref, options);
     return { code: exitStatus, exitedAt: dateOf(exitedAt) };
   }
 
-  /** As {@link wait}, also over a restart of the daemon: its containers go on without it. */
+  /** Like {@link wait}, but survives a restart of the daemon, during which containers keep running. */
   async waitForEnd(options?: CallOptions): Promise<ExitStatus> {
     let lostAt = 0;
     for (;;)
@@ -92,17 +92,20 @@ export class TaskProcess {
     return stateOf((await this.service.get(this.ref, options)).process!);
   }
 
-  /** Says the terminal's size, in characters. */
+  /** Sets the terminal's size, in characters. */
   async resize(width: number, height: number, options?: CallOptions): Promise<void> {
     await this.service.resizePty({ ...this.ref, width, height }, options);
   }
 
-  /** Lets go of the daemon's side of stdin, so that the process sees its end once the client has closed too. */
+  /**
+   * Closes the daemon's end of stdin, so that the process reaches end of file once the client has closed its end,
+   * too.
+   */
   async closeStdin(options?: CallOptions): Promise<void> {
     await this.service.closeIO({ ...this.ref, stdin: true }, options);
   }
 
-  /** Removes an ended process. */
+  /** Removes an exited process. */
   async delete(options?: CallOptions): Promise<ExitStatus> {
     const { exitStatus, exitedAt } = await this.service.deleteProcess(this.ref, options);
     return { code: exitStatus, exitedAt: dateOf(exitedAt) };
@@ -120,7 +123,7 @@ export class Task extends TaskProcess {
     this.pid = pid;
   }
 
-  /** Removes the ended task; "failed_precondition" while it runs. */
+  /** Removes the exited task; "failed_precondition" while it runs. */
   override async delete(options?: CallOptions): Promise<ExitStatus> {
     const { exitStatus, exitedAt } = await this.service.delete({ containerId: this.containerId }, options);
     return { code: exitStatus, exitedAt: dateOf(exitedAt) };
@@ -135,7 +138,7 @@ export class Task extends TaskProcess {
     return new TaskProcess(this.#connection, this.containerId, execId);
   }
 
-  /** An added process by its id, without asking the daemon. */
+  /** A handle for an additional process, without asking the daemon. */
   process(execId: string): TaskProcess {
     return new TaskProcess(this.#connection, this.containerId, execId);
   }
@@ -148,7 +151,7 @@ export class Task extends TaskProcess {
     await this.service.resume({ containerId: this.containerId }, options);
   }
 
-  /** Host pids of every process in the container. */
+  /** Host pids of all processes in the container. */
   async pids(options?: CallOptions): Promise<number[]> {
     const { processes } = await this.service.listPids({ containerId: this.containerId }, options);
     return processes.map((found) => found.pid);
@@ -160,7 +163,7 @@ export class Task extends TaskProcess {
     return metrics.find((metric) => metric.id === this.containerId)?.data;
   }
 
-  /** Changes limits. */
+  /** Updates the task's resource limits. */
   async update(resources: Resources, options?: CallOptions): Promise<void> {
     await this.service.update(
       { containerId: this.containerId, resources: packJson(RESOURCES_TYPE, stringifyJson(resources)) },
@@ -177,29 +180,29 @@ export class Tasks {
     this.#connection = connection;
   }
 
-  /** The service as it is on the wire. */
+  /** The service's generated client. */
   get raw() {
     return serviceOf(this.#connection);
   }
 
-  /** Makes the task of a container; its snapshot is mounted by the daemon. */
+  /** Creates a container's task; the daemon mounts its snapshot. */
   async create(containerId: string, io: TaskIO, options?: CallOptions): Promise<Task> {
     const { pid } = await this.raw.create({ containerId, ...io }, options);
     return new Task(this.#connection, containerId, pid);
   }
 
-  /** The task of a container; "not_found" when there is none. */
+  /** A container's task; "not_found" if there is none. */
   async get(containerId: string, options?: CallOptions): Promise<Task> {
     const { process } = await this.raw.get({ containerId }, options);
     return new Task(this.#connection, containerId, process!.pid);
   }
 
-  /** State of a container's task; "not_found" when there is none. */
+  /** State of a container's task; "not_found" if there is none. */
   async state(containerId: string, options?: CallOptions): Promise<ProcessState> {
     return stateOf((await this.raw.get({ containerId }, options)).process!);
   }
 
-  /** State of every task of the namespace. */
+  /** State of all tasks of the namespace. */
   async list(options?: CallOptions): Promise<ProcessState[]> {
     return (await this.raw.list({}, options)).tasks.map(stateOf);
   }
@@ -213,7 +216,7 @@ type WireProcess = NonNullable<Awaited<ReturnType<ReturnType<typeof serviceOf>["
 
 function stateOf(process: WireProcess): ProcessState {
   return {
-    // containerd fills container_id for tasks in newer versions only; id is the task's id in older ones.
+    // Only newer versions of containerd fill in container_id for tasks; in older ones, id is the task's id.
     containerId: process.containerId || process.id,
     pid: process.pid,
     status: STATUSES[process.status] ?? "unknown",

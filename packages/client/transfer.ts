@@ -10,14 +10,14 @@ import { openStream, streamId } from "./streams.ts";
 
 /** One step of a transfer. */
 export interface Progress {
-  /** What happens: "resolving", "fetching", "downloading", "complete", "extracting", "saved", ... */
+  /** The kind of step: "resolving", "fetching", "downloading", "complete", "extracting", "saved", ... */
   event: string;
   /** The blob or image it is about. */
   name: string;
-  /** Bytes done and to be done; 0 where nothing is counted. */
+  /** Bytes done and in total; 0 if unknown. */
   progress: number;
   total: number;
-  /** Digest of the blob, where there is one. */
+  /** Digest of the blob, if there is one. */
   digest: string | undefined;
 }
 
@@ -25,8 +25,8 @@ export interface Progress {
 export type OnProgress = (step: Progress) => void;
 
 /**
- * Asks the daemon for a transfer and waits for its end. Progress goes to `onProgress`; what the callback throws
- * ends the transfer.
+ * Requests a transfer from the daemon and waits for its end. Progress goes to `onProgress`; an error thrown by the
+ * callback aborts the transfer.
  */
 export async function transfer(
   connection: Connection,
@@ -57,7 +57,7 @@ export async function transfer(
         });
     }
   })();
-  // A progress stream that breaks is no reason for a transfer to fail.
+  // A broken progress stream does not fail a transfer.
   reading.catch(() => {});
   try {
     await service.transfer({ source, destination, options: { progressStream: id } }, call);

@@ -1,4 +1,4 @@
-/** What a container uses, from its cgroup's statistics of either version. */
+/** A container's resource usage, from the statistics of either cgroup version. */
 
 import { unpack } from "@berth/api/any";
 import type { Any } from "@bufbuild/protobuf/wkt";
@@ -7,7 +7,7 @@ import type { Any } from "@bufbuild/protobuf/wkt";
 export interface Usage {
   /** Processor time in nanoseconds. */
   cpu: bigint;
-  /** Bytes, without the page cache that could go at once. */
+  /** Bytes, without reclaimable page cache. */
   memory: number;
   /** Bytes; 0 for no limit. */
   memoryLimit: number;
@@ -18,10 +18,10 @@ export interface Usage {
   sentBytes: number;
 }
 
-// The kernel's "no limit" is a number too: all above this is none.
+// The kernel's "no limit" is a large number: everything above this means none.
 const NO_LIMIT = 2n ** 60n;
 
-/** Reads packed statistics; undefined for another kind. */
+/** Decodes packed statistics; undefined for an unknown type. */
 export async function usageOf(packed: Any): Promise<Usage | undefined> {
   const [v1, v2] = await Promise.all([import("@berth/api/cgroups1"), import("@berth/api/cgroups2")]);
   const two = unpack(v2.MetricsSchema, packed);

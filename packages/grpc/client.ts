@@ -19,13 +19,13 @@ export interface ConnectOptions {
   path: string;
   /** Sent with every call, for instance `{"containerd-namespace": "default"}`. */
   headers?: Readonly<Record<string, string>>;
-  /** Largest message taken, in bytes. Default: 16 MiB. */
+  /** Largest message accepted, in bytes. Default: 16 MiB. */
   maxMessageBytes?: number;
   /** Encoding of requests. Default: identity. */
   encoding?: Encoding;
   /** Deadline of unary calls that do not set one, in milliseconds. Default: none. */
   timeoutMs?: number;
-  /** How long a call waits for a socket that is not there or not answered yet, in milliseconds. Default: 0. */
+  /** How long a call waits for a socket that does not exist or is not accepting yet, in milliseconds. Default: 0. */
   dialTimeoutMs?: number;
 }
 
@@ -140,7 +140,7 @@ interface ClientCallOptions extends Pick<CallOptions, "signal" | "timeoutMs"> {
   max: number;
 }
 
-/** One call: sends in the background, yields answers, ends with the status. */
+/** One call: sends in the background, yields responses, ends with the status. */
 class ClientCall implements StreamListener {
   readonly #method: DescMethod;
   readonly #options: ClientCallOptions;
@@ -151,7 +151,7 @@ class ClientCall implements StreamListener {
   #ended = false;
   #failed: BerthError | undefined;
   #wake: (() => void) | undefined;
-  /** Bytes that came while nobody waited for them. */
+  /** Bytes buffered while no reader waits for them. */
   #held = 0;
 
   constructor(method: DescMethod, options: ClientCallOptions) {
@@ -171,9 +171,9 @@ class ClientCall implements StreamListener {
     this.#notify();
   }
   data(chunk: Uint8Array): void {
-    // Without headers before it this is no answer: what follows will say so.
+    // No headers came first, so this is no gRPC response; the end of the stream will report it.
     this.#frames?.push(chunk);
-    // Whoever waits takes all that comes, as one message may be larger than a window.
+    // A waiting reader takes everything that arrives, as one message may be larger than a window.
     if (this.#wake) this.#stream?.consumed(chunk.length);
     else this.#held += chunk.length;
     this.#notify();
@@ -195,7 +195,7 @@ class ClientCall implements StreamListener {
     wake?.();
   }
 
-  // Ends the call from this side.
+  // Ends the call from the client's side.
   #give(error: BerthError): void {
     this.#failed ??= error;
     this.#stream?.cancel();
@@ -258,7 +258,7 @@ class ClientCall implements StreamListener {
     encoding: Encoding,
   ): Promise<void> {
     for await (const request of requests) {
-      // The server may answer before it has read everything; what is left is no longer wanted.
+      // The server may answer before it has read everything; the rest of the requests is no longer wanted.
       if (stream.closed || this.#ended) return;
       await sendMessage(stream, request, encoding);
     }

@@ -1,48 +1,48 @@
 /**
- * The connections of a server: as many as it may have, of whoever they are. When there is one too many, the process that has
- * most of them loses one: one that never said anything, or else has no call in flight, or else the oldest. So whoever opens
- * connections without end shuts nobody out but himself.
+ * Limits a server's connections. When there is one too many, the process with the most of them loses one: one that
+ * never sent anything, else one without a call in flight, else the oldest. A client that opens connections without
+ * end thus only shuts out itself.
  */
 import type net from "node:net";
 
-/** How long a connection may take to say whether it speaks HTTP/1.1 or HTTP/2, in milliseconds. */
+/** How long a connection may take to show whether it speaks HTTP/1.1 or HTTP/2, in milliseconds. */
 const PREFACE_MS = 10_000;
-/** How the first bytes of HTTP/2 begin, as far as no method of HTTP/1.1 does. */
+/** First bytes of HTTP/2's preface; no method of HTTP/1.1 begins like that. */
 const PREFACE = Buffer.from("PRI");
 
 /** A connection. */
 export interface Connection {
   readonly socket: net.Socket;
-  /** The process at its other end; undefined when nobody can tell. */
+  /** Pid of the process at the other end; undefined if unknown. */
   readonly peer: number | undefined;
-  /** It has not said yet what it speaks. */
+  /** Its protocol is not known yet. */
   silent: boolean;
   /** Calls in flight. */
   calls: number;
 }
 
-/** What the connections need to know. */
+/** Limits and peer lookup. */
 export interface ConnectionsOptions {
-  /** Most at a time. */
+  /** Most connections at a time. */
   max: number;
-  /** The process at the other end of a socket, by descriptor. */
+  /** Returns the pid of the process at the other end of a socket, by descriptor. */
   peerOf?: ((fd: number) => number | undefined) | undefined;
 }
 
 /** See the module comment. */
 export class Connections {
   readonly #options: ConnectionsOptions;
-  /** The oldest first. */
+  /** Oldest first. */
   readonly #all = new Set<Connection>();
 
   constructor(options: ConnectionsOptions) {
     this.#options = options;
   }
 
-  /** Takes a connection in; `found` is called once it is known what it speaks, with what came so far put back. */
+  /** Accepts a connection; `found` is called once its protocol is known, with the bytes read so far put back. */
   accept(socket: net.Socket, found: (connection: Connection, protocol: "h1" | "h2") => void): void {
     const { max, peerOf } = this.#options;
-    // No public property has it.
+    // The descriptor has no public property.
     const { fd } = (socket as unknown as { _handle?: { fd?: number } })._handle ?? {};
     const peer = fd === undefined || fd < 0 ? undefined : peerOf?.(fd);
     const connection: Connection = { socket, peer, silent: true, calls: 0 };
@@ -77,7 +77,7 @@ export class Connections {
     const victim =
       theirs.find(({ silent }) => silent) ?? theirs.find(({ calls }) => calls === 0) ?? theirs[0]!;
     victim.socket.destroy();
-    // Its "close" comes later.
+    // Its "close" event comes later.
     this.#all.delete(victim);
   }
 

@@ -7,7 +7,7 @@ function bytes(...parts: Uint8Array[]): Buffer {
   return Buffer.concat(parts);
 }
 
-test("messages come out whole however the bytes were cut", () => {
+test("messages are reassembled however the bytes were split", () => {
   const messages = [Buffer.alloc(0), Buffer.from("a"), Buffer.alloc(70_000, 7)];
   const wire = bytes(...messages.flatMap((m) => frame(m, "identity")));
   for (const cut of [1, 3, 5, 4096, wire.length]) {
@@ -22,7 +22,7 @@ test("messages come out whole however the bytes were cut", () => {
   }
 });
 
-test("a message over the limit is refused by its header alone", () => {
+test("a message over the limit is refused on its header alone", () => {
   const reader = new FrameReader(10, "identity");
   reader.push(frame(Buffer.alloc(11), "identity")[0]!.subarray(0, 5));
   assert.throws(
@@ -31,7 +31,7 @@ test("a message over the limit is refused by its header alone", () => {
   );
 });
 
-test("gzip: large messages are zipped, bombs are refused", () => {
+test("gzip: large messages are compressed, zip bombs are refused", () => {
   const message = Buffer.alloc(100_000, 1);
   const wire = bytes(...frame(message, "gzip"));
   assert.ok(wire.length < 1000);
@@ -46,7 +46,7 @@ test("gzip: large messages are zipped, bombs are refused", () => {
   );
 });
 
-test("broken frames are named", () => {
+test("malformed frames are reported", () => {
   const flags = new FrameReader(10, "identity");
   flags.push(Buffer.from([9, 0, 0, 0, 0]));
   assert.throws(() => flags.next(), /flags 9/);

@@ -1,25 +1,25 @@
 /**
  * gRPC's length-prefixed messages: one byte of flags, four of length, then the message.
  *
- * {@link FrameReader} takes chunks as they arrive and gives whole messages; it never holds more than one message
- * of the allowed size and what arrived with it.
+ * {@link FrameReader} takes chunks as they arrive and returns whole messages; it never holds more than one message of
+ * the allowed size plus what arrived with it.
  */
 import { BerthError } from "@berth/base";
 
-/** Largest message that is taken by default, in bytes: containerd's limit. */
+/** Default limit on a received message, in bytes: containerd's. */
 export const DEFAULT_MAX_MESSAGE = 16 << 20;
-/** Messages below this many bytes are sent as they are also when gzip was agreed on. */
+/** Messages smaller than this many bytes are sent uncompressed even when gzip was negotiated. */
 const GZIP_FROM = 1024;
-/** From this size on, header and message are handed over separately rather than copied together. */
+/** From this size on, header and message are written separately rather than copied together. */
 const SPLIT_FROM = 16 << 10;
 
-// Loaded at the first zipped message, as most connections never see one and commands must start at once.
+// Loaded at the first compressed message: most connections never see one, and commands must start at once.
 const zlib = () => process.getBuiltinModule("node:zlib");
 
-/** Message encodings of gRPC that berth speaks. */
+/** Message encodings that berth supports. */
 export type Encoding = "identity" | "gzip";
 
-/** Reads `grpc-encoding`; an error "unimplemented" for encodings other than identity and gzip. */
+/** Reads `grpc-encoding`; "unimplemented" for encodings other than identity and gzip. */
 export function encodingOf(header: unknown): Encoding {
   if (header === undefined || header === "identity") return "identity";
   if (header === "gzip") return "gzip";
@@ -45,7 +45,7 @@ export function frame(message: Uint8Array, encoding: Encoding): Uint8Array[] {
   return [whole];
 }
 
-/** Cuts a byte stream into messages. */
+/** Splits a byte stream into messages. */
 export class FrameReader {
   #chunks: Uint8Array[] = [];
   #have = 0;
@@ -59,7 +59,7 @@ export class FrameReader {
     this.#encoding = encoding;
   }
 
-  /** Bytes that are held. */
+  /** Bytes currently buffered. */
   get size(): number {
     return this.#have;
   }
@@ -70,8 +70,8 @@ export class FrameReader {
   }
 
   /**
-   * The next whole message, or undefined until more has been pushed. "resource_exhausted" for one over the limit,
-   * "internal" for flags that break the protocol. The message may share memory with the chunks.
+   * The next whole message, or undefined until more has been pushed. Throws "resource_exhausted" for one over the
+   * limit and "internal" for flags that violate the protocol. The message may share memory with the chunks.
    */
   next(): Uint8Array | undefined {
     if (this.#need < 0) {
@@ -109,7 +109,7 @@ export class FrameReader {
     }
   }
 
-  /** An error when the stream ended in the middle of a message. */
+  /** Throws if the stream ended in the middle of a message. */
   end(): void {
     if (this.#have > 0 || this.#need >= 0)
       throw new BerthError("internal", "the stream ended in the middle of a message", { stage: "grpc" });

@@ -1,8 +1,8 @@
 /**
- * The same methods for people: JSON over HTTP/1.1 POST, so that `curl --unix-socket` can call them.
+ * The same methods for people: JSON over HTTP/1.1 POST, for `curl --unix-socket`.
  *
- * `POST /containerd.services.version.v1.Version/Version` with a JSON body (or none) answers JSON; a method that
- * streams answers one JSON document per line. Errors have an HTTP status and `{code, message, ...}`.
+ * `POST /containerd.services.version.v1.Version/Version` with a JSON body (or none) answers JSON; a streaming method
+ * answers one JSON document per line. Errors have an HTTP status and `{code, message, ...}`.
  */
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { BerthError, type ErrorCode } from "@berth/base";
@@ -10,16 +10,16 @@ import { Call, type CallContext, metadataOf, type Route, refusalOf } from "@bert
 import { create, fromJson, type JsonValue, type Registry, toJson } from "@bufbuild/protobuf";
 import { parseTimeout } from "./timeout.ts";
 
-/** Texts to be read with GET, by path. */
+/** Text pages served with GET, by path. */
 export type Pages = Readonly<Record<string, { type: string; text: () => string }>>;
 
-/** What answering needs from the server. */
+/** What this needs from the server. */
 export interface JsonFace {
   readonly routes: ReadonlyMap<string, Route>;
-  /** Largest body, in bytes. */
+  /** Largest request body, in bytes. */
   readonly max: number;
   readonly registry: Registry;
-  /** What GET gives, by path. */
+  /** Pages served with GET, by path. */
   readonly pages: Pages;
   readonly around: <T>(call: CallContext, run: () => Promise<T>) => Promise<T>;
   readonly beforeAnswer: () => Promise<void> | undefined;
@@ -123,7 +123,7 @@ async function run(
       );
     }
   };
-  // A body that is an array is a stream of requests, for the methods that take one.
+  // An array as body is a stream of requests, for client-streaming methods.
   const many = async function* () {
     for (const value of Array.isArray(body) ? body : [body]) yield read(value);
   };

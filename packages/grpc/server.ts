@@ -1,7 +1,7 @@
 /**
  * A gRPC server on a unix socket, on node:http2.
  *
- * The same socket takes HTTP/1.1 POSTs with JSON bodies (json.ts): the first bytes of a connection tell which.
+ * The same socket takes HTTP/1.1 POSTs with JSON bodies (json.ts); the first bytes of a connection decide which.
  */
 import { chmodSync, chownSync, statSync, unlinkSync } from "node:fs";
 import type http from "node:http";
@@ -33,20 +33,23 @@ export interface ServeOptions {
   /** Path of the unix socket. */
   path: string;
   services: readonly Service[];
-  /** Owner of the socket; default: who runs the server. */
+  /** Owner of the socket; default: the server's own user. */
   uid?: number;
   gid?: number;
-  /** Largest message taken, in bytes. Default: 16 MiB. */
+  /** Largest message accepted, in bytes. Default: 16 MiB. */
   maxMessageBytes?: number;
-  /** Most connections at a time; of more, the process that has most loses one. Default: 1024. */
+  /** Most connections at a time; beyond that, the process with the most loses one. Default: 1024. */
   maxConnections?: number;
-  /** The process at the other end of a socket, by descriptor; without it all connections are one peer's. */
+  /**
+   * Returns the pid of the process at the other end of a socket, by descriptor; without it, all connections count as
+   * one peer's.
+   */
   peerOf?: (fd: number) => number | undefined;
   /** Most calls at a time on one connection. Default: 4096. */
   maxCallsPerConnection?: number;
-  /** What is served with GET over HTTP/1.1, by path. */
+  /** Pages served with GET over HTTP/1.1, by path. */
   pages?: Pages;
-  /** Awaited before a message of an answer is sent: what the answer speaks of is to be safe by then. */
+  /** Awaited before a response message is sent: what it refers to must be durable by then. */
   beforeAnswer?: () => Promise<void> | undefined;
   /** Runs around each unary call, for tracing; must return what `run` returns. */
   around?: <T>(call: CallContext, run: () => Promise<T>) => Promise<T>;
@@ -55,20 +58,17 @@ export interface ServeOptions {
 /** A server that listens. */
 export interface RunningServer {
   readonly path: string;
-  /**
-   * Stops listening, tells clients to go elsewhere, and after `graceMs` (default 1000) cuts off calls that are still
-   * in flight.
-   */
+  /** Stops listening, sends clients GOAWAY, and after `graceMs` (default 1000) aborts the calls still in flight. */
   close(graceMs?: number): Promise<void>;
 }
 
 /**
- * So many calls may be cancelled at once, and so many a second, before the connection is ended: cancelling is part of normal
- * use, but a call that is made to be cancelled costs the server more than its client.
+ * Stream resets allowed at once, and per second, before the connection is closed. Cancelling is part of normal use,
+ * but a call made only to be cancelled costs the server more than its client (rapid reset).
  */
 const RESET_BURST = 10_000;
 const RESET_RATE = 1000;
-/** How often it is looked whether the socket is still there, in milliseconds. */
+/** Interval of the check that the socket file still exists, in milliseconds. */
 const SOCKET_LOOK_MS = 1000;
 const STREAM_WINDOW = 1 << 20;
 const SESSION_WINDOW = 8 << 20;
@@ -103,7 +103,7 @@ export async function serve(options: ServeOptions): Promise<RunningServer> {
     session.on("stream", (stream, _headers, _flags, raw) => {
       connection.calls++;
       stream.once("close", () => connection.calls--);
-      // Errors of a stream reach whoever reads or writes it; without a listener they would end the process.
+      // Errors of a stream reach its reader or writer; without a listener they would end the process.
       stream.on("error", () => {});
       answer(stream, metadataOf(raw as unknown as string[]), routes, max, { around, beforeAnswer }).catch(
         (error) => {
@@ -117,7 +117,7 @@ export async function serve(options: ServeOptions): Promise<RunningServer> {
 
   let h1: http.Server | undefined;
   const plain = () => {
-    // Importing node:http as a module would load all that hangs on it (fetch, WebSocket): 13 ms of every start.
+    // Importing node:http as a module would load everything it depends on (fetch, WebSocket): 13 ms of every start.
     if (h1 !== undefined) return h1;
     const registry = createRegistry(...options.services.map((s) => s.desc.file));
     h1 = process.getBuiltinModule("node:http").createServer((request, response) => {
@@ -141,7 +141,7 @@ export async function serve(options: ServeOptions): Promise<RunningServer> {
         socket.resume();
         return;
       }
-      // The session is made, and told of, before this returns.
+      // The session is created, and its event emitted, before this returns.
       accepting = connection;
       h2.emit("connection", socket);
       accepting = undefined;
@@ -167,11 +167,11 @@ export async function serve(options: ServeOptions): Promise<RunningServer> {
   };
 }
 
-/** Makes the socket again when somebody has removed it. Connections go on; what another process has put there stays. */
+/** Recreates the socket when it has been removed. Connections continue; a socket of another process is left alone. */
 async function remake(listener: net.Server, options: ServeOptions): Promise<void> {
   if (statSync(options.path, { throwIfNoEntry: false }) !== undefined) return;
   log.warn("the socket was removed; it is made again", { path: options.path });
-  // It stops listening at once, and says so only when its connections have ended.
+  // It stops listening at once, but its callback waits for its connections to end.
   if (listener.listening) listener.close();
   try {
     await listen(listener, options);
@@ -189,7 +189,7 @@ async function listen(listener: net.Server, options: ServeOptions): Promise<void
       { path, hint: "choose a shorter path" },
     );
   await removeStale(path);
-  // The mask makes the socket 0660 from its first moment on; the process has no other thread that makes files now.
+  // The umask makes the socket 0660 from the start; no other thread of the process creates files now.
   const mask = process.umask(0o117);
   try {
     await new Promise<void>((resolve, reject) => {
@@ -214,7 +214,7 @@ async function listen(listener: net.Server, options: ServeOptions): Promise<void
     chownSync(path, options.uid ?? process.getuid?.() ?? 0, options.gid ?? process.getgid?.() ?? 0);
 }
 
-/** Removes a socket on which nobody listens any more; refuses to take one over that is in use. */
+/** Removes a socket without a listener; refuses to take over one that is in use. */
 async function removeStale(path: string): Promise<void> {
   const found = statSync(path, { throwIfNoEntry: false });
   if (found === undefined) return;
@@ -239,7 +239,7 @@ async function removeStale(path: string): Promise<void> {
   unlinkSync(path);
 }
 
-/** What the server's owner has done around calls. */
+/** The embedder's callbacks around calls. */
 type Hooks = Required<Pick<ServeOptions, "around" | "beforeAnswer">>;
 
 async function answer(
@@ -347,7 +347,7 @@ function decode(method: Route["method"], bytes: Uint8Array): unknown {
   }
 }
 
-/** The answer to a call: headers, messages, and exactly one status. */
+/** The response to a call: headers, messages, and exactly one status. */
 class Reply {
   encoding: Encoding = "identity";
   readonly #stream: http2.ServerHttp2Stream;
@@ -356,7 +356,7 @@ class Reply {
   #done = false;
   #status: http2.OutgoingHttpHeaders = { "grpc-status": "0" };
 
-  /** `details`: the client wants to know of an error what its code and message do not say. */
+  /** `details`: the client asked for error details besides code and message. */
   constructor(stream: http2.ServerHttp2Stream, details: boolean) {
     this.#stream = stream;
     this.#details = details;
@@ -403,8 +403,8 @@ class Reply {
     if (!this.#started) stream.once("finish", () => this.#hangUp());
   }
 
-  // A client that is still sending would wait for room that nobody makes: RFC 9113, 8.1 lets a server that has
-  // answered say so. Only after the status: a stream that is closed sends no trailers any more.
+  // A client that is still sending would wait for a window that never opens; RFC 9113, 8.1 lets a server that has
+  // answered reset the stream. Only after the status: a closed stream sends no trailers any more.
   #hangUp(): void {
     const stream = this.#stream;
     if (stream.readableEnded || stream.destroyed) return;

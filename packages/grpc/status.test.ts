@@ -20,12 +20,12 @@ test("a BerthError survives the wire with its facts", () => {
   );
 });
 
-test("who does not ask for details gets none: clients of Go choke on a kind that they do not know", () => {
+test("a client that does not ask for details gets none: Go clients choke on unknown types", () => {
   const sent = new BerthError("not_found", "no such thing", { path: "/a" });
   assert.deepEqual(statusOf(sent, false), { "grpc-status": "5", "grpc-message": "no such thing" });
 });
 
-test("details of another make are ignored", () => {
+test("details of other types are ignored", () => {
   const got = errorOf({ "grpc-status": "5", "grpc-message": "gone", "grpc-status-details-bin": "/////w" });
   assert.equal(got?.code, "not_found");
   assert.equal(got?.message, "gone");
@@ -35,7 +35,7 @@ test("status 0 is no error", () => {
   assert.equal(errorOf({ "grpc-status": "0" }), undefined);
 });
 
-test("messages are percent-encoded as gRPC wants", () => {
+test("messages are percent-encoded as gRPC requires", () => {
   assert.equal(percentEncode("a b"), "a b");
   assert.equal(percentEncode("50%\n"), "50%25%0A");
   assert.equal(percentDecode("50%25%0A%zz"), "50%\n%zz");

@@ -9,7 +9,7 @@ export interface StatusHeaders {
   "grpc-status-details-bin"?: string;
 }
 
-/** Writes anything that was thrown as a status, with details for who asked for them. */
+/** Converts anything that was thrown to a status, with details if the client asked for them. */
 export function statusOf(thrown: unknown, details: boolean): StatusHeaders {
   const error = BerthError.from(thrown);
   const headers: StatusHeaders = { "grpc-status": String(statusNumber(error.code)) };
@@ -23,7 +23,7 @@ export function statusOf(thrown: unknown, details: boolean): StatusHeaders {
   return headers;
 }
 
-/** Reads a status; undefined when it says OK. */
+/** Reads a status; undefined if it is OK. */
 export function errorOf(headers: Readonly<Record<string, unknown>>): BerthError | undefined {
   const number = Number(headers["grpc-status"]);
   if (number === 0) return undefined;
@@ -46,7 +46,7 @@ export function percentEncode(text: string): string {
   return out;
 }
 
-/** Undoes {@link percentEncode}; what is no valid encoding stays as it is. */
+/** Undoes {@link percentEncode}; invalid encodings are returned unchanged. */
 export function percentDecode(text: string): string {
   if (!text.includes("%")) return text;
   const bytes = Buffer.from(

@@ -6,10 +6,10 @@ import { BerthError } from "@berth/base";
 import { MessageQueue } from "@berth/rpc";
 import { type Encoding, FrameReader, frame } from "./frames.ts";
 
-/** Reading stops while more than this many bytes wait for their reader. */
+/** Reading pauses while more than this many bytes are unread. */
 const HIGH_WATER = 256 << 10;
 
-/** The messages that arrive on a stream, to be read once. */
+/** The messages that arrive on a stream; can be read once. */
 export function readMessages(stream: Http2Stream, maxMessage: number, encoding: Encoding): MessageQueue {
   const frames = new FrameReader(maxMessage, encoding);
   let paused = false;
@@ -39,7 +39,7 @@ export function readMessages(stream: Http2Stream, maxMessage: number, encoding: 
   return messages;
 }
 
-/** Hands one message to the stream without waiting; false when the next one should wait for `drain`. */
+/** Writes one message without waiting; returns false when the next one should wait for `drain`. */
 function pushMessage(stream: Http2Stream, message: Uint8Array, encoding: Encoding): boolean {
   if (stream.destroyed || stream.writableEnded)
     throw new BerthError("canceled", "the stream was closed", { stage: "grpc" });
@@ -51,7 +51,7 @@ function pushMessage(stream: Http2Stream, message: Uint8Array, encoding: Encodin
   return room;
 }
 
-/** Writes one message; resolves when the stream can take more, rejects when it closed before. */
+/** Writes one message; resolves when the stream can take more, rejects if it has closed. */
 export function writeMessage(
   stream: Http2Stream,
   message: Uint8Array,

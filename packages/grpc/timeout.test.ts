@@ -12,7 +12,7 @@ test("grpc-timeout in all units", () => {
   assert.throws(() => parseTimeout("5"), /grpc-timeout/);
 });
 
-test("what is written can be read", () => {
+test("formatted timeouts parse", () => {
   assert.equal(formatTimeout(1.2), "2m");
   assert.equal(parseTimeout(formatTimeout(1e9)), 1e9);
 });

@@ -11,7 +11,7 @@ const UNITS: Readonly<Record<string, number>> = {
   n: 1e-6,
 };
 
-/** Reads a `grpc-timeout` header: milliseconds, or undefined without one. */
+/** Parses a `grpc-timeout` header: milliseconds, or undefined without one. */
 export function parseTimeout(header: unknown): number | undefined {
   if (header === undefined) return undefined;
   const match = /^(\d{1,8})([HMSmun])$/.exec(String(header));
@@ -23,7 +23,7 @@ export function parseTimeout(header: unknown): number | undefined {
   return Math.min(Number(match[1]) * UNITS[match[2]!]!, MAX_TIMER_MS);
 }
 
-/** Writes a `grpc-timeout` header for `ms` milliseconds. */
+/** Formats a `grpc-timeout` header for `ms` milliseconds. */
 export function formatTimeout(ms: number): string {
   const whole = Math.max(0, Math.ceil(ms));
   return whole < 1e8 ? `${whole}m` : `${Math.min(99_999_999, Math.ceil(whole / 1000))}S`;

@@ -1,7 +1,7 @@
 /**
  * The OCI specifications as types, validation and builders. Pure: no files, no processes, no `node:` module.
  */
-export { type CapabilityWishes, chooseCapabilities } from "./build/capabilities.ts";
+export { type CapabilityOptions, chooseCapabilities } from "./build/capabilities.ts";
 export {
   BUILT_OCI_VERSION,
   type ContainerOptions,

@@ -1,7 +1,7 @@
-/** JSON whose integers may need 64 bits: what a double cannot hold is read as bigint and written exactly. */
+/** JSON whose integers may need 64 bits: values that a double cannot hold are read as bigint and written exactly. */
 import { BerthError } from "@berth/base";
 
-// A reviver costs a call per value: it is only used when the text holds a number that could need it.
+// A reviver costs a call per value: it is used only when the text holds a number that could need it.
 const LONG_DIGITS = /[0-9]{16,}/;
 
 type Reviver = (this: unknown, key: string, value: unknown, context: { source?: string }) => unknown;
@@ -12,8 +12,8 @@ const keepDigits: Reviver = (_key, value, context) =>
     : value;
 
 /**
- * Parses JSON; integers that a number cannot hold exactly become bigints.
- * Throws "invalid_argument" naming `what` (a file, for instance) when the text is not JSON.
+ * Parses JSON; integers that a number cannot hold exactly become bigints. Throws "invalid_argument" naming `what` (a
+ * file, for instance) if the text is not JSON.
  */
 export function parseJson(text: string, what: string): unknown {
   try {
@@ -33,7 +33,7 @@ export function parseJson(text: string, what: string): unknown {
 // JSON.rawJSON is newer than the type library.
 const rawJson = (JSON as unknown as { rawJSON: (text: string) => unknown }).rawJSON;
 
-/** Writes JSON, bigints as plain numbers; `indent` as in JSON.stringify. */
+/** Formats JSON, bigints as plain numbers; `indent` as in JSON.stringify. */
 export function stringifyJson(value: unknown, indent?: string): string {
   return JSON.stringify(value, (_key, v) => (typeof v === "bigint" ? rawJson(v.toString()) : v), indent);
 }

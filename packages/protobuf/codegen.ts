@@ -1,4 +1,4 @@
-/** What generated code calls: in the place of @bufbuild/protobuf/codegenv2. */
+/** The API that generated code calls; replaces @bufbuild/protobuf/codegenv2. */
 import { enumObject, LiteFile, type LiteMessage, LiteService } from "./descriptors.ts";
 
 /** A file's descriptor. */
@@ -7,8 +7,7 @@ export function fileDesc(encoded: string, imports: readonly LiteFile[] = []): Li
 }
 
 /**
- * A message's descriptor. It stands for one that is looked up at its first use, so that the module that makes it
- * costs nothing.
+ * A message's descriptor: a placeholder that is resolved at its first use, so that loading a module costs nothing.
  */
 export function messageDesc(file: LiteFile, ...path: number[]): LiteMessage {
   let found: LiteMessage | undefined;
@@ -42,12 +41,12 @@ export function serviceDesc(file: LiteFile, index: number): LiteService {
   return new LiteService(file, index);
 }
 
-/** An enum's descriptor: only a token for {@link tsEnum}. */
+/** An enum's descriptor: just a token for {@link tsEnum}. */
 export function enumDesc(file: LiteFile, index: number): { file: LiteFile; index: number } {
   return { file, index };
 }
 
-/** An enum's values as an object, read at the first use of one. */
+/** An enum's values as an object, decoded at the first access. */
 export function tsEnum({ file, index }: { file: LiteFile; index: number }): Record<string, string | number> {
   let found: Record<string, string | number> | undefined;
   const get = () => {

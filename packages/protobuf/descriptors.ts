@@ -1,6 +1,6 @@
 /**
- * Descriptors of messages and services, read from the same embedded files that protobuf-es uses, but only when one
- * is used: a command that makes three calls must not parse the whole API first.
+ * Descriptors of messages and services, read from the same embedded files that protobuf-es uses, but only on first
+ * use: a command that makes three calls must not parse the whole API first.
  */
 import {
   parseFile,
@@ -34,14 +34,14 @@ const SINGLE_KINDS = new Map([
 /** A field of a message. */
 export interface Field {
   readonly number: number;
-  /** As in the .proto file. */
+  /** Name in the .proto file. */
   readonly name: string;
   /** Name of the property. */
   readonly localName: string;
   readonly fieldKind: "scalar" | "enum" | "message" | "list" | "map";
   readonly type: number;
   readonly repeated: boolean;
-  /** Has a presence of its own: absent and zero are different. */
+  /** Has explicit presence: absent and zero are different. */
   readonly optional: boolean;
   /** Key and value of a map; undefined for others. */
   readonly map: { key: Field; value: Field } | undefined;
@@ -83,7 +83,9 @@ export class LiteFile {
     return made;
   }
 
-  /** A message by its place: among the file's, then among those inside that one (maps' entries not counted). */
+  /**
+   * A message by its path: its index among the file's, then among those nested in that one (map entries not counted).
+   */
   at(path: readonly number[]): LiteMessage {
     const [first = 0, ...rest] = path;
     let raw = this.raw.messages[first]!;
@@ -96,7 +98,7 @@ export class LiteFile {
     return made;
   }
 
-  /** A message of this file or of those it imports. */
+  /** A message of this file or its imports; undefined if there is none. */
   find(typeName: string): LiteMessage | undefined {
     if (!this.#named) {
       this.#named = true;
@@ -115,7 +117,7 @@ export class LiteFile {
     return undefined;
   }
 
-  /** As {@link find}, for a name that must be there. */
+  /** Like {@link find}, for a name that must exist. */
   resolve(typeName: string): LiteMessage {
     const found = this.find(typeName.replace(/^\./, ""));
     if (!found) throw new Error(`unknown message type ${typeName}`);
@@ -143,7 +145,7 @@ export class LiteMessage {
   get isMap(): boolean {
     return this.#raw.isMap;
   }
-  /** In the order of their numbers, which is the order they are written in. */
+  /** In ascending order of their numbers, which is the order they are written in. */
   get fields(): readonly Field[] {
     this.#fields ??= this.#raw.fields
       .map((raw) => fieldOf(this.file, raw))
@@ -184,7 +186,7 @@ export interface LiteMethod {
   readonly output: LiteMessage;
 }
 
-/** Descriptor of a service; its methods are read when they are asked for. */
+/** Descriptor of a service; its methods are decoded on first use. */
 export class LiteService {
   readonly kind = "service";
   readonly #file: LiteFile;
@@ -228,7 +230,7 @@ export class LiteService {
   }
 }
 
-/** An enum's values, names to numbers and back, without the enum's own name in front. */
+/** An enum's values, names to numbers and back, without the enum's name as prefix. */
 export function enumObject(raw: RawEnum): Record<string, string | number> {
   const prefix = `${raw.name.replace(/([a-z0-9])([A-Z])/g, "$1_$2").toUpperCase()}_`;
   const shared = raw.values.every(
@@ -243,7 +245,7 @@ export function enumObject(raw: RawEnum): Record<string, string | number> {
   return found;
 }
 
-// "all_metadata" -> "allMetadata", as protobuf's JSON names are made.
+// "all_metadata" -> "allMetadata", protobuf's JSON name.
 function camelCase(name: string): string {
   return name.replace(/_+(.)?/g, (_all, letter: string | undefined) => letter?.toUpperCase() ?? "");
 }

@@ -1,10 +1,12 @@
-/** Messages without a descriptor: fields written and read by number, for protocols of a few small messages. Pure. */
+/**
+ * Messages without a descriptor: fields written and read by number, for protocols with a few small messages. Pure.
+ */
 import { BerthError } from "@berth/base";
 import { Reader, WIRE, Writer } from "./wire.ts";
 
 const text = new TextDecoder();
 
-/** Writes the fields of one message, in the order of the calls; undefined values are left out. */
+/** Writes the fields of one message, in call order; undefined values are omitted. */
 export class MessageWriter {
   readonly #out = new Writer();
 
@@ -12,12 +14,12 @@ export class MessageWriter {
   number(field: number, value: number | undefined): this {
     if (value === undefined) return this;
     this.#out.tag(field, WIRE.varint);
-    // Negative numbers have 64 bits on the wire.
+    // Negative numbers take 64 bits on the wire.
     if (value < 0 || value > 0xffff_ffff) this.#out.uint64(BigInt(value));
     else this.#out.uint32(value);
     return this;
   }
-  /** A bool; false is the default of all of them and is left out. */
+  /** A bool; false is the default and omitted. */
   flag(field: number, value: boolean | undefined): this {
     return value ? this.number(field, 1) : this;
   }
@@ -30,7 +32,7 @@ export class MessageWriter {
   message(field: number, value: MessageWriter | undefined): this {
     return this.bytes(field, value?.finish());
   }
-  /** A field's bytes as another message had them. */
+  /** A field's encoded bytes, copied from another message. */
   bytes(field: number, value: Uint8Array | undefined): this {
     if (value === undefined) return this;
     this.#out.tag(field, WIRE.bytes);
@@ -42,12 +44,12 @@ export class MessageWriter {
   }
 }
 
-/** A received message: of each field the last value, or all of them. */
+/** A received message: the last value of each field, or all of them. */
 export class MessageReader {
   readonly #numbers = new Map<number, bigint>();
   readonly #bytes = new Map<number, Uint8Array[]>();
 
-  /** "data_loss" for what is no protobuf message. */
+  /** Throws "data_loss" if the bytes are not a protobuf message. */
   constructor(bytes: Uint8Array) {
     const reader = new Reader(bytes);
     try {
@@ -67,7 +69,7 @@ export class MessageReader {
     }
   }
 
-  /** An int32; 0 when it is not there. */
+  /** An int32; 0 when absent. */
   number(field: number): number {
     return Number(BigInt.asIntN(32, this.#numbers.get(field) ?? 0n));
   }

@@ -1,5 +1,5 @@
 /**
- * The door of `packages/protobuf`: messages without descriptors. The doors `./messages`, `./codegen` and `./wkt` have the
- * names of @bufbuild/protobuf's, whose place they take in the compiled commands.
+ * The door of `packages/protobuf`: messages without descriptors. The doors `./messages`, `./codegen` and `./wkt`
+ * mirror those of @bufbuild/protobuf, which they replace in the compiled commands.
  */
 export { MessageReader, MessageWriter } from "./fields.ts";

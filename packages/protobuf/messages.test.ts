@@ -13,7 +13,7 @@ import * as wkt from "./wkt.ts";
 const GEN = join(import.meta.dirname, "../api/gen");
 const modules = globSync("**/*_pb.js", { cwd: GEN });
 
-// The same embedded descriptors, read by both. Imports come by the names the generated modules give them.
+// The same embedded descriptors, read by both. Imports are found by the names that generated modules give them.
 const liteFiles = new Map<string, LiteFile>(
   Object.entries(wkt).filter(([name]) => name.startsWith("file_")) as [string, LiteFile][],
 );
@@ -91,7 +91,7 @@ function fieldArbitrary(field: DescField, depth: number): fc.Arbitrary<unknown> 
       field.mapKind === "message"
         ? arbitrary(field.message, depth - 1)
         : scalar(field.mapKind === "scalar" ? field.scalar : undefined);
-    // Names like "__proto__" are no labels anybody has, and integers would be put in another order.
+    // Names like "__proto__" are not used as labels, and integers would be reordered.
     return fc.dictionary(fc.stringMatching(/^[a-z][a-z./-]{0,20}$/), inner, { maxKeys: 4 });
   }
   const list = field as DescField & { fieldKind: "list" };
@@ -101,7 +101,7 @@ function fieldArbitrary(field: DescField, depth: number): fc.Arbitrary<unknown> 
   return fc.array(scalar(list.scalar), { maxLength: 4 });
 }
 
-test("every message of the API is written and read as the library does it", async () => {
+test("every message of the API is encoded and decoded as the library does", async () => {
   let checked = 0;
   for (const [name, file] of await realFiles()) {
     const mine = liteFile(name);
@@ -120,7 +120,7 @@ test("every message of the API is written and read as the library does it", asyn
             Buffer.from(bytes),
             desc.typeName,
           );
-          // Read by one, written by the other: nothing may be lost.
+          // Decoded by one, encoded by the other: nothing may be lost.
           const read = lite.fromBinary(own, bytes);
           assert.deepEqual(plain(read), plain(real.fromBinary(desc, bytes)), desc.typeName);
         }),
@@ -132,7 +132,7 @@ test("every message of the API is written and read as the library does it", asyn
   assert.ok(checked > 100, `${checked} messages`);
 });
 
-// Without what only the library keeps; views of bytes as buffers.
+// Without the library's bookkeeping; byte views as buffers.
 function plain(value: unknown): unknown {
   if (value instanceof Uint8Array) return Buffer.from(value).toString("hex");
   if (Array.isArray(value)) return value.map(plain);
@@ -184,7 +184,7 @@ test("enums have the same names", async () => {
   }
 });
 
-test("messages that end too early and fields nobody knows", () => {
+test("truncated messages and unknown fields", () => {
   const any = wkt.AnySchema;
   const bytes = lite.toBinary(any, lite.create(any, { typeUrl: "t", value: new Uint8Array([1, 2]) }));
   assert.throws(() => lite.fromBinary(any, bytes.subarray(0, bytes.length - 1)), RangeError);

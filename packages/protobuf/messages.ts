@@ -1,7 +1,7 @@
 /**
- * A small stand-in for @bufbuild/protobuf, for programs that live a moment: `create`, `toBinary` and `fromBinary`
- * for proto3 messages without oneofs, as the API's are. The compiled commands have it in the library's place
- * (packages/bin/tsconfig.bundle.json), where it starts in a tenth of the time; messages.test.ts compares the two.
+ * A small stand-in for @bufbuild/protobuf, for short-lived programs: `create`, `toBinary` and `fromBinary` for proto3
+ * messages without oneofs, which is all the API has. The compiled commands use it instead of the library
+ * (packages/bin/tsconfig.bundle.json), as it starts in a tenth of the time; messages.test.ts compares the two.
  */
 import { type Field, type LiteMessage, TYPE } from "./descriptors.ts";
 import { Reader, WIRE, Writer } from "./wire.ts";
@@ -11,7 +11,7 @@ export type Message = { $typeName: string } & Record<string, unknown>;
 
 const EMPTY = new Uint8Array(0);
 
-/** A message with the given fields, and the defaults for all others. */
+/** Creates a message with the given fields, and defaults for all others. */
 export function create(desc: LiteMessage, init: Record<string, unknown> = {}): Message {
   if (init.$typeName === desc.typeName) return init as Message;
   const message: Message = { $typeName: desc.typeName };
@@ -59,7 +59,7 @@ function defaultOf(type: number): unknown {
   }
 }
 
-/** A message's bytes. */
+/** Encodes a message. */
 export function toBinary(desc: LiteMessage, message: Message): Uint8Array<ArrayBuffer> {
   const writer = new Writer();
   writeMessage(desc, message, writer);
@@ -152,7 +152,7 @@ function writeValue(type: number, value: unknown, writer: Writer): void {
   }
 }
 
-/** Reads a message; fields it does not know are passed over. */
+/** Decodes a message; unknown fields are skipped. */
 export function fromBinary(desc: LiteMessage, bytes: Uint8Array): Message {
   const message = create(desc);
   const reader = new Reader(bytes);
@@ -179,7 +179,7 @@ function readField(field: Field, wireType: number, message: Message, reader: Rea
       while (!inner.done) list.push(readValue(field, inner));
     }
   } else if (field.message && message[name] !== undefined) {
-    // A message that comes in two parts is one, as the wire format has it.
+    // A message field that occurs twice is merged, as the wire format requires.
     const more = fromBinary(field.message, reader.bytes());
     Object.assign(message[name] as object, more);
   } else message[name] = readValue(field, reader);

@@ -6,7 +6,7 @@ const encoder = new TextEncoder();
 /** Wire types. */
 export const WIRE = { varint: 0, fixed64: 1, bytes: 2, fixed32: 5 } as const;
 
-/** Reads fields one after the other; throws a RangeError at a message that ends too early. */
+/** Reads fields in sequence; throws a RangeError for a truncated message. */
 export class Reader {
   readonly #bytes: Uint8Array;
   readonly #view: DataView;
@@ -19,7 +19,7 @@ export class Reader {
   get done(): boolean {
     return this.#at >= this.#bytes.length;
   }
-  /** An unsigned varint of up to 32 bits; longer ones are cut, as protobuf has it. */
+  /** An unsigned varint of up to 32 bits; longer ones are truncated, as protobuf specifies. */
   uint32(): number {
     let value = 0;
     for (let shift = 0; shift < 70; shift += 7) {
@@ -58,7 +58,7 @@ export class Reader {
   string(): string {
     return utf8.decode(this.bytes());
   }
-  /** Passes over a field's value. */
+  /** Skips a field's value. */
   skip(wireType: number): void {
     if (wireType === WIRE.varint) this.uint64();
     else if (wireType === WIRE.bytes) this.bytes();
@@ -102,7 +102,7 @@ export class Writer {
     }
     this.#bytes[this.#used++] = left;
   }
-  /** A varint of 64 bits; negative values as their two's complement. */
+  /** A varint of 64 bits; negative values as two's complement. */
   uint64(value: bigint): void {
     this.#room(10);
     let left = BigInt.asUintN(64, value);

@@ -1,4 +1,4 @@
-/** The well-known types the API uses: in the place of @bufbuild/protobuf/wkt. */
+/** The well-known types the API uses; replaces @bufbuild/protobuf/wkt. */
 import { fileDesc, messageDesc } from "./codegen.ts";
 
 export const file_google_protobuf_any = fileDesc(

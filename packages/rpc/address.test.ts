@@ -13,7 +13,7 @@ test("addresses in all the forms that containerd and its shims use", () => {
   assert.equal(shownName("\0shim"), "@shim");
 });
 
-test("addresses that make no sense are refused with what was expected", () => {
+test("invalid addresses are refused, naming the expected form", () => {
   for (const address of ["", "unix://", "@", "relative.sock", "unix://relative", "tcp://1.2.3.4:5", "/a\0b"])
     assert.throws(() => socketName(address), { code: "invalid_argument" }, JSON.stringify(address));
   socketName(`/${"a".repeat(106)}`);

@@ -5,9 +5,9 @@ import { BerthError } from "@berth/base";
 export const MAX_SOCKET_PATH = 107;
 
 /**
- * What `net.connect` and `listen` take for an address: `unix:///path`, `/path`, or an abstract socket's name after `@`
- * or a zero byte. Shims of containerd 1.3 and before answer a name without any mark, which is abstract: with `bare` set
- * to "abstract" it is read so. "invalid_argument" for everything else.
+ * Converts an address to what `net.connect` and `listen` take: `unix:///path`, `/path`, or an abstract socket's name
+ * after `@` or a zero byte. Shims of containerd 1.3 and before answer an unmarked name, which is abstract: `bare:
+ * "abstract"` reads it that way. "invalid_argument" for everything else.
  */
 export function socketName(address: string, bare: "path" | "abstract" = "path"): string {
   const unix = address.startsWith("unix://");
@@ -36,7 +36,7 @@ export function socketName(address: string, bare: "path" | "abstract" = "path"):
   return name;
 }
 
-/** A socket's name for people: abstract ones with `@`. */
+/** A socket's name for display: abstract ones with `@`. */
 export function shownName(name: string): string {
   return name.startsWith("\0") ? `@${name.slice(1)}` : name;
 }

@@ -3,7 +3,7 @@ import { performance } from "node:perf_hooks";
 import { BerthError } from "@berth/base";
 import type { CallContext, Route } from "./service.ts";
 
-/** The {@link CallContext} a handler sees. The abort controller is made only when somebody asks for the signal. */
+/** The {@link CallContext} a handler sees. The abort controller is created only when the signal is read. */
 export class Call implements CallContext {
   readonly method: Route["method"];
   readonly headers: CallContext["headers"];
@@ -12,7 +12,7 @@ export class Call implements CallContext {
   #reason: BerthError | undefined;
   #timer: NodeJS.Timeout | undefined;
 
-  /** `ms`: how long the client waits; undefined for ever. */
+  /** `ms`: how long the client waits; undefined means no deadline. */
   constructor(
     method: Route["method"],
     headers: CallContext["headers"],
@@ -38,19 +38,19 @@ export class Call implements CallContext {
     return this.#controller.signal;
   }
 
-  /** Why the call was given up, if it was. */
+  /** Why the call was aborted, if it was. */
   get aborted(): BerthError | undefined {
     return this.#reason;
   }
 
-  /** Gives the call up; the first reason counts. */
+  /** Aborts the call; the first reason wins. */
   abort(reason: BerthError): void {
     if (this.#reason !== undefined) return;
     this.#reason = reason;
     this.#controller?.abort(reason);
   }
 
-  /** Lets go of the timer. */
+  /** Clears the deadline timer. */
   end(): void {
     clearTimeout(this.#timer);
   }

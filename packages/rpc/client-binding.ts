@@ -42,8 +42,8 @@ export type ClientMethod<M extends DescMethod> =
 export type Client<D extends DescService> = { [K in keyof D["method"]]: ClientMethod<D["method"][K]> };
 
 /**
- * Opens a call: sends the requests' bytes and yields the answers'. Requests that come as an iterable that is not
- * asynchronous are one message, with nothing behind it.
+ * Opens a call: sends the encoded requests and yields the encoded responses. Requests given as a synchronous iterable
+ * are a single message with nothing after it.
  */
 export type OpenCall = (
   method: DescMethod,
@@ -51,14 +51,14 @@ export type OpenCall = (
   options: CallOptions,
 ) => Promise<AsyncGenerator<Uint8Array>>;
 
-/** Clients of one connection, made when they are asked for. */
+/** Clients of one connection, created on first use. */
 export class ClientBinding {
   readonly #open: OpenCall;
   readonly #wire: string;
   readonly #timeoutMs: number | undefined;
   readonly #clients = new Map<DescService, unknown>();
 
-  /** `wire`: stage of errors, "grpc"; `timeoutMs`: deadline of unary calls that set none. */
+  /** `wire`: stage of errors, "grpc"; `timeoutMs`: default deadline of unary calls. */
   constructor(wire: string, timeoutMs: number | undefined, open: OpenCall) {
     this.#wire = wire;
     this.#timeoutMs = timeoutMs;
@@ -114,7 +114,7 @@ export class ClientBinding {
   }
 }
 
-/** The one message of an answer, once its status was read. */
+/** The single message of a unary response, after its status was checked. */
 async function only(
   wire: string,
   method: DescMethod,

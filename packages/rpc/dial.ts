@@ -3,18 +3,18 @@ import net from "node:net";
 import { BerthError, present } from "@berth/base";
 import { shownName } from "./address.ts";
 
-/** How long to pause between attempts, in milliseconds. */
+/** Pause between attempts, in milliseconds. */
 const RETRY_MS = 10;
 
-/** What is said to do when a socket may not be used, or nobody listens. */
+/** Hints for the errors of a socket that may not be used, or that has no listener. */
 export interface DialHints {
   denied?: string;
   absent?: string;
 }
 
 /**
- * Connects to a socket's name (see `socketName`), for up to `ms` milliseconds while it is not there or nobody listens:
- * "permission_denied" or "unavailable".
+ * Connects to a socket's name (see `socketName`), retrying for up to `ms` milliseconds while the socket is missing or
+ * has no listener. Throws "permission_denied" or "unavailable".
  */
 export async function dial(name: string, ms: number, hints: DialHints = {}): Promise<net.Socket> {
   const until = performance.now() + ms;

@@ -1,4 +1,4 @@
-/** Why a call is given up before its answer: its caller cancels, or its deadline passes. */
+/** Why a call ends before its response: its caller cancels, or its deadline passes. */
 import { BerthError, type ErrorFacts } from "@berth/base";
 import type { CallOptions } from "./client-binding.ts";
 
@@ -6,8 +6,8 @@ import type { CallOptions } from "./client-binding.ts";
 export const MAX_TIMER_MS = 2 ** 31 - 1;
 
 /**
- * Calls `give` when the call `name` is to be given up; the function that is returned stops listening. `facts` go with a
- * deadline that has passed.
+ * Calls `give` when the call `name` is cancelled or its deadline passes; returns a function that stops listening.
+ * `facts` are attached to the deadline's error.
  */
 export function onGiveUp(
   name: string,

@@ -1,4 +1,4 @@
-/** The door of `packages/rpc`: what a service, a call and a status are, on whichever wire. */
+/** The door of `packages/rpc`: services, calls and statuses, independent of the wire. */
 export { MAX_SOCKET_PATH, shownName, socketName } from "./address.ts";
 export { Call, refusalOf } from "./call.ts";
 export {

@@ -1,8 +1,8 @@
-/** Messages of one direction of a stream, on their way to whoever reads them. */
+/** Messages of one direction of a stream, on their way to the reader. */
 
 /**
- * Where messages come from: bytes that have arrived, or a list. `take` gives the next whole one, if it is there; `waiting`
- * is called when a reader waits for more; `done` after the last one, and may throw when something is missing.
+ * Source of messages: received bytes, or a list. `take` returns the next whole one, if there is one; `waiting` is
+ * called when a reader waits for more; `done` after the last one, and may throw when something is missing.
  */
 export interface MessageSource {
   take(): Uint8Array | undefined;
@@ -10,7 +10,9 @@ export interface MessageSource {
   done?(): void;
 }
 
-/** An async iterable that can be read once; what has arrived comes before the error that ended the stream. */
+/**
+ * An async iterable that can be read once; messages that have arrived come before the error that ended the stream.
+ */
 export class MessageQueue implements AsyncIterableIterator<Uint8Array> {
   readonly #source: MessageSource;
   #ended = false;
@@ -21,17 +23,17 @@ export class MessageQueue implements AsyncIterableIterator<Uint8Array> {
     this.#source = source;
   }
 
-  /** No more will come. */
+  /** The queue takes no more messages. */
   get ended(): boolean {
     return this.#ended || this.#failed !== undefined;
   }
 
-  /** A reader waits. */
+  /** A reader is waiting. */
   get awaited(): boolean {
     return this.#wake !== undefined;
   }
 
-  /** Something has arrived. */
+  /** Wakes the reader: something has arrived. */
   notify(): void {
     const wake = this.#wake;
     this.#wake = undefined;
@@ -43,7 +45,7 @@ export class MessageQueue implements AsyncIterableIterator<Uint8Array> {
     this.notify();
   }
 
-  /** Ends with an error; the first end counts. */
+  /** Ends with an error; the first end wins. */
   fail(reason: unknown): void {
     if (this.ended) return;
     this.#failed = reason;

@@ -4,8 +4,8 @@
 export type Metadata = Readonly<Record<string, string | undefined>>;
 
 /**
- * Headers as the wire had them: name, value, name, value. Of one that comes several times the first value counts, as in
- * containerd: HTTP libraries join them, and clients of Go send `containerd-namespace` twice.
+ * Headers from the wire's flat list: name, value, name, value. When one is repeated, the first value wins, as in
+ * containerd: HTTP libraries join them, and Go clients send `containerd-namespace` twice.
  */
 export function metadataOf(raw: readonly string[]): Metadata {
   const found: Record<string, string> = Object.create(null);

@@ -37,16 +37,16 @@ export type MethodImpl<M extends DescMethod> =
             ) => AsyncIterable<MessageInitShape<O>>
           : never;
 
-/** A service's methods by their local (lowerCamelCase) names; those left out answer "unimplemented". */
+/** A service's methods by their local (lowerCamelCase) names; omitted ones answer "unimplemented". */
 export type ServiceImpl<D extends DescService> = {
   [K in keyof D["method"]]?: MethodImpl<D["method"][K]>;
 };
 
-/** A method with its code, without static types: what the server calls. */
+/** A method with its implementation, without static types: what the server calls. */
 export interface Route {
   readonly method: DescMethod & { readonly input: DescMessage; readonly output: DescMessage };
   readonly run: ((request: unknown, call: CallContext) => unknown) | undefined;
-  /** Why the method is not there, for the error. */
+  /** Why the method is not implemented, for the error message. */
   readonly refusal: string | undefined;
 }
 
@@ -57,8 +57,8 @@ export interface Service {
 }
 
 /**
- * Binds an implementation to its descriptor. `refusals` gives, by local name, the message with which a method
- * that is left out answers; without one it says that the method is not supported.
+ * Binds an implementation to its descriptor. `refusals` gives, by local name, the error message of an omitted method;
+ * by default it says that the method is not supported.
  */
 export function service<D extends DescService>(
   desc: D,

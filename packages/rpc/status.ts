@@ -1,7 +1,8 @@
 /**
- * Errors on the wire: BerthError to and from google.rpc.Status, one to one. gRPC has a status in three headers, ttrpc in a
- * message. Stage, syscall, errno, path and hint are a google.rpc.ErrorInfo among its details, for clients that ask for it.
- * The messages are written by field number: a client that starts for one call should not load descriptors for them.
+ * Errors on the wire: BerthError to and from google.rpc.Status, one to one. gRPC carries a status in three headers,
+ * ttrpc in a message. Stage, syscall, errno, path and hint travel as a google.rpc.ErrorInfo among its details, for
+ * clients that ask for it. The messages are written by field number: a client that makes a single call should not
+ * load descriptors for them.
  */
 import type { BerthError, ErrorCode, ErrorFacts } from "@berth/base";
 import { MessageReader, MessageWriter } from "@berth/protobuf";
@@ -28,23 +29,23 @@ const FACTS = ["stage", "syscall", "errno", "path", "hint"] as const;
 const DOMAIN = "berth";
 const ERROR_INFO = "type.googleapis.com/google.rpc.ErrorInfo";
 
-/** The number that gRPC gives an error code. */
+/** gRPC's number for an error code. */
 export function statusNumber(code: ErrorCode): number {
   return CODES[code];
 }
 
-/** The error code behind gRPC's number; "internal" for 2 (UNKNOWN) and for numbers that are not assigned. */
+/** The error code for gRPC's number; "internal" for 2 (UNKNOWN) and for unassigned numbers. */
 export function codeOfStatus(number: number): ErrorCode {
   return NAMES.get(number) ?? "internal";
 }
 
 /**
- * Header by which a client asks for details of errors; any value. Clients of Go that do not know berth's kind of detail say
- * "proto: not found" behind the message.
+ * Header with which a client asks for error details; any value. Go clients that do not know berth's detail type
+ * append "proto: not found" to the message.
  */
 export const DETAILS_HEADER = "berth-error-details";
 
-/** The text of an error for the wire. Headers are limited to some 16 KB in common clients: it is cut long before. */
+/** The error's message for the wire. Common clients limit headers to some 16 KB; it is cut well below that. */
 export function messageOf(error: BerthError): string {
   return error.message.length > 4096 ? `${error.message.slice(0, 4096)}...` : error.message;
 }
@@ -55,7 +56,7 @@ export interface Detail {
   readonly value: Uint8Array;
 }
 
-/** What an error knows besides code and message, as a google.rpc.ErrorInfo; undefined when that is nothing. */
+/** An error's facts besides code and message, as a google.rpc.ErrorInfo; undefined when there are none. */
 export function detailOf(error: BerthError): Detail | undefined {
   if (FACTS.every((name) => error[name] === undefined)) return undefined;
   const info = new MessageWriter().text(1, error.code.toUpperCase()).text(2, DOMAIN);
@@ -66,7 +67,7 @@ export function detailOf(error: BerthError): Detail | undefined {
   return { typeUrl: ERROR_INFO, value: info.finish() };
 }
 
-/** Undoes {@link detailOf}; details of another make, or cut short, are passed over: the message has to do. */
+/** Undoes {@link detailOf}. Details of other types and truncated ones are skipped: the message has to do. */
 export function factsOf(details: Iterable<Detail>): ErrorFacts {
   const facts: Partial<Record<(typeof FACTS)[number], string>> = {};
   try {
@@ -78,7 +79,7 @@ export function factsOf(details: Iterable<Detail>): ErrorFacts {
       }
     }
   } catch {
-    // As said above.
+    // The rest is truncated; what was decoded so far still helps.
   }
   return facts;
 }
@@ -92,7 +93,7 @@ export function encodeStatus(error: BerthError, detail: Detail): Uint8Array {
     .finish();
 }
 
-/** The facts in a google.rpc.Status; none in what is no such message. */
+/** The facts in a google.rpc.Status; empty if the bytes are not one. */
 export function factsOfStatus(bytes: Uint8Array): ErrorFacts {
   try {
     const details = new MessageReader(bytes).messages(3);

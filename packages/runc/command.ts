@@ -1,12 +1,12 @@
-/** What a verb of berth-runc is: a table of flags and one call. */
+/** A verb of berth-runc: a flag table and a function. */
 import type { Runtime } from "@berth/runtime";
 import type { Flags, FlagTable } from "./flags.ts";
 
-/** What a verb runs in. */
+/** Context of a verb. */
 export interface CommandContext {
   runtime: Runtime;
   out(text: string): void;
-  /** --root was given: it must be there. */
+  /** --root was given: the folder must exist. */
   explicitRoot: boolean;
 }
 
@@ -16,14 +16,14 @@ export interface Command<T extends FlagTable = FlagTable> {
   usage: string;
   help: string;
   flags: T;
-  /** The first argument that is no flag ends the flags. */
+  /** Flags end at the first positional argument. */
   ordered?: boolean;
-  /** Least and most number of arguments. */
+  /** Minimum and maximum number of arguments. */
   args: readonly [number, number];
   run(context: CommandContext, flags: Flags<T>, args: string[]): Promise<number>;
 }
 
-/** Gives a verb's flags their types. */
+/** Infers the types of a verb's flags. */
 export function defineCommand<T extends FlagTable>(command: Command<T>): Command<T> {
   return command;
 }

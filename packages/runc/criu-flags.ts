@@ -1,4 +1,4 @@
-/** Flags that checkpoint and restore have in common, and what they mean. */
+/** Flags shared by checkpoint and restore. */
 import { log } from "@berth/base";
 import { type CriuSettings, cgroupMode, emptyNamespaces, networkLock } from "@berth/runtime/checkpoint";
 import type { Sys } from "@berth/sys";
@@ -33,7 +33,7 @@ export interface CriuFlags {
   "network-lock"?: string;
 }
 
-/** The settings that these flags ask for. */
+/** Converts the flags to CRIU settings. */
 export function criuSettings(sys: Sys, flags: CriuFlags): CriuSettings {
   if (sys.uid() !== 0) log.warn("CRIU without root needs CAP_CHECKPOINT_RESTORE and is not tested");
   return {

@@ -15,7 +15,7 @@ const flags = {
   fds: { type: "number", help: "a number" },
 } as const;
 
-test("flags before and behind the id, in all their forms", () => {
+test("flags before and after the id, in all their forms", () => {
   assert.deepEqual(
     parseFlags(flags, ["-b", "/x", "id", "--force", "--env=A=1", "-e", "B=2", "--fds=3"], false),
     {
@@ -25,7 +25,7 @@ test("flags before and behind the id, in all their forms", () => {
   );
 });
 
-test("with order, another program's flags are its own", () => {
+test("ordered flags end where another program's begin", () => {
   assert.deepEqual(parseFlags(flags, ["-f", "id", "ls", "-b"], true), {
     flags: { force: true },
     rest: ["id", "ls", "-b"],
@@ -33,7 +33,7 @@ test("with order, another program's flags are its own", () => {
   assert.deepEqual(parseFlags(flags, ["--", "-f"], false).rest, ["-f"]);
 });
 
-test("wrong flags are named", () => {
+test("invalid flags are reported by name", () => {
   assert.throws(() => parseFlags(flags, ["--nope"], false), /flag provided but not defined: --nope/);
   assert.throws(() => parseFlags(flags, ["--bundle"], false), /flag needs an argument: --bundle/);
   assert.throws(() => parseFlags(flags, ["--fds", "x"], false), /--fds: found "x", expected a whole number/);
@@ -52,14 +52,14 @@ test("signals by name and number", () => {
     assert.throws(() => signalNumber(wrong), /unknown signal/);
 });
 
-test("a user of exec is numbers only", () => {
+test("exec's user must be numeric", () => {
   assert.deepEqual(parseUser("1000:50"), { uid: 1000, gid: 50 });
   assert.deepEqual(parseUser("0"), { uid: 0 });
   for (const wrong of ["root", "1:", ":1", "1:2:3", "4294967295", "-1", "1x"])
     assert.throws(() => parseUser(wrong), /UID or UID:GID/);
 });
 
-test("list's columns stand at least twelve apart", () => {
+test("list's columns are at least twelve wide", () => {
   assert.equal(
     table([
       ["ID", "PID"],
@@ -69,7 +69,7 @@ test("list's columns stand at least twelve apart", () => {
   );
 });
 
-test("amounts of bytes, whole numbers and durations", () => {
+test("sizes, whole numbers and durations", () => {
   assert.deepEqual(
     ["-1", "7", "50M", "1.5k", "2GiB", "1 mb"].map((text) => parseBytes("memory", text)),
     [-1n, 7n, 52428800n, 1536n, 2147483648n, 1048576n],

@@ -1,20 +1,20 @@
-/** Command-line flags in the manner of runc: `--name value`, `--name=value`, `-n value`; `--` ends them. */
+/** Command-line flags with runc's syntax: `--name value`, `--name=value`, `-n value`; `--` ends them. */
 import { BerthError } from "@berth/base";
 
 /** One flag of a command. */
 export interface FlagSpec {
   /** "bool" takes no value; "list" may be repeated. */
   readonly type: "bool" | "string" | "number" | "list";
-  /** One letter that stands for it too. */
+  /** One-letter alias. */
   readonly short?: string;
   readonly help: string;
-  /** Left out of help texts. */
+  /** Omitted from help texts. */
   readonly hidden?: boolean;
 }
 
 export type FlagTable = Readonly<Record<string, FlagSpec>>;
 
-/** Parsed flags: only those given have a value. */
+/** Parsed flags: absent ones are undefined. */
 export type Flags<T extends FlagTable> = {
   [K in keyof T]?: T[K]["type"] extends "bool"
     ? boolean
@@ -36,8 +36,8 @@ function parseBool(name: string, value: string | undefined): boolean {
 }
 
 /**
- * Splits arguments into flags and the rest. With `ordered`, the first argument that is no flag ends them (global flags,
- * and exec, whose rest is another program's command line).
+ * Splits arguments into flags and the rest. With `ordered`, the first positional argument ends them (global flags,
+ * and exec, where another program's command line follows).
  */
 export function parseFlags<T extends FlagTable>(
   table: T,
@@ -81,7 +81,7 @@ export function parseFlags<T extends FlagTable>(
   return { flags: flags as Flags<T>, rest };
 }
 
-/** Refuses a wrong number of arguments, in runc's words. */
+/** Refuses a wrong number of arguments, with runc's message. */
 export function checkArgs(command: string, rest: readonly string[], min: number, max: number): void {
   const kind = min === max ? "exactly" : rest.length < min ? "a minimum of" : "a maximum of";
   const limit = rest.length < min ? min : max;
@@ -90,7 +90,7 @@ export function checkArgs(command: string, rest: readonly string[], min: number,
   }
 }
 
-/** The flags' part of a help text. */
+/** The flags section of a help text. */
 export function describeFlags(table: FlagTable): string {
   return Object.entries(table)
     .filter(([, flag]) => !flag.hidden)

@@ -8,7 +8,7 @@ import { logLine } from "./log-lines.ts";
 
 const SPEC_VERSION = "1.3.0";
 
-/** Each verb in its own file, loaded when it is called. */
+/** Each verb in its own file, loaded on demand. */
 const COMMANDS: Readonly<Record<string, () => Promise<{ command: unknown }>>> = {
   checkpoint: () => import("./verbs/checkpoint.ts"),
   create: () => import("./verbs/create.ts"),
@@ -45,7 +45,7 @@ const globalFlags = {
 
 type GlobalFlags = Flags<typeof globalFlags>;
 
-// Straight to the descriptors: process.stdout and process.stderr cost 9 ms to set up.
+// Directly to the descriptors: process.stdout and process.stderr cost 9 ms to set up.
 const out = (text: string) => commandSys.write(1, new TextEncoder().encode(text));
 const err = (text: string) => commandSys.write(2, new TextEncoder().encode(text));
 
@@ -91,7 +91,7 @@ const LEVELS: Readonly<Record<string, LogLevel>> = {
   error: "error",
 };
 
-/** Tells an error to the log file (engines read the last line of a JSON log), and its words to standard error. */
+/** Reports an error to the log file (engines read the last line of a JSON log), and its message to standard error. */
 function report(error: BerthError, flags: GlobalFlags): void {
   const format = flags["log-format"] === "json" ? "json" : "text";
   const line = logLine(format, "error", error.message, error.hint === undefined ? {} : { hint: error.hint });
@@ -102,7 +102,7 @@ function report(error: BerthError, flags: GlobalFlags): void {
       return;
     }
   } catch {
-    // The log file may be what is wrong.
+    // The log file itself may be the problem.
   }
   err(`${line}\n`);
 }
@@ -124,7 +124,7 @@ function openLog(flags: GlobalFlags): void {
       `--log-level: found ${JSON.stringify(flags["log-level"])}, expected debug, info, warning or error`,
     );
   const { log } = flags;
-  // Whoever asked for a log file reads it: what cannot be written there must not pass for silence.
+  // An unwritable log file must fail: the caller that asked for it would take its emptiness for success.
   if (log !== undefined) commandSys.appendFile(log, "", 0o640);
   configureLog({
     level,
@@ -137,7 +137,7 @@ function cgroupManager(flags: GlobalFlags): string {
   return flags["cgroup-manager"] ?? (flags["systemd-cgroup"] ? "systemd" : "cgroupfs");
 }
 
-/** Refuses what other runtimes' global flags ask for and this one cannot do. */
+/** Refuses global flags of other runtimes that this one does not support. */
 function refuseUnsupported(flags: GlobalFlags): void {
   const manager = cgroupManager(flags);
   if (!["cgroupfs", "systemd", "disabled"].includes(manager))
@@ -145,7 +145,8 @@ function refuseUnsupported(flags: GlobalFlags): void {
       stage: "flags",
       hint: "expected cgroupfs, systemd or disabled",
     });
-  // A user's scope takes processes from the user's manager alone, and a container's process enters its cgroup by itself.
+  // A user's scope takes processes from the user's manager only, and a container's process enters its cgroup by
+  // itself.
   if (manager === "systemd" && commandSys.uid() !== 0)
     throw new BerthError("unimplemented", "the systemd cgroup driver of a user's manager is not supported", {
       stage: "flags",
@@ -153,7 +154,7 @@ function refuseUnsupported(flags: GlobalFlags): void {
     });
   const { rootless } = flags;
   if (rootless === undefined || rootless === "false" || rootless === "auto") return;
-  // Who has root's rights uses them: a container of theirs cannot be made to do without.
+  // With root's privileges they are used: "true" could only be honoured by dropping them.
   if (rootless === "true" && ownerOf(commandSys).confined) return;
   throw new BerthError(
     "unimplemented",
@@ -162,9 +163,9 @@ function refuseUnsupported(flags: GlobalFlags): void {
   );
 }
 
-/** Stages of a failure that come before there is anything of the container's process. */
+/** Stages of a failure before the container's process exists. */
 const EARLY = new Set(["flags", "config", "state", "kill", "delete", "spec", "pause", "resume"]);
-/** Stages of a refusal that says all by itself. */
+/** Stages of a refusal whose message stands alone. */
 const PRECONDITIONS = new Set(["exec-state", "console", "cgroup-state"]);
 const HEADS: Readonly<Record<string, string>> = {
   create: "runc create failed: ",
@@ -172,7 +173,7 @@ const HEADS: Readonly<Record<string, string>> = {
   exec: "exec failed: ",
 };
 
-/** The message that goes with a verb's failure: runc says which verb failed, and where the process was at fault. */
+/** A verb's error message: runc says which verb failed, and whether the process was at fault. */
 function withVerb(verb: string, error: BerthError): BerthError {
   const early = error.stage === undefined || EARLY.has(error.stage);
   const head = HEADS[verb] ?? (verb === "start" && !early ? "runc start failed: " : "");
@@ -185,7 +186,7 @@ function withVerb(verb: string, error: BerthError): BerthError {
   return new BerthError(error.code, `${head}${middle}${error.message}`, { ...facts, cause: error });
 }
 
-/** `called.verb` is set once the command line has proved right. */
+/** `called.verb` is set once the command line is valid. */
 async function dispatch(
   flags: GlobalFlags,
   rest: readonly string[],
@@ -236,7 +237,7 @@ async function dispatch(
   }
 }
 
-/** Runs berth-runc; returns the exit code: the process's, 1 for a failure, 255 for a failed exec as runc has it. */
+/** Runs berth-runc; returns the exit code: the process's, 1 for a failure, 255 for a failed exec, as in runc. */
 export async function main(args: readonly string[]): Promise<number> {
   let flags: GlobalFlags = {};
   const called: { verb?: string } = {};

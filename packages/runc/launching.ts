@@ -1,4 +1,4 @@
-/** What create, run, exec have in common: flags, descriptors, the pid file, and waiting in the foreground. */
+/** Shared by create, run and exec: flags, descriptors, the pid file, and waiting in the foreground. */
 import { BerthError, signalNumber } from "@berth/base";
 import type { Process } from "@berth/oci";
 import type { Additions, Launched, LaunchSettings } from "@berth/runtime";
@@ -29,27 +29,27 @@ export function absolute(sys: Sys, path: string): string {
   return path.startsWith("/") ? path : `${sys.cwd()}/${path}`;
 }
 
-/** Sockets that a service manager passed to us: their number, as sd_listen_fds(3) has it. */
+/** Number of sockets passed by a service manager, per sd_listen_fds(3). */
 export function listenFds(sys: Sys): number {
   const count = Number(sys.env("LISTEN_FDS") ?? 0);
   const ours = sys.env("LISTEN_PID") === String(sys.pid());
   return ours && Number.isInteger(count) && count > 0 && count <= MAX_PASSED ? count : 0;
 }
 
-/** Variables that tell a container of the sockets it was passed; its first process is 1 in its own pid namespace. */
+/** Variables that announce the passed sockets to the container; its first process is pid 1 in its pid namespace. */
 function listenEnv(count: number): string[] {
   return count === 0 ? [] : [`LISTEN_FDS=${count}`, "LISTEN_PID=1"];
 }
 
-/** What this process's own environment adds to a container: sockets it was passed, and where to say "ready". */
+/** What this process's environment adds to a container: passed sockets, and where to send "ready". */
 export function additionsOf(sys: Sys, root: string, id: string): Additions {
   const notify = managerSocket(sys) === undefined ? { env: [], mounts: [] } : notifyAdditions(root, id);
   return { env: [...listenEnv(listenFds(sys)), ...notify.env], mounts: notify.mounts };
 }
 
 /**
- * Settings of a launch, and how to give up the descriptors that were opened for it. Passed on are `listen` sockets of a
- * service manager, and --preserve-fds behind them.
+ * Settings of a launch, and a function that closes the descriptors opened for it. Passed on are `listen` sockets of a
+ * service manager, followed by --preserve-fds.
  */
 export function launchSettings(
   sys: Sys,
@@ -121,7 +121,7 @@ export function launchSettings(
   return { ...settings, attachment: { kind: "inherit" }, close };
 }
 
-/** Writes the pid file, whole or not at all. */
+/** Writes the pid file atomically. */
 export function writePidFile(sys: Sys, path: string | undefined, pid: number): void {
   if (path !== undefined) sys.replaceFile(absolute(sys, path), String(pid), 0o644);
 }
@@ -138,13 +138,15 @@ const FORWARDED = [
   "SIGALRM",
 ] as const;
 
-/** Where signals go that reach us. */
+/** Where our signals are forwarded. */
 export interface Forwarding {
-  /** Sends them to this process from now on, those that came before it was there first. */
+  /** Forwards to this process from now on, beginning with the signals received so far. */
   to(pid: number): void;
 }
 
-/** Takes the signals that reach us, for a process that is about to be started: one that came before it was known would end us. */
+/**
+ * Catches our signals on behalf of a process about to start: one that arrives before its pid is known would end us.
+ */
 export function forwardSignals(sys: Sys): Forwarding {
   const early: number[] = [];
   let target: number | undefined;
@@ -161,7 +163,7 @@ export function forwardSignals(sys: Sys): Forwarding {
   };
 }
 
-/** Waits for a process in the foreground, passing on the signals that reach us; its exit code. */
+/** Waits for a process in the foreground, forwarding our signals; returns its exit code. */
 export async function waitInForeground(launched: Launched, signals: Forwarding): Promise<number> {
   signals.to(launched.pid);
   return launched.exit();
@@ -169,7 +171,7 @@ export async function waitInForeground(launched: Launched, signals: Forwarding):
 
 const INPUT_LIMIT = 1 << 20;
 
-/** Everything that a descriptor has to give, as text: at most 1 MiB. */
+/** Reads a descriptor to its end, as text: at most 1 MiB. */
 export async function readAll(sys: Sys, fd: number): Promise<string> {
   const parts: Uint8Array[] = [];
   let size = 0;

@@ -1,10 +1,10 @@
-/** How state and list show a container: runc's field names. */
+/** How state and list show a container, with runc's field names. */
 
 import { present } from "@berth/base";
 import type { ContainerInfo } from "@berth/runtime";
 import type { Sys } from "@berth/sys";
 
-/** Name of a user by /etc/passwd, for list's column OWNER. */
+/** A user's name in /etc/passwd, for list's OWNER column. */
 function ownerName(sys: Sys, uid: number): string {
   const line = sys
     .readTextIfAny("/etc/passwd")

@@ -1,7 +1,7 @@
-/** Log lines in logrus' two forms, which those who read a runtime's log know. */
+/** Log lines in logrus' two formats, which consumers of a runtime's log parse. */
 import type { LogFields, LogLevel } from "@berth/base";
 
-/** A line without its end: `time="..." level=warning msg="..."`, or the same as JSON. */
+/** A line without its newline: `time="..." level=warning msg="..."`, or the same as JSON. */
 export function logLine(
   format: "text" | "json",
   level: LogLevel,

@@ -1,6 +1,6 @@
 /**
- * sd_notify(3) across a container's border: the container gets a socket of its own, and what it says of being ready is
- * passed on to the service manager behind NOTIFY_SOCKET, as runc does it.
+ * sd_notify(3) across the container's boundary: the container gets its own socket, and its readiness is passed on to
+ * the service manager behind NOTIFY_SOCKET, as in runc.
  */
 import { BerthError, log } from "@berth/base";
 import type { Additions } from "@berth/runtime";
@@ -13,12 +13,12 @@ const POLLIN = 1;
 const MESSAGE_LIMIT = 4096;
 const BARRIER_MS = 30_000;
 
-/** Where the service manager listens, an abstract name ("@name") with a NUL; undefined when there is none. */
+/** The service manager's address, an abstract name ("@name") with a NUL; undefined if there is none. */
 export function managerSocket(sys: Sys): string | undefined {
   return sys.env("NOTIFY_SOCKET")?.replace(/^@/, "\0") || undefined;
 }
 
-/** What the container's spec needs to reach the socket. */
+/** Mount and variable that give the container access to the socket. */
 export function notifyAdditions(root: string, id: string): Additions {
   return {
     env: [`NOTIFY_SOCKET=${FOLDER}/notify.sock`],
@@ -32,16 +32,16 @@ export function notifyAdditions(root: string, id: string): Additions {
   };
 }
 
-/** Makes the socket that the container writes to; the folder is there since the container's creation. */
+/** Creates the socket that the container writes to; its folder exists since the container's creation. */
 export function openNotify(sys: Sys, root: string, id: string): number {
   const path = `${containerFiles(root, id).notify}/notify.sock`;
   const fd = sys.bindDatagram(path);
-  // Whoever the container's process is may write to it.
+  // The container's process may run as any user.
   sys.chmod(path, 0o777);
   return fd;
 }
 
-/** Tells the manager, and waits until it has taken all in (sd_notify_barrier(3)). */
+/** Notifies the manager, and waits until it has processed the message (sd_notify_barrier(3)). */
 async function tell(sys: Sys, manager: string, ready: string, pid: number): Promise<void> {
   const utf8 = new TextEncoder();
   const socket = sys.connectUnix(manager, "datagram");
@@ -67,8 +67,8 @@ async function tell(sys: Sys, manager: string, ready: string, pid: number): Prom
 }
 
 /**
- * Waits for the container to be ready, and passes that on with `pid` as the main process; ends without when `ended`
- * says that there is nothing to wait for. Closes `fd`.
+ * Waits for the container to be ready, and passes that on with `pid` as the main process; gives up when `ended`
+ * returns true. Closes `fd`.
  */
 export async function passOn(
   sys: Sys,

@@ -1,9 +1,9 @@
-/** Verbs that take a regular expression in the place of an id. */
+/** Verbs that take a regular expression in place of an id. */
 import { BerthError } from "@berth/base";
 import type { Runtime } from "@berth/runtime";
 import { list } from "@berth/runtime";
 
-/** The id itself or, with `regex`, the ids of all containers that it matches somewhere. */
+/** The id itself or, with `regex`, the ids of all containers that it matches. */
 export function idsOf(runtime: Runtime, text: string, regex: boolean): string[] {
   if (!regex) return [text];
   let form: RegExp;
@@ -20,7 +20,7 @@ export function idsOf(runtime: Runtime, text: string, regex: boolean): string[] 
     .filter((id) => form.test(id));
 }
 
-/** Does it to each, and goes on where one fails: the first error is thrown at the end. */
+/** Acts on each id, continuing after a failure: the first error is thrown at the end. */
 export async function forEach(ids: readonly string[], act: (id: string) => Promise<void>): Promise<void> {
   let failed: unknown;
   for (const id of ids) await act(id).catch((error: unknown) => (failed ??= error));

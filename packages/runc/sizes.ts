@@ -1,4 +1,4 @@
-/** Amounts at the command line: bytes as docker's tools write them, and Go's durations. */
+/** Amounts on the command line: bytes in docker's notation, and Go's durations. */
 import { BerthError } from "@berth/base";
 
 const POWERS = "kmgtp";
@@ -28,7 +28,7 @@ export function parseBytes(flag: string, text: string): bigint {
     : BigInt(match[1]!) * 1024n ** BigInt(power);
 }
 
-/** A whole number for a flag, as runc words a bad one. */
+/** A whole number for a flag, with runc's error message. */
 export function parseWhole(flag: string, text: string, signed: boolean): bigint {
   if (!(signed ? /^[+-]?\d+$/ : /^\d+$/).test(text)) {
     throw new BerthError(

@@ -25,14 +25,14 @@ export class Answer {
   readonly #call: Call;
   #closed = false;
 
-  /** `open`: the client said that data follow its request. */
+  /** `open`: the request is followed by data frames. */
   constructor(channel: Channel, stream: number, route: Route, request: Request, open: boolean) {
     this.#channel = channel;
     this.#stream = stream;
     this.#route = route;
     this.#inbox = new Inbox(channel);
     const nanoseconds = request.timeoutNano;
-    // A deadline in the past is one, too: Go's client sends what is left of it.
+    // A deadline in the past counts, too: Go's client sends what is left of it.
     const ms = nanoseconds === 0n ? undefined : Math.max(0, Number(nanoseconds) / 1e6);
     this.#call = new Call(
       route.method,
@@ -42,7 +42,7 @@ export class Answer {
     );
     const { methodKind } = route.method;
     const takesMany = methodKind === "client_streaming" || methodKind === "bidi_streaming";
-    // A method of many requests may have the first one here already; no bytes are none of them.
+    // The request of a client-streaming method may carry the first message; an empty payload carries none.
     if (!takesMany || request.payload.length > 0) this.#inbox.push(request.payload);
     if (!takesMany || !open) this.#inbox.end();
   }
@@ -67,7 +67,7 @@ export class Answer {
     this.#inbox.end();
   }
 
-  /** Answers with an error, and gives the call up. */
+  /** Answers with an error, and aborts the call. */
   fail(error: BerthError): void {
     if (!this.#closed) {
       this.#closed = true;
@@ -76,7 +76,7 @@ export class Answer {
     this.abandon(error);
   }
 
-  /** Gives the call up without a word. */
+  /** Aborts the call without answering. */
   abandon(reason: BerthError): void {
     this.#closed = true;
     this.#call.abort(reason);
@@ -118,7 +118,7 @@ export class Answer {
     this.#finish(TYPE.data, FLAG.closed | FLAG.empty);
   }
 
-  // A response that is too large for its frame becomes an error: `send` throws before anything was written.
+  // A response too large for its frame becomes an error: `send` throws before anything is written.
   #finish(type: number, flags: number, payload?: Uint8Array): void {
     if (this.#closed) return;
     this.#channel.send(this.#stream, type, flags, payload);

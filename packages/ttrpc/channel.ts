@@ -2,9 +2,9 @@
 import type { Socket } from "node:net";
 import { encodeFrame, type Frame, FrameReader } from "./frames.ts";
 
-/** A sender of a stream waits while the socket holds more than this. */
+/** Senders wait while the socket buffers more than this. */
 const HIGH_WATER = 1 << 20;
-/** A peer that reads none of its answers is not read from either, from here on. */
+/** Above this much unread output, the peer's requests are not read either. */
 const STUFFED = 8 << 20;
 
 /** See the module comment. */
@@ -13,11 +13,11 @@ export class Channel {
   readonly #frames = new FrameReader();
   #corked = false;
   #reading = false;
-  /** Streams whose reader is behind; while there are any, nothing more is read. */
+  /** Streams whose reader is behind; while there are any, reading is paused. */
   readonly #behind = new Set<unknown>();
   readonly #waiting: (() => void)[] = [];
 
-  /** `onFrame` hears every frame, `onClose` once of the end: with what went wrong, if anything did. */
+  /** `onFrame` gets every frame; `onClose` is called once at the end, with the error if there was one. */
   constructor(socket: Socket, onFrame: (frame: Frame) => void, onClose: (cause: unknown) => void) {
     this.#socket = socket;
     let failure: unknown;
@@ -29,7 +29,7 @@ export class Channel {
     socket.on("error", (cause) => {
       failure = cause;
     });
-    // Who has said all it will say has gone: half-closed connections are not part of the protocol.
+    // A peer that has stopped sending is gone: half-closed connections are not part of the protocol.
     socket.on("end", () => socket.destroy());
     socket.on("close", () => {
       this.#release();
@@ -37,7 +37,7 @@ export class Channel {
     });
   }
 
-  // A handler may send, hold back or close while it hears a frame: so the loop looks anew each time.
+  // A handler may send, pause or close while it handles a frame: the loop checks again each time.
   #drain(onFrame: (frame: Frame) => void): void {
     if (this.#reading) return;
     this.#reading = true;
@@ -54,7 +54,7 @@ export class Channel {
   send(stream: number, type: number, flags: number, payload?: Uint8Array): void {
     const parts = encodeFrame(stream, type, flags, payload);
     if (this.#socket.destroyed) return;
-    // What is written in one turn goes out in one system call.
+    // Everything written in one turn goes out in one system call.
     if (!this.#corked) {
       this.#corked = true;
       this.#socket.cork();
@@ -73,14 +73,15 @@ export class Channel {
     return new Promise((resolve) => this.#waiting.push(resolve));
   }
 
-  /** Stops reading for the sake of `who`, until {@link resume}. */
-  hold(who: unknown): void {
+  /** Stops reading on behalf of `holder`, until {@link resume}. */
+  hold(holder: unknown): void {
     if (this.#behind.size === 0) this.#socket.pause();
-    this.#behind.add(who);
+    this.#behind.add(holder);
   }
 
-  resume(who: unknown): void {
-    if (this.#behind.delete(who) && this.#behind.size === 0 && !this.#socket.destroyed) this.#socket.resume();
+  resume(holder: unknown): void {
+    if (this.#behind.delete(holder) && this.#behind.size === 0 && !this.#socket.destroyed)
+      this.#socket.resume();
   }
 
   #release(): void {
@@ -92,13 +93,13 @@ export class Channel {
     return this.#socket.destroyed;
   }
 
-  /** Keeps the process alive, or no longer. */
+  /** Whether the connection keeps the process alive. */
   setRef(on: boolean): void {
     if (on) this.#socket.ref();
     else this.#socket.unref();
   }
 
-  /** Ends the connection; what was sent before goes out where `gently`. */
+  /** Closes the connection; with `gently`, buffered output is sent first. */
   close(gently = false): void {
     if (gently && !this.#socket.destroyed) this.#socket.destroySoon();
     else this.#socket.destroy();

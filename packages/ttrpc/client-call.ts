@@ -1,4 +1,4 @@
-/** One call on the client's side: sends in the background, yields answers, ends with the status. */
+/** One call on the client's side: sends in the background, yields responses, ends with the status. */
 import { RequestSchema, ResponseSchema } from "@berth/api/ttrpc";
 import { BerthError } from "@berth/base";
 import { type CallOptions, DETAILS_HEADER, MAX_TIMER_MS, onGiveUp } from "@berth/rpc";
@@ -8,7 +8,7 @@ import { FLAG, type Frame, TYPE, tooLarge } from "./frames.ts";
 import { Inbox } from "./inbox.ts";
 import { errorOf } from "./status.ts";
 
-/** A deadline on the wire; 0 is none at all. */
+/** A deadline on the wire; 0 means none. */
 function nanosecondsOf(ms: number | undefined): bigint {
   return ms === undefined ? 0n : BigInt(Math.max(1, Math.round(Math.min(ms, MAX_TIMER_MS) * 1e6)));
 }
@@ -36,7 +36,7 @@ export class ClientCall {
         const response = fromBinary(ResponseSchema, payload);
         const error = errorOf(response.status);
         if (error !== undefined) this.fail(error);
-        // A method of many answers may end with a response that holds none.
+        // A streaming method may end with a response that carries no message.
         else if (repliesOnce || response.payload.length > 0) this.#inbox.push(response.payload);
         this.#inbox.end();
       } catch (cause) {
@@ -54,14 +54,14 @@ export class ClientCall {
       this.fail(new BerthError("internal", `${name} answered with data`, { stage: "ttrpc" }));
   }
 
-  /** Ends the call; the first end counts. */
+  /** Ends the call; the first end wins. */
   fail(error: BerthError): void {
     this.#inbox.fail(error);
   }
 
   /**
-   * Yields the answers' bytes. `begin` gives the stream its number, which must be above all that were sent before;
-   * `done` is called when it is of no more use.
+   * Yields the encoded responses. `begin` assigns the stream's number, which must be above all that were sent before;
+   * `done` is called when the stream is finished.
    */
   async *run(
     requests: [Uint8Array<ArrayBuffer>] | AsyncIterable<Uint8Array>,
@@ -99,7 +99,7 @@ export class ClientCall {
 
   async #sendAll(id: number, requests: AsyncIterable<Uint8Array>, over: () => boolean): Promise<void> {
     for await (const message of requests) {
-      // The server may answer before it has read everything; what is left is no longer wanted.
+      // The server may answer before it has read everything; the rest of the requests is no longer wanted.
       if (over() || this.#inbox.ended) return;
       this.#channel.send(id, TYPE.data, 0, message);
       await this.#channel.room();

@@ -1,9 +1,9 @@
 /**
  * A ttrpc client over a unix socket.
  *
- * `connect({ address })` gives a connection that dials at its first call, and dials again for the first call after the
- * server went away. Every failure is a BerthError. ttrpc has no word for giving up one call: an aborted one is
- * forgotten here, while the server works on; closing the connection cancels all there are.
+ * `connect({ address })` gives a connection that dials at its first call, and dials again for the first call after
+ * the server went away. Every failure is a BerthError. ttrpc cannot cancel a single call: an aborted one is forgotten
+ * here, while the server keeps working on it. Closing the connection cancels all of its calls.
  */
 import type net from "node:net";
 import { BerthError } from "@berth/base";
@@ -17,24 +17,24 @@ import type { Frame } from "./frames.ts";
 export interface ConnectOptions {
   /** Address of the server's socket: see `socketName`. */
   address: string;
-  /** A name without any mark is an abstract socket's, as shims of containerd 1.3 and before have it. */
+  /** How to read an unmarked name; shims of containerd 1.3 and before mean an abstract socket. */
   bare?: "path" | "abstract";
   /** Metadata of every call, for instance `{"containerd-namespace-ttrpc": "default"}`. */
   headers?: Readonly<Record<string, string>>;
   /** Deadline of unary calls that do not set one, in milliseconds. Default: none. */
   timeoutMs?: number;
-  /** How long a call waits for a socket that is not there or not answered yet, in milliseconds. Default: 0. */
+  /** How long a call waits for a socket that does not exist or is not accepting yet, in milliseconds. Default: 0. */
   dialTimeoutMs?: number;
-  /** Called each time that an open connection has ended, whoever ended it. */
+  /** Called each time an open connection has ended, from either side. */
   onLost?: () => void;
-  /** An idle connection does not keep the process alive. Default: it does. */
+  /** Whether an idle connection lets the process exit. Default: no. */
   background?: boolean;
 }
 
 /** A connection to one server; calls may be made at any time and in any number. */
 export interface Connection extends AsyncDisposable {
   client<D extends DescService>(desc: D): Client<D>;
-  /** Dials now, unless that was done; "unavailable" when nobody answers. */
+  /** Dials now, unless connected; "unavailable" if there is no answer. */
   open(): Promise<void>;
   /** Ends the connection; calls in flight fail with "canceled". */
   close(): void;
@@ -75,7 +75,7 @@ class Session {
     if (background) this.channel.setRef(false);
   }
 
-  /** Gives a call its stream; "unavailable" when the connection has ended or has no numbers left. */
+  /** Assigns a call its stream; "unavailable" when the connection has ended or has no numbers left. */
   add(call: ClientCall): number {
     if (this.channel.closed || this.#next > 0xffff_ffff) {
       const reason = new BerthError("unavailable", "the connection has ended", {
@@ -101,7 +101,7 @@ class Session {
     this.channel.close();
   }
 
-  // Frames of calls that were given up find nobody.
+  // Frames of forgotten calls are dropped.
   #hear(frame: Frame): void {
     this.#calls.get(frame.stream)?.hear(frame);
   }
@@ -155,7 +155,7 @@ class Dialer implements Connection {
     );
   }
 
-  // The next call dials anew.
+  // The next call dials again.
   #forget(session: Session): void {
     if (this.#live !== session) return;
     this.#live = undefined;

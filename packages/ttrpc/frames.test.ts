@@ -20,7 +20,7 @@ test("a frame is ten bytes of header and its payload", () => {
   );
 });
 
-test("frames come out whole however the bytes were cut", () => {
+test("frames are reassembled however the bytes were split", () => {
   const large = Buffer.alloc(100_000, 0x61);
   const bytes = whole(
     encodeFrame(1, TYPE.request, FLAG.open, Buffer.from("one")),
@@ -46,7 +46,7 @@ test("frames come out whole however the bytes were cut", () => {
   }
 });
 
-test("a payload over the limit is skipped, and what follows is read", () => {
+test("a payload over the limit is skipped, and the next frame is read", () => {
   const reader = new FrameReader();
   const head = Buffer.alloc(10);
   head.writeUInt32BE(MAX_PAYLOAD + 5, 0);

@@ -5,20 +5,20 @@ export const TYPE = { request: 1, response: 2, data: 3 } as const;
 export const FLAG = {
   /** The sender sends no more on this stream. */
   closed: 1,
-  /** On a request: more comes as data. */
+  /** On a request: data frames follow. */
   open: 2,
-  /** On data: there is none, as opposed to a message of no bytes. */
+  /** On data: no message, as opposed to an empty one. */
   empty: 4,
 } as const;
 
-/** The most that one frame may carry, in bytes: the protocol's own limit. */
+/** Largest payload of a frame, in bytes: the protocol's limit. */
 export const MAX_PAYLOAD = 4 << 20;
 const HEADER = 10;
-/** A payload from this size on is handed over beside its header rather than copied. */
+/** From this size on, a payload is written separately from its header rather than copied. */
 const SPLIT_FROM = 16 << 10;
 const NOTHING: Uint8Array = new Uint8Array(0);
 
-/** One frame. `oversized` is the size of a payload that was over the limit and was thrown away. */
+/** One frame. `oversized` is the size of a payload that exceeded the limit and was discarded. */
 export interface Frame {
   readonly stream: number;
   readonly type: number;
@@ -27,7 +27,7 @@ export interface Frame {
   readonly oversized?: number;
 }
 
-/** "resource_exhausted" for a payload that may not travel. */
+/** "resource_exhausted" for a payload over the limit. */
 export function tooLarge(size: number): BerthError {
   return new BerthError(
     "resource_exhausted",
@@ -50,7 +50,7 @@ export function encodeFrame(stream: number, type: number, flags: number, payload
   return [head];
 }
 
-/** Cuts a byte stream into frames. What is over the limit is skipped as it comes and never held. */
+/** Splits a byte stream into frames. Payloads over the limit are skipped as they arrive and never buffered. */
 export class FrameReader {
   #chunks: Uint8Array[] = [];
   #have = 0;

@@ -1,10 +1,10 @@
-/** Messages of one direction of a stream; its size is bounded by reading no further from the connection. */
+/** Messages of one direction of a stream; bounded by pausing the connection. */
 import { MessageQueue } from "@berth/rpc";
 import type { Channel } from "./channel.ts";
 
-/** More than this many bytes unread, and the connection is read no further until the reader has caught up. */
+/** Above this many unread bytes, the connection is paused until the reader has caught up. */
 const HIGH_WATER = 1 << 20;
-/** What an empty message counts: it takes room too. */
+/** What an empty message counts for: it takes memory too. */
 const EMPTY = 64;
 
 /** See the module comment. */
@@ -35,7 +35,7 @@ export class Inbox extends MessageQueue {
     return message;
   }
 
-  /** Nobody reads any more. */
+  /** The reader has stopped. */
   async return(): Promise<IteratorResult<Uint8Array, undefined>> {
     this.#messages = [];
     this.#size = 0;

@@ -1,4 +1,4 @@
-/** One unary call as bytes: for a command that makes a single one, over a descriptor of its own. */
+/** One unary call as bytes, for a command that makes a single one over its own descriptor. */
 import { RequestSchema, ResponseSchema } from "@berth/api/ttrpc";
 import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
 import { encodeFrame, FrameReader, TYPE } from "./frames.ts";
@@ -9,7 +9,9 @@ export function encodeUnary(service: string, method: string, payload: Uint8Array
   return Buffer.concat(encodeFrame(1, TYPE.request, 0, request));
 }
 
-/** The answer's message out of all that has been received; undefined while that is not whole. Throws its error. */
+/**
+ * The response message in the bytes received so far; undefined while they are incomplete. Throws the call's error.
+ */
 export async function readAnswer(received: Uint8Array): Promise<Uint8Array | undefined> {
   const reader = new FrameReader();
   reader.push(received);
@@ -17,7 +19,7 @@ export async function readAnswer(received: Uint8Array): Promise<Uint8Array | und
   if (frame === undefined) return undefined;
   const response = fromBinary(ResponseSchema, frame.payload);
   if (response.status === undefined || response.status.code === 0) return response.payload;
-  // What reads errors is loaded for them only.
+  // Error decoding is loaded only when needed.
   const { errorOf } = await import("./status.ts");
   throw errorOf(response.status);
 }

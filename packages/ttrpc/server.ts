@@ -10,14 +10,14 @@ import { FLAG, type Frame, TYPE, tooLarge } from "./frames.ts";
 
 /** How to serve. */
 export interface ServeOptions {
-  /** Address of the socket (see `socketName`), or the descriptor of one that listens already. */
+  /** Address of the socket (see `socketName`), or the descriptor of a listening one. */
   address: string | { fd: number };
   services: readonly Service[];
   /** Most connections at a time. Default: 1024. */
   maxConnections?: number;
   /** Most calls at a time on one connection. Default: 16384. */
   maxCallsPerConnection?: number;
-  /** Runs around each call that has one answer, for tracing; must return what `run` returns. */
+  /** Runs around each unary call, for tracing; must return what `run` returns. */
   around?: <T>(call: CallContext, run: () => Promise<T>) => Promise<T>;
 }
 
@@ -25,11 +25,11 @@ export interface ServeOptions {
 export interface RunningServer {
   /** Connections that are open. */
   readonly connections: number;
-  /** Stops listening, and after `graceMs` (default 1000) cuts off calls that are still in flight. */
+  /** Stops listening, and after `graceMs` (default 1000) aborts the calls still in flight. */
   close(graceMs?: number): Promise<void>;
 }
 
-/** What the connections of one server share. */
+/** State shared by the connections of one server. */
 export interface Serving {
   readonly services: ReadonlyMap<string, ReadonlyMap<string, Route>>;
   readonly maxCalls: number;
@@ -37,8 +37,8 @@ export interface Serving {
 }
 
 /**
- * Listens. A socket's file is made with mode 0600, and must not exist: who makes it knows whether one that does is
- * in use. "failed_precondition" when the address is taken.
+ * Starts listening. The socket's file gets mode 0600, and must not exist: only the caller knows whether an existing
+ * one is in use. "failed_precondition" when the address is taken.
  */
 export async function serve(options: ServeOptions): Promise<RunningServer> {
   const serving: Serving = {
@@ -76,7 +76,7 @@ export async function serve(options: ServeOptions): Promise<RunningServer> {
 
 async function listen(listener: net.Server, address: ServeOptions["address"]): Promise<void> {
   const path = typeof address === "string" ? socketName(address) : undefined;
-  // The mask makes the socket 0600 from its first moment on.
+  // The umask makes the socket 0600 from the start.
   const mask = path === undefined ? undefined : process.umask(0o177);
   try {
     await new Promise<void>((resolve, reject) => {
@@ -114,7 +114,7 @@ class ServerConnection {
       (frame) => this.#hear(frame),
       (cause) => {
         if (cause !== undefined) log.debug("ttrpc: a connection failed", { error: String(cause) });
-        // Whoever asked is gone: this is how ttrpc cancels.
+        // The client is gone: this is how ttrpc cancels.
         for (const call of this.#calls.values())
           call.abandon(new BerthError("canceled", "the client went away", { stage: "ttrpc" }));
         this.#calls.clear();
@@ -123,7 +123,7 @@ class ServerConnection {
     );
   }
 
-  /** Takes no further call, and ends when the last one is answered. */
+  /** Accepts no more calls, and ends when the last one is answered. */
   retire(): void {
     this.#retiring = true;
     if (this.#calls.size === 0) this.#channel.close(true);
@@ -185,7 +185,7 @@ class ServerConnection {
   #data({ stream, flags, payload, oversized }: Frame): void {
     const call = this.#calls.get(stream);
     if (call === undefined) {
-      // What the client sent before it heard of the end is of no interest any more.
+      // Sent before the client learned of the end; ignored.
       if (stream <= this.#last) return;
       throw refused(`stream ${stream} is not open`);
     }

@@ -4,7 +4,7 @@ import { BerthError } from "@berth/base";
 import { codeOfStatus, detailOf, factsOf, messageOf, statusNumber } from "@berth/rpc";
 import type { MessageInitShape } from "@bufbuild/protobuf";
 
-/** Anything that was thrown, as a status, with details for who asked for them. */
+/** Converts anything that was thrown to a status, with details if the client asked for them. */
 export function statusOf(thrown: unknown, details: boolean): MessageInitShape<typeof rpc.StatusSchema> {
   const error = BerthError.from(thrown);
   const detail = details ? detailOf(error) : undefined;
@@ -15,7 +15,7 @@ export function statusOf(thrown: unknown, details: boolean): MessageInitShape<ty
   };
 }
 
-/** Reads a status; undefined when there is none or it says OK. */
+/** Reads a status; undefined if there is none or it is OK. */
 export function errorOf(status: rpc.Status | undefined): BerthError | undefined {
   if (status === undefined || status.code === 0) return undefined;
   return new BerthError(

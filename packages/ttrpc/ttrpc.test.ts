@@ -23,7 +23,7 @@ import {
 import { encodeFrame, FLAG, type Frame, FrameReader, MAX_PAYLOAD, TYPE } from "./frames.ts";
 import { type ConnectOptions, connect, serve } from "./index.ts";
 
-// A service with a method of each kind, on text.
+// A service with a method of each kind, on strings.
 const TEXT = ".google.protobuf.StringValue";
 const registry: FileRegistry = createFileRegistry(
   create(FileDescriptorSetSchema, {
@@ -157,7 +157,7 @@ test("a method of each kind", async (t) => {
   assert.deepEqual(await collect(echo.both(texts("a", "stop", "b"))), ["A"]);
 });
 
-test("the socket is its owner's alone, and an address in use is refused", async (t) => {
+test("the socket is accessible to its owner only, and an address in use is refused", async (t) => {
   const { folder, address } = await fixture(t);
   assert.equal(statSync(join(folder, "s")).mode & 0o777, 0o600);
   await assert.rejects(serve({ address, services: [] }), { code: "failed_precondition" });
@@ -175,7 +175,7 @@ test("abstract sockets", async (t) => {
   assert.equal((await echo.once({ value: "x" })).value, "x");
 });
 
-test("an error comes with its facts, and what is not there is named", async (t) => {
+test("errors carry their facts, and unknown methods are named", async (t) => {
   const { echo } = await fixture(t);
   await assert.rejects(echo.once({ value: "fail" }), {
     code: "permission_denied",
@@ -200,7 +200,7 @@ test("metadata and deadlines reach the handler", async (t) => {
   assert.ok(call.deadline! > before + 50_000 && call.deadline! < before + 120_000);
 });
 
-test("of metadata that comes twice the first value counts", () => {
+test("the first value of repeated metadata wins", () => {
   const raw = ["A", "1", "b", "2", "a", "3"];
   assert.deepEqual({ ...metadataOf(raw) }, { a: "1", b: "2" });
 });
@@ -224,7 +224,7 @@ test("a client that goes away cancels its calls", async (t) => {
   assert.deepEqual(seen.aborted, ["canceled"]);
 });
 
-test("an aborted call is given up by the client alone", async (t) => {
+test("an aborted call is dropped by the client only", async (t) => {
   const { echo } = await fixture(t);
   const given = new AbortController();
   const call = echo.once({ value: "hang" }, { signal: given.signal });
@@ -256,7 +256,7 @@ test("messages over 4 MiB are refused by name, both ways, and the connection liv
   assert.equal((await echo.once({ value: most })).value, most);
 });
 
-test("a reader that is slow holds the sender back, and loses nothing", async (t) => {
+test("a slow reader holds the sender back, and loses nothing", async (t) => {
   const { echo } = await fixture(t);
   const piece = "z".repeat(100_000);
   let sent = 0;
@@ -271,7 +271,7 @@ test("a reader that is slow holds the sender back, and loses nothing", async (t)
   assert.equal(got, 200);
 });
 
-test("the connection is dialled anew after the server went away", async (t) => {
+test("the connection is dialled again after the server went away", async (t) => {
   const { folder, address, server, seen } = await fixture(t);
   let lost = 0;
   const connection = connect({ address, onLost: () => lost++ });
@@ -329,7 +329,7 @@ const request = (method: string, payload?: Uint8Array<ArrayBuffer>) =>
   );
 const statusCode = (frame: Frame) => fromBinary(ResponseSchema, frame.payload).status?.code;
 
-test("frames that break the protocol are answered on their stream", async (t) => {
+test("protocol violations are answered on their stream", async (t) => {
   const { address } = await fixture(t);
   const peer = await rawPeer(t, address);
   peer.send(2, TYPE.request, 0, request("Once", text("x")));
@@ -385,7 +385,7 @@ test("streams as Go's peers write them", async (t) => {
   assert.equal((await peer.next()).flags, FLAG.closed | FLAG.empty);
 });
 
-test("a peer that reads no answers is not read from without end", async (t) => {
+test("a peer that reads no responses is not read from indefinitely", async (t) => {
   const { address, seen } = await fixture(t);
   const socket = net.connect(address.slice("unix://".length));
   socket.on("error", () => {});

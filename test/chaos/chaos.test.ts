@@ -1,4 +1,4 @@
-/** A short run of `make chaos`, with a new seed each time: it prints the one that repeats it. */
+/** A short run of `make chaos` with a new seed each time; it prints the command that repeats it. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { realSys } from "@berth/sys";
@@ -7,7 +7,7 @@ import { chaos } from "./chaos.ts";
 
 const skip = cannotRun("/bin/busybox") ?? false;
 
-test("random commands, a daemon that is killed, a disk that fills: what was answered is true, and nothing is left", {
+test("random commands, a killed daemon, a full disk: every answer was true, and nothing leaks", {
   skip,
 }, async (t) => {
   realSys.becomeSubreaper();

@@ -1,7 +1,7 @@
 /**
- * Clients with random commands on one daemon that is killed every few seconds, on a disk that fills and empties. What the
- * commands answered is held against what is there, at once and in the end; in the end everything is removed, and nothing may
- * be left. `make chaos MINUTES=15 SEED=1`; a seed repeats the commands, not the machine's timing.
+ * Clients with random commands on one daemon that is killed every few seconds, on a disk that fills and empties. The
+ * commands' results are checked against the actual state, continually and at the end, when everything is removed and
+ * nothing may be left. `make chaos MINUTES=15 SEED=1`; a seed repeats the commands, not the machine's timing.
  */
 import { execFileSync } from "node:child_process";
 import { existsSync, rmSync, statfsSync, writeFileSync } from "node:fs";
@@ -10,34 +10,37 @@ import { Lane, sleep, until } from "../crash/lane.ts";
 import { type Arena, ChaosClient } from "./clients.ts";
 import { Random } from "./random.ts";
 
-/** How it is to be. */
+/** Options of a run. */
 export interface ChaosOptions {
   seed: number;
   milliseconds: number;
   clients?: number;
-  /** Folder of the programs; default: this checkout's. */
+  /** Folder of the binaries; default: this checkout's. */
   bin?: string;
 }
 
-/** What came of it. */
+/** Result of a run. */
 export interface Outcome {
-  /** What must not be, in words. */
+  /** Violations found. */
   findings: string[];
   kills: number;
   fills: number;
   commands: number;
   succeeded: number;
   refused: number;
-  /** Commands that a kill or a full disk cut off. */
+  /** Commands interrupted by a kill or a full disk. */
   cutOff: number;
 }
 
-/** Room for the images, and for what a fault-free run needs. */
+/** Space for the images, and for a run without faults. */
 const DISK = "96m";
-/** A container that removes itself is gone by then: its client had ten seconds to fetch the exit code, or a minute to start it. */
+/**
+ * By then an auto-removed container is gone: its client had ten seconds to fetch the exit code, or a minute to start
+ * it.
+ */
 const FLEETING_MS = 75_000;
 
-/** See the module comment. */
+/** Runs clients and faults, then checks the result. */
 export async function chaos({ seed, milliseconds, clients = 5, bin }: ChaosOptions): Promise<Outcome> {
   const lane = new Lane(`chaos-${process.pid}`, bin);
   const findings: string[] = [];
@@ -80,7 +83,7 @@ export async function chaos({ seed, milliseconds, clients = 5, bin }: ChaosOptio
   }
 }
 
-/** What befalls the daemon meanwhile. */
+/** Faults injected meanwhile. */
 class Faults {
   over = false;
   kills = 0;
@@ -143,7 +146,7 @@ async function list(lane: Lane): Promise<Listed[]> {
     .map((line) => JSON.parse(line) as Listed);
 }
 
-/** Holds what is there against what the clients know. */
+/** Compares the actual state with what the clients expect. */
 async function examine(lane: Lane, clients: readonly ChaosClient[], findings: string[]): Promise<void> {
   const fleeting = async () => (await list(lane)).filter(({ Labels }) => Labels.includes("chaos=fleeting"));
   await until(
@@ -167,17 +170,17 @@ async function examine(lane: Lane, clients: readonly ChaosClient[], findings: st
   for (const { Names, State } of listed.values()) {
     const { State: now } = await lane.inspect(Names);
     const alive = now.Pid !== 0 && existsSync(`/proc/${now.Pid}`);
-    // One that is created may have a process, which waits for its start.
+    // A created container may have a process, which waits for its start.
     if (State !== "created" && alive !== (State === "running" || State === "paused"))
       findings.push(`in the end ${Names} is ${State}, and its process ${alive ? "runs" : "does not run"}`);
   }
-  // Of clients that were killed the daemon knows nothing; the doctor does.
+  // The daemon does not know about killed clients; the doctor does.
   const fixed = await lane.fix();
   findings.push(...fixed.filter((line) => !line.startsWith("doctor: client's streams ")));
   findings.push(...(await lane.leaks()));
 }
 
-/** Removes everything and looks whether anything is left. */
+/** Removes everything and checks for leftovers. */
 async function clear(
   lane: Lane,
   clients: readonly ChaosClient[],

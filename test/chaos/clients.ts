@@ -1,4 +1,4 @@
-/** Clients that give random commands, and hold the answers against what they know. */
+/** Clients that run random commands and check the results against their expectations. */
 
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -7,39 +7,39 @@ import { ociArchive } from "../support/images.ts";
 import { COMMANDS, FAULTS, REFUSALS, type State } from "./expected.ts";
 import type { Random } from "./random.ts";
 
-/** Containers that a client has for itself. */
+/** Containers used by one client only. */
 const OWN = 3;
-/** Names that all clients fight over. */
+/** Names contended by all clients. */
 const SHARED = ["shared-a", "shared-b"] as const;
-/** How long an answer may take, in milliseconds, a daemon's absence included. */
+/** Timeout of a command, in milliseconds, including the daemon's downtime. */
 const RESYNC_MS = 20_000;
 
-/** What came of a command. */
+/** Result of a command. */
 interface Answer {
   code: number;
   out: string;
   err: string;
-  /** Of the error, as `berth --debug` prints it; "" without one. */
+  /** The error's reason, as printed by `berth --debug`; "" without an error. */
   reason: string;
 }
 
-/** What all clients share. */
+/** State shared by all clients. */
 export interface Arena {
   lane: Lane;
-  /** Where they write down what must not be. */
+  /** Violations are recorded here. */
   findings: string[];
-  /** How many commands were given, and how many of them went well. */
+  /** Number of commands, and of those that succeeded. */
   counts: { commands: number; succeeded: number; cutOff: number; refused: number };
   over: boolean;
 }
 
-/** See the module comment. */
+/** A client with its containers and their expected states. */
 export class ChaosClient {
   readonly #arena: Arena;
   readonly #random: Random;
   readonly #name: string;
   readonly #states = new Map<string, State>();
-  /** The client's own image; nobody else has its layers. */
+  /** The client's own image; no other has its layers. */
   readonly #image: string;
   #hasImage: boolean | undefined = false;
 
@@ -53,12 +53,12 @@ export class ChaosClient {
     writeFileSync(archive, ociArchive(testImage(`mark-${number}`), this.#image));
   }
 
-  /** Containers that must be there in the end, with their states. */
+  /** Containers that must exist at the end, with their states. */
   get expected(): ReadonlyMap<string, State> {
     return this.#states;
   }
 
-  /** Whether its image must be there in the end; undefined when that cannot be known. */
+  /** Whether its image must exist at the end; undefined if unknown. */
   get image(): { name: string; there: boolean | undefined } {
     return { name: this.#image, there: this.#hasImage };
   }
@@ -102,7 +102,7 @@ export class ChaosClient {
     const after = command.leadsTo[before];
     if (FAULTS.has(answer.reason) || answer.code === -1) await this.#resync(name);
     else if (before === "unknown") await this.#resync(name);
-    // Whether a process waits that can be ended or frozen cannot be seen.
+    // Whether a process is waiting that can be killed or frozen is not visible.
     else if (before === "unstarted" && after === undefined) await this.#resync(name);
     else if (answer.code === 0) {
       if (after === undefined) this.#find(`${words.join(" ")} succeeded although ${name} was ${before}`);
@@ -116,7 +116,7 @@ export class ChaosClient {
     }
   }
 
-  /** What the daemon says about a container, also one that comes up right now. */
+  /** The daemon's view of a container, waiting for one that is being started. */
   async #look(name: string): Promise<State | undefined> {
     for (const deadline = performance.now() + RESYNC_MS; performance.now() < deadline; await sleep(50)) {
       const { code, out, reason } = await this.#berth("inspect", name);
@@ -129,7 +129,7 @@ export class ChaosClient {
   async #resync(name: string): Promise<void> {
     const state = await this.#look(name);
     if (state === undefined) this.#find(`nobody says what became of ${name}`);
-    // One that is about to be started again will run.
+    // One that is about to be restarted will run.
     const seen: Readonly<Record<string, State>> = { restarting: "unknown", created: "unstarted" };
     this.#states.set(name, seen[state ?? "restarting"] ?? state!);
   }
@@ -148,7 +148,7 @@ export class ChaosClient {
     await this.#berth(...words(this.#random.of(SHARED), this.#arena.lane.image));
   }
 
-  /** One that is watched, and removed at its end; sometimes its client is killed. */
+  /** An attached, auto-removed container; sometimes its client is killed. */
   async #fleeting(): Promise<void> {
     const { lane } = this.#arena;
     const label = ["--rm", "--label", "chaos=fleeting"];

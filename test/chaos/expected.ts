@@ -1,15 +1,17 @@
-/** What a client knows about a container that nobody else touches, and what its next command must come to. */
+/** A client's expectations about a container of its own, and the effect of each command. */
 
 /**
- * "unknown": a command was cut off, by a kill or a full disk. "unstarted": seen as created after that, and perhaps a start had
- * got as far as a process that waits, which can be killed.
+ * "unknown": a command was interrupted, by a kill or a full disk. "unstarted": seen as created after that; a start
+ * may have got as far as a waiting process, which can be killed.
  */
 export type State = "absent" | "created" | "unstarted" | "running" | "paused" | "exited" | "unknown";
 
-/** Says "up" and ends with 7 when it is asked to. */
+/** Prints "up" and exits with 7 on SIGTERM. */
 export const POLITE = 'trap "exit 7" TERM; echo up; sleep 1000 & wait';
 
-/** A command on one container: its words, and for each state what it leads to; a state that is left out refuses it. */
+/**
+ * A command on one container: its arguments, and the resulting state for each state; in a missing one it is refused.
+ */
 export interface Command {
   words: (name: string, image: string) => string[];
   leadsTo: Partial<Record<State, State>>;
@@ -19,7 +21,7 @@ const on =
   (...words: string[]) =>
   (name: string) => [...words, name];
 
-/** Every command that is tried. */
+/** All commands. */
 export const COMMANDS: readonly Command[] = [
   {
     words: (name, image) => ["create", "--name", name, image, "sh", "-c", POLITE],
@@ -95,12 +97,12 @@ export const COMMANDS: readonly Command[] = [
   },
 ];
 
-/** Codes of errors that the state of a container explains. */
+/** Error codes explained by the state of a container. */
 export const REFUSALS: ReadonlySet<string> = new Set([
   "not_found",
   "already_exists",
   "failed_precondition",
   "invalid_argument",
 ]);
-/** Codes of errors that the faults explain: the daemon was killed, the disk was full, the request was given up. */
+/** Error codes explained by the faults: the daemon was killed, the disk was full, the request was aborted. */
 export const FAULTS: ReadonlySet<string> = new Set(["unavailable", "resource_exhausted", "canceled"]);

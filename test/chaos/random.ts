@@ -1,6 +1,6 @@
-/** Random choices that a seed repeats. */
+/** Random choices, reproducible by seed. */
 
-/** A generator of its own for each client, so that what one does does not depend on how fast the others are. */
+/** A generator per client, so that its choices do not depend on the other clients' timing. */
 export class Random {
   #state: number;
 
@@ -17,7 +17,7 @@ export class Random {
     return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32;
   }
 
-  /** Whether something happens that has this probability. */
+  /** Returns true with this probability. */
   chance(probability: number): boolean {
     return this.next() < probability;
   }

@@ -1,4 +1,4 @@
-/** berth doctor: every kind of leak is planted, found, and removed; what lives is left alone. */
+/** berth doctor: every kind of leak is planted, found, and removed; resources in use are left alone. */
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
 import {
@@ -39,9 +39,9 @@ test("berth doctor", { skip: cannotRun("/bin/busybox") ?? false }, async (t) => 
     });
     assert.ok(out.startsWith("{"), err);
     const found: Examination = JSON.parse(out);
-    // A snapshot that is just being removed when the daemon is killed is left over indeed.
+    // A snapshot that was being removed when the daemon was killed is a real leak.
     const removed = (where: string) => /\/overlayfs\/rm-\d+$/.test(where);
-    // The machine of a test may have other clients' folders in /tmp.
+    // Other clients on the test machine may have folders in /tmp.
     const own = found.findings.filter(
       ({ where, kind }) =>
         (where.includes(folder) && !removed(where)) || kind === "cgroup" || kind === "keeper",
@@ -55,7 +55,7 @@ test("berth doctor", { skip: cannotRun("/bin/busybox") ?? false }, async (t) => 
   await ok("wait", "ended");
   const stillLives = async () => assert.equal(await ok("exec", "lives", "echo", "yes"), "yes");
 
-  await t.test("nothing is wrong here", async () => {
+  await t.test("reports no problem", async () => {
     const { found, own } = await doctor();
     assert.deepEqual(names(own), []);
     assert.deepEqual(
@@ -67,7 +67,7 @@ test("berth doctor", { skip: cannotRun("/bin/busybox") ?? false }, async (t) => 
     assert.match(text.out, /^ok +cgroups/m);
   });
 
-  /** Files that belong to nobody; gives their names as the doctor's. */
+  /** Leaked files; returns the names by which the doctor reports them. */
   const plant = async (): Promise<string[]> => {
     const files = {
       "snapshot root/snapshots/overlayfs/987654": "root/snapshots/overlayfs/987654/fs/file",
@@ -83,14 +83,14 @@ test("berth doctor", { skip: cannotRun("/bin/busybox") ?? false }, async (t) => 
       writeFileSync(at(path), "{}");
     }
     utimesSync(at("root/logs/default/gone"), 1, 1);
-    // The record of the bundle, which is known by it.
+    // The bundle's runtime record, found through the bundle.
     rmSync(at("state/runc/default/gone"), { recursive: true });
     mkdirSync(at("state/runc/default/lost"));
     mkdirSync(at("berth-io-abc123"));
     execFileSync("mkfifo", [at("berth-io-abc123/stdout")]);
     const sock = createServer().listen(at("state/keepers/zz-2.sock"));
     await new Promise((resolve) => sock.once("listening", resolve));
-    // A killed listener leaves its socket: one that closes would take it away.
+    // A killed listener leaves its socket; a closed one would remove it.
     execFileSync("mv", [at("state/keepers/zz-2.sock"), at("state/keepers/zz-3.sock")]);
     sock.close();
     mkdirSync(at(`${TASKS}/default/gone/rootfs`));
@@ -106,7 +106,7 @@ test("berth doctor", { skip: cannotRun("/bin/busybox") ?? false }, async (t) => 
       `mount ${TASKS}/default/gone/rootfs`,
     ].sort();
   };
-  await t.test("what is left over is found and named, and without --fix left alone", async () => {
+  await t.test("leaks are found and named, and left alone without --fix", async () => {
     const planted = await plant();
     const { code, own } = await doctor();
     assert.equal(code, 1);
@@ -116,7 +116,7 @@ test("berth doctor", { skip: cannotRun("/bin/busybox") ?? false }, async (t) => 
     await stillLives();
   });
 
-  await t.test("--fix removes that and nothing else", async () => {
+  await t.test("--fix removes leaks and nothing else", async () => {
     const before = readdirSync(at("root/snapshots/overlayfs")).length;
     const { own } = await doctor("--fix");
     assert.ok(own.length > 0 && own.every(({ fixed }) => fixed), JSON.stringify(own, undefined, 1));
@@ -134,14 +134,14 @@ test("berth doctor", { skip: cannotRun("/bin/busybox") ?? false }, async (t) => 
       existsSync(`${path}/default/${id}`),
     )!;
     const left = `${cgroup}/default/${exited}`;
-    // Its task is there still, and with it the cgroup is not left over.
+    // Its task still exists, so the cgroup is not a leak.
     await cli.berth(["exec", "ended", "true"]);
     const { Operations: _, connect } = await import("@berth/client");
     const client = connect({ address: cli.address });
     await client.tasks.raw.delete({ containerId: exited });
     client.close();
     mkdirSync(left, { recursive: true });
-    // Not made here: somebody else's, whatever it looks like.
+    // Not created here: another engine's, whatever it looks like.
     const foreign = `${cgroup}/default/${"f".repeat(64)}`;
     mkdirSync(foreign);
     try {
@@ -159,7 +159,7 @@ test("berth doctor", { skip: cannotRun("/bin/busybox") ?? false }, async (t) => 
     await stillLives();
   });
 
-  await t.test("a keeper and a container that no task knows of", async () => {
+  await t.test("a keeper and a container without a task", async () => {
     const lost = await ok("run", "-d", "--name", "lost", "busybox", "sleep", "300");
     const { Pid } = JSON.parse(await ok("inspect", "lost"))[0].State;
     await cli.down();
@@ -184,7 +184,7 @@ test("berth doctor", { skip: cannotRun("/bin/busybox") ?? false }, async (t) => 
     await ok("rm", "lost");
   });
 
-  await t.test("without a daemon the same, and the socket it left", async () => {
+  await t.test("the same without a daemon, and its stale socket", async () => {
     await cli.down();
     try {
       const planted = await plant();

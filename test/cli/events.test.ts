@@ -1,4 +1,4 @@
-/** Events with numbers: over a kill of the daemon, from the past, and in docker's words. */
+/** Numbered events: across a kill of the daemon, from the past, and in docker's format. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { BerthClient } from "@berth/client";
@@ -28,7 +28,7 @@ test("berth events", { skip: cannotRun("/bin/busybox") ?? false }, async (t) => 
   };
   assert.equal((await cli.berth(["run", "--name", "one", "-l", "a=b", "busybox", "true"])).code, 0);
 
-  await t.test("what has happened is told again, numbered without a gap", async () => {
+  await t.test("past events are replayed, numbered without a gap", async () => {
     const all = await events();
     assert.deepEqual(
       all.map(({ Sequence }) => Sequence),
@@ -59,7 +59,7 @@ test("berth events", { skip: cannotRun("/bin/busybox") ?? false }, async (t) => 
     assert.match(wrong.err, /colour=red.*type, event, container/);
   });
 
-  await t.test("numbers go on, and nothing is missing, after a kill of the daemon", async () => {
+  await t.test("after a kill of the daemon, numbering continues and no event is missing", async () => {
     const before = await events();
     await cli.crash();
     assert.equal((await cli.berth(["run", "--rm", "busybox", "true"])).code, 0);
@@ -76,7 +76,7 @@ test("berth events", { skip: cannotRun("/bin/busybox") ?? false }, async (t) => 
     assert.match(beyond.err, /newest event has number/);
   });
 
-  await t.test("a client that was cut off goes on where it was", async () => {
+  await t.test("a disconnected client resumes where it was", async () => {
     const seen: number[] = [];
     let client = new BerthClient({ address: cli.address });
     const first = client.events.follow({ after: 0 });

@@ -1,4 +1,4 @@
-/** Another's runtime under berthd, by its shim: Debian's containerd-shim-runc-v2 with Debian's runc. */
+/** A foreign runtime under berthd, through its shim: Debian's containerd-shim-runc-v2 with Debian's runc. */
 import assert from "node:assert/strict";
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
@@ -26,7 +26,7 @@ function shimOf(name: string): number {
       const words = readFileSync(`/proc/${pid}/cmdline`, "utf8").split("\0");
       if (words[0]!.endsWith("containerd-shim-runc-v2") && words.includes(name)) return Number(pid);
     } catch {
-      // It has ended.
+      // It has exited.
     }
   }
   throw new Error(`no shim of ${name}`);
@@ -75,7 +75,7 @@ describe("--runtime io.containerd.runc.v2", () => {
     assert.equal((await cli.berth(["rm", "-f", "web"])).code, 0);
   });
 
-  test("a daemon that is killed: the container runs on, its log and its exit are not lost", async () => {
+  test("a killed daemon: the container keeps running, its log and its exit are not lost", async () => {
     const script = "echo one; sleep 1; echo two; exit 5";
     assert.equal(
       (await cli.berth(["run", "-d", "--name", "on", ...RUNC, "busybox", "sh", "-c", script])).code,
@@ -93,7 +93,7 @@ describe("--runtime io.containerd.runc.v2", () => {
     assert.equal((await cli.berth(["rm", "-f", "on", "stays"])).code, 0);
   });
 
-  test("kill -9 of the shim: the container ends, and nothing of it is left", async () => {
+  test("kill -9 of the shim: the container exits, and nothing of it is left", async () => {
     assert.equal(
       (await cli.berth(["run", "-d", "--name", "lost", ...RUNC, "busybox", "sleep", "1000"])).code,
       0,
@@ -104,7 +104,7 @@ describe("--runtime io.containerd.runc.v2", () => {
     assert.deepEqual(readdirSync(join(cli.folder, "state/shims/default")), []);
   });
 
-  test("a runtime without a program is refused by the name of what is missing", async () => {
+  test("a runtime without a shim binary is refused with the binary's name", async () => {
     const { code, err } = await cli.berth([
       "run",
       "--rm",

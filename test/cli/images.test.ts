@@ -51,7 +51,7 @@ test("tag, list, inspect, save, remove, load", async () => {
   await cli.berth(["rmi", "my/box:v1"]);
 });
 
-test("an image in use is kept, unless by force", async () => {
+test("an image in use is kept, except with force", async () => {
   await cli.berth(["create", "--name", "user", "busybox"]);
   const refused = await cli.berth(["rmi", "busybox"]);
   assert.equal(refused.code, 1);

@@ -1,4 +1,4 @@
-/** Restart policies, and stopping what does not want to stop. */
+/** Restart policies, and stopping containers that resist. */
 import assert from "node:assert/strict";
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { type TestContext, test } from "node:test";
@@ -15,7 +15,7 @@ async function until(what: string, done: () => Promise<boolean>, log = () => "")
   assert.fail(`waited in vain until ${what}\n${log()}`);
 }
 
-/** Whether a process runs; one that nobody collects does not. */
+/** Whether a process is running; a zombie is not. */
 function alive(pid: number): boolean {
   try {
     return !/\) Z /.test(readFileSync(`/proc/${pid}/stat`, "utf8"));
@@ -24,7 +24,7 @@ function alive(pid: number): boolean {
   }
 }
 
-/** A daemon, and what a test asks it for. */
+/** A daemon, and helpers for its state. */
 async function setUp(t: TestContext) {
   const cli = await startCli();
   t.after(async () => assert.deepEqual(await cli.close(), []));
@@ -56,7 +56,7 @@ test("berth run --restart", { skip }, async (t) => {
     assert.equal(seen.State.Status, "exited");
     assert.deepEqual(seen.HostConfig.RestartPolicy, { Name: "always", MaximumRetryCount: 0 });
     const lines = (await ok("logs", "al")).split("\n");
-    // The process of the last start may have been killed before its first word.
+    // The process of the last start may have been killed before its first line.
     assert.ok(lines.length >= seen.RestartCount && lines.length <= seen.RestartCount + 1);
     assert.ok(lines.every((line) => line === "here"));
     assert.equal(
@@ -65,7 +65,7 @@ test("berth run --restart", { skip }, async (t) => {
     );
   });
 
-  await t.test("on-failure:2 gives up, and then shows how it ended", async () => {
+  await t.test("on-failure:2 gives up, and then shows the exit code", async () => {
     await run("fa", "--restart", "on-failure:2", "busybox", "sh", "-c", "exit 9");
     await until("it has given up", async () => (await status("fa")) === "exited");
     const { RestartCount, State } = await inspect("fa");
@@ -76,26 +76,29 @@ test("berth run --restart", { skip }, async (t) => {
     assert.equal((await inspect("go")).RestartCount, 0);
   });
 
-  await t.test("one that waits shows it, is not removed without force, and can be stopped", async () => {
-    await run("wa", "--restart", "always", "busybox", "false");
-    await until("the back-off is long", async () => (await inspect("wa")).RestartCount >= 5);
-    await until("it waits", async () => (await status("wa")) === "restarting");
-    assert.match(await ok("ps", "--format", "{{.Names}} {{.Status}}"), /^wa Restarting \(1\) /m);
-    const removed = await cli.berth(["rm", "wa"]);
-    assert.equal(removed.code, 1);
-    assert.match(removed.err, /restarting/);
-    await ok("stop", "wa");
-    assert.equal(await status("wa"), "exited");
-    await ok("update", "--restart", "no", "wa");
-    assert.equal((await inspect("wa")).HostConfig.RestartPolicy.Name, "no");
-    await ok("rm", "wa");
-  });
+  await t.test(
+    "a container waiting to restart is shown as such, is not removed without force, and can be stopped",
+    async () => {
+      await run("wa", "--restart", "always", "busybox", "false");
+      await until("the back-off is long", async () => (await inspect("wa")).RestartCount >= 5);
+      await until("it waits", async () => (await status("wa")) === "restarting");
+      assert.match(await ok("ps", "--format", "{{.Names}} {{.Status}}"), /^wa Restarting \(1\) /m);
+      const removed = await cli.berth(["rm", "wa"]);
+      assert.equal(removed.code, 1);
+      assert.match(removed.err, /restarting/);
+      await ok("stop", "wa");
+      assert.equal(await status("wa"), "exited");
+      await ok("update", "--restart", "no", "wa");
+      assert.equal((await inspect("wa")).HostConfig.RestartPolicy.Name, "no");
+      await ok("rm", "wa");
+    },
+  );
 
-  await t.test("kill is a stop by hand; start takes it back", async () => {
+  await t.test("kill is a stop by hand; start undoes it", async () => {
     await run("ki", "--restart", "always", "busybox", "sleep", "300");
     await ok("kill", "ki");
     await until("it is dead", async () => (await status("ki")) === "exited");
-    // Longer than the first back-off takes.
+    // Longer than the first back-off.
     await new Promise((resolve) => setTimeout(resolve, 400));
     assert.equal(await status("ki"), "exited");
     await ok("start", "ki");
@@ -110,7 +113,7 @@ test("berth run --restart", { skip }, async (t) => {
   });
 
   await t.test(
-    "a kill of the daemon: what ended meanwhile is started, what was stopped by hand as it says",
+    "a kill of the daemon: exited containers are restarted, those stopped by hand according to their policy",
     async () => {
       await run("un", "--restart", "unless-stopped", "busybox", "sleep", "300");
       await ok("stop", "-t", "0", "un");
@@ -132,7 +135,7 @@ test("berth run --restart", { skip }, async (t) => {
     },
   );
 
-  await t.test("a reboot: what ran comes back, with its files and its log", async () => {
+  await t.test("a reboot: running containers come back, with their files and logs", async () => {
     await run("no", "busybox", "sleep", "300");
     await ok("stop", "-t", "0", "ki");
     await ok("update", "--restart", "unless-stopped", "ki");
@@ -147,7 +150,7 @@ test("berth run --restart", { skip }, async (t) => {
     await ok("rm", "no");
   });
 
-  await t.test("what makes no sense is refused", async () => {
+  await t.test("invalid policies are refused", async () => {
     for (const [args, why] of [
       [["run", "--rm", "--restart", "always", "busybox"], /both --restart and --rm/],
       [["run", "--restart", "often", "busybox"], /invalid restart policy "often"/],
@@ -163,7 +166,7 @@ test("berth run --restart", { skip }, async (t) => {
 
 test("berth stop and restart", { skip }, async (t) => {
   const { cli, ok, inspect, status, run } = await setUp(t);
-  // A shell as the first process dies of no signal that it has no trap for.
+  // A shell, as the first process only dies of signals that it has a trap for.
   const stubborn = ["busybox", "sh", "-c", "trap '' TERM; echo ready; while :; do sleep 0.05; done"];
 
   await t.test("signal, grace period, SIGKILL", async () => {
@@ -177,7 +180,7 @@ test("berth stop and restart", { skip }, async (t) => {
     assert.equal(await ok("stop", "te"), "te", "a stopped one is stopped");
   });
 
-  await t.test("--stop-signal, --stop-timeout, --signal; for ever", async () => {
+  await t.test("--stop-signal, --stop-timeout, --signal; no limit", async () => {
     const trap =
       "trap 'exit 3' USR1; trap 'exit 4' USR2; trap '' TERM; echo ready; while :; do sleep 0.05; done";
     const flags = ["--stop-signal", "USR1", "--stop-timeout", "-1"];
@@ -205,13 +208,13 @@ test("berth stop and restart", { skip }, async (t) => {
     );
     const [operation] = JSON.parse(await ok("ops", "--json"));
     assert.deepEqual([operation.container, operation.stage], [Id, "grace period"]);
-    // Joins the one that waits, and is less patient.
+    // Joins the pending stop, with a shorter grace period.
     await ok("stop", "-t", "0", "u3");
     assert.equal(await forEver.closed, 0);
     assert.equal((await inspect("u3")).State.ExitCode, 137);
   });
 
-  await t.test("many at a time join each other", async () => {
+  await t.test("concurrent stops join each other", async () => {
     await run("jo", ...stubborn);
     const before = (await inspect("jo")).State.Pid;
     const commands = [1, 2, 3].flatMap(() => [
@@ -226,7 +229,7 @@ test("berth stop and restart", { skip }, async (t) => {
     assert.match(await ok("trace", "jo"), /containers\.Restart/);
   });
 
-  await t.test("one that is frozen", async () => {
+  await t.test("a frozen container", async () => {
     await ok("pause", "jo");
     await ok("stop", "-t", "1", "jo");
     assert.equal(await status("jo"), "exited");
@@ -235,11 +238,11 @@ test("berth stop and restart", { skip }, async (t) => {
     await ok("rm", "-f", "jo");
   });
 
-  await t.test("one that is stuck in the kernel is named", async (t) => {
+  await t.test("a process stuck in the kernel is named", async (t) => {
     const name = `stuck-${process.pid}`;
     await ok("-n", name, "load", "-q", "-i", `${cli.folder}/busybox.tar`);
     await ok("-n", name, "run", "-d", "--name", "di", "busybox", "sleep", "300");
-    // A freezer above the container's: neither a signal nor the container's own freezer lets it go.
+    // A freezer above the container's: neither a signal nor the container's own freezer releases it.
     const version1 = existsSync("/sys/fs/cgroup/freezer");
     const freezer = version1
       ? [`/sys/fs/cgroup/freezer/${name}/freezer.state`, "FROZEN", "THAWED"]

@@ -1,4 +1,4 @@
-/** `berth run` and what else makes, watches and ends containers, from the terminal to the kernel. */
+/** `berth run` and the commands that create, watch and stop containers, from the terminal to the kernel. */
 
 import assert from "node:assert/strict";
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
@@ -23,7 +23,7 @@ describe("run", () => {
     assert.equal((await sh("sh -c 'kill -9 $$'; exit $?")).code, 137);
   });
 
-  test("standard input, small, large, empty and of nobody", async () => {
+  test("standard input: small, large, empty, and none", async () => {
     assert.equal((await cli.berth(["run", "--rm", "-i", "busybox", "cat"], { input: "abc\n" })).out, "abc\n");
     const large = Buffer.alloc(3 << 20, "0123456789abcde\n");
     const counted = await cli.berth(["run", "--rm", "-i", "busybox", "sh", "-c", "sleep 0.1; wc -c"], {
@@ -34,7 +34,7 @@ describe("run", () => {
     assert.equal((await cli.berth(["run", "--rm", "busybox", "cat"], { input: "unread" })).out, "");
   });
 
-  test("a container that ran out of memory says so, with the cgroup whose limit it was", async () => {
+  test("a container that ran out of memory reports it, with the cgroup whose limit was reached", async () => {
     const hog = "head -c 64000000 /dev/zero | tail -c 63000000";
     const { code } = await cli.berth(["run", "--name", "hog", "-m", "16m", "busybox", "sh", "-c", hog]);
     assert.equal(code, 137);
@@ -44,7 +44,7 @@ describe("run", () => {
     assert.equal((await cli.berth(["rm", "hog"])).code, 0);
   });
 
-  test("much output is whole, and in the log", async () => {
+  test("large output is complete, and in the log", async () => {
     const script = 'i=0; while [ $i -lt 20000 ]; do echo "line $i"; i=$((i+1)); done';
     const { out } = await cli.berth(["run", "--name", "chatty", "busybox", "sh", "-c", script]);
     const lines = out.split("\n");
@@ -55,7 +55,7 @@ describe("run", () => {
     assert.equal((await cli.berth(["rm", "chatty"])).code, 0);
   });
 
-  test("what a container is, by flags", async () => {
+  test("flags configure the container", async () => {
     const data = join(cli.folder, "data");
     mkdirSync(data);
     writeFileSync(join(data, "file"), "from the host\n");
@@ -88,7 +88,7 @@ describe("run", () => {
     assert.match(err, /\/x: Read-only/);
   });
 
-  test("a reader that leaves ends a command without a word", async () => {
+  test("a closed pipe ends a command silently", async () => {
     await cli.berth([
       "run",
       "--name",
@@ -109,12 +109,12 @@ describe("run", () => {
     await cli.berth(["rm", "wordy"]);
   });
 
-  test("removing what another removes is no failure", async () => {
+  test("concurrent removals do not fail", async () => {
     await cli.berth(["run", "-d", "--name", "popular", "--cpus", "0.5", "busybox", "sleep", "100"]);
     const format = ["inspect", "-f", "{{.HostConfig.NanoCpus}}", "popular"];
     assert.equal((await cli.berth(format)).out, "500000000\n");
     const all = await Promise.all([1, 2, 3, 4].map(() => cli.berth(["rm", "-f", "popular"])));
-    // Who came while it was being removed joined in; who came later found nothing.
+    // Calls during the removal joined it; later ones found nothing.
     assert.ok(all.some(({ code }) => code === 0));
     for (const { code, err } of all)
       if (code !== 0) assert.match(err, /^berth: no such container: popular\n/);
@@ -157,7 +157,7 @@ describe("run", () => {
     await cli.berth(["rm", "-f", "small"]);
   });
 
-  test("what is allowed inside", async () => {
+  test("privileges inside the container", async () => {
     const caps = async (...flags: string[]) =>
       (await sh("grep CapEff /proc/self/status", ...flags)).out.split("\t")[1]!.trim();
     assert.equal(await caps(), "00000000a80425fb");
@@ -178,7 +178,7 @@ describe("run", () => {
     );
   });
 
-  test("exit codes of what cannot be run", async () => {
+  test("exit codes of failed runs", async () => {
     const cases: [string[], number, RegExp][] = [
       [["run", "--rm", "busybox", "nosuch"], 127, /"nosuch": executable file not found[\s\S]*next: /],
       [["run", "--rm", "busybox", "/bin/nosuch"], 127, /no such file/],
@@ -205,7 +205,7 @@ describe("run", () => {
     assert.equal((await cli.berth(["ps", "-aq"])).out, "", "no container is left of them");
   });
 
-  test("a daemon that is not there is named", async () => {
+  test("a missing daemon is reported", async () => {
     const ran = await cli.berth(["--address", "unix:///no/such.sock", "ps"]);
     assert.equal(ran.code, 1);
     assert.match(ran.err, /cannot connect to \/no\/such\.sock[\s\S]*next: /);
@@ -232,7 +232,7 @@ describe("run", () => {
   });
 });
 
-describe("the life of a container", () => {
+describe("the lifecycle of a container", () => {
   test("run -d, ps, exec, logs, stop, start, restart, wait, rm", async () => {
     const script = "trap 'echo stopped; exit 7' TERM; echo started; while :; do sleep 0.1; done";
     const id = (
@@ -293,7 +293,7 @@ describe("the life of a container", () => {
     assert.equal((await cli.berth(["rm", "-f", "life"])).code, 0);
   });
 
-  test("a daemon that is killed takes nobody along", async () => {
+  test("a killed daemon does not take its containers along", async () => {
     const ready = join(cli.folder, "ready");
     mkdirSync(ready);
     const script = "echo before; touch /r/up; while [ ! -e /r/go ]; do sleep 0.05; done; echo after; exit 9";
@@ -328,7 +328,7 @@ describe("the life of a container", () => {
     assert.equal(followed, "before\nafter\n", complaint);
   });
 
-  test("a container that does not listen can be left, and a cidfile tells which it is", async () => {
+  test("an unresponsive container can be left running, and a cidfile has its id", async () => {
     const file = join(cli.folder, "cid");
     assert.equal((await cli.berth(["create", "--cidfile", file, "--pull", "never", "ghost"])).code, 1);
     assert.equal(existsSync(file), false);
@@ -392,7 +392,7 @@ describe("the life of a container", () => {
   });
 
   test("a terminal", async () => {
-    // script(1) gives the command a terminal, with its input as what is typed.
+    // script(1) gives the command a terminal, and passes its input on as keystrokes.
     const typed = async (args: string[], input: string) => {
       const command = [join(BIN, "berth"), ...args].join(" ");
       const { spawn } = await import("node:child_process");
@@ -402,7 +402,7 @@ describe("the life of a container", () => {
       let out = "";
       child.stdout.on("data", (chunk) => {
         out += chunk;
-        // What is typed before the shell is there would be lost to its start.
+        // Input before the shell is ready would be lost.
         if (input !== "" && out.includes("# ")) {
           child.stdin.write(input);
           input = "";

@@ -1,4 +1,7 @@
-/** A container's life through the client library: made and run whole, and nothing left of what failed or was given up. */
+/**
+ * A container's lifecycle through the client library: created and run, without leftovers of failed or aborted
+ * operations.
+ */
 import assert from "node:assert/strict";
 import { type TestContext, test } from "node:test";
 import type { BerthClient } from "@berth/client";
@@ -10,7 +13,7 @@ import { cannotRun } from "../support/daemons.ts";
 const skip = cannotRun("/bin/busybox") ?? false;
 realSys.becomeSubreaper();
 
-/** A daemon, a client of it, and what both had before. */
+/** A daemon, a client of it, and the initial state. */
 async function lane(
   t: TestContext,
 ): Promise<{ on: Lane; client: BerthClient; settled: () => Promise<void> }> {
@@ -24,7 +27,7 @@ async function lane(
 
 const collect = (into: string[]) => (chunk: Uint8Array) => into.push(Buffer.from(chunk).toString());
 
-test("run gives output and exit code, takes input, and removes what it made", { skip }, async (t) => {
+test("run returns output and exit code, takes input, and removes its container", { skip }, async (t) => {
   const { on, client, settled } = await lane(t);
   const [out, err]: [string[], string[]] = [[], []];
   const { code, id } = await client.containers.run({
@@ -42,7 +45,7 @@ test("run gives output and exit code, takes input, and removes what it made", { 
   await settled();
 });
 
-test("a run that is given up is killed and removed", { skip }, async (t) => {
+test("an aborted run is killed and removed", { skip }, async (t) => {
   const { on, client, settled } = await lane(t);
   const stop = new AbortController();
   const started = Promise.withResolvers<void>();
@@ -56,7 +59,7 @@ test("a run that is given up is killed and removed", { skip }, async (t) => {
   await settled();
 });
 
-test("a run whose output nobody can take ends, instead of waiting for a reader for ever", {
+test("a run whose output cannot be written ends, instead of waiting for a reader forever", {
   skip,
 }, async (t) => {
   const { on, client, settled } = await lane(t);
@@ -71,7 +74,7 @@ test("a run whose output nobody can take ends, instead of waiting for a reader f
   await settled();
 });
 
-test("create takes what run takes, and start, stop and remove end it", { skip }, async (t) => {
+test("create takes the same options as run; start, stop and remove", { skip }, async (t) => {
   const { on, client, settled } = await lane(t);
   const container = await client.containers.create({
     image: on.image,
@@ -100,7 +103,7 @@ test("create takes what run takes, and start, stop and remove end it", { skip },
   await settled();
 });
 
-test("what cannot be made is refused by name, and leaves nothing", { skip }, async (t) => {
+test("invalid options are refused by name, and leave nothing", { skip }, async (t) => {
   const { on, client, settled } = await lane(t);
   const holder = await client.containers.create({ image: on.image, name: "taken", args: ["true"] });
   for (const [options, words] of [

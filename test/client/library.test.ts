@@ -31,7 +31,7 @@ function put(value: unknown): { digest: string; size: bigint } {
 
 const asAny = (message: { typeUrl: string; value: Uint8Array }) => message as Any;
 
-// A daemon that knows just enough: images, content, and the stream protocol of transfers.
+// A minimal daemon: images, content, and the stream protocol of transfers.
 const fake = [
   service(contentApi.Content, {
     async *read({ digest }) {
@@ -137,7 +137,7 @@ after(async () => {
 });
 const client = () => connect({ address: `unix://${join(folder, "s.sock")}` });
 
-test("pulls report progress and give the image; refusals keep their code", async () => {
+test("pulls report progress and return the image; errors keep their code", async () => {
   await using berth = client();
   const steps: string[] = [];
   const image = await berth.images.pull("docker.io/library/a:latest", {
@@ -148,7 +148,7 @@ test("pulls report progress and give the image; refusals keep their code", async
   await assert.rejects(berth.images.pull("docker.io/library/missing:1"), { code: "not_found" });
 });
 
-test("loads keep within the daemon's window", async () => {
+test("loads stay within the daemon's window", async () => {
   await using berth = client();
   async function* archive() {
     yield Buffer.from("the first chunk is longer than a window");

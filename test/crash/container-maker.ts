@@ -1,9 +1,9 @@
-/** Containers that a client of the API makes, without a command for each. */
+/** Creates containers through the API, without a command for each. */
 import type { BerthClient, Container } from "@berth/client";
 import type { Spec } from "@berth/oci";
 import type { Lane } from "./lane.ts";
 
-/** Makes containers by their ids, with arguments for the process, from the lane's image. */
+/** Creates containers by id, with arguments for the process, from the lane's image. */
 export async function containerMaker(
   on: Lane,
   client: BerthClient,
@@ -16,7 +16,7 @@ export async function containerMaker(
   return async (id, args) => {
     const cgroupsPath = `/${on.namespace}/${id}`;
     const own = { ...spec, process: { ...spec.process!, args }, linux: { ...spec.linux, cgroupsPath } };
-    // A root of its own: until the container's record names it, the collector could come by.
+    // A gc root: until the container's record refers to it, the collector could remove it.
     await client.snapshots.prepare(id, resolved.chainId, { "containerd.io/gc.root": "test" });
     const container = await client.containers.insert({
       id,

@@ -1,4 +1,4 @@
-/** The daemon is killed and comes back: nothing is lost, nothing is left over. */
+/** The daemon is killed and restarted: nothing is lost, nothing leaks. */
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
 import { existsSync, readdirSync, writeFileSync } from "node:fs";
@@ -19,7 +19,7 @@ async function until(what: string, done: () => Promise<boolean>): Promise<void> 
   assert.fail(`waited in vain until ${what}`);
 }
 
-test("kill -9 and start again", { skip: skip ?? false }, async (t) => {
+test("kill -9 and restart", { skip: skip ?? false }, async (t) => {
   const folder = new Folder();
   let daemon = await startBerthd(folder.path);
   after(async () => {
@@ -39,7 +39,7 @@ test("kill -9 and start again", { skip: skip ?? false }, async (t) => {
   writeFileSync(archive, ociArchive(makeImage([busyboxLayer()]), NAME));
   assert.equal((await daemon.ctr("images", "import", archive)).code, 0);
 
-  await t.test("running containers go on; what ended meanwhile is known", async () => {
+  await t.test("running containers continue; exits during the downtime are known", async () => {
     assert.equal((await daemon.ctr("run", "-d", NAME, "c1", "/bin/sleep", "300")).code, 0);
     assert.equal((await daemon.ctr("run", "-d", NAME, "c2", "/bin/sh", "-c", "sleep 1; exit 5")).code, 0);
     const before = await daemon.ctr("tasks", "ls");
@@ -58,24 +58,27 @@ test("kill -9 and start again", { skip: skip ?? false }, async (t) => {
     );
   });
 
-  await t.test("a container that removes itself is removed, also when the daemon was away", async () => {
-    const mark = (id: string) => daemon.ctr("containers", "label", id, "berth/auto-remove=true");
-    const there = async (id: string) =>
-      (await daemon.ctr("containers", "ls", "-q")).stdout.split("\n").includes(id);
-    assert.equal((await daemon.ctr("run", "-d", NAME, "gone", "/bin/sleep", "0.5")).code, 0);
-    assert.equal((await mark("gone")).code, 0);
-    await until("it is gone", async () => !(await there("gone")));
-    assert.equal((await daemon.ctr("run", "-d", NAME, "gone", "/bin/sleep", "0.7")).code, 0);
-    await mark("gone");
-    await daemon.stop("SIGKILL");
-    await new Promise((resolve) => setTimeout(resolve, 1000));
-    daemon = await startBerthd(folder.path);
-    await until("it is gone", async () => !(await there("gone")));
-    assert.ok(!(await daemon.ctr("snapshots", "ls")).stdout.includes("gone"));
-    assert.ok(!(await daemon.ctr("tasks", "ls")).stdout.includes("gone"));
-  });
+  await t.test(
+    "an auto-remove container is removed, also if it exited while the daemon was down",
+    async () => {
+      const mark = (id: string) => daemon.ctr("containers", "label", id, "berth/auto-remove=true");
+      const there = async (id: string) =>
+        (await daemon.ctr("containers", "ls", "-q")).stdout.split("\n").includes(id);
+      assert.equal((await daemon.ctr("run", "-d", NAME, "gone", "/bin/sleep", "0.5")).code, 0);
+      assert.equal((await mark("gone")).code, 0);
+      await until("it is gone", async () => !(await there("gone")));
+      assert.equal((await daemon.ctr("run", "-d", NAME, "gone", "/bin/sleep", "0.7")).code, 0);
+      await mark("gone");
+      await daemon.stop("SIGKILL");
+      await new Promise((resolve) => setTimeout(resolve, 1000));
+      daemon = await startBerthd(folder.path);
+      await until("it is gone", async () => !(await there("gone")));
+      assert.ok(!(await daemon.ctr("snapshots", "ls")).stdout.includes("gone"));
+      assert.ok(!(await daemon.ctr("tasks", "ls")).stdout.includes("gone"));
+    },
+  );
 
-  await t.test("a write that was cut off goes on, and what nobody knows is removed", async () => {
+  await t.test("an interrupted ingest resumes, and unknown files are removed", async () => {
     const berth = new BerthClient({ address: daemon.socket });
     const content = berth.content.raw;
     const data = Buffer.alloc(3_000_000, "x");
@@ -118,7 +121,7 @@ test("kill -9 and start again", { skip: skip ?? false }, async (t) => {
     again.close();
   });
 
-  await t.test("a load that was cut off leaves nothing", async () => {
+  await t.test("an interrupted load leaves nothing", async () => {
     const berth = new BerthClient({ address: daemon.socket });
     const random = randomBytes(2_000_000);
     const image = makeImage([busyboxLayer(), tar({ name: "random", data: random })], "none");

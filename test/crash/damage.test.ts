@@ -1,4 +1,4 @@
-/** Files that somebody, or a disk, has damaged: they are named, and what can be saved is. */
+/** Corrupt files: they are named, and whatever can be saved is. */
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
 import { randomBytes } from "node:crypto";
@@ -26,7 +26,7 @@ const lane = (t: TestContext) => Lane.start(t, "damage");
 
 const POLITE = 'trap "exit 7" TERM; echo up; sleep 1000 & wait';
 
-test("a damaged record of a running task is named and made again", { skip }, async (t) => {
+test("a damaged record of a running task is named and rewritten", { skip }, async (t) => {
   const on = await lane(t);
   await on.must("run", "--rm", on.image, "true");
   const rest = on.traces();
@@ -47,11 +47,11 @@ test("a damaged record of a running task is named and made again", { skip }, asy
   assert.deepEqual(await on.settle(rest), []);
 });
 
-test("a snapshot's folder that is gone is named, with what to do", { skip }, async (t) => {
+test("a snapshot's missing folder is named, with the next step", { skip }, async (t) => {
   const on = await lane(t);
   await on.must("create", "--name", "hollow", on.image, "true");
   const snapshots = join(on.folder, "root/snapshots/overlayfs");
-  // The layers were made first.
+  // The layers were created first.
   const [layer] = readdirSync(snapshots).sort((a, b) => Number(a) - Number(b));
   rmSync(join(snapshots, layer!), { recursive: true });
   const { code, err } = await on.berth("start", "hollow");
@@ -64,12 +64,12 @@ test("a snapshot's folder that is gone is named, with what to do", { skip }, asy
   await on.must("rm", "hollow");
 });
 
-test("a damaged database is named, told of, and made again of what can be read and of the backup", {
+test("a damaged database is named, reported, and rebuilt from its readable rows and the backup", {
   skip,
 }, async (t) => {
   const on = await lane(t);
   for (const name of ["one", "two"]) await on.must("create", "--name", name, on.image, "true");
-  // An orderly end leaves a backup.
+  // A clean shutdown makes a backup.
   await on.down("SIGTERM");
   await on.up();
   await on.must("create", "--name", "three", on.image, "true");
@@ -92,7 +92,7 @@ test("a damaged database is named, told of, and made again of what can be read a
     return JSON.parse(stdout).findings as { kind: string; where: string; why: string; fixed: boolean }[];
   };
   assert.deepEqual(doctor(), []);
-  // Everything but the first pages, which say what tables there are.
+  // All but the first pages, which hold the schema.
   const fd = openSync(path, "r+");
   const { size } = fstatSync(fd);
   for (let at = 4096 * 3; at < size; at += 4096) writeSync(fd, randomBytes(4096), 0, 4096, at);
@@ -114,7 +114,7 @@ test("a damaged database is named, told of, and made again of what can be read a
   await on.must("rm", "-f", "one", "two", "three");
   await on.must("run", "--rm", on.image, "true");
 
-  // Not even its first page.
+  // Including the first page.
   await on.down("SIGTERM");
   writeFileSync(path, "this is no database at all\n".repeat(1000));
   await assert.rejects(on.up(), /is damaged: file is not a database/);
@@ -123,7 +123,7 @@ test("a damaged database is named, told of, and made again of what can be read a
   await on.must("run", "--rm", on.image, "true");
 });
 
-test("a damaged blob is named when it is used, and mended by loading the image again", {
+test("a damaged blob is named when it is used, and repaired by loading the image again", {
   skip,
 }, async (t) => {
   const on = await lane(t);

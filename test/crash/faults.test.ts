@@ -1,4 +1,4 @@
-/** What goes wrong around a daemon: keepers and containers that are killed, disks that are full, a log that cannot be written. */
+/** Faults around a daemon: killed keepers and containers, full disks, an unwritable log. */
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
 import { randomBytes } from "node:crypto";
@@ -15,7 +15,7 @@ import { Lane, until } from "./lane.ts";
 const skip = cannotRun("/bin/busybox") ?? false;
 realSys.becomeSubreaper();
 
-/** A daemon with an image; `mounts` gives its folders file systems of their own, of so many bytes. */
+/** A daemon with an image; `mounts` puts its folders on file systems of the given size in bytes. */
 async function lane(t: TestContext, mounts: { root?: number; state?: number } = {}): Promise<Lane> {
   const made = new Lane(`faults-${process.pid}`);
   t.after(() => made.close());
@@ -46,7 +46,7 @@ function keeperOf(pid: number): number {
   return Number(/^PPid:\s*(\d+)/m.exec(readFileSync(`/proc/${pid}/status`, "utf8"))?.[1]);
 }
 
-/** Takes all the room there is; gives the function that frees it. */
+/** Takes all the free space; returns the function that frees it. */
 function fill(folder: string): () => void {
   const path = join(folder, "filler");
   const { bavail, bsize } = statfsSync(folder);
@@ -60,23 +60,23 @@ function fill(folder: string): () => void {
   return () => rmSync(path);
 }
 
-test("a keeper, a container or both are killed, with the daemon there and away", { skip }, async (t) => {
+test("a keeper, a container or both are killed, with the daemon up and down", { skip }, async (t) => {
   const on = await lane(t);
   await started(on, "first", "true");
   await exited(on, "first");
   const rest = on.traces();
   for (const away of [false, true])
-    for (const who of ["keeper", "container", "both"] as const)
-      await t.test(`${who}${away ? ", while there is no daemon" : ""}`, async () => {
+    for (const target of ["keeper", "container", "both"] as const)
+      await t.test(`${target}${away ? ", while there is no daemon" : ""}`, async () => {
         await started(on, "victim", "sleep 1000 & sleep 1000");
         const { Pid } = (await on.inspect("victim")).State;
         const keeper = keeperOf(Pid);
         if (away) await on.down();
-        if (who !== "container") process.kill(keeper, "SIGKILL");
-        if (who !== "keeper") process.kill(Pid, "SIGKILL");
+        if (target !== "container") process.kill(keeper, "SIGKILL");
+        if (target !== "keeper") process.kill(Pid, "SIGKILL");
         if (away) await on.up();
         assert.equal(await exited(on, "victim"), 137);
-        // The name, the files and the way to start it are all there.
+        // The name, the files and the way to start it are unaffected.
         await on.must("start", "victim");
         assert.notEqual((await on.inspect("victim")).State.Pid, Pid);
         await on.must("rm", "-f", "victim");
@@ -84,7 +84,7 @@ test("a keeper, a container or both are killed, with the daemon there and away",
       });
 });
 
-test("200 fast exits with a daemon killed in between: none is lost", { skip }, async (t) => {
+test("200 fast exits with the daemon killed in between: none is lost", { skip }, async (t) => {
   const on = await lane(t);
   const client = on.client();
   t.after(() => client.close());
@@ -96,7 +96,7 @@ test("200 fast exits with a daemon killed in between: none is lost", { skip }, a
     return container.newTask(io);
   });
   const tasks = await Promise.all(startable);
-  // What is in flight when the daemon dies fails; the process may have been let go all the same.
+  // Calls in flight fail when the daemon dies; their process may have been started all the same.
   const starts = tasks.map((task) => task.start().catch(() => undefined));
   await Promise.all(starts.slice(0, 60));
   await on.down();
@@ -113,7 +113,7 @@ test("200 fast exits with a daemon killed in between: none is lost", { skip }, a
     codes,
     ids.map((_, i) => i % 100),
   );
-  // Known after one more daemon, too.
+  // The next daemon knows them, too.
   await on.down();
   await on.up();
   for (const [i, { exitStatus, status }] of (await client.tasks.list())
@@ -122,10 +122,10 @@ test("200 fast exits with a daemon killed in between: none is lost", { skip }, a
     assert.deepEqual([status, exitStatus], ["stopped", i % 100]);
 });
 
-/** Writes on and on, and ends with 6. */
+/** Writes continuously, and exits with 6. */
 const COUNTS = "trap 'exit 6' TERM; i=0; while :; do i=$((i+1)); echo $i; sleep 0.02; done";
 
-test("a full disk: errors name the place, what runs goes on, and all is well once there is room", {
+test("a full disk: errors name the path, containers keep running, and all is well once there is space", {
   skip,
 }, async (t) => {
   const on = await lane(t, { root: 24 << 20 });
@@ -148,7 +148,7 @@ test("a full disk: errors name the place, what runs goes on, and all is well onc
     assert.match(err, new RegExp(`${on.folder}/root|file system of the root directory`));
   }
   assert.equal((await on.inspect("runs")).State.Pid, Pid);
-  // A daemon that comes up on a full disk knows all of it, and what ends there has ended.
+  // A daemon that starts on a full disk knows all of it, and records exits.
   await on.down();
   await on.up();
   assert.equal((await on.inspect("runs")).State.Pid, Pid);
@@ -178,7 +178,7 @@ test("a full /run: the same, and no exit is lost", { skip }, async (t) => {
   assert.match((await on.berth("inspect", "none")).err, /no such/);
   assert.match((await on.berth("exec", "runs", "true")).err, /ENOSPC/);
   const { Pid } = (await on.inspect("runs")).State;
-  // One ends while nobody listens, one while the daemon does.
+  // One exits while the daemon is down, one while it is up.
   await on.must("stop", "-t", "5", "tells");
   await on.down();
   process.kill(Pid, "SIGTERM");
@@ -192,11 +192,11 @@ test("a full /run: the same, and no exit is lost", { skip }, async (t) => {
   for (const name of ["runs", "tells"]) await on.must("rm", "-f", name);
 });
 
-test("a log that cannot be written is named, and does not stop what runs", { skip }, async (t) => {
+test("an unwritable log is named, and does not stop its container", { skip }, async (t) => {
   const on = await lane(t);
   const id = await on.must("create", "--name", "mute", on.image, "sh", "-c", "echo one; exit 3");
   const logs = `${on.folder}/root/logs/${on.namespace}`;
-  // In the log's place there is a file, so the log cannot be made in it.
+  // A file in place of the log's folder, so that the log cannot be created.
   mkdirSync(logs, { recursive: true });
   writeFileSync(`${logs}/${id}`, "");
   const { code, err } = await on.berth("start", "mute");
@@ -209,7 +209,7 @@ test("a log that cannot be written is named, and does not stop what runs", { ski
   assert.equal(await on.must("logs", "mute"), "one");
 });
 
-test("a process that the storage holds in the kernel is named, and goes when that lets go", {
+test("a process blocked in the kernel by its storage is named, and exits once that is released", {
   skip,
 }, async (t) => {
   if (!existsSync("/dev/fuse")) return t.skip("there is no /dev/fuse");
@@ -227,7 +227,7 @@ test("a process that the storage holds in the kernel is named, and goes when tha
   assert.equal(code, 1);
   assert.match(err, new RegExp(`did not end .*process ${Pid} \\(cat\\), state D`));
   assert.match(err, /fuse/, "the kernel's stack says what it waits for");
-  // Nor does a new daemon lose it.
+  // A new daemon does not lose it either.
   await on.down();
   await on.up();
   assert.equal((await on.inspect("stuck")).State.Status, "running");

@@ -1,4 +1,4 @@
-/** A disk that a container keeps full: what ends is noted, what is removed makes room, and a daemon comes up on it. */
+/** A disk that a container keeps full: exits are recorded, removals free space, and a daemon starts on it. */
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
 import { existsSync, rmSync, statfsSync, writeFileSync } from "node:fs";
@@ -27,7 +27,7 @@ const free = (folder: string): number => {
   return bavail * bsize;
 };
 
-/** Takes all the room there is; gives the file that takes it. */
+/** Takes all the free space; returns the file that holds it. */
 function fill(folder: string): string {
   const filler = join(folder, "filler");
   writeFileSync(filler, "");
@@ -40,7 +40,7 @@ function fill(folder: string): string {
   return filler;
 }
 
-/** Takes whatever becomes free, at once, all the time. */
+/** Takes any space that becomes free, at once, continually. */
 const GREEDY = "while :; do cat /dev/zero >> /taken; sleep 0.005; done 2>/dev/null";
 
 async function fillUp(on: Lane): Promise<void> {
@@ -53,7 +53,7 @@ const status = async (on: Lane, name: string) => {
   return `${State.Status} ${State.ExitCode}`;
 };
 
-test("what ends on a full disk has ended, what is to run runs, and removal makes room", {
+test("on a full disk, exits are recorded, restarts happen, and removals free space", {
   skip,
 }, async (t) => {
   const on = await lane(t);
@@ -63,7 +63,7 @@ test("what ends on a full disk has ended, what is to run runs, and removal makes
   await on.must("run", "-d", "--name", "always", "--restart", "always", on.image, ...sleeper);
   await fillUp(on);
 
-  // More exits and changes than a few spare pages hold.
+  // More exits and changes than fit into a few spare pages.
   await on.must("stop", "-t", "0", "stopped");
   assert.equal(await status(on, "stopped"), "exited 137");
   for (let turn = 0; turn < 5; turn++) {
@@ -77,7 +77,7 @@ test("what ends on a full disk has ended, what is to run runs, and removal makes
     return (State.Status === "running" && State.Pid !== Pid) || undefined;
   });
 
-  // A daemon comes up on it, and knows what ended while there was none.
+  // A daemon starts on it, and knows the exits during its downtime.
   const before = (await on.inspect("killed")).State.Pid;
   await on.down();
   process.kill(before, "SIGKILL");
@@ -87,7 +87,7 @@ test("what ends on a full disk has ended, what is to run runs, and removal makes
   assert.equal(await status(on, "killed"), "exited 137");
   assert.equal((await on.inspect("always")).State.Status, "running");
 
-  // One that was asked to end in an orderly way keeps its share for the next.
+  // A clean shutdown keeps the reserve for the next daemon.
   await on.down("SIGTERM");
   await until("what it gave back is taken", () => free(join(on.folder, "root")) === 0 || undefined);
   await on.up();
@@ -104,7 +104,7 @@ test("what ends on a full disk has ended, what is to run runs, and removal makes
   await on.must("rmi", on.image);
 });
 
-test("an image goes from a full disk, and with it what it took", { skip }, async (t) => {
+test("an image can be removed from a full disk, which frees its space", { skip }, async (t) => {
   const on = await lane(t);
   const root = join(on.folder, "root");
   const filler = fill(root);
@@ -113,7 +113,7 @@ test("an image goes from a full disk, and with it what it took", { skip }, async
   rmSync(filler);
 });
 
-test("a database without room of its own is read on a full disk, and the daemon says so", {
+test("a database without a reserve is read on a full disk, and the daemon logs that", {
   skip,
 }, async (t) => {
   const on = await lane(t);
@@ -122,7 +122,7 @@ test("a database without room of its own is read on a full disk, and the daemon 
   const root = join(on.folder, "root");
   const db = new DatabaseSync(join(root, "metadata.db"));
   db.exec("DELETE FROM settings WHERE name IN ('reserve', 'event-sequence', 'uuid')");
-  // What a transfer that was cut off leaves is to be removed at the start.
+  // Leftovers of an interrupted transfer, to be removed at the start.
   db.exec(`INSERT INTO leases VALUES ('${on.namespace}', 'berth-transfer-cut', '{}', '0')`);
   db.exec("VACUUM");
   db.close();

@@ -1,13 +1,13 @@
 /**
- * Loaded into berthd before its own code (`node --import`): kills it at a step that the test names.
+ * Loaded into berthd before its own code (`node --import`): kills it at a step chosen by the test.
  *
- * A step is a stage of the trace that begins or ends, or a call that is about to change something outside the process: a
- * system call of the addon's, a function of node:fs, a commit of the database's, a process that is spawned. Killed before
- * each of them in turn, and once after the last, the daemon leaves every state that it can leave.
+ * A step is a stage of the trace that begins or ends, or a call that is about to change something outside the
+ * process: a system call of the addon, a function of node:fs, a commit of the database, a spawned process. Killed
+ * before each of them in turn, and once after the last, the daemon leaves every state that it can leave.
  *
- * The test speaks over the IPC channel: `{ record: FILE }` writes the steps down from now on, `{ at: N, delay }` kills at
- * the Nth from now on (`delay` microseconds after it, for a process that was spawned and works on), `{}` does neither.
- * Layer workers are threads of their own that load this too: what they share is in one piece of memory.
+ * The test sends messages over the IPC channel: `{ record: FILE }` records the steps from now on, `{ at: N, delay }`
+ * kills at the Nth from now on (`delay` microseconds after it, for a spawned process that works on), `{}` does
+ * neither. Layer workers are threads of their own that load this too: their shared state is in one piece of memory.
  */
 import { channel } from "node:diagnostics_channel";
 import fs from "node:fs";
@@ -30,11 +30,11 @@ let inside = false;
 
 function die(): void {
   process.kill(process.pid, "SIGKILL");
-  // The signal is there before this thread sees another instruction; nothing may follow it in any case.
+  // The signal arrives before this thread executes another instruction; nothing may follow it in any case.
   for (;;) Atomics.wait(shared, MODE, KILL, 1000);
 }
 
-/** Something is about to happen. */
+/** A step is about to happen. */
 function step(name: string): void {
   const mode = Atomics.load(shared, MODE);
   if (mode === IDLE || inside) return;
@@ -47,7 +47,7 @@ function step(name: string): void {
   } else if (n === Atomics.load(shared, AT) && Atomics.load(shared, DELAY) < 0) die();
 }
 
-/** Something that works on by itself has begun: killed at once, or a little later. */
+/** Something asynchronous has begun: killed at once, or a little later. */
 function began(): void {
   if (Atomics.load(shared, MODE) !== KILL || Atomics.load(shared, DELAY) < 0) return;
   if (Atomics.load(shared, COUNT) !== Atomics.load(shared, AT)) return;
@@ -56,7 +56,7 @@ function began(): void {
   die();
 }
 
-/** System calls that change nothing outside the process, or only how a file looks that a call before them made. */
+/** System calls that change nothing outside the process, or only attributes of a file created by an earlier call. */
 const READS: ReadonlySet<number> = new Set(
   (
     [
@@ -76,7 +76,7 @@ const READS: ReadonlySet<number> = new Set(
     ] as const
   ).map(syscallNumber),
 );
-/** Those that are met often, for the list of steps. */
+/** The frequent ones, for the list of steps. */
 const NAMES: ReadonlyMap<number, string> = new Map(
   (
     [
@@ -95,7 +95,7 @@ const OPENAT = syscallNumber("openat");
 const OPENAT2 = syscallNumber("openat2");
 const WRITES = fs.constants.O_CREAT | fs.constants.O_TRUNC;
 
-/** An open for reading, or of something that is there, changes nothing; its writes will. */
+/** Opening an existing file, or for reading, changes nothing; its writes will. */
 function changes(number: number, args: readonly unknown[]): boolean {
   if (READS.has(number)) return false;
   if (number === OPENAT) return (Number(args[2]) & WRITES) !== 0;
@@ -163,7 +163,7 @@ syncBuiltinESMExports();
 
 const { exec } = DatabaseSync.prototype;
 DatabaseSync.prototype.exec = function (this: DatabaseSync, sql: string) {
-  // What is not committed is not there: only this one counts.
+  // Uncommitted changes are not persistent: only the commit counts.
   if (sql === "COMMIT") step("commit");
   return exec.call(this, sql);
 };
@@ -174,7 +174,7 @@ if (isMainThread) {
     const { kind, stage } = message as StageEvent;
     step(`${kind} ${stage.name}`);
   });
-  // A channel that nobody holds is forgotten.
+  // An unreferenced channel would be collected.
   (globalThis as { berthStages?: unknown }).berthStages = stages;
   process.on("message", (message: { record?: boolean; at?: number; delay?: number }) => {
     Atomics.store(shared, COUNT, 0);
@@ -183,7 +183,7 @@ if (isMainThread) {
     Atomics.store(shared, MODE, message.record ? RECORD : message.at ? KILL : IDLE);
     process.send!({ armed: true });
   });
-  // A test that was killed leaves no daemon.
+  // A killed test leaves no daemon.
   process.on("disconnect", () => process.exit(1));
   process.channel?.unref();
 }

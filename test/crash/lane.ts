@@ -1,4 +1,4 @@
-/** A daemon that is killed at will, its directories, and the commands and containers that a test needs around it. */
+/** A daemon that can be killed at will, its directories, and the commands and containers around it. */
 
 import { type ChildProcess, spawn } from "node:child_process";
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
@@ -13,28 +13,28 @@ import { makeImage, ociArchive, type TestImage, tar } from "../support/images.ts
 import { difference, processes, traces } from "./traces.ts";
 
 const KILLER = join(import.meta.dirname, "killer.ts");
-/** Everything here gives up after this many milliseconds. */
+/** Timeout of every operation, in milliseconds. */
 const PATIENCE_MS = 15_000;
 
-/** What a command did. */
+/** Result of a command. */
 export interface Ran {
   code: number;
   out: string;
   err: string;
 }
 
-/** Where the daemon is to die. */
+/** Where to kill the daemon. */
 export interface Point {
-  /** Number of the step that it dies before. */
+  /** Number of the step before which it is killed. */
   at: number;
-  /** For a process that it spawns there: dies this many microseconds later. */
+  /** For a process spawned there: kills this many microseconds later. */
   delay?: number;
   name: string;
 }
 
 export const sleep = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
 
-/** Waits until `look` gives something other than undefined. */
+/** Polls `look` until it returns something other than undefined. */
 export async function until<T>(
   what: string,
   look: () => Promise<T | undefined> | T | undefined,
@@ -49,7 +49,9 @@ export async function until<T>(
   }
 }
 
-/** The image of the tests: busybox in one layer, a file and a user in the next; nothing is shared with one of another mark. */
+/**
+ * The tests' image: busybox in one layer, a file and a user in the next; images with different marks share no layer.
+ */
 export function testImage(mark = "own"): TestImage {
   const folder = (path: string, mode = 0o755) => ({ name: `${path}/`, type: "5", mode });
   const applets = ["sh", "cat", "echo", "sleep", "true", "id"];
@@ -72,14 +74,14 @@ export function testImage(mark = "own"): TestImage {
   );
 }
 
-/** See the module comment. */
+/** A daemon with its directories and commands. */
 export class Lane {
   readonly folder = mkdtempSync(join(tmpdir(), "berth-crash-"));
   readonly namespace: string;
-  /** Where the programs are: this checkout's, unless others are named. */
+  /** Folder of the binaries: this checkout's, unless set. */
   bin: string;
   readonly image = "docker.io/library/crash:1";
-  /** The daemon's limit on open files; undefined for this process's. */
+  /** The daemon's limit on open files; undefined to inherit this process's. */
   openFiles: number | undefined;
   #daemon: ChildProcess | undefined;
   #ended: Promise<unknown> = Promise.resolve();
@@ -91,7 +93,7 @@ export class Lane {
     for (const name of ["root", "state", "tmp"]) mkdirSync(join(this.folder, name));
   }
 
-  /** A daemon with the image loaded, which the test's end takes away. */
+  /** Starts a daemon and loads the image; removed at the end of the test. */
   static async start(t: TestContext, name: string): Promise<Lane> {
     const made = new Lane(`${name}-${process.pid}`);
     t.after(() => made.close());
@@ -104,9 +106,9 @@ export class Lane {
     return `${this.folder}/state/berth.sock`;
   }
 
-  /** What daemons wrote so far. */
+  /** Output of all daemons so far. */
   get log(): string {
-    // A crash of Node's prints the bundle's lines, which are long.
+    // A crash of Node prints lines of the bundle, which are long.
     return this.#log.replace(/^.{400,}$/gm, (line) => `${line.slice(0, 400)}...`);
   }
 
@@ -118,11 +120,11 @@ export class Lane {
     return this.#daemon !== undefined && this.#daemon.exitCode === null && this.#daemon.signalCode === null;
   }
 
-  /** Starts the daemon, with further arguments, and waits until it answers. */
+  /** Starts the daemon, with additional arguments, and waits until it answers. */
   async up(more: readonly string[] = []): Promise<void> {
     const { folder } = this;
     const args = ["--root", `${folder}/root`, "--state", `${folder}/state`, "--log-level", "warn", ...more];
-    // Set by a shell: Node has no way to.
+    // Set by a shell: Node has no API for it.
     const limit = this.openFiles === undefined ? "" : `ulimit -n ${this.openFiles} && `;
     const daemon = spawn("/bin/sh", ["-c", `${limit}exec "$0" "$@"`, join(this.bin, "berthd"), ...args], {
       stdio: ["ignore", "ignore", "pipe", "ipc"],
@@ -148,7 +150,7 @@ export class Lane {
     await this.#ended;
   }
 
-  /** Tells the killer what to do from now on. */
+  /** Sends the killer its next instruction. */
   #tell(message: object): Promise<void> {
     return new Promise((resolve, reject) => {
       const daemon = this.#daemon!;
@@ -158,7 +160,7 @@ export class Lane {
     });
   }
 
-  /** Runs `work` and gives the steps that the daemon took, also those shortly after. */
+  /** Runs `work` and returns the steps that the daemon took, including those shortly after. */
   async record(work: () => Promise<unknown>): Promise<string[]> {
     const path = join(this.folder, "steps");
     writeFileSync(path, "");
@@ -173,14 +175,14 @@ export class Lane {
   }
 
   /**
-   * Runs `work` with a daemon that dies at `point`, or after the work; then there is a new one. Gives what came of the
-   * work (some clients wait for the daemon to come back), and whether it was at the point.
+   * Runs `work` with a daemon that is killed at `point`, or after the work; then starts a new one. Returns the
+   * outcome of the work (some clients wait for the daemon to come back), and whether the point was reached.
    */
   async dieAt<T>({ at, delay }: Point, work: () => Promise<T>): Promise<{ result: T; reached: boolean }> {
     await this.#tell({ at, ...(delay === undefined ? {} : { delay }) });
     const working = work();
     await Promise.race([working, this.#ended]);
-    // Some of it is done behind the client's back.
+    // Part of it happens after the client has its answer.
     for (let tries = 0; this.alive && tries < 15; tries++) await sleep(10);
     const reached = !this.alive;
     await this.down();
@@ -193,7 +195,7 @@ export class Lane {
     return this.berthKilled(PATIENCE_MS, ...args);
   }
 
-  /** Runs `berth`, and kills it after so many milliseconds: its exit code is -1 then. */
+  /** Runs `berth`, and kills it after so many milliseconds: its exit code is then -1. */
   berthKilled(ms: number, ...args: string[]): Promise<Ran> {
     return new Promise((resolve) => {
       const child = spawn(join(this.bin, "berth"), args, {
@@ -220,7 +222,7 @@ export class Lane {
     });
   }
 
-  /** Same, for what has to go well; its output without the last line's end. */
+  /** The same for commands that must succeed; returns the output without its last newline. */
   async must(...args: string[]): Promise<string> {
     const { code, out, err } = await this.berth(...args);
     if (code !== 0) throw new Error(`berth ${args.join(" ")}: exit ${code}: ${err}${out}`);
@@ -238,19 +240,19 @@ export class Lane {
     rmSync(path);
   }
 
-  /** A container's facts as `inspect` has them. */
+  /** A container's facts, as printed by `inspect`. */
   async inspect(
     name: string,
   ): Promise<{ Id: string; State: { Status: string; ExitCode: number; Pid: number } }> {
     return JSON.parse(await this.must("inspect", name))[0];
   }
 
-  /** What berth itself takes for left over. */
+  /** Leaks, according to berth. */
   leaks(): Promise<string[]> {
     return this.#examine(false);
   }
 
-  /** Removes what berth takes for left over; what that was. */
+  /** Removes the leaks that berth finds; returns them. */
   fix(): Promise<string[]> {
     return this.#examine(true);
   }
@@ -280,7 +282,7 @@ export class Lane {
     });
   }
 
-  /** Waits until all is as it was; what is different to the last. */
+  /** Waits until everything is as before; returns the remaining differences. */
   async settle(before: readonly string[], patienceMs = 4000): Promise<string[]> {
     let left: string[] = [];
     for (const deadline = performance.now() + patienceMs; performance.now() < deadline; await sleep(20)) {
@@ -290,7 +292,7 @@ export class Lane {
     return left;
   }
 
-  /** Orphans of killed daemons are this process's children, which Node knows nothing of. */
+  /** Orphans of killed daemons are this process's children, unknown to Node. */
   #reap(): void {
     for (const name of readdirSync("/proc").filter((each) => /^\d+$/.test(each))) {
       const pid = Number(name);
@@ -299,12 +301,12 @@ export class Lane {
         if (new RegExp(`^State:\\s*Z[^]*^PPid:\\s*${process.pid}$`, "m").test(status) && pid !== this.pid)
           if (!/^Name:\s*berth$/m.test(status)) realSys.reap(pid);
       } catch {
-        // It has gone.
+        // It is gone.
       }
     }
   }
 
-  /** Ends everything below this process and removes the folder, however the test went. */
+  /** Kills everything below this process and removes the folder, whatever the test's result. */
   async close(): Promise<void> {
     await this.down();
     thawCgroups(join("/sys/fs/cgroup/freezer", this.namespace));
@@ -325,14 +327,14 @@ export class Lane {
   }
 }
 
-/** What is frozen does not die. */
+/** Frozen processes do not die. */
 function thawCgroups(folder: string): void {
   try {
     for (const entry of readdirSync(folder, { withFileTypes: true }))
       if (entry.isDirectory()) thawCgroups(join(folder, entry.name));
     writeFileSync(join(folder, "freezer.state"), "THAWED");
   } catch {
-    // There is none, or it has gone.
+    // There is none, or it is gone.
   }
 }
 
@@ -342,7 +344,7 @@ function removeCgroups(folder: string): void {
       if (entry.isDirectory()) removeCgroups(join(folder, entry.name));
     realSys.rmdir(folder);
   } catch {
-    // There is none in this hierarchy.
+    // Not in this hierarchy.
   }
 }
 

@@ -1,4 +1,4 @@
-/** Requests that a daemon is killed under: what they need, what must be true afterwards. */
+/** Requests during which a daemon is killed: their preconditions, and what must hold afterwards. */
 import assert from "node:assert/strict";
 import { writeFileSync } from "node:fs";
 import { createServer, type Server } from "node:http";
@@ -6,26 +6,26 @@ import type { AddressInfo } from "node:net";
 import { ociArchive, sha256 } from "../support/images.ts";
 import { type Lane, type Ran, testImage, until } from "./lane.ts";
 
-/** One request; `act` is made, cut off, and made again. */
+/** One request; `act` is run, interrupted, and retried. */
 export interface Scenario {
   /** Once, before the first step. */
   prepare?(lane: Lane): Promise<void>;
   /** Before each kill. */
   setup(lane: Lane): Promise<void>;
   act(lane: Lane): Promise<Ran>;
-  /** With the new daemon, before anything else is asked of it. */
+  /** On the new daemon, before any other request. */
   survived?(lane: Lane): Promise<void>;
-  /** Whether a retry's refusal is right: the first one had done it all. */
+  /** Matches a retry's refusal that is correct: the interrupted request had completed. */
   done?: RegExp;
   /** After the retry. */
   check(lane: Lane): Promise<void>;
-  /** Brings back what was before `setup`. */
+  /** Restores the state before `setup`. */
   cleanup(lane: Lane): Promise<void>;
   /** Once, at the end. */
   finish?(): void;
 }
 
-/** Ends of its own accord with 7 when it is asked to. */
+/** Exits with 7 on SIGTERM. */
 const POLITE = 'trap "exit 7" TERM; echo up; sleep 1000 & wait';
 const NAME = "cut";
 const OK: Ran = { code: 0, out: "", err: "" };
@@ -52,7 +52,7 @@ const create: Scenario = {
   check: async (lane) => {
     await lane.must("start", NAME);
     assert.equal(await lane.must("wait", NAME), "4");
-    // The image's user, whichever of the two made it.
+    // The image's user, whichever of the two created it.
     assert.equal(await lane.must("logs", NAME), "1000");
   },
   cleanup: remove,
@@ -63,7 +63,7 @@ const run: Scenario = {
   act: (lane) => lane.berth("run", "-d", ...make, lane.image, "sh", "-c", POLITE),
   done: /already taken/,
   check: async (lane) => {
-    // Made, but not started: starting is what is left to do.
+    // Created, but not started: that is left to do.
     await lane.must("start", NAME);
     await running(lane);
     await logged(lane, /^up$/);
@@ -131,7 +131,7 @@ const remover: Scenario = {
   cleanup: remove,
 };
 
-/** The monitor's own work: nobody asks for it. */
+/** The monitor acts by itself: there is no request. */
 let before = 0;
 const monitor: Scenario = {
   setup: async (lane) => {
@@ -142,7 +142,7 @@ const monitor: Scenario = {
     try {
       process.kill(before, "SIGKILL");
     } catch {
-      // The second time it is not there any more.
+      // The second time it no longer exists.
     }
     for (let tries = 0; tries < 100 && lane.alive; tries++) {
       const { code, out } = await lane.berth("inspect", "-f", "{{.State.Status}} {{.State.Pid}}", NAME);
@@ -204,7 +204,7 @@ const load: Scenario = {
   cleanup: async (lane) => void (await lane.berth("rmi", LOADED)),
 };
 
-/** An image that was fetched only, and is unpacked later. */
+/** An image that was only fetched, and is unpacked later. */
 const unpack: Scenario = {
   ...pull,
   setup: async (lane) => {

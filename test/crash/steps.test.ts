@@ -1,10 +1,10 @@
 /**
- * berthd is killed at every step of a request, and a new one takes over: nothing is lost, nothing is left over, and the
- * request goes through when it is made again.
+ * berthd is killed at every step of a request, and a new one takes over: nothing is lost, nothing leaks, and the
+ * request succeeds when retried.
  *
- * The steps are those that the daemon itself took when nobody killed it (see crash/killer.ts). There are hundreds: each
- * commit has its share of them; BERTH_TEST_ALL_STEPS=1 takes all of them. BERTH_TEST_SCENARIO=start BERTH_TEST_STEP=21
- * looks into one, BERTH_TEST_VERBOSE=1 lists them.
+ * The steps are those that the daemon took when it was not killed (see crash/killer.ts). There are hundreds: each run
+ * takes a share of them; BERTH_TEST_ALL_STEPS=1 takes all of them. BERTH_TEST_SCENARIO=start BERTH_TEST_STEP=21
+ * examines a single one, BERTH_TEST_VERBOSE=1 lists them.
  */
 import assert from "node:assert/strict";
 import { fork, spawnSync } from "node:child_process";
@@ -14,9 +14,9 @@ import { cannotRun } from "../support/daemons.ts";
 import { SCENARIOS } from "./scenarios.ts";
 import type { Report, Work } from "./steps.ts";
 
-/** How many daemons are killed side by side. */
+/** Number of daemons in parallel. */
 const LANES = Number(process.env.BERTH_TEST_LANES ?? 2);
-/** Of so many points, one. */
+/** One in so many points is tested. */
 const SHARE = 8;
 const all = process.env.BERTH_TEST_ALL_STEPS === "1";
 const only = process.env.BERTH_TEST_STEP;

@@ -1,37 +1,37 @@
 /**
- * A process of its own that takes one daemon through some steps of one scenario, and tells its parent. It is the
- * reaper of all that the daemon starts, so what is left running is below it.
+ * A separate process that takes one daemon through some steps of one scenario, and reports to its parent. It is the
+ * subreaper of everything that the daemon starts, so that leftover processes are below it.
  */
 import { realSys } from "@berth/sys";
 import { Lane, type Point, until } from "./lane.ts";
 import { SCENARIOS, type Scenario } from "./scenarios.ts";
 
-/** What to do. */
+/** The work to do. */
 export interface Work {
   scenario: string;
   namespace: string;
-  /** Of the points, those whose number modulo `every` is `offset`. */
+  /** Points whose number modulo `every` is `offset`. */
   every: number;
   offset: number;
-  /** Only this step (for looking into a failure). */
+  /** Only this step (for debugging a failure). */
   only?: number;
 }
 
-/** What came of it. */
+/** Result of the work. */
 export interface Report {
   scenario: string;
   steps: number;
   points: number;
-  /** At how many the daemon was killed, and how many it did not come to that time. */
+  /** Number of points at which the daemon was killed, and of those not reached that time. */
   killed: number;
   missed: number;
   failures: string[];
 }
 
-/** A process that is spawned works on by itself: so many microseconds later the daemon dies, too. */
+/** A spawned process works on by itself: the daemon is killed so many microseconds later, too. */
 const DELAYS = [0, 300, 700, 1200, 2000, 3000, 5000];
 
-/** Where to kill: before each step and after the last; of one that comes many times in a row, before the first and last. */
+/** Where to kill: before each step and after the last; in a run of equal steps, before the first and last. */
 function pointsOf(steps: readonly string[]): Point[] {
   const points: Point[] = [];
   for (const [index, name] of [...steps, "(after the last)"].entries()) {
@@ -42,7 +42,7 @@ function pointsOf(steps: readonly string[]): Point[] {
   return points;
 }
 
-/** Bystanders: one that writes a line with a number each second, and one that has ended. */
+/** Bystanders: one that writes a numbered line each second, and one that has exited. */
 async function bystanders(lane: Lane): Promise<string> {
   const count = "i=0; while :; do i=$((i+1)); echo $i; sleep 1; done";
   await lane.must("run", "-d", "--name", "by", lane.image, "sh", "-c", count);
@@ -81,7 +81,7 @@ async function step(lane: Lane, scenario: Scenario, point: Point, rest: readonly
   return { reached, problems };
 }
 
-/** The daemon of the moment: it goes with this process, whatever happens to the parent. */
+/** The current daemon: it dies with this process, whatever happens to the parent. */
 let current: Lane | undefined;
 
 async function work({ scenario: name, namespace, every, offset, only }: Work): Promise<Report> {
@@ -94,7 +94,7 @@ async function work({ scenario: name, namespace, every, offset, only }: Work): P
     await lane.load();
     const by = await bystanders(lane);
     await scenario.prepare?.(lane);
-    // Once without a kill: what is there from the first time on is not left over.
+    // Once without a kill: whatever exists from then on is not a leak.
     const whole = async () => {
       await scenario.setup(lane);
       const steps = await lane.record(async () => {
@@ -136,7 +136,7 @@ async function work({ scenario: name, namespace, every, offset, only }: Work): P
       }
       if (report.failures.length > 40) break;
     }
-    // Not a line of the log is missing, over all these daemons.
+    // No line of the log is missing, across all these daemons.
     const lines = await until("the log has a line", async () => (await lane.must("logs", "by")) || undefined);
     const gap = lines.split("\n").findIndex((line, i) => line !== String(i + 1));
     if (gap >= 0) report.failures.push(`${name}: the log of a bystander has a gap at line ${gap + 1}`);

@@ -1,4 +1,4 @@
-/** Everything that a daemon could leave behind, as lines that can be compared: read from the machine, not from berth. */
+/** Everything that a daemon could leave behind, as comparable lines: read from the machine, not from berth. */
 import {
   copyFileSync,
   existsSync,
@@ -13,15 +13,15 @@ import { tmpdir } from "node:os";
 import { join, relative } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 
-/** What is looked at. */
+/** Where to look. */
 export interface Ground {
-  /** Holds `root`, `state` and `tmp`. */
+  /** Contains `root`, `state` and `tmp`. */
   folder: string;
   /** containerd's namespace, which names the cgroups. */
   namespace: string;
-  /** The process that all orphans become children of. */
+  /** The subreaper that adopts all orphans. */
   reaper: number;
-  /** Processes below it that are known: the daemon. */
+  /** Expected processes below it: the daemon. */
   known: readonly number[];
 }
 
@@ -33,7 +33,7 @@ const read = (path: string): string => {
   }
 };
 
-/** Numbers and names that are given anew each time look the same here. */
+/** Replaces numbers and names that differ each time. */
 const plain = (text: string): string =>
   text
     .replace(/[0-9a-f]{64}/g, "ID")
@@ -41,7 +41,7 @@ const plain = (text: string): string =>
     .replace(/\b[0-9a-z]+-[0-9a-z]+-[0-9a-z]+(?=\.(sock|exit))/g, "TOKEN")
     .replace(/\d+/g, "N");
 
-/** What is in a folder, unless that goes away meanwhile. */
+/** Names in a folder; none if it disappears meanwhile. */
 function names(folder: string): string[] {
   try {
     return readdirSync(folder);
@@ -54,7 +54,7 @@ function files(folder: string, below: string, found: string[]): void {
   for (const name of names(folder)) {
     const path = join(folder, name);
     const line = relative(below, path);
-    // How much SQLite has in its log, and which numbers the event log is at, is nobody's loss.
+    // The size of SQLite's log and the numbers of the event log do not matter.
     if (/^root\/metadata\.db/.test(line) || /^state\/events\//.test(line)) continue;
     const info = lstatSync(path, { throwIfNoEntry: false });
     if (info === undefined) continue;
@@ -63,7 +63,7 @@ function files(folder: string, below: string, found: string[]): void {
   }
 }
 
-/** The database is the daemon's alone while it runs: a copy is looked at. */
+/** A running daemon has the database locked: read a copy. */
 function rows(database: string): string[] {
   if (!existsSync(database)) return [];
   const folder = mkdtempSync(join(tmpdir(), "berth-rows-"));
@@ -73,7 +73,7 @@ function rows(database: string): string[] {
     if (existsSync(`${database}-wal`)) copyFileSync(`${database}-wal`, `${copy}-wal`);
     return rowsOf(copy);
   } catch (error) {
-    // It was written meanwhile: whoever compares looks again.
+    // It was written meanwhile: the caller compares again.
     return [`unreadable: ${error}`];
   } finally {
     rmSync(folder, { recursive: true, force: true });
@@ -117,7 +117,7 @@ function cgroups(namespace: string): string[] {
   return found;
 }
 
-/** Every process below the reaper, but the known ones. */
+/** Every process below the reaper, except the known ones. */
 export function processes({ reaper, known }: Pick<Ground, "reaper" | "known">): number[] {
   const children = new Map<number, number[]>();
   for (const pid of readdirSync("/proc")
@@ -164,7 +164,7 @@ export function traces(ground: Ground): string[] {
   return found.sort();
 }
 
-/** What was added and what is gone, in words; empty when both are the same. */
+/** Added and removed lines, for an error message; empty if there are none. */
 export function difference(before: readonly string[], after: readonly string[]): string[] {
   const count = (lines: readonly string[]) => {
     const counts = new Map<string, number>();

@@ -1,4 +1,4 @@
-/** Upgrade in place: containers that the release before this started go on under the present daemon. */
+/** Upgrade in place: containers started by the previous release continue under the current daemon. */
 
 import assert from "node:assert/strict";
 import { execFileSync, spawnSync } from "node:child_process";
@@ -11,11 +11,11 @@ import { ROOT } from "../support/checkout.ts";
 import { cannotRun } from "../support/daemons.ts";
 import { Lane, until } from "./lane.ts";
 
-/** The last commit before the shim, restarts and this daemon's recovery became what they are. */
+/** The last commit before the shim, restarts and the daemon's recovery took their current form. */
 const BEFORE = "288c64f";
 realSys.becomeSubreaper();
 
-/** Builds that commit in `folder`, with the packages that are installed here. */
+/** Builds that commit in `folder`, with the installed packages. */
 function build(folder: string): void {
   const archive = execFileSync("git", ["-C", ROOT, "archive", BEFORE], { maxBuffer: 256 << 20 });
   execFileSync("tar", ["-x", "-C", folder], { input: archive });
@@ -30,7 +30,7 @@ function build(folder: string): void {
 const known = spawnSync("git", ["-C", ROOT, "cat-file", "-e", `${BEFORE}^{commit}`]).status === 0;
 const skip = cannotRun("/bin/busybox") ?? (known ? false : `commit ${BEFORE} is not in this clone`);
 
-test("containers of the release before run on", { skip }, async (t) => {
+test("containers of the previous release keep running", { skip }, async (t) => {
   const folder = mkdtempSync(join(tmpdir(), "berth-before-"));
   t.after(() => rmSync(folder, { recursive: true, force: true }));
   build(folder);

@@ -1,4 +1,4 @@
-/** ctr's checkpoints against berthd: an image of a container's processes, and a container that goes on from it. */
+/** ctr's checkpoints against berthd: an image of a container's processes, and a container restored from it. */
 import assert from "node:assert/strict";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";

@@ -1,7 +1,7 @@
 /**
  * Debian's own ctr against berthd and against Debian's containerd: the same commands must print the same.
  *
- * What may differ is replaced first: times, pids, addresses. What berth adds (its labels) is taken away.
+ * Expected differences are replaced first: times, pids, addresses. berth's additions (its labels) are removed.
  */
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
@@ -24,7 +24,7 @@ import { busyboxLayer, dockerArchive, makeImage, ociArchive, tar } from "../supp
 const skip = cannotRun("/usr/bin/ctr", "/usr/bin/containerd", "/usr/bin/docker-registry", "/usr/bin/script");
 const NAME = "docker.io/library/bb:1";
 
-/** Output with what differs from run to run replaced. */
+/** Output with run-specific values replaced. */
 function plain(text: string): string {
   return (
     text
@@ -34,7 +34,7 @@ function plain(text: string): string {
       .map((line) =>
         line.replace(/elapsed: [\d.]+\s?m?s/g, "elapsed: TIME").replace(/[\d.]+ (?:[KM]iB|B)\/s/g, "SPEED"),
       )
-      // Labels are maps: their order means nothing.
+      // Labels are maps: their order is meaningless.
       .map((line) => line.replace(/\S+=\S+,\S+/g, (labels) => labels.split(",").sort().join(",")))
       .join("\n")
       .trim()
@@ -46,7 +46,7 @@ function lines(text: string): string[] {
   return plain(text).split("\n").sort();
 }
 
-test("ctr sees the same", { skip: skip ?? false }, async (t) => {
+test("ctr prints the same", { skip: skip ?? false }, async (t) => {
   const folder = new Folder();
   const registry = await startRegistry(folder.path);
   const ours = await startBerthd(folder.path);
@@ -63,7 +63,7 @@ test("ctr sees the same", { skip: skip ?? false }, async (t) => {
     await folder.remove();
   });
 
-  /** Runs a command on both daemons; both must end the same way. */
+  /** Runs a command on both daemons; both must exit the same way. */
   const both = async (...args: string[]): Promise<{ our: Ran; their: Ran }> => {
     const [our, their] = await Promise.all([ours.ctr(...args), theirs.ctr(...args)]);
     assert.equal(our.code, their.code, `ctr ${args.join(" ")}:\n${our.stderr}\n--\n${their.stderr}`);
@@ -132,7 +132,7 @@ test("ctr sees the same", { skip: skip ?? false }, async (t) => {
   await t.test("content, snapshots, leases", async () => {
     const ages = (text: string) =>
       lines(text.replace(/\t?(Less than a second|\d+ seconds?|About a minute)\t?/g, " AGE "));
-    // What the removed images kept is collected a moment later.
+    // Content of the removed images is collected a moment later.
     await new Promise((resolve) => setTimeout(resolve, 700));
     const { our, their } = await both("content", "ls");
     assert.deepEqual(ages(our.stdout), ages(their.stdout));
@@ -192,7 +192,7 @@ test("ctr sees the same", { skip: skip ?? false }, async (t) => {
     await same("containers", "ls");
   });
 
-  // The two daemons have different processes with the same names: one after the other.
+  // The two daemons have different processes with the same names: run one after the other.
   const inTurn = async (...args: string[]): Promise<{ our: Ran; their: Ran }> => {
     const our = await ours.ctr(...args);
     const their = await theirs.ctr(...args);
@@ -242,7 +242,7 @@ test("ctr sees the same", { skip: skip ?? false }, async (t) => {
 
   await t.test("run -t: a terminal of the right size", async () => {
     const inTerminal = (daemon: Daemon) => {
-      // ctr sets the size once the task has started: the container waits for it.
+      // ctr sets the size after the task has started: the container waits for it.
       const script = "sleep 0.3; /bin/busybox tty; /bin/busybox stty size; exit 3";
       const command = `stty rows 33 cols 99; ctr -a ${daemon.socket} run --rm -t ${NAME} t1 /bin/sh -c '${script}'`;
       return run("/usr/bin/script", ["-qec", command, "/dev/null"]);
@@ -260,7 +260,7 @@ test("ctr sees the same", { skip: skip ?? false }, async (t) => {
     await same("snapshots", "usage");
     const list = async (daemon: Daemon) => {
       const pipe = `ctr -a ${daemon.socket} snapshots diff t1 | gzip -d | tar tvf - --full-time`;
-      // tar pads the time column where a fraction of a second ends in zeros.
+      // tar pads the time column if a fraction of a second ends in zeros.
       return (await run("/bin/sh", ["-c", pipe])).stdout.replace(/\d{4}-\d\d-\d\d \S+ +/g, "TIME ");
     };
     const ourList = await list(ours);

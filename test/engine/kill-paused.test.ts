@@ -1,4 +1,7 @@
-/** Signals to a paused container: SIGKILL ends it, others wait, and neither pause nor kill is lost when both come at once. */
+/**
+ * Signals to a paused container: SIGKILL kills it, others wait, and neither a pause nor a kill is lost when they
+ * race.
+ */
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
 import { type TestContext, test } from "node:test";
@@ -19,7 +22,7 @@ const ended = (on: Lane, name: string) =>
     return State.Status === "exited" ? State.ExitCode : undefined;
   });
 
-test("SIGKILL ends a paused container, other signals wait until it goes on", { skip }, async (t) => {
+test("SIGKILL kills a paused container, other signals wait until it is resumed", { skip }, async (t) => {
   const on = await lane(t);
   await on.must("run", "-d", "--name", "cold", on.image, ...POLITE);
   for (let turn = 0; turn < 4; turn++) {
@@ -40,7 +43,7 @@ test("SIGKILL ends a paused container, other signals wait until it goes on", { s
   assert.equal(await ended(on, "cold"), 7);
 });
 
-test("SIGKILL ends a process that was added to a container that is paused", { skip }, async (t) => {
+test("SIGKILL kills an exec'd process of a paused container", { skip }, async (t) => {
   const on = await lane(t);
   await on.must("run", "-d", "--name", "cold", on.image, ...POLITE);
   const client = on.client();
@@ -57,7 +60,7 @@ test("SIGKILL ends a process that was added to a container that is paused", { sk
   assert.equal((await task.state()).status, "running", "thawing is all or nothing");
 });
 
-test("of a pause and a kill at once, the kill is never lost", { skip }, async (t) => {
+test("a kill that races with a pause is never lost", { skip }, async (t) => {
   const on = await lane(t);
   const client = on.client();
   t.after(() => client.close());
@@ -73,7 +76,7 @@ test("of a pause and a kill at once, the kill is never lost", { skip }, async (t
   }
 });
 
-test("of a pause and a kill of an added process at once, the kill is never lost", { skip }, async (t) => {
+test("a kill of an exec'd process that races with a pause is never lost", { skip }, async (t) => {
   const on = await lane(t);
   await on.must("run", "-d", "--name", "cold", on.image, ...POLITE);
   const client = on.client();

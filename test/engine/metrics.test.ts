@@ -1,4 +1,4 @@
-/** Metrics: on the socket, and over TCP where the settings say so. */
+/** Metrics: on the socket, and over TCP if configured. */
 import assert from "node:assert/strict";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -50,7 +50,7 @@ test("GET /metrics", { skip: cannotRun("/usr/bin/ctr", "/usr/bin/curl") ?? false
       assert.match(line, /^(# (HELP|TYPE) \w+ .+|\w+(\{([a-z]\w*="[^"]*",?)+\})? [0-9.e+-]+)$/);
   });
 
-  await t.test("over TCP, that and nothing else", async () => {
+  await t.test("over TCP, only the metrics", async () => {
     const answer = await fetch(`http://127.0.0.1:${port}/metrics`);
     assert.equal(answer.headers.get("content-type"), "text/plain; version=0.0.4; charset=utf-8");
     assert.match(await answer.text(), /^berth_build_info\{/m);
@@ -62,7 +62,7 @@ test("GET /metrics", { skip: cannotRun("/usr/bin/ctr", "/usr/bin/curl") ?? false
       assert.equal((await fetch(`http://127.0.0.1:${port}${path}`, { method: method! })).status, 404);
   });
 
-  await t.test("an address that others reach is refused, with its line", async () => {
+  await t.test("a non-loopback address is refused, with its line", async () => {
     writeFileSync(config, '[metrics]\naddress = "0.0.0.0:9100"\n');
     const { code, stderr } = await run(
       process.execPath,

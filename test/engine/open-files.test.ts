@@ -1,4 +1,4 @@
-/** A low limit on open files: said at start, and enough for some containers all the same. */
+/** A low limit on open files: reported at startup, and still enough for some containers. */
 
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
@@ -18,7 +18,7 @@ realSys.becomeSubreaper();
 const mayRaise = () =>
   spawnSync("/bin/sh", ["-c", "ulimit -n 128; ulimit -n 256"], { stdio: "ignore" }).status === 0;
 
-test("a daemon with 128 open files says so, and runs containers", { skip }, async (t) => {
+test("a daemon with 128 open files logs it, and runs containers", { skip }, async (t) => {
   if (mayRaise()) return t.skip("limits can be raised here");
   const on = new Lane(`files-${process.pid}`);
   t.after(() => on.close());
@@ -40,7 +40,7 @@ test("a daemon with 128 open files says so, and runs containers", { skip }, asyn
 test("berth-runc runs a bundle with 64 open files, and with few to spare", { skip }, (t) => {
   const bundle = makeBundle(t);
   bundle.configure((spec) => {
-    // Who may not raise its own limit may not raise the container's.
+    // Without the right to raise its own limit, it cannot raise the container's.
     spec.process!.rlimits = [];
     spec.process!.args = ["sh", "-c", "echo ran; [ -e /proc/self/fd/3 ] && echo handed"];
   });

@@ -1,4 +1,7 @@
-/** What an ordinary user can read of containers: nothing, however they run, and also where an earlier version was lax. */
+/**
+ * What an ordinary user can read of containers: nothing, whatever their options, and also in directories of an
+ * earlier, laxer version.
+ */
 import assert from "node:assert/strict";
 import { execFileSync, spawnSync } from "node:child_process";
 import { lstatSync, readdirSync } from "node:fs";
@@ -19,12 +22,12 @@ function everything(folder: string): string[] {
   return readdirSync(folder).flatMap((name) => {
     const path = join(folder, name);
     const isFolder = lstatSync(path, { throwIfNoEntry: false })?.isDirectory() ?? false;
-    // Files of root file systems are what their image says; the way to them is what counts.
+    // Files in root file systems have the image's modes; the path to them is what counts.
     return [path, ...(isFolder && !/\/(fs|rootfs)$/.test(path) ? everything(path) : [])];
   });
 }
 
-/** Those of the paths that an ordinary user may read or write, knowing their names. */
+/** The paths that an ordinary user may read or write, knowing their names. */
 function readable(paths: readonly string[]): string[] {
   const script = 'while IFS= read -r p; do if [ -r "$p" ] || [ -w "$p" ]; then echo "$p"; fi; done';
   const { stdout, status } = spawnSync("/bin/busybox", ["sh", "-c", script], {
@@ -41,7 +44,7 @@ function readable(paths: readonly string[]): string[] {
 test("an ordinary user reads nothing of containers, images and logs", { skip }, async (t) => {
   const on = new Lane(`private-${process.pid}`);
   t.after(() => on.close());
-  // So that what follows is not hidden by where the test has its folder.
+  // The test's own folder must not hide what is below.
   execFileSync("chmod", ["755", on.folder]);
   await on.up();
   await on.load();
@@ -73,7 +76,7 @@ test("an ordinary user reads nothing of containers, images and logs", { skip }, 
     const spec = made.spec();
     const map = [{ containerID: 0, hostID: 200_000, size: 65_536 }];
     const namespaces = [...(spec.linux!.namespaces ?? []), { type: "user" as const }];
-    // Without sysctls, which name groups that are not mapped.
+    // Without sysctls, which name unmapped groups.
     const linux = { ...spec.linux, namespaces, uidMappings: map, gidMappings: map, sysctl: {} };
     await (await made.setSpec({ ...spec, linux })).start();
     assert.equal((await made.taskState())?.status, "running");
@@ -88,7 +91,7 @@ test("an ordinary user reads nothing of containers, images and logs", { skip }, 
   assert.ok(all().some((path) => path.endsWith("/config.json")));
   assert.deepEqual(readable(all()), []);
 
-  // As a version left it that let everybody in.
+  // As an earlier version left it, open to everyone.
   await on.down();
   for (const path of ["", "/content", "/logs", "/snapshots"])
     execFileSync("chmod", ["755", `${on.folder}/root${path}`]);

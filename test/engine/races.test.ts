@@ -1,5 +1,5 @@
 /**
- * Requests that race for one container, from several clients: whatever comes of them is a state that one of them asked for,
+ * Requests that race for one container, from several clients: the resulting state is one that some client asked for,
  * and nothing is left that no client can reach.
  */
 import assert from "node:assert/strict";
@@ -17,15 +17,15 @@ realSys.becomeSubreaper();
 
 async function lane(t: TestContext): Promise<Lane> {
   const made = await Lane.start(t, "races");
-  // So that the folders are there that come with the first container.
+  // Creates the folders that come with the first container.
   await made.must("run", "--rm", made.image, "true");
   return made;
 }
 
-/** Tasks and records of the lane must be of the same containers. */
+/** Asserts that tasks and records of the lane belong to the same containers. */
 async function assertReachable(client: BerthClient, on: Lane): Promise<void> {
   const records = new Set((await client.containers.list()).map(({ id }) => id));
-  // A runtime record is there for as long as anything runs.
+  // A runtime record exists for as long as anything runs.
   const orphans = (realSys.list(`${on.folder}/state/runc/${on.namespace}`) ?? []).filter(
     (id) => !id.startsWith(".") && !records.has(id),
   );
@@ -50,7 +50,7 @@ test("a forced removal beside runs of the same name leaves no task behind", { sk
   assert.deepEqual(await on.settle(rest), []);
 });
 
-test("a task without a record is ended when the daemon starts", { skip }, async (t) => {
+test("a task without a record is killed when the daemon starts", { skip }, async (t) => {
   const on = await lane(t);
   await on.must("run", "-d", "--name", "kept", on.image, "sleep", "1000");
   const rest = on.traces();
@@ -66,7 +66,7 @@ test("a task without a record is ended when the daemon starts", { skip }, async 
   assert.deepEqual(await on.settle(rest), []);
 });
 
-/** One container as several clients see it. */
+/** One container seen by several clients. */
 interface Raced {
   container: Container;
   client: BerthClient;
@@ -75,7 +75,7 @@ interface Raced {
 
 const nothing = { stdin: "", stdout: "", stderr: "", terminal: false };
 
-/** What may be asked of a container, each a request as some client makes it. */
+/** Requests for a container, each as some client makes it. */
 const OPERATIONS: Readonly<Record<string, (raced: Raced) => Promise<unknown>>> = {
   create: ({ container }) => container.newTask(nothing),
   start: ({ container }) => container.start(),
@@ -105,7 +105,7 @@ const OPERATIONS: Readonly<Record<string, (raced: Raced) => Promise<unknown>>> =
   "forced removal": ({ container }) => container.remove({ force: true }),
 };
 
-/** A request that comes too late, too early or in vain is told so by one of these. */
+/** A request that is too late, too early or redundant is refused with one of these. */
 const REFUSALS = new Set(["not_found", "already_exists", "failed_precondition", "canceled"]);
 
 test("every pair of requests for one container", { skip }, async (t) => {
@@ -116,7 +116,7 @@ test("every pair of requests for one container", { skip }, async (t) => {
   const rest = on.traces();
   let count = 0;
 
-  /** A container in the state that is named. */
+  /** A container in the given state. */
   const make = async (state: string): Promise<Raced> => {
     const id = `raced-${++count}`;
     const { container, spec } = await makeContainer(id, ["sleep", "1000"]);
@@ -152,7 +152,7 @@ test("every pair of requests for one container", { skip }, async (t) => {
   };
   for (const state of ["made", "running", "ended"])
     for (const [n, first] of names.entries()) {
-      // Many at a time: the machine's own scheduling makes the interleavings.
+      // Many at a time: the machine's own scheduling produces the interleavings.
       await Promise.all(names.slice(n).map((second) => round(state, first, second)));
     }
   await assertReachable(client, on);

@@ -19,7 +19,7 @@ async function until(what: string, done: () => Promise<boolean>): Promise<void> 
   assert.fail(`waited in vain until ${what}`);
 }
 
-test("containers that containerd's labels keep running", { skip }, async (t) => {
+test("containers kept running by containerd's labels", { skip }, async (t) => {
   const folder = new Folder();
   let daemon = await startBerthd(folder.path);
   after(async () => {
@@ -43,7 +43,7 @@ test("containers that containerd's labels keep running", { skip }, async (t) => 
   assert.equal((await daemon.ctr("images", "import", archive)).code, 0);
 
   await t.test(
-    "a task that ends is started again, with its output where the label says, and counted",
+    "an exited task is restarted, with its output to the label's target, and counted",
     async () => {
       const log = join(folder.path, "on.log");
       const wanted = [
@@ -63,23 +63,26 @@ test("containers that containerd's labels keep running", { skip }, async (t) => 
     },
   );
 
-  await t.test("one that was never started is, and a kill of the daemon changes nothing", async () => {
-    const create = [
-      "containers",
-      "create",
-      "--label",
-      `${STATUS}=running`,
-      NAME,
-      "made",
-      "/bin/sleep",
-      "300",
-    ];
-    assert.equal((await daemon.ctr(...create)).code, 0);
-    await daemon.stop("SIGKILL");
-    daemon = await startBerthd(folder.path);
-    await until("it runs", async () => (await running("made")) !== undefined);
-    assert.ok(await running("on"));
-  });
+  await t.test(
+    "one that was never started is started, and a kill of the daemon changes nothing",
+    async () => {
+      const create = [
+        "containers",
+        "create",
+        "--label",
+        `${STATUS}=running`,
+        NAME,
+        "made",
+        "/bin/sleep",
+        "300",
+      ];
+      assert.equal((await daemon.ctr(...create)).code, 0);
+      await daemon.stop("SIGKILL");
+      daemon = await startBerthd(folder.path);
+      await until("it runs", async () => (await running("made")) !== undefined);
+      assert.ok(await running("on"));
+    },
+  );
 
   await t.test("policies on-failure and unless-stopped", async () => {
     const wanted = ["--label", `${STATUS}=running`, "--label", "containerd.io/restart.policy=on-failure:1"];
@@ -95,7 +98,7 @@ test("containers that containerd's labels keep running", { skip }, async (t) => 
     assert.equal((await labels("none"))["containerd.io/restart.count"], "1");
   });
 
-  await t.test("a stop sets the labels that keep it stopped, and a restart those that do not", async () => {
+  await t.test("a stop sets the labels that keep it stopped, and a restart removes them", async () => {
     const client = new BerthClient({ address: daemon.socket });
     t.after(() => client.close());
     const made = await client.containers.get("made");

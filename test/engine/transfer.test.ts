@@ -99,7 +99,7 @@ test("transfers", { skip: skip ?? false }, async (t) => {
     assert.equal((await daemon.ctr("leases", "ls", "-q")).stdout, "");
     const pulled = await daemon.ctr("images", "pull", "--plain-http", name);
     assert.equal(pulled.code, 0, pulled.stderr);
-    // Two pulls at once share what they fetch.
+    // Concurrent pulls share their downloads.
     await berth.images.remove(name, { sync: true });
     await Promise.all([1, 2, 3].map(() => berth.images.pull(name, { plainHttp: true })));
   });
@@ -115,7 +115,7 @@ test("transfers", { skip: skip ?? false }, async (t) => {
     assert.equal(imported.code, 0, imported.stderr);
   });
 
-  await t.test("bad input is named and leaves nothing behind", async () => {
+  await t.test("invalid input is reported and leaves nothing behind", async () => {
     for (const image of await berth.images.list()) await berth.images.remove(image.name, { sync: true });
     const load = (bytes: Buffer) => berth.images.load(once(bytes));
     const evil = (file: Parameters<typeof tar>[0]) =>
@@ -145,7 +145,7 @@ test("transfers", { skip: skip ?? false }, async (t) => {
     assert.equal((await daemon.ctr("snapshots", "ls")).stdout.split("\n").length, 2);
   });
 
-  await t.test("symbolic links in a layer do not lead out of it", async () => {
+  await t.test("symbolic links in a layer do not escape from it", async () => {
     const layer = tar(
       { name: "out", type: "2", linkname: "/etc" },
       { name: "out/berth-escaped", data: "x" },

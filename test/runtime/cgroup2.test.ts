@@ -1,4 +1,4 @@
-/** A host whose only cgroups are of version 2: a mount namespace in which the unified hierarchy is all there is. */
+/** A host with cgroup version 2 only: a mount namespace with just the unified hierarchy. */
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
@@ -26,13 +26,13 @@ const inside = (b: Bundle, args: readonly string[]) => [
   ...[BERTH_RUNC, "--root", b.root, ...args],
 ];
 
-/** Runs berth-runc where version 2 is all it sees. */
+/** Runs berth-runc where it only sees version 2. */
 function runc(b: Bundle, ...args: string[]) {
   const options = { cwd: b.folder, timeout: 20_000, encoding: "utf8" } as const;
   return spawnSync("unshare", inside(b, args), { ...options, stdio: ["ignore", "pipe", "pipe"] });
 }
 
-test("a container is born in its cgroup, and leaves none behind", (t) => {
+test("a container is born in its cgroup, and leaves no cgroup behind", (t) => {
   const b = makeBundle(t);
   b.args("cat", "/proc/self/cgroup");
   const ran = runc(b, "run", b.id);
@@ -40,7 +40,7 @@ test("a container is born in its cgroup, and leaves none behind", (t) => {
   assert.match(ran.stdout, new RegExp(`^0::/${b.id}$`, "m"));
 });
 
-test("device rules are a program that the kernel takes", (t) => {
+test("device rules become a program that the kernel accepts", (t) => {
   const b = makeBundle(t);
   b.configure((s) => {
     s.process!.args = [
@@ -62,11 +62,11 @@ test("device rules are a program that the kernel takes", (t) => {
   const ran = runc(b, "run", b.id);
   assert.match(ran.stdout, /^zero$/m, ran.stderr);
   assert.match(ran.stdout, /refused: Operation not permitted/);
-  // No driver is behind it, which is a different answer from the cgroup's.
+  // No driver is behind it, which is a different error from the cgroup's.
   assert.match(ran.stdout, /granted: No such device/);
 });
 
-test("an added process is in the same cgroup; pause, kill and delete reach both", (t) => {
+test("an exec'd process is in the same cgroup; pause, kill and delete reach both", (t) => {
   const b = makeBundle(t);
   b.args("sleep", "100");
   const started = spawnSync("unshare", inside(b, ["run", "-d", b.id]), { cwd: b.folder, stdio: "ignore" });
@@ -82,7 +82,7 @@ test("an added process is in the same cgroup; pause, kill and delete reach both"
 const DENY = { allow: false, access: "rwm" };
 const node = (minor: number) => ({ allow: true, type: "c" as const, major: 240, minor, access: "r" });
 
-test("update replaces the device rules of a running container, and keeps them when they are sent again", (t) => {
+test("update replaces the device rules of a running container, and keeps them when they are set again", (t) => {
   const b = makeBundle(t);
   b.configure((s) => {
     s.process!.args = ["sleep", "100"];
@@ -107,7 +107,7 @@ test("update replaces the device rules of a running container, and keeps them wh
     assert.equal(updated.status, 0, updated.stderr);
   };
   update({ devices: [DENY, node(1)] });
-  // Were the old program still there, both would be refused.
+  // If the old program were still attached, both would be refused.
   assert.match(look(), new RegExp(`node0: ${refused}[^]*node1: ${granted}`));
   update({ devices: [DENY, node(1)] });
   update({ devices: [DENY, node(0)] });
@@ -115,7 +115,7 @@ test("update replaces the device rules of a running container, and keeps them wh
   assert.equal(runc(b, "delete", "-f", b.id).status, 0);
 });
 
-test("of two cgroup files the one that is there is written", async (t) => {
+test("of two cgroup files, the existing one is written", async (t) => {
   const folder = mkdtempSync(join(tmpdir(), "berth-bundle-"));
   t.after(() => rmSync(folder, { recursive: true, force: true }));
   const [first, second] = [join(folder, "io.bfq.weight"), join(folder, "io.weight")];

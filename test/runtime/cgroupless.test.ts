@@ -12,7 +12,7 @@ before(() => {
 });
 after(() => assert.deepEqual(traces(), beforehand, "something was left behind"));
 
-/** Starts the container in the background; only this verb is told of the manager. */
+/** Starts the container in the background; only this verb gets the cgroup manager. */
 function start(b: Bundle): number {
   const args = ["--root", b.root, "--cgroup-manager", "disabled", "run", "-d", b.id];
   const started = spawnSync(BERTH_RUNC, args, { cwd: b.folder, stdio: "ignore", timeout: 20_000 });
@@ -32,7 +32,7 @@ function membersOf(b: Bundle, count: number): number[] {
   }
 }
 
-test("a container stays in its caller's cgroup, and all that needs none works", (t) => {
+test("a container stays in its caller's cgroup, and all features that need none work", (t) => {
   const b = makeBundle(t);
   b.configure((s) => {
     s.process!.args = ["sh", "-c", "sleep 100 & sleep 100 & wait"];
@@ -51,13 +51,13 @@ test("a container stays in its caller's cgroup, and all that needs none works", 
   for (const member of members) assert.ok(ended(member), `process ${member} is left`);
 });
 
-/** Gone, or dead and not yet collected by who has inherited it. */
+/** Gone, or a zombie not yet reaped by its new parent. */
 function ended(pid: number): boolean {
   if (!existsSync(`/proc/${pid}/stat`)) return true;
   return /\) [ZX] /.test(readFileSync(`/proc/${pid}/stat`, "utf8"));
 }
 
-test("without a pid namespace either, SIGKILL and delete reach what the process has started", (t) => {
+test("without a pid namespace either, SIGKILL and delete reach the process's descendants", (t) => {
   for (const verb of [
     ["kill", "ID", "KILL"],
     ["delete", "--force", "ID"],
@@ -78,7 +78,7 @@ test("without a pid namespace either, SIGKILL and delete reach what the process 
   }
 });
 
-test("limits are refused by name, device rules are told to be none", (t) => {
+test("limits are refused by name, absent device rules are reported", (t) => {
   const b = makeBundle(t);
   const run = () => b.runc("--cgroup-manager=disabled", "run", b.id);
   b.configure((s) => {

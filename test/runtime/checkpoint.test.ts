@@ -22,7 +22,7 @@ const waitFor = async (what: string, is: () => boolean) => {
   }
 };
 
-/** A container that counts in its /tmp/count, which is a file of its root file system. */
+/** A container that counts in /tmp/count of its root file system. */
 function counting(b: Bundle): void {
   b.configure((s) => {
     s.root!.readonly = false;
@@ -35,7 +35,9 @@ const count = (b: Bundle) => {
   return existsSync(path) ? Number(readFileSync(path, "utf8")) : 0;
 };
 
-test("a restored container goes on where it was, and is a container like any other", { skip }, async (t) => {
+test("a restored container continues where it was, and is a container like any other", {
+  skip,
+}, async (t) => {
   const b = makeBundle(t);
   counting(b);
   await waitFor("a count", () => count(b) >= 5);
@@ -44,7 +46,7 @@ test("a restored container goes on where it was, and is a container like any oth
   assert.match(b.runc("state", b.id).stderr, /container does not exist/);
   const stopped = count(b);
   assert.ok(existsSync(join(b.folder, "image/inventory.img")));
-  // Twice: what a restore has made can be dumped and restored again.
+  // Twice: a restored container can be dumped and restored again.
   for (let turn = 0; turn < 2; turn++) {
     const pidFile = join(b.folder, "pid");
     assert.equal(b.detached("restore", "-d", "--image-path", "image", "--pid-file", pidFile, b.id), 0);
@@ -63,7 +65,7 @@ test("a restored container goes on where it was, and is a container like any oth
   assert.equal(b.runc("delete", "--force", b.id).status, 0);
 });
 
-test("--leave-running dumps and lets the container run on", { skip }, async (t) => {
+test("--leave-running dumps and leaves the container running", { skip }, async (t) => {
   const b = makeBundle(t);
   counting(b);
   await waitFor("a count", () => count(b) >= 2);
@@ -84,7 +86,7 @@ test("--leave-running dumps and lets the container run on", { skip }, async (t) 
   assert.ok(!existsSync(join(b.folder, "image/dump.log")));
 });
 
-test("in the foreground, restore gives the container our pipes and its exit code", { skip }, async (t) => {
+test("in the foreground, restore connects our pipes and returns the exit code", { skip }, async (t) => {
   const b = makeBundle(t);
   mkdirSync(join(b.folder, "bound/inner"), { recursive: true });
   mkdirSync(join(b.rootfs, "real"));
@@ -111,7 +113,7 @@ test("in the foreground, restore gives the container our pipes and its exit code
     { cwd: b.folder, encoding: "utf8", timeout: 20_000, stdio: ["ignore", "pipe", "pipe"] },
   );
   assert.equal(holder.status, 0, holder.stderr);
-  // Pipes again: node would hand over sockets.
+  // Pipes again: node would pass sockets.
   const restored = spawnSync(
     "sh",
     [
@@ -151,7 +153,7 @@ test("a terminal is restored in the foreground, and its program sees it", { skip
   assert.equal(restored.status, 5);
 });
 
-test("what cannot be dumped or restored is told with CRIU's own words, and leaves nothing", {
+test("a failed dump or restore is reported with CRIU's message, and leaves nothing", {
   skip,
 }, async (t) => {
   const b = makeBundle(t);

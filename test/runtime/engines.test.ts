@@ -1,4 +1,6 @@
-/** Engines of others on berth-runc: Debian's containerd, podman and docker run, exec, restart, stop and remove with it. */
+/**
+ * Other engines on berth-runc: Debian's containerd, podman and docker run, exec, restart, stop and remove with it.
+ */
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
 import {
@@ -19,10 +21,10 @@ import { cannotRun, Folder, type Ran, run, start, startContainerd } from "../sup
 
 const TMPFS_MAGIC = 0x01021994;
 const id = `berth-engines-${process.pid}`;
-/** Cgroups of these tests: the parent they name, and the one that podman makes for conmon. */
+/** Cgroups of these tests: the parent they name, and the one that podman creates for conmon. */
 const cgroups = () => globSync(`/sys/fs/cgroup/*/{${id},libpod_parent}`);
 
-/** Removes an empty cgroup and those below it; where no hierarchy is mounted, podman has made plain files. */
+/** Removes an empty cgroup and those below it; podman creates plain files if no hierarchy is mounted. */
 function removeCgroup(folder: string): void {
   if (statfsSync(folder).type === TMPFS_MAGIC) {
     rmSync(folder, { recursive: true });
@@ -34,8 +36,8 @@ function removeCgroup(folder: string): void {
 }
 
 /**
- * A folder for the engine. At the test's end what `undo` took is done, last first, and then the folder goes, and with it the
- * cgroups that engines leave empty behind them.
+ * A folder for the engine. At the end of the test the actions passed to `undo` run, last first; then the folder is
+ * removed, and with it the empty cgroups that engines leave behind.
  */
 function place(t: TestContext): { folder: string; undo(what: () => Promise<unknown>): void } {
   const folder = new Folder();
@@ -55,7 +57,7 @@ function mkdir(path: string): string {
   return path;
 }
 
-/** The root file system as a tar, to make an image of. */
+/** The root file system as a tar, to build an image from. */
 function archive(folder: string): string {
   const path = join(folder, "rootfs.tar");
   execFileSync("tar", ["-C", join(folder, "rootfs"), "-cf", path, "."]);
@@ -67,7 +69,7 @@ function ok(ran: Ran): string {
   return ran.stdout;
 }
 
-/** The container's init is berth-runc's child: its record lies below the root that the engine chose. */
+/** Whether berth-runc runs the container: its record is below the root chosen by the engine. */
 function recordedBelow(roots: readonly string[]): boolean {
   return roots.some((root) =>
     globSync(`${root}/**/state.json`).some((file) => "tail" in JSON.parse(readFileSync(file, "utf8"))),
@@ -95,7 +97,7 @@ test("containerd, its shim and ctr", {
   assert.match(ok(await daemon.ctr("tasks", "ls")), new RegExp(`${id}\\s+\\d+\\s+PAUSED`));
   ok(await daemon.ctr("tasks", "resume", id));
   assert.match(ok(await daemon.ctr("tasks", "metrics", id)), /pids.current|memory/);
-  // A restart, as engines do it: the task goes, another comes for the same container.
+  // A restart, as engines do it: the task is deleted, and another one created for the same container.
   ok(await daemon.ctr("tasks", "rm", "-f", id));
   ok(await daemon.ctr("tasks", "start", "-d", id));
   assert.match(ok(await daemon.ctr("tasks", "ls")), new RegExp(`${id}\\s+\\d+\\s+RUNNING`));
@@ -106,7 +108,7 @@ test("containerd, its shim and ctr", {
 test("podman and conmon", { skip: cannotRun("/usr/bin/podman", "/usr/bin/conmon") }, async (t) => {
   const { folder, undo } = place(t);
   const config = join(folder, "containers.conf");
-  // Podman's own defaults raise limits, which takes a capability that a restricted host does not give.
+  // Podman's defaults raise limits, which requires a capability that a restricted host may lack.
   writeFileSync(config, '[containers]\ndefault_ulimits = ["nofile=1024:1024", "nproc=1024:1024"]\n');
   const at = (name: string) => join(folder, name);
   const flags = `--root ${at("root")} --runroot ${at("runroot")} --tmpdir ${at("tmp")} --storage-driver vfs --cgroup-manager cgroupfs --events-backend file --runtime ${BERTH_RUNC}`;

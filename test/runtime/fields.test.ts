@@ -24,7 +24,7 @@ before(() => {
 });
 after(() => assert.deepEqual(traces(), beforehand, "something was left behind"));
 
-/** Runs a shell script in a container whose spec is changed; its output, or a failed assertion. */
+/** Runs a shell script in a container with a modified spec; returns its output, or fails. */
 function script(b: Bundle, text: string, change: (spec: Spec) => void = () => {}): string {
   b.configure((s) => {
     s.process!.args = ["sh", "-c", text];
@@ -35,7 +35,7 @@ function script(b: Bundle, text: string, change: (spec: Spec) => void = () => {}
   return result.stdout;
 }
 
-/** Starts a container that sleeps, with the changed spec. */
+/** Starts a container that sleeps, with the modified spec. */
 function sleeper(b: Bundle, change: (spec: Spec) => void): void {
   b.configure((s) => {
     s.process!.args = ["sleep", "100"];
@@ -50,7 +50,7 @@ const ownUsers = (s: Spec) => {
   s.linux!.gidMappings = [{ containerID: 0, hostID: 100000, size: 65536 }];
 };
 
-test("a time namespace moves the clocks, for processes added later too", (t) => {
+test("a time namespace moves the clocks, for exec'd processes too", (t) => {
   const b = makeBundle(t);
   sleeper(b, (s) => {
     s.linux!.namespaces!.push({ type: "time" });
@@ -99,7 +99,7 @@ test("id-mapped mounts show mapped owners, below them too when asked, and nothin
   assert.equal(statSync(join(data, "file")).uid, 1);
 });
 
-test("an id-mapped mount without mappings takes those of the user namespace", (t) => {
+test("an id-mapped mount without mappings uses those of the user namespace", (t) => {
   const b = makeBundle(t);
   const data = join(b.folder, "data");
   mkdirSync(data);
@@ -112,7 +112,7 @@ test("an id-mapped mount without mappings takes those of the user namespace", (t
   assert.equal(seen, "0:0\n");
 });
 
-test("an id-mapped mount below a user namespace can show what an earlier mount has put into the root", (t) => {
+test("an id-mapped mount below a user namespace can show files from an earlier mount in the root", (t) => {
   const b = makeBundle(t);
   const data = join(b.folder, "data");
   mkdirSync(data);
@@ -126,7 +126,7 @@ test("an id-mapped mount below a user namespace can show what an earlier mount h
       { destination: "/within", type: "bind", source: data, options: ["bind"] },
       { destination: "/seen", type: "bind", source: within, options: ["bind", "idmap"] },
     );
-    // The parent's part of it comes before that of the hooks.
+    // The parent's part of it comes before the hooks'.
     s.hooks = { createRuntime: [{ path: "/bin/sh", args: ["sh", "-c", `echo called >${calls}`] }] };
   });
   assert.equal(seen, "65534:65534\n0:0\n");
@@ -134,7 +134,7 @@ test("an id-mapped mount below a user namespace can show what an earlier mount h
   assert.equal(statSync(join(data, "file")).uid, 0);
 });
 
-test("an id-mapped mount that nobody is mapped for is refused by its destination", (t) => {
+test("an id-mapped mount without any mapping is refused by its destination", (t) => {
   const b = makeBundle(t);
   b.configure((s) =>
     s.mounts!.push({ destination: "/data", type: "bind", source: b.folder, options: ["bind", "idmap"] }),
@@ -142,7 +142,7 @@ test("an id-mapped mount that nobody is mapped for is refused by its destination
   assert.match(b.runc("run", b.id).stderr, /mount on \/data: found no mappings for an id-mapped mount/);
 });
 
-test("tmpcopyup: a tmpfs starts with what the image has there, owners, modes and links too", (t) => {
+test("tmpcopyup: a tmpfs starts with a copy of the image's files, including owners, modes and links", (t) => {
   const b = makeBundle(t);
   const folder = join(b.rootfs, "etc/deep/er");
   mkdirSync(folder, { recursive: true });
@@ -167,7 +167,7 @@ test("a tmpfs has the permissions of the folder it covers", (t) => {
   assert.equal(seen, "710\n1777\n");
 });
 
-test("remount changes what is mounted already", (t) => {
+test("remount changes an existing mount", (t) => {
   const b = makeBundle(t);
   const data = join(b.folder, "data");
   mkdirSync(data);
@@ -181,7 +181,7 @@ test("remount changes what is mounted already", (t) => {
   assert.match(seen, /size=64k/);
 });
 
-test("in a user namespace, a bind mount does not undo what the host's mount forbids", (t) => {
+test("in a user namespace, a bind mount does not lift restrictions of the host mount", (t) => {
   const b = makeBundle(t);
   const strict = join(b.folder, "strict");
   mkdirSync(strict);
@@ -208,7 +208,7 @@ test("in a user namespace, a bind mount does not undo what the host's mount forb
   assert.match(attempt(true, "nostrictatime"), / ro,nosuid,noatime/);
 });
 
-test("a bind source inside the root sees the mounts that come before it", (t) => {
+test("a bind source inside the root sees earlier mounts", (t) => {
   for (const change of [() => {}, ownUsers]) {
     const b = makeBundle(t);
     const data = join(b.folder, "data");
@@ -229,7 +229,7 @@ test("a bind source inside the root sees the mounts that come before it", (t) =>
   }
 });
 
-test("a mount goes to where a dangling link of the image leads, inside the root", (t) => {
+test("a mount target that is a dangling link resolves inside the root", (t) => {
   const b = makeBundle(t);
   symlinkSync("/tmp/not/there/yet", join(b.rootfs, "jump"));
   symlinkSync("/jump/file", join(b.rootfs, "etc/place"));
@@ -251,7 +251,7 @@ test("without a mount namespace the container shares the caller's, and its root 
   assert.match(seen, /bin\ndev\netc\n/);
 });
 
-test("a mount namespace is joined by path, with a root of the container's own", async (t) => {
+test("a mount namespace is joined by path, with the container's own root", async (t) => {
   const holder = spawn("unshare", ["-m", "--propagation", "private", "sh", "-c", "echo in; exec sleep 60"]);
   t.after(() => holder.kill("SIGKILL"));
   await once(holder.stdout, "data");
@@ -264,7 +264,7 @@ test("a mount namespace is joined by path, with a root of the container's own", 
   assert.match(seen, /\nbin\n/);
 });
 
-test("createRuntime hooks find the container's mounts made, and its root not yet in place", (t) => {
+test("createRuntime hooks run after the container's mounts, and before its root is in place", (t) => {
   const b = makeBundle(t);
   const look = `pid=$(sed 's/.*"pid":\\([0-9]*\\).*/\\1/'); nsenter -t $pid -m sh -c 'echo from the hook > "${b.rootfs}/tmp/hook"; grep -c "${b.rootfs}/proc " /proc/mounts > "${b.rootfs}/tmp/count"'`;
   const seen = script(b, "cat /tmp/hook /tmp/count", (s) => {
@@ -288,7 +288,7 @@ test("a failing poststart hook stops the container and fails the start", (t) => 
   assert.match(b.runc("state", b.id).stdout, /"status": "stopped"/);
 });
 
-test("startContainer hooks have the process's environment unless they bring their own", (t) => {
+test("startContainer hooks have the process's environment unless they have their own", (t) => {
   const b = makeBundle(t);
   const seen = script(b, "cat /tmp/env", (s) => {
     s.root!.readonly = false;
@@ -300,7 +300,7 @@ test("startContainer hooks have the process's environment unless they bring thei
   assert.equal(seen, "two /root\n");
 });
 
-test("scheduler, IO priority and memory policy of the process, and of one that is added", (t) => {
+test("scheduler, IO priority and memory policy of the process, and of exec'd ones", (t) => {
   const b = makeBundle(t);
   symlinkSync("busybox", join(b.rootfs, "bin/ionice"));
   sleeper(b, (s) => {
@@ -329,7 +329,7 @@ test("scheduler, IO priority and memory policy of the process, and of one that i
   assert.match(own, /bind=static:0/);
 });
 
-test("a memory policy or CPU list that makes no sense is refused by its field", (t) => {
+test("a memory policy or CPU list that is invalid is refused by its field", (t) => {
   const b = makeBundle(t);
   const refused = (change: (spec: Spec) => void) => {
     b.configure(change);
@@ -343,7 +343,7 @@ test("a memory policy or CPU list that makes no sense is refused by its field", 
   assert.match(policy({ mode: "MPOL_BIND", nodes: "0", flags: ["X"] }), /invalid memory policy flag/);
 });
 
-test("what the caller was bound to is not the container's affair; an exec has the CPUs it asks for", (t) => {
+test("the caller's CPU affinity is not inherited; an exec gets the CPUs it asks for", (t) => {
   const b = makeBundle(t);
   b.configure((s) => {
     s.process!.args = ["grep", "Cpus_allowed_list", "/proc/self/status"];
@@ -361,7 +361,7 @@ test("what the caller was bound to is not the container's affair; an exec has th
   assert.match(b.runc("exec", b.id, "grep", "Cpus_allowed_list", "/proc/self/status").stdout, /\t0\n/);
 });
 
-test("a personality goes for added processes too", (t) => {
+test("a personality applies to exec'd processes too", (t) => {
   const b = makeBundle(t);
   symlinkSync("busybox", join(b.rootfs, "bin/uname"));
   if (process.arch !== "x64") return t.skip("LINUX32 changes uname on x86-64");
@@ -371,7 +371,7 @@ test("a personality goes for added processes too", (t) => {
   assert.equal(b.runc("exec", b.id, "uname", "-m").stdout, "i686\n");
 });
 
-/** Runs a bundle in a network namespace of the test's own, which has a pair of devices, "v0" with addresses. */
+/** Runs a bundle in a network namespace of the test, which has a pair of devices, "v0" with addresses. */
 function withDevices(b: Bundle): string {
   const script = `ip link add v0 type veth peer name v1
 ip addr add 10.9.8.7/24 brd + dev v0; ip -6 addr add fd00:9::7/64 nodad dev v0; ip addr add 169.254.3.4/16 scope link dev v0
@@ -409,7 +409,7 @@ for (const [kind, change] of [
   });
 }
 
-test("a network device that is not there, or without a namespace to go to, is refused by name", (t) => {
+test("a missing network device, or one without a target namespace, is refused by name", (t) => {
   const b = makeBundle(t);
   b.configure((s) => {
     s.linux!.netDevices = { nosuch0: {} };
@@ -458,10 +458,10 @@ for (const noNewPrivileges of [false, true]) {
   });
 }
 
-test("SCMP_ACT_NOTIFY: an added process has a listener of its own, beside the container's state", async (t) => {
+test("SCMP_ACT_NOTIFY: an exec'd process has its own listener, along with the container's state", async (t) => {
   const b = makeBundle(t);
   const { socket, state } = await agent(t, b);
-  // The container's own process goes without: its agent would be busy for as long as it lives.
+  // The container's own process has no filter: its agent would be busy for as long as it lives.
   sleeper(b, () => {});
   const pid = JSON.parse(b.runc("state", b.id).stdout).pid;
   const spec = join(b.root, b.id, "spec.json");
@@ -473,7 +473,7 @@ test("SCMP_ACT_NOTIFY: an added process has a listener of its own, beside the co
   assert.notEqual(told.pid, pid);
 });
 
-test("SCMP_ACT_NOTIFY without an agent: the error names the socket, and nothing stays", (t) => {
+test("SCMP_ACT_NOTIFY without an agent: the error names the socket, and nothing is left", (t) => {
   const b = makeBundle(t);
   b.configure((s) => {
     s.linux!.seccomp = notify(join(b.folder, "nobody.sock"));

@@ -1,4 +1,4 @@
-/** What a container sees and may do: every field of the default bundle, and images that try to get out. */
+/** A container's view and privileges: every field of the default bundle, and images that try to escape. */
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
 import {
@@ -22,7 +22,7 @@ before(() => {
 });
 after(() => assert.deepEqual(traces(), beforehand, "something was left behind"));
 
-/** Runs a shell script in a container whose spec is changed; its output, or a failed assertion. */
+/** Runs a shell script in a container with a modified spec; returns its output, or fails. */
 function script(b: Bundle, text: string, change: (spec: Spec) => void = () => {}): string {
   b.configure((s) => {
     change(s);
@@ -52,7 +52,7 @@ test("a cgroup namespace shows the container's own cgroup as the root", (t) => {
   for (const line of seen.trim().split("\n")) assert.match(line, /:\/$/);
 });
 
-test("mount options are what the bundle says", (t) => {
+test("mount options match the bundle", (t) => {
   const b = makeBundle(t);
   mkdirSync(join(b.folder, "data"));
   writeFileSync(join(b.folder, "file"), "bound");
@@ -85,7 +85,7 @@ test("/dev has its nodes and links, /proc its masks, / is read-only", (t) => {
   assert.match(seen, /null\n4\npts\/ptmx\n0\n0\nreadonly\nro\n/);
 });
 
-test("extra devices are made as asked, and the cgroup lets only them be used", (t) => {
+test("extra devices are created, and the cgroup permits only those", (t) => {
   const b = makeBundle(t);
   const seen = script(b, "stat -c '%t:%T %a %u' /dev/fuse2; cat /dev/kmsg2 2>&1 | head -c 200", (s) => {
     s.linux!.devices = [
@@ -132,7 +132,7 @@ test("the five capability sets and no_new_privs", (t) => {
     };
     s.process!.user = { uid: 1000, gid: 1000 };
   });
-  // Not root: exec keeps what is ambient.
+  // Not root: exec keeps ambient capabilities.
   assert.deepEqual(
     [seen.CapInh, seen.CapPrm, seen.CapEff, seen.CapBnd, seen.CapAmb],
     ["1", "1", "1", "21", "1"].map((x) => x.padStart(16, "0")),
@@ -141,7 +141,7 @@ test("the five capability sets and no_new_privs", (t) => {
   assert.equal(status((s) => (s.process!.noNewPrivileges = false)).NoNewPrivs, "0");
 });
 
-test("docker's seccomp profile: on either side of no_new_privs", (t) => {
+test("docker's seccomp profile: with and without no_new_privs", (t) => {
   const b = makeBundle(t);
   for (const noNewPrivileges of [true, false]) {
     const seen = script(
@@ -178,7 +178,7 @@ test("a seccomp profile from before close_range and faccessat2 works", (t) => {
   assert.equal(seen, "fine\n");
 });
 
-test("a seccomp rule answers with its errno", (t) => {
+test("a seccomp rule returns its errno", (t) => {
   const b = makeBundle(t);
   const seen = script(b, "mkdir /tmp/x 2>&1; echo done", (s) => {
     s.root!.readonly = false;
@@ -206,7 +206,7 @@ test("a user namespace: root inside is nobody outside, /dev works, mounts work",
   assert.match(seen, / 65534 /, "the image's files belong to ids that are not mapped");
 });
 
-test("sysctls of the container's own namespaces are set, its neighbours' are not", (t) => {
+test("sysctls are set in the container's namespaces only", (t) => {
   const b = makeBundle(t);
   const own = readFileSync("/proc/sys/kernel/shmmni", "utf8");
   assert.equal(
@@ -238,7 +238,7 @@ test("memory, cpu and pids limits reach the cgroup and hold", (t) => {
   assert.match(b.runc("list").stdout, /^ID/);
 });
 
-test("the out-of-memory killer ends what exceeds the limit", (t) => {
+test("the out-of-memory killer kills a process that exceeds the limit", (t) => {
   const b = makeBundle(t);
   b.configure((s) => {
     s.process!.args = [
@@ -304,7 +304,7 @@ test("hooks run in order, in their namespaces, with the state on stdin", (t) => 
   );
 });
 
-test("a failing or hanging hook fails the container, which leaves nothing", (t) => {
+test("a failing or hanging hook fails the container, and nothing is left", (t) => {
   const b = makeBundle(t);
   b.configure(
     (s) =>
@@ -327,7 +327,7 @@ test("an image cannot redirect /proc or /sys by a symbolic link", (t) => {
   assert.match(result.stderr, /\/proc must be mounted on ordinary directory/);
 });
 
-test("mount targets and masks stay inside the root, whatever links the image has", (t) => {
+test("mount targets and masks stay inside the root, whatever symbolic links the image has", (t) => {
   const b = makeBundle(t);
   const victim = join(b.folder, "victim");
   mkdirSync(victim);
@@ -345,7 +345,7 @@ test("mount targets and masks stay inside the root, whatever links the image has
   assert.equal(existsSync(join(victim, "f")), false, "a mount target was made on the host");
 });
 
-test("a working folder that a leaked descriptor leads to is refused", (t) => {
+test("a working directory reached through a leaked descriptor is refused", (t) => {
   const b = makeBundle(t);
   for (let fd = 3; fd < 12; fd++) {
     b.configure((s) => {
@@ -358,9 +358,9 @@ test("a working folder that a leaked descriptor leads to is refused", (t) => {
   }
 });
 
-test("the runtime's own program cannot be written to from inside", (t) => {
+test("the runtime's binary cannot be written to from inside", (t) => {
   const b = makeBundle(t);
-  // PID 1 becomes the program of whoever runs it: through /proc/self/exe it would be berth-init's.
+  // PID 1 is an instance of its caller's binary: through /proc/self/exe that would be berth-init's.
   const seen = script(
     b,
     "echo x > /proc/1/exe 2>&1; readlink /proc/1/exe; :",
@@ -372,7 +372,7 @@ test("the runtime's own program cannot be written to from inside", (t) => {
   assert.notEqual(result.status, 0);
 });
 
-test("joining namespaces by path: the second container shares the first's network and host name", (t) => {
+test("joining namespaces by path: the second container shares the first one's network and hostname", (t) => {
   const first = makeBundle(t);
   first.configure((s) => {
     s.hostname = "shared";
@@ -394,7 +394,7 @@ test("joining namespaces by path: the second container shares the first's networ
   assert.equal(seen, `${readlinkSync(`/proc/${pid}/ns/net`)}\nshared\n`);
 });
 
-test("rootfs propagation and readonly paths that are not there", (t) => {
+test("rootfs propagation and missing readonly paths", (t) => {
   const b = makeBundle(t);
   for (const propagation of ["private", "rslave", "shared", "unbindable"]) {
     assert.equal(output(b, "true"), "");
@@ -407,7 +407,7 @@ test("rootfs propagation and readonly paths that are not there", (t) => {
   assert.match(b.runc("run", b.id).stderr, /rootfsPropagation/);
 });
 
-test("a created container holds its streams, the exec FIFO and its report, and nothing of the host's", (t) => {
+test("a created container holds its streams, the exec FIFO and its report, and no host descriptor", (t) => {
   const b = makeBundle(t);
   const kept = join(b.folder, "kept");
   writeFileSync(kept, "");
@@ -416,7 +416,7 @@ test("a created container holds its streams, the exec FIFO and its report, and n
     s.linux!.namespaces!.push({ type: "cgroup" });
     s.hooks = { createRuntime: [{ path: "/bin/true" }], startContainer: [{ path: "/bin/true" }] };
   });
-  // 3 is handed on; 4 is left open by a careless caller.
+  // 3 is passed on; 4 is left open by a careless caller.
   const create = 'exec 3<"$1" 4<"$1"; shift; exec "$@"';
   const args = [BERTH_RUNC, "--root", b.root, "create", "--preserve-fds", "1", b.id];
   const made = spawnSync("sh", ["-c", create, "sh", kept, ...args], { cwd: b.folder, stdio: "ignore" });

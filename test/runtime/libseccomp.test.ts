@@ -1,6 +1,6 @@
 /**
- * Berth's seccomp compiler against libseccomp: both compile the same profiles, then every system call number of
- * every architecture is decided by both programs, with many argument values.
+ * berth's seccomp compiler against libseccomp: both compile the same profiles, then both programs decide every system
+ * call number of every architecture, with many argument values.
  */
 import assert from "node:assert/strict";
 import { execFileSync, spawnSync } from "node:child_process";
@@ -23,7 +23,7 @@ import { returnValue } from "../../packages/runtime/seccomp/decisions.ts";
 import { simulate } from "../../packages/runtime/seccomp/simulator.ts";
 import { syscallsOf } from "../../packages/runtime/seccomp/syscalls/index.ts";
 
-// Tokens of libseccomp are audit values, except x32's.
+// libseccomp's tokens are audit values, except x32's.
 const tokenOf = (arch: SeccompArchitecture): number =>
   arch === "SCMP_ARCH_X32" ? 0x4000003e : ARCHITECTURES[arch]!.audit;
 
@@ -37,7 +37,7 @@ before(() => {
 });
 after(() => rmSync(folder, { recursive: true, force: true }));
 
-// The filter that runc makes with libseccomp, without the part runc adds itself (see `enosys`).
+// The filter that runc makes with libseccomp, without runc's own addition (see `enosys`).
 function libseccomp(profile: Seccomp, native: SeccompArchitecture): Uint8Array | undefined {
   const fallback = returnValue(profile.defaultAction, profile.defaultErrnoRet) >>> 0;
   const lines = [`default ${fallback}`];
@@ -58,11 +58,11 @@ function libseccomp(profile: Seccomp, native: SeccompArchitecture): Uint8Array |
   return run.stdout;
 }
 
-// libseccomp, run on a little-endian machine for a big-endian one, forgets to swap some return values.
+// For big-endian targets, libseccomp on a little-endian machine forgets to swap some return values.
 const swapped = (value: number): number =>
   (((value & 0xff) << 24) | ((value & 0xff00) << 8) | ((value >>> 8) & 0xff00) | (value >>> 24)) >>> 0;
 
-// Names that this libseccomp is too old for would make it look wrong.
+// Calls that this libseccomp is too old for would make it look wrong.
 function onlyKnown(profile: Seccomp): Seccomp {
   const names = [...new Set((profile.syscalls ?? []).flatMap((rule) => rule.names))];
   const answer = execFileSync(tool, ["names"], { input: `${names.join("\n")}\n`, encoding: "utf8" });
@@ -78,7 +78,7 @@ function onlyKnown(profile: Seccomp): Seccomp {
 const MULTIPLEXED =
   /^(socket|bind|connect|listen|accept4?|get(sock|peer)name|socketpair|(send|recv)(to|from|msg|mmsg)?|shutdown|[gs]etsockopt|sem(op|get|ctl|timedop)|msg(snd|rcv|get|ctl)|shm(at|dt|get|ctl))$/;
 
-// runc's own addition: what is newer than all that the profile names, on one architecture, is ENOSYS.
+// runc's own addition: calls newer than all of the profile's, on one architecture, return ENOSYS.
 function enosys(
   profile: Seccomp,
   archs: readonly SeccompArchitecture[],
@@ -99,7 +99,7 @@ function enosys(
     );
   const x32 = nr >= 0x40000000 && archs.includes("SCMP_ARCH_X32") && arch === "SCMP_ARCH_X86_64";
   const last = lastOf(x32 ? "SCMP_ARCH_X32" : arch);
-  // What a profile names it means, even where runc would only have seen the multiplexed twin.
+  // A call named in a profile is meant, even where runc would only have seen the multiplexed twin.
   const named = (profile.syscalls ?? []).some((rule) =>
     rule.names.some((n) => syscallsOf(arch)!.get(n) === nr),
   );
@@ -231,7 +231,7 @@ test("random profiles", () => {
   for (let round = 0; round < 60; round++) {
     const architectures = pick(FAMILIES);
     const actions = ["SCMP_ACT_ALLOW", "SCMP_ACT_ERRNO", "SCMP_ACT_LOG", "SCMP_ACT_TRAP"] as const;
-    // Values that an architecture's arguments cannot have mean nothing there.
+    // Values outside an architecture's argument width are meaningless.
     const narrow = architectures.some((arch) => ARCHITECTURES[arch]!.bits === 32);
     const usable = narrow ? values.filter((value) => value <= 0xffffffffn) : values;
     const defaultAction = pick(["SCMP_ACT_ERRNO", "SCMP_ACT_ALLOW", "SCMP_ACT_KILL_PROCESS"] as const);

@@ -1,4 +1,4 @@
-/** What engines ask of a runtime while a container lives: limits, statistics, cgroups and sockets of its processes. */
+/** What engines need of a running container: limits, statistics, cgroups and sockets of its processes. */
 import assert from "node:assert/strict";
 import { spawn, spawnSync } from "node:child_process";
 import { existsSync, mkdirSync, readFileSync, rmdirSync, writeFileSync } from "node:fs";
@@ -14,7 +14,7 @@ before(() => {
 });
 after(() => assert.deepEqual(traces(), beforehand, "something was left behind"));
 
-/** The container's cgroup of a controller, by a process of it. */
+/** A controller's cgroup of a process in the container. */
 function cgroup(pid: number, controller: string): string {
   const lines = readFileSync(`/proc/${pid}/cgroup`, "utf8").split("\n");
   const v1 = lines.map((l) => l.split(":")).find((l) => l[1]?.split(",").includes(controller));
@@ -35,7 +35,7 @@ function started(t: Parameters<typeof makeBundle>[0]) {
   return { b, pid: pid as number, read };
 }
 
-test("update changes what it is told, from flags, a file and standard input", { skip: !isV1 }, (t) => {
+test("update changes the given limits, from flags, a file and standard input", { skip: !isV1 }, (t) => {
   const { b, read } = started(t);
   const limit = "memory.limit_in_bytes";
   const ok = (...args: string[]) => {
@@ -69,7 +69,7 @@ test("update changes what it is told, from flags, a file and standard input", { 
   assert.notEqual(read("memory", limit), "33554432");
 });
 
-test("events --stats is runc's JSON; without, it goes on until the container's end", async (t) => {
+test("events --stats prints runc's JSON; without it, events run until the container exits", async (t) => {
   const { b, pid } = started(t);
   const event = JSON.parse(b.runc("events", "--stats", b.id).stdout);
   assert.deepEqual([event.type, event.id, event.data.pids.current], ["stats", b.id, 1]);
@@ -106,14 +106,14 @@ test("exec --cgroup puts the process below the container's cgroup", { skip: !isV
   assert.match(missing.stderr, /adding pid to cgroup .*no such file or directory/);
 });
 
-test("a container that waits for its start ends by SIGTERM", async (t) => {
+test("a container that waits for its start exits on SIGTERM", async (t) => {
   const b = makeBundle(t);
   assert.equal(b.detached("create", b.id), 0);
   assert.equal(b.runc("kill", b.id, "TERM").status, 0);
   while (JSON.parse(b.runc("state", b.id).stdout).status !== "stopped");
 });
 
-test("a bind mount with options has those, and none of its source's", (t) => {
+test("a bind mount with options has those, and none of its source mount", (t) => {
   const b = makeBundle(t);
   const source = join(b.folder, "source");
   mkdirSync(source);
@@ -122,7 +122,7 @@ test("a bind mount with options has those, and none of its source's", (t) => {
       s.process!.args = ["sh", "-c", "grep ' /mnt ' /proc/self/mounts"];
       s.mounts!.push({ destination: "/mnt", type: "bind", source, options: ["bind", ...options] });
     });
-    // A source with restrictions, in a mount namespace of its own: nothing of it reaches the host.
+    // A source with restrictions, in a separate mount namespace: the host is not affected.
     const script = `mount -t tmpfs -o nosuid,noexec none "$0" && exec ${BERTH_RUNC} --root ${b.root} run ${b.id}`;
     const result = spawnSync("unshare", ["-m", "sh", "-c", script, source], {
       cwd: b.folder,
@@ -143,7 +143,7 @@ test("a bind mount with options has those, and none of its source's", (t) => {
   );
 });
 
-test("rootfsPropagation shared: a shared volume carries mounts out, the root carries none", (t) => {
+test("rootfsPropagation shared: mounts propagate out of a shared volume, but not out of the root", (t) => {
   const b = makeBundle(t);
   const volume = join(b.folder, "volume");
   mkdirSync(join(volume, "in"), { recursive: true });
@@ -160,7 +160,7 @@ test("rootfsPropagation shared: a shared volume carries mounts out, the root car
     for (const set of ["bounding", "effective", "permitted"] as const)
       capabilities![set]!.push("CAP_SYS_ADMIN");
   });
-  // The host's side is a mount namespace of the test's own, with a shared volume.
+  // The host's side is a mount namespace of the test, with a shared volume.
   const script = `mount --make-rprivate / && mount --bind "$0" "$0" && mount --make-shared "$0" &&
     ${BERTH_RUNC} --root ${b.root} run ${b.id} && echo == && grep ${b.folder} /proc/self/mountinfo`;
   const result = spawnSync("unshare", ["-m", "sh", "-c", script, volume], {
@@ -174,11 +174,11 @@ test("rootfsPropagation shared: a shared volume carries mounts out, the root car
   assert.doesNotMatch(outside!, /kept|rootfs/);
 });
 
-test("without pivot_root no procfs without masks can be had", (t) => {
+test("without pivot_root an unmasked procfs is not accessible", (t) => {
   const b = makeBundle(t);
   b.configure((s) => {
     s.process!.args = ["unshare", "-mrpf", "sh", "-c", "mount -t proc none /proc && echo bare"];
-    // unshare -r maps root, which takes this right.
+    // unshare -r maps root, which needs this capability.
     for (const set of ["bounding", "permitted"] as const) s.process!.capabilities![set]!.push("CAP_SETFCAP");
   });
   const { status, stdout, stderr } = b.runc("run", "--no-pivot", b.id);
@@ -212,7 +212,7 @@ test("a taken cgroup is refused", (t) => {
   assert.match(other.runc("run", other.id).stderr, /container's cgroup is not empty/);
 });
 
-test("kill KILL ends all of a container without a pid namespace; kill --all forgives a stopped one", (t) => {
+test("kill KILL kills all processes of a container without a pid namespace; kill --all accepts a stopped one", (t) => {
   const b = makeBundle(t);
   b.configure((s) => {
     s.process!.args = ["sh", "-c", "sleep 100 & sleep 100"];
@@ -260,7 +260,7 @@ test("--pidfd-socket receives the process; LISTEN_FDS passes sockets on", async 
   const c = makeBundle(t);
   c.args("sh", "-c", "echo $LISTEN_FDS $LISTEN_PID; cat <&3");
   writeFileSync(join(c.folder, "passed"), "through");
-  // LISTEN_PID must be the runtime's own pid: a shell becomes the runtime.
+  // LISTEN_PID must be the runtime's own pid: a shell execs the runtime.
   const shell = spawnSync(
     "sh",
     [
@@ -300,7 +300,7 @@ test("NOTIFY_SOCKET: READY=1 reaches the manager with the main process's pid", a
   assert.deepEqual(said, ["READY=1\n", `MAINPID=${pid}\n`, "BARRIER=1"]);
 });
 
-test("NOTIFY_SOCKET: a container that says nothing is not waited for beyond its end", (t) => {
+test("NOTIFY_SOCKET: the wait for READY ends when the container exits", (t) => {
   const b = makeBundle(t);
   b.args("true");
   const result = spawnSync(BERTH_RUNC, ["--root", b.root, "run", b.id], {
@@ -312,7 +312,7 @@ test("NOTIFY_SOCKET: a container that says nothing is not waited for beyond its 
   assert.equal(result.status, 0, result.stderr);
 });
 
-test("--debug tells the steps in logrus' form, to the log if there is one", (t) => {
+test("--debug logs the steps in logrus' format, to the log file if there is one", (t) => {
   const b = makeBundle(t);
   b.args("true");
   const log = join(b.folder, "log.json");

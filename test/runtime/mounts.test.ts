@@ -1,4 +1,4 @@
-/** `mounts add` and `mounts remove`: the mounts of a container that runs. */
+/** `mounts add` and `mounts remove`: changing the mounts of a running container. */
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
 import { chownSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
@@ -44,7 +44,7 @@ for (const [kind, shape] of [
   ["root's own", () => {}],
   ["one with a user namespace", mapped],
 ] as const) {
-  test(`host folders and files, and new file systems, come and go: ${kind}`, (t) => {
+  test(`host folders and files, and new file systems, are added and removed: ${kind}`, (t) => {
     const b = makeBundle(t);
     if (shape === mapped) chownSync(b.rootfs, 100_000, 100_000);
     mkdirSync(join(b.folder, "data"));
@@ -81,7 +81,7 @@ for (const [kind, shape] of [
   });
 }
 
-test("links of the container's lead no mount out of it, and no removal to its masks", (t) => {
+test("symbolic links in the container redirect neither a mount outside nor a removal to its masks", (t) => {
   const b = makeBundle(t);
   writeFileSync(join(b.rootfs, "secret"), "secret");
   start(b, (s) => s.linux!.maskedPaths!.push("/secret"));
@@ -96,7 +96,7 @@ test("links of the container's lead no mount out of it, and no removal to its ma
   assert.match(mounts(b, "remove", [tmpfs("/none")]).stderr, /cannot find \/none: target: ENOENT/);
   assert.equal(inside(b, `ls -d /none 2>/dev/null; ${masked}`), "0\n");
   change(b, "remove", [tmpfs("/etc/inner")]);
-  // Were links followed, the mask would go.
+  // If links were followed, the mask would be removed.
   const lib = weakenedInit(
     t,
     "files.c",
@@ -110,7 +110,7 @@ test("links of the container's lead no mount out of it, and no removal to its ma
   assert.equal(inside(b, masked), "6\n");
 });
 
-test("a created container's mounts can be changed; what is wrong is told", (t) => {
+test("a created container's mounts can be changed; errors are reported", (t) => {
   const b = makeBundle(t);
   b.configure((s) => {
     s.process!.args = ["sh", "-c", "cat /tmp/word >/tmp/seen"];

@@ -11,7 +11,7 @@ import { ROOT } from "../support/checkout.ts";
 
 const ROUNDS = 1_000_000;
 
-test(`${ROUNDS} mutated plans are parsed without a wrong access`, () => {
+test(`${ROUNDS} mutated plans are parsed without an invalid access`, () => {
   const built = spawnSync("make", ["-s", "-C", join(ROOT, "native"), "OUT=../build", "../build/plan-fuzz"], {
     encoding: "utf8",
   });

@@ -35,12 +35,12 @@ function give(folder: string): void {
     try {
       give(join(folder, name));
     } catch {
-      // A dangling link has an owner of its own, which nobody asks for.
+      // A dangling link has its own owner, which does not matter.
     }
   }
 }
 
-/** What an ordinary user's container differs in: ids of its own, no network to mount /sys for, no limits. */
+/** Differences of an ordinary user's container: its own ids, no network namespace to mount /sys for, no limits. */
 function rootless(s: Spec): void {
   s.process!.terminal = false;
   s.linux!.namespaces = s.linux!.namespaces!.filter((n) => n.type !== "network");
@@ -55,8 +55,9 @@ function rootless(s: Spec): void {
 }
 
 /**
- * The arguments of unshare(1) for a call of berth-runc by the user, in a mount namespace of its own: there the checkout is
- * mounted in the bundle, as the folders above it may be root's alone. `prepare` is a script that goes before.
+ * Arguments of unshare(1) for a call of berth-runc by the user, in a separate mount namespace: the checkout is
+ * mounted in the bundle there, as the folders above it may be accessible to root only. `prepare` is a script that
+ * runs before.
  */
 function byUser(b: Bundle, args: readonly string[], prepare = ""): string[] {
   const program = join(b.folder, "program");
@@ -68,7 +69,7 @@ mount --bind '${ROOT}' '${program}'; exec setpriv ${identity} '${program}/bin/be
   return ["-m", "--propagation", "private", "sh", "-euc", script, "sh", ...args];
 }
 
-/** A bundle that belongs to the user, and berth-runc called by that user. */
+/** A bundle that belongs to the user, and berth-runc run by that user. */
 function userBundle(t: TestContext): Bundle & { user(...args: string[]): ReturnType<typeof spawnSync> } {
   const b = makeBundle(t);
   chmodSync(b.folder, 0o755);
@@ -100,7 +101,7 @@ test("an ordinary user runs a container: root inside, itself outside", (t) => {
   assert.match(String(ran.stdout), /^0\n\s+0\s+4711\s+1\nwrote\n$/);
 });
 
-test("its life: detached, seen, joined, killed, deleted", (t) => {
+test("its lifecycle: detached, listed, exec'd, killed, deleted", (t) => {
   const b = userBundle(t);
   b.configure((s) => {
     rootless(s);
@@ -123,7 +124,7 @@ test("its life: detached, seen, joined, killed, deleted", (t) => {
   );
 });
 
-test("more ids than the user's own are mapped by newuidmap, or the error says why not", (t) => {
+test("more ids than the user's own are mapped by newuidmap, or the error gives the reason", (t) => {
   const b = userBundle(t);
   b.configure((s) => {
     rootless(s);
@@ -134,7 +135,7 @@ test("more ids than the user's own are mapped by newuidmap, or the error says wh
   const refused = b.user("run", b.id);
   assert.equal(refused.status, 1);
   assert.match(String(refused.stderr), /cannot map uids by .*newuidmap.*(not allowed|Cannot determine)/);
-  // Subordinate ids for this user alone, in a mount namespace: the machine's own files stay as they are.
+  // Subordinate ids for this user, in a mount namespace: the machine's own files are not changed.
   const passwd = join(b.folder, "passwd");
   const subids = join(b.folder, "subids");
   writeFileSync(passwd, `root:x:0:0::/root:/bin/sh\nberther:x:${USER}:${USER}::/:/bin/sh\n`);
@@ -147,7 +148,7 @@ test("more ids than the user's own are mapped by newuidmap, or the error says wh
   });
   const binds = Object.entries(files).map(([name, file]) => `mount --bind ${file} /etc/${name}`);
   const command = byUser(b, ["run", b.id], binds.join("\n"));
-  // The helpers trust files that are root's.
+  // The helpers trust files owned by root.
   for (const file of [passwd, subids]) chownSync(file, 0, 0);
   const ran = spawnSync("unshare", command, {
     cwd: b.folder,

@@ -6,7 +6,7 @@ import { openRuntime, startSandbox } from "@berth/runtime";
 import { realSys } from "@berth/sys";
 import { makeBundle } from "../support/bundles.ts";
 
-test("a sandbox holds namespaces that a container joins, with no descriptor and no capability", async (t) => {
+test("a sandbox holds namespaces that a container joins, without descriptors and capabilities", async (t) => {
   const b = makeBundle(t);
   const { pid } = await startSandbox(openRuntime(realSys, b.root), {
     name: `test-${process.pid}-pod`,

@@ -1,6 +1,6 @@
 /**
- * Attacks on a runtime that were published as CVEs, each against berth as it is and against berth with the defence taken
- * out: what the defence prevents must then happen.
+ * Attacks on runtimes published as CVEs, each against berth as it is and against berth with the defence removed: then
+ * the attack must succeed.
  */
 import assert from "node:assert/strict";
 import { type SpawnSyncReturns, spawn, spawnSync } from "node:child_process";
@@ -31,7 +31,7 @@ before(() => {
 });
 after(() => assert.deepEqual(traces(), beforehand, "something was left behind"));
 
-/** Runs the container, with berth-init from another folder if one is given. */
+/** Runs the container, optionally with berth-init from another folder. */
 function run(b: Bundle, lib?: string, ...verb: string[]): SpawnSyncReturns<string> {
   const args = verb.length === 0 ? ["run", b.id] : verb;
   return spawnSync(BERTH_RUNC, ["--root", b.root, ...args], {
@@ -50,14 +50,14 @@ function sh(b: Bundle, text: string, change: (spec: Spec) => void = () => {}): v
   });
 }
 
-/** A folder of the host's that stands for a volume. */
+/** A host folder used as a volume. */
 function volume(b: Bundle, name = "volume"): string {
   const folder = join(b.folder, name);
   mkdirSync(folder);
   return folder;
 }
 
-test("labels are not swallowed by a volume on /proc (CVE-2019-16884, CVE-2025-52881)", async (t) => {
+test("labels are not diverted by a volume on /proc (CVE-2019-16884, CVE-2025-52881)", async (t) => {
   const b = makeBundle(t);
   const fake = volume(b);
   mkdirSync(join(fake, "thread-self/attr"), { recursive: true });
@@ -86,7 +86,7 @@ test("labels are not swallowed by a volume on /proc (CVE-2019-16884, CVE-2025-52
 });
 
 for (const place of ["proc", "sys", "dev"]) {
-  test(`an image's link at /${place} leads no mount and no device astray (CVE-2019-19921, CVE-2023-27561, CVE-2023-28642, CVE-2026-41579, CVE-2026-47766)`, async (t) => {
+  test(`an image's link at /${place} redirects neither mounts nor devices (CVE-2019-19921, CVE-2023-27561, CVE-2023-28642, CVE-2026-41579, CVE-2026-47766)`, async (t) => {
     const b = makeBundle(t);
     const victim = volume(b);
     rmSync(join(b.rootfs, place), { recursive: true });
@@ -110,7 +110,7 @@ for (const place of ["proc", "sys", "dev"]) {
   });
 }
 
-test("mount targets stay inside the root, whatever links lead to them (CVE-2021-30465)", (t) => {
+test("mount targets stay inside the root, whatever symbolic links are in their paths (CVE-2021-30465)", (t) => {
   const b = makeBundle(t);
   const victim = volume(b);
   writeFileSync(join(b.folder, "evil"), "evil");
@@ -131,12 +131,12 @@ test("mount targets stay inside the root, whatever links lead to them (CVE-2021-
   assert.deepEqual(readdirSync(victim), ["made"], "without RESOLVE_IN_ROOT the host's folder is written to");
 });
 
-test("a target that is swapped for a link while mounts are made leads nowhere else (CVE-2021-30465)", async (t) => {
+test("a target that is swapped for a link during mounting does not redirect the mount (CVE-2021-30465)", async (t) => {
   const b = makeBundle(t);
   const victim = volume(b);
   mkdirSync(join(b.rootfs, "vol/a"), { recursive: true });
   symlinkSync(victim, join(b.rootfs, "vol/b"));
-  // Renames the folder and the link over each other for as long as it lives.
+  // Exchanges the folder and the link for as long as it lives.
   const swap = `while :; do mv a c && mv b a && mv c b; done 2>/dev/null`;
   const swapper = spawn("sh", ["-c", swap], { cwd: join(b.rootfs, "vol"), stdio: "ignore", detached: true });
   sh(b, "true", (s) => {
@@ -144,8 +144,7 @@ test("a target that is swapped for a link while mounts are made leads nowhere el
       s.mounts!.push({ destination: `/vol/a/made${i}`, type: "tmpfs", source: "tmpfs" });
   });
   for (let i = 0; i < 10; i++) run(b);
-  // Before the bundle goes, for it would fill the folder that is being removed.
-  // The whole group, as its mv would outlive it.
+  // Before the bundle is removed, as it would refill the folder. The whole group, as its mv would outlive it.
   process.kill(-swapper.pid!, "SIGKILL");
   await once(swapper, "exit");
   assert.deepEqual(readdirSync(victim), []);
@@ -153,7 +152,7 @@ test("a target that is swapped for a link while mounts are made leads nowhere el
 
 test("a working folder outside the root is refused (CVE-2024-21626)", (t) => {
   const b = makeBundle(t);
-  // berth's own are closed by then: this one is the caller's, who hands it on.
+  // berth's descriptors are closed by then: this one is the caller's, which passes it on.
   const host = openSync("/", "r");
   t.after(() => closeSync(host));
   const attempt = (lib?: string) =>
@@ -211,7 +210,7 @@ test("masked paths hide behind the host's null device, not the image's (CVE-2025
   assert.equal(open.text, "from the image");
 });
 
-test("a null device that is none is noticed (CVE-2025-31133)", async (t) => {
+test("a fake null device is detected (CVE-2025-31133)", async (t) => {
   const b = makeBundle(t);
   const changed = await runChanged(b, (plan) =>
     changePlan(plan, "child", (op) =>
@@ -223,7 +222,7 @@ test("a null device that is none is noticed (CVE-2025-31133)", async (t) => {
   assert.match(changed.text, /cannot check that it is the null device: check_device: ENODEV/);
 });
 
-test("/dev/console is bound on no link's target (CVE-2025-52565)", (t) => {
+test("/dev/console is not bound over a link's target (CVE-2025-52565)", (t) => {
   const b = makeBundle(t);
   const attempt = (lib?: string) => {
     rmSync(join(b.rootfs, "dev"), { recursive: true, force: true });
@@ -257,7 +256,7 @@ test("/dev/console is bound on no link's target (CVE-2025-52565)", (t) => {
   assert.equal(attempt(open), true, "without O_NOFOLLOW the terminal covers the link's target");
 });
 
-test("kernel parameters are written to the container's own procfs, past nothing that covers it (CVE-2025-52881)", (t) => {
+test("kernel parameters are written to the container's own procfs, never to a mount over it (CVE-2025-52881)", (t) => {
   const b = makeBundle(t);
   const fake = volume(b);
   writeFileSync(join(fake, "domainname"), "");
@@ -275,13 +274,13 @@ test("kernel parameters are written to the container's own procfs, past nothing 
   assert.equal(readFileSync(join(fake, "domainname"), "utf8"), "swallowed");
 });
 
-test("the runtime's program cannot be written to through /proc (CVE-2019-5736)", async (t) => {
+test("the runtime's binary cannot be written to through /proc (CVE-2019-5736)", async (t) => {
   const b = makeBundle(t);
   const onDisk = join(b.folder, "berth-init");
   const original = join(ROOT, "lib/berth/berth-init");
   const before = readFileSync(original);
   copyFileSync(original, onDisk);
-  // A hook's parent is berth-init: it takes hold of that program, and writes as soon as nobody executes it any more.
+  // A hook's parent is berth-init: it opens that binary, and writes once no process executes it any more.
   const attack = `exec 9</proc/$PPID/exe
 (for i in 1 2 3 4 5 6 7 8 9 10 11 12; do sleep 0.1; echo pwned > /proc/self/fd/9 && exit; done; echo gave up > ${b.folder}/gave-up) >/dev/null 2>&1 &`;
   b.configure((s) => {
@@ -308,7 +307,7 @@ test("the runtime's program cannot be written to through /proc (CVE-2019-5736)",
   assert.ok(overwritten, "a program on disk is overwritten");
 });
 
-test("no descriptor of the runtime or its caller reaches a process, be it the first or an added one", async (t) => {
+test("no descriptor of the runtime or its caller reaches a process, first or exec'd", async (t) => {
   const b = makeBundle(t);
   b.args("ls", "/proc/self/fd");
   const leak = [openSync("/", "r"), openSync("/etc", "r")];
@@ -319,7 +318,7 @@ test("no descriptor of the runtime or its caller reaches a process, be it the fi
       stdio: ["ignore", "pipe", "pipe", ...leak],
     });
   const plain = call("run", b.id);
-  // ls itself holds the folder it lists.
+  // ls itself opens the folder it lists.
   assert.equal(plain.stdout, "0\n1\n2\n3\n", plain.stderr);
   const open = await runChanged(b, (plan) =>
     changePlan(plan, "child", (op) => (op.name === "close_range" ? { ...op, args: [1000] } : op)),
@@ -332,7 +331,7 @@ test("no descriptor of the runtime or its caller reaches a process, be it the fi
   for (const fd of leak) closeSync(fd);
 });
 
-test("a hostile /etc/passwd holds nobody up", (t: TestContext) => {
+test("a hostile /etc/passwd does not block", (t: TestContext) => {
   const b = makeBundle(t);
   b.args("sleep", "100");
   assert.equal(b.detached("run", "-d", b.id), 0);
@@ -353,20 +352,20 @@ test("a hostile /etc/passwd holds nobody up", (t: TestContext) => {
   assert.equal(stdout, "/\n");
 });
 
-test("exec: the container's process is known by more than its number", (t) => {
+test("exec: the container's process is identified by more than its pid", (t) => {
   const b = makeBundle(t);
   b.args("sleep", "100");
   assert.equal(b.detached("run", "-d", b.id), 0);
   const state = join(b.root, b.id, "state.json");
   const record = JSON.parse(readFileSync(state, "utf8"));
-  // As if the pid had become another process's: same number, another start.
+  // As if the pid had been reused: same number, another start time.
   writeFileSync(state, JSON.stringify({ ...record, startTime: record.startTime - 1 }));
   assert.match(run(b, undefined, "exec", b.id, "true").stderr, /cannot exec in a stopped container/);
   assert.match(run(b, undefined, "kill", b.id, "KILL").stderr, /container not running/);
   writeFileSync(state, JSON.stringify(record));
 });
 
-test("exec --user takes numbers only, so that the image's words mean nothing (CVE-2026-30892)", (t) => {
+test("exec --user takes numbers only, so that the image's names do not matter (CVE-2026-30892)", (t) => {
   const b = makeBundle(t);
   b.args("sleep", "100");
   assert.equal(b.detached("run", "-d", b.id), 0);

@@ -1,4 +1,4 @@
-/** The systemd cgroup driver, against a real systemd: the machine's own, booted in a container. */
+/** The systemd cgroup driver against a real systemd: the machine's, booted in a container. */
 import assert from "node:assert/strict";
 import { type SpawnSyncReturns, spawnSync } from "node:child_process";
 import { existsSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
@@ -69,7 +69,7 @@ async function boot(t: TestContext): Promise<Machine> {
     s.root = { path: "machine", readonly: false };
     s.process!.args = [SYSTEMD, "--unit=bare.target", "--log-target=console", "--log-level=err"];
     s.process!.env = ["container=berth", "PATH=/usr/sbin:/usr/bin:/sbin:/bin"];
-    // Whoever runs this may not have all of them.
+    // This test may not have all of them itself.
     const mine = BigInt(`0x${/^CapBnd:\s*(\w+)/m.exec(readFileSync("/proc/self/status", "utf8"))![1]}`);
     const caps = CAPABILITIES.filter((_, i) => (mine >> BigInt(i)) & 1n);
     s.process!.capabilities = { bounding: caps, effective: caps, permitted: caps };
@@ -119,7 +119,7 @@ async function boot(t: TestContext): Promise<Machine> {
   };
 }
 
-test("a container is a scope of systemd's, with its limits, from run to delete", { skip }, async (t) => {
+test("a container is a systemd scope, with its limits, from run to delete", { skip }, async (t) => {
   const m = await boot(t);
   const start = (id: string) =>
     m.run(
@@ -129,7 +129,7 @@ test("a container is a scope of systemd's, with its limits, from run to delete",
     );
   m.configure((s) => {
     s.linux!.cgroupsPath = "machine-test.slice:berth:one";
-    // Limits that need a controller are for machines that have it.
+    // Limits only where the machine has the controller.
     if (v1)
       s.linux!.resources = {
         ...s.linux!.resources,
@@ -177,7 +177,7 @@ test("a container is a scope of systemd's, with its limits, from run to delete",
       [String(64 << 20), "20", "512", "510ms"],
     );
   const pid = JSON.parse(m.runc("state", "one").stdout).pid;
-  // In every hierarchy, and nobody else with it: what the scope began with has left.
+  // In every hierarchy, and alone: the scope's initial process has left.
   const groups = m.run("cat", `/proc/${pid}/cgroup`).stdout.trim().split("\n");
   assert.ok(
     groups.every((line) => line.endsWith(group)),
@@ -185,7 +185,7 @@ test("a container is a scope of systemd's, with its limits, from run to delete",
   );
   assert.deepEqual(JSON.parse(m.runc("ps", "-f", "json", "one").stdout), [pid]);
   assert.match(m.runc("exec", "one", "cat", "/proc/self/cgroup").stdout, /berth-one\.scope|:\/\n/);
-  // What systemd writes anew at a reload is what was asked for, also after an update.
+  // At a reload systemd rewrites the limits as requested, also after an update.
   if (v1) {
     const limit = () => m.run("cat", `/sys/fs/cgroup/memory${group}/memory.limit_in_bytes`).stdout.trim();
     const devices = () =>
@@ -227,7 +227,7 @@ test("a container is a scope of systemd's, with its limits, from run to delete",
   assert.equal(start("five").status, 1);
   assert.match(m.run("cat", "/run/out").stdout, /expected .*slice:prefix:name/);
 
-  // A slice of the container's own.
+  // A slice for the container.
   m.configure((s) => {
     s.linux!.cgroupsPath = "machine.slice::machine-own.slice";
   });

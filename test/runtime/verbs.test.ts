@@ -1,4 +1,4 @@
-/** berth-runc's verbs: life cycle, messages and exit codes, as DESIGN's table of states has them. */
+/** berth-runc's verbs: lifecycle, messages and exit codes, by DESIGN's table of states. */
 import assert from "node:assert/strict";
 import { spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
@@ -21,7 +21,7 @@ const waitFor = async (what: string, is: () => boolean) => {
   }
 };
 
-test("run passes output and exit code on, and leaves nothing", (t) => {
+test("run passes on output and exit code, and leaves nothing", (t) => {
   const b = makeBundle(t);
   const result = runBundle(b, "sh", "-c", "echo out; echo err >&2; exit 7");
   assert.deepEqual([result.status, result.stdout, result.stderr], [7, "out\n", "err\n"]);
@@ -57,7 +57,7 @@ test("create, start, kill, delete, with state and list between", async (t) => {
   assert.equal(b.runc("delete", "--force", b.id).status, 0);
 });
 
-test("pause stops everything, resume lets it go on", (t) => {
+test("pause stops everything, resume continues it", (t) => {
   const b = makeBundle(t);
   b.args("sleep", "100");
   assert.equal(b.detached("run", "-d", b.id), 0);
@@ -104,7 +104,7 @@ test("exec: environment, folder, user, exit code; its failure is 255", (t) => {
   assert.equal(JSON.parse(b.runc("ps", "-f", "json", b.id).stdout).length, 2);
 });
 
-test("a killed runtime's half-made container is removed by delete --force", (t) => {
+test("a killed runtime's half-created container is removed by delete --force", (t) => {
   const b = makeBundle(t);
   mkdirSync(join(b.root, b.id), { recursive: true });
   assert.equal(b.runc("delete", "--force", b.id).status, 0);
@@ -140,14 +140,14 @@ test("errors go to --log as JSON too, for engines", (t) => {
   assert.match(line.msg, /exec: "\/nothing": stat \/nothing: no such file or directory/);
 });
 
-test("a log file that cannot be written is an error, not silence", (t) => {
+test("an unwritable log file is an error", (t) => {
   const b = makeBundle(t);
   const result = b.runc("--log", join(b.folder, "none/log"), "run", b.id);
   assert.equal(result.status, 1);
   assert.match(result.stderr, /level=error msg="open .*none\/log: ENOENT"/);
 });
 
-test("a pid file that cannot be written fails create and exec, which leave no process", (t) => {
+test("an unwritable pid file fails create and exec, and no process is left", (t) => {
   const b = makeBundle(t);
   b.args("sleep", "50");
   const pidFile = join(b.folder, "none/pid");
@@ -161,7 +161,7 @@ test("a pid file that cannot be written fails create and exec, which leave no pr
   assert.equal(JSON.parse(b.runc("ps", "-f", "json", b.id).stdout).length, 1);
 });
 
-test("list shows the others beside a damaged record", (t) => {
+test("list shows the other containers beside a damaged record", (t) => {
   const b = makeBundle(t);
   b.args("sleep", "50");
   assert.equal(b.detached("run", "-d", b.id), 0);
@@ -212,7 +212,7 @@ test("bad bundles are refused by the field's path, and leave nothing", (t) => {
   assert.match(b.runc("run", "../evil").stderr, /invalid container id format/);
 });
 
-test("programs that do not execute: each with its cause", (t) => {
+test("programs that cannot be executed, each with its cause", (t) => {
   const b = makeBundle(t);
   const fails = (content: string | Buffer, pattern: RegExp, mode = 0o755) => {
     writeFileSync(join(b.rootfs, "app"), content, { mode });
@@ -238,15 +238,15 @@ test("programs that do not execute: each with its cause", (t) => {
   assert.match(cwd.runc("run", cwd.id).stderr, /working folder \/etc\/passwd.*ENOTDIR/);
 });
 
-test("a seccomp profile that refuses every call, exit too, does not spin", (t) => {
+test("a seccomp profile that refuses all calls, even exit, does not spin", (t) => {
   const b = makeBundle(t);
   b.configure((s) => (s.linux!.seccomp = { defaultAction: "SCMP_ACT_ERRNO" }));
-  // It can neither execute, nor tell why, nor exit: an illegal instruction (SIGILL, 4) ends it.
+  // It can neither exec, nor report why, nor exit: an illegal instruction (SIGILL, 4) ends it.
   assert.equal(b.runc("run", b.id).status, 128 + 4);
   assert.equal(existsSync(join(b.root, b.id)), false);
 });
 
-test("created, then started: what exec meets is told by start", (t) => {
+test("created, then started: exec failures are reported by start", (t) => {
   const b = makeBundle(t);
   writeFileSync(join(b.rootfs, "app"), "#!/nowhere\n", { mode: 0o755 });
   b.args("/app");
@@ -291,7 +291,7 @@ test("signals to the foreground runtime reach the container", async (t) => {
   assert.deepEqual([code, out], [3, "ready\ncaught\n"]);
 });
 
-test("descriptors: none leak, those that are asked for pass", (t) => {
+test("descriptors: none leak, requested ones are passed", (t) => {
   const b = makeBundle(t);
   const listed = output(b, "sh", "-c", "ls /proc/self/fd | tr '\\n' ' '; :").trim();
   assert.equal(listed.replace(/\s+/g, " "), "0 1 2 3", "3 is ls's own folder");
@@ -306,7 +306,7 @@ test("descriptors: none leak, those that are asked for pass", (t) => {
   assert.equal(passed.stdout, "three four", passed.stderr);
 });
 
-test("run never takes an end it was not told of for success", async (t) => {
+test("run never takes an unreported exit for success", async (t) => {
   const b = makeBundle(t);
   b.args("sleep", "100");
   const runc = spawn(BERTH_RUNC, ["--root", b.root, "run", b.id], {

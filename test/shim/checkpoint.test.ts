@@ -1,4 +1,4 @@
-/** Checkpoints of tasks, and tasks from checkpoints: the streams are the client's, the keeper knows the end. */
+/** Checkpoints of tasks, and tasks from checkpoints: the streams are the client's, the keeper knows the exit. */
 import assert from "node:assert/strict";
 import { createReadStream, existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
@@ -57,7 +57,7 @@ async function goesOn(b: Bench, stdio: Stdio, again: Stdio, written: () => strin
   assert.ok(pid > 1);
   await until(() => count(b) >= stopped + 5);
   await until(() => written().includes(`\n${stopped + 3}\n`) || written().includes(` ${stopped + 3}\n`));
-  // The keeper is its parent: a daemon that starts anew finds it, and its end is told.
+  // The keeper is its parent: a new daemon finds it, and its exit is reported.
   await b.shim.close();
   const another = b.open();
   await another.recover();
@@ -68,14 +68,14 @@ async function goesOn(b: Bench, stdio: Stdio, again: Stdio, written: () => strin
   await another.delete(next);
 }
 
-test("a task with a log goes on where it was", { skip }, async (t) => {
+test("a task with a log continues where it was", { skip }, async (t) => {
   const b = await bench(t);
   const log = join(b.folder, "log");
   const stdio = { ...NONE, stdout: `cri-log://${log}`, stderr: `cri-log://${log}` };
   await goesOn(b, stdio, stdio, () => readFileSync(log, "utf8"));
 });
 
-test("a task with FIFOs of its client's goes on with those of another", { skip }, async (t) => {
+test("a task with its client's FIFOs continues with another client's", { skip }, async (t) => {
   const b = await bench(t);
   const fifo = (name: string) => mkfifo(join(b.folder, name));
   const [first, second] = [fifo("first"), fifo("second")];
@@ -93,7 +93,7 @@ test("a task with FIFOs of its client's goes on with those of another", { skip }
   );
 });
 
-test("a checkpoint that leaves the task running; one that is asked for wrongly", { skip }, async (t) => {
+test("a checkpoint that leaves the task running; an invalid request", { skip }, async (t) => {
   const b = await bench(t);
   const image = join(b.folder, "checkpoint");
   const ref = await b.create(COUNT, NONE, writable);
@@ -105,7 +105,7 @@ test("a checkpoint that leaves the task running; one that is asked for wrongly",
   const stopped = count(b);
   await until(() => count(b) > stopped);
   await assert.rejects(b.shim.checkpoint(ref, { path: "relative", exit: false }), /path: found "relative"/);
-  // A restore that fails leaves a task that can be deleted, and nothing else.
+  // A failed restore leaves a task that can be deleted, and nothing else.
   const bad = await restored(b, join(b.folder, "nothing"), NONE);
   await assert.rejects(b.shim.start(bad), /no checkpoint in/);
   await b.shim.delete(bad);

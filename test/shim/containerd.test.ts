@@ -34,7 +34,7 @@ const env = () => ({
   BERTH_SHIM_STATE: join(folder.path, "shims"),
 });
 
-/** pids of processes whose command line `is` takes. */
+/** pids of processes whose command line satisfies `is`. */
 function processes(is: (words: string[]) => boolean): number[] {
   return readdirSync("/proc")
     .filter((pid) => /^\d+$/.test(pid))
@@ -51,7 +51,7 @@ const shims = () =>
   processes(
     (words) => words[0] === "containerd-shim-berth-v1" && words.some((w) => w.startsWith(folder.path)),
   );
-/** What must be gone in the end. */
+/** Everything that must be gone at the end. */
 const traces = () => ({
   mounts: readFileSync("/proc/self/mountinfo", "utf8")
     .split("\n")
@@ -95,7 +95,7 @@ interface Test {
   after(fn: () => Promise<unknown>): void;
 }
 
-/** A container that runs until it is killed; it is removed in the end. */
+/** A container that runs until it is killed; it is removed at the end. */
 async function lasting(t: Test, ...command: string[]): Promise<string> {
   return lastingWith(t, [], ...command);
 }
@@ -132,7 +132,7 @@ after(async () => {
   await folder.remove();
 });
 
-test("run: output, exit codes, a command that is not there", { skip }, async () => {
+test("run: output, exit codes, a missing command", { skip }, async () => {
   assert.equal(await ok("run", "--rm", ...flags(), name(), "echo", "hello"), "hello\n");
   assert.equal((await ctr("run", "--rm", ...flags(), name(), "sh", "-c", "exit 7")).code, 7);
   const failed = await ctr("run", "--rm", ...flags(), name(), "/no/such/program");
@@ -193,7 +193,7 @@ test("pause, resume, metrics, kill", { skip }, async (t) => {
 
 test("checkpoint", { skip: skip || skipWithoutCriu }, async (t) => {
   const id = await lastingWith(t, []);
-  // Where a runtime is not runc, ctr passes no options on, and containerd takes the image into its store.
+  // For runtimes other than runc, ctr passes no options on, and containerd stores the image.
   await ok("t", "checkpoint", id);
   const images = (await ok("i", "ls", "-q")).split("\n").filter((ref) => ref.includes(id));
   assert.equal(images.length, 1);
@@ -204,7 +204,7 @@ test("checkpoint", { skip: skip || skipWithoutCriu }, async (t) => {
   for (const ref of (await ok("i", "ls", "-q")).split("\n").filter(Boolean)) await ok("i", "rm", ref);
 });
 
-test("a container goes on from its checkpoint, under another name", {
+test("a container is restored from its checkpoint, under another name", {
   skip: skip || skipWithoutCriu,
 }, async (t) => {
   const image = `docker.io/library/${PREFIX}:1`;
@@ -244,7 +244,7 @@ test("events come in order", { skip }, async (t) => {
   t.after(() => events.kill());
   let seen = "";
   events.stdout.on("data", (chunk) => (seen += chunk));
-  // Heard is only what comes after the subscription: until one event is seen, others are made.
+  // Only events after the subscription arrive: others are triggered until one is seen.
   await waitFor("an event", async () => {
     await ok("c", "create", ...flags(), `${id}-probe`);
     await ok("c", "rm", `${id}-probe`);
@@ -261,7 +261,7 @@ test("events come in order", { skip }, async (t) => {
   assert.deepEqual(topics(), ["/tasks/create", "/tasks/start", "/tasks/exit", "/tasks/delete"]);
 });
 
-test("one process serves all containers of a namespace, and a group's its own", { skip }, async (t) => {
+test("one process serves all containers of a namespace, and one those of a group", { skip }, async (t) => {
   const first = await lasting(t);
   const [serving, ...others] = shims();
   assert.equal(others.length, 0);
@@ -294,7 +294,7 @@ for (const signal of ["SIGTERM", "SIGKILL"] as const)
     assert.match((await ctr("t", "delete", ends)).stderr, /exit code 9/);
   });
 
-test("kill -9 of the shim: its containers go, and nothing of them stays", { skip }, async () => {
+test("kill -9 of the shim: its containers are killed, and nothing of them is left", { skip }, async () => {
   await nothingLeft();
   const ids = [name(), name(), name()];
   for (const id of ids) await ok("run", "-d", ...flags(), id, "sh", "-c", "sleep 1001 & sleep 1001");
@@ -320,7 +320,7 @@ test("many at once", { skip }, async () => {
   await nothingLeft();
 });
 
-test("what the program is called with", { skip }, async () => {
+test("the binary's arguments", { skip }, async () => {
   const shim = (...args: string[]) => run(SHIM, args);
   assert.match((await shim("-v")).stdout, /^containerd-shim-berth-v1:\n {2}Version: /);
   const { stdout } = await shim("-info");

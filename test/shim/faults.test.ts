@@ -1,4 +1,4 @@
-/** What must not be lost: exits, kills for lack of memory, requests given up, launches cut short. */
+/** What must not be lost: exits, out-of-memory kills, aborted requests, interrupted launches. */
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
 import { mkdirSync, readdirSync, readFileSync, renameSync, rmdirSync, writeFileSync } from "node:fs";
@@ -25,7 +25,7 @@ const isSleep = (pid: number) => {
 const HOG = "head -c 64000000 /dev/zero | tail -c 63000000 >/dev/null; true";
 const MEMORY = 16 << 20;
 
-test("the out-of-memory killer is told of, with the cgroup whose limit was met", async (t) => {
+test("out-of-memory kills are reported, with the cgroup whose limit was reached", async (t) => {
   const b = await bench(t);
   const ref = await b.create(HOG, NONE, (spec) => {
     spec.linux!.resources = { memory: { limit: MEMORY, swap: MEMORY } };
@@ -42,7 +42,7 @@ test("the out-of-memory killer is told of, with the cgroup whose limit was met",
   assert.equal(order.at(-1), "/tasks/exit");
 });
 
-test("a parent's limit is told apart from the container's own; a shim that starts anew tells nothing twice", async (t) => {
+test("a parent's limit is distinguished from the container's own; a restarted shim reports nothing twice", async (t) => {
   const b = await bench(t);
   const pod = `/berth-test-pod-${process.pid}`;
   const folder = `/sys/fs/cgroup/memory${pod}`;
@@ -57,7 +57,7 @@ test("a parent's limit is told apart from the container's own; a shim that start
     const oom = b.events.find((e) => e.topic === "/tasks/oom");
     assert.ok(oom !== undefined, "nobody told of the kill");
     assert.equal(oom.cgroup, pod);
-    // Both ends of the pipe may be killed: what follows them begins when that is over.
+    // Both ends of the pipe may be killed: the next command begins when that is over.
     const begun = () => b.shim.pids(ref).then((pids) => pids.some((p) => isSleep(p.pid)));
     for (let i = 0; i < 2000 && !(await begun()); i++) await sleep(10);
     await sleep(50);
@@ -81,7 +81,7 @@ test("a parent's limit is told apart from the container's own; a shim that start
   }
 });
 
-test("creates wait their turn, and one that is given up leaves nothing", async (t) => {
+test("creates wait their turn, and an aborted one leaves nothing", async (t) => {
   const b = await bench(t, { startWorkers: 1 });
   const abort = new AbortController();
   const request = (id: string) => ({
@@ -104,7 +104,7 @@ test("creates wait their turn, and one that is given up leaves nothing", async (
     b.shim.list("test").map((task) => task.id),
     [request("first").id, request("third").id],
   );
-  // Given up while it is at work: made, and undone. Who joined it in the meantime keeps it.
+  // Aborted while running: created, and undone. A request that joined in the meantime keeps it.
   const late = new AbortController();
   const made = b.shim.create(request("late"), late.signal);
   setTimeout(() => late.abort(), 1);
@@ -116,7 +116,7 @@ test("creates wait their turn, and one that is given up leaves nothing", async (
   assert.equal((await joined[1]).pid, (await joined[0]).pid);
 });
 
-test("an added process whose start nobody saw through runs on, or never was", async (t) => {
+test("an exec'd process whose start was interrupted keeps running, or never existed", async (t) => {
   const b = await bench(t);
   const ref = await b.create("sleep 100");
   await b.shim.start(ref);
@@ -130,7 +130,7 @@ test("an added process whose start nobody saw through runs on, or never was", as
   const unstarted = readFileSync(record);
   const { pid } = await b.shim.start(exec);
   await b.shim.close();
-  // As if the daemon had been killed before it wrote down that the process runs.
+  // As if the daemon had been killed before it recorded that the process runs.
   writeFileSync(record, unstarted);
   const next = b.open();
   await next.recover();
@@ -139,7 +139,7 @@ test("an added process whose start nobody saw through runs on, or never was", as
   await next.kill(exec, 15, false);
   assert.equal((await next.wait(exec)).exitStatus, 143);
   await next.close();
-  // The same, when it has ended meanwhile.
+  // The same, if it has exited meanwhile.
   writeFileSync(record, unstarted);
   const third = b.open();
   await third.recover();
@@ -147,7 +147,7 @@ test("an added process whose start nobody saw through runs on, or never was", as
   await third.delete(exec);
 });
 
-test("a deletion that was cut short is finished", async (t) => {
+test("an interrupted deletion is completed", async (t) => {
   const b = await bench(t);
   const ref = await b.create("exit 5");
   await b.shim.start(ref);
@@ -159,7 +159,7 @@ test("a deletion that was cut short is finished", async (t) => {
   const next = b.open();
   await next.recover();
   assert.equal((await next.wait(ref)).exitStatus, 5);
-  // One that got as far as its record: nobody knows the task any more, and its rubbish goes.
+  // Interrupted after the record was removed: the task is unknown, and its remains are removed.
   const tasks = join(b.folder, "state/io.containerd.runtime.v2.task/test");
   await next.close();
   renameSync(join(tasks, ref.id), join(tasks, ".gone-x"));
@@ -170,7 +170,7 @@ test("a deletion that was cut short is finished", async (t) => {
   assert.deepEqual(readdirSync(join(b.folder, "state/keepers")), []);
 });
 
-test("a process that forks on and on stops at its limit, and goes with its container", async (t) => {
+test("a fork bomb stops at its limit, and dies with its container", async (t) => {
   const b = await bench(t);
   const ref = await b.create("f() { f | f & }; f; sleep 100", NONE, (spec) => {
     spec.linux!.resources = { pids: { limit: 30 } };

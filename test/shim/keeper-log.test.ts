@@ -1,4 +1,7 @@
-/** The log's writer alone (`berth-init --log`): every byte of every line arrives, whatever its length and however it was cut. */
+/**
+ * The log writer alone (`berth-init --log`): every byte of every line arrives, whatever its length and however it was
+ * split.
+ */
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { once } from "node:events";
@@ -12,7 +15,7 @@ import { ROOT } from "../support/checkout.ts";
 
 const LINE = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{9}Z (stdout|stderr) ([FP]) (.*)$/s;
 
-/** Writes pieces to both streams and gives the log's lines. */
+/** Writes chunks to both streams and returns the log's lines. */
 async function logged(stdout: string[], stderr: string[]): Promise<RegExpExecArray[]> {
   const folder = mkdtempSync(join(tmpdir(), "berth-log-"));
   try {
@@ -41,7 +44,7 @@ async function logged(stdout: string[], stderr: string[]): Promise<RegExpExecArr
 const text = (lines: RegExpExecArray[], stream: string) =>
   lines.flatMap(([, name, tag, line]) => (name === stream ? [line, tag === "F" ? "\n" : ""] : [])).join("");
 
-test("lines of every length, cut anywhere", { timeout: 60_000 }, async () => {
+test("lines of every length, split anywhere", { timeout: 60_000 }, async () => {
   const lines = Array.from({ length: 400 }, (_, n) => {
     const letter = String.fromCharCode(97 + (n % 26));
     return `${letter.repeat(n % 3 === 0 ? (n * 131) % 40_000 : n % 70)}${n}\n`;

@@ -1,4 +1,4 @@
-/** Logs that have reached their limit: begun anew by the keeper, whoever is there, and read as one. */
+/** Logs at their limit: rotated by the keeper, with or without a daemon, and read as one. */
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { existsSync, readdirSync, statSync, writeFileSync } from "node:fs";
@@ -13,7 +13,7 @@ realSys.becomeSubreaper();
 
 const lane = (t: TestContext) => Lane.start(t, "logs");
 
-/** Counts from 1 to `to`, a line each of some 100 bytes in the log, and ends. */
+/** Counts from 1 to `to`, a line of some 100 bytes in the log each, and exits. */
 const counting = (to: number) =>
   `i=0; while [ $i -lt ${to} ]; do i=$((i+1)); echo "$i ................................................"; done`;
 
@@ -36,7 +36,7 @@ const ended = (on: Lane, name: string) =>
 const LIMIT = ["--log-opt", "max-size=16k", "--log-opt", "max-file=3"];
 
 for (const runtime of [[], ["--runtime", "io.containerd.runc.v2"]])
-  test(`a log is cut at its limit, and what is kept is whole and in order ${runtime.join(" ")}`, {
+  test(`a log is rotated at its limit, and the kept files are complete and in order ${runtime.join(" ")}`, {
     skip,
   }, async (t) => {
     const on = await lane(t);
@@ -58,7 +58,7 @@ for (const runtime of [[], ["--runtime", "io.containerd.runc.v2"]])
     assert.equal(existsSync(join(on.folder, "root/logs", on.namespace, Id)), false);
   });
 
-test("a reader follows over rotations, also while the daemon is away", { skip }, async (t) => {
+test("a reader follows across rotations, also while the daemon is down", { skip }, async (t) => {
   const on = await lane(t);
   const slowly = `${counting(1500).replace("done", "[ $((i % 50)) = 0 ] && sleep 0.05; done")}; sleep 1000`;
   await on.must(
@@ -93,7 +93,7 @@ test("a reader follows over rotations, also while the daemon is away", { skip },
   );
   await on.up();
   assert.ok((await files(on, "slow")).size > 3);
-  // A daemon that starts it again keeps the limits.
+  // A daemon that restarts it keeps the limits.
   await on.must("restart", "-t", "0", "slow");
   const text2 = await until("the new one has written", async () => {
     const seen = await on.must("logs", "slow");
@@ -103,7 +103,9 @@ test("a reader follows over rotations, also while the daemon is away", { skip },
   assert.ok((await files(on, "slow")).size <= 9);
 });
 
-test("the daemon's settings limit who says nothing; --log-opt is checked", { skip }, async (t) => {
+test("the daemon's settings apply to containers without their own; --log-opt is checked", {
+  skip,
+}, async (t) => {
   const on = await lane(t);
   for (const [option, why] of [
     ["max-size=1k", /max-size: expected at least 4096 bytes/],

@@ -1,4 +1,4 @@
-/** containerd-shim-berth-v1's sandboxes, spoken to over ttrpc as containerd's "shim" sandboxer does. */
+/** containerd-shim-berth-v1's sandboxes over ttrpc, as used by containerd's "shim" sandboxer. */
 
 import assert from "node:assert/strict";
 import {
@@ -34,7 +34,7 @@ async function waitFor(what: string, is: () => boolean | Promise<boolean>): Prom
   }
 }
 
-/** A running sandbox, and how containers come into it. */
+/** A running sandbox, and helpers to add containers to it. */
 async function makeSandbox(t: TestContext, options: { netnsPath?: string } = {}) {
   const folder = mkdtempSync(join(tmpdir(), "berth-shim-"));
   const rootfs = join(folder, "rootfs");
@@ -83,14 +83,14 @@ async function makeSandbox(t: TestContext, options: { netnsPath?: string } = {})
   return { folder, id, pid, pods, tasks, member, call };
 }
 
-/** Asks for a namespace of the host's by path, which in a sandbox means the sandbox's. */
+/** Requests a host namespace by path, which in a sandbox means the sandbox's. */
 function share(spec: Spec, type: "ipc" | "uts" | "pid"): void {
   spec.linux!.namespaces = spec.linux!.namespaces!.filter((ns) => ns.type !== type);
   spec.linux!.namespaces.push({ type, path: `/proc/1/ns/${type}` });
   if (type === "uts") delete spec.hostname;
 }
 
-test("members share what they ask for, and a shutdown takes all with it", { skip }, async (t) => {
+test("members share the requested namespaces, and a shutdown removes everything", { skip }, async (t) => {
   const { id, pid, pods, tasks, member, folder } = await makeSandbox(t);
   const status = await pods.sandboxStatus({ sandboxId: id });
   assert.deepEqual([status.state, status.pid, status.info.pid], ["SANDBOX_READY", pid, String(pid)]);
@@ -124,7 +124,7 @@ test("members share what they ask for, and a shutdown takes all with it", { skip
   assert.doesNotMatch(readFileSync("/proc/self/mountinfo", "utf8"), new RegExp(folder));
 });
 
-test("a sandbox is in the network it was given, and its members with it", { skip }, async (t) => {
+test("a sandbox is in the given network, and so are its members", { skip }, async (t) => {
   const holder = await run("/bin/sh", ["-c", "unshare -n sleep 1002 >/dev/null 2>&1 & echo $!"]);
   const net = Number(holder.stdout);
   t.after(() => process.kill(net, "SIGKILL"));
@@ -141,7 +141,7 @@ test("a sandbox is in the network it was given, and its members with it", { skip
   assert.equal(inside.output().trim(), readlinkSync(`/proc/${net}/ns/net`));
 });
 
-test("the order of calls is kept, and a killed shim leaves nothing after delete", { skip }, async (t) => {
+test("calls for another sandbox are refused, and a killed shim leaves nothing after delete", { skip }, async (t) => {
   const { id, pid, pods, tasks, call, folder } = await makeSandbox(t);
   await assert.rejects(pods.createSandbox({ sandboxId: `${id}-2`, bundlePath: "." }), {
     code: "already_exists",
@@ -157,7 +157,7 @@ test("the order of calls is kept, and a killed shim leaves nothing after delete"
   assert.deepEqual(readdirSync(join(folder, "s")), []);
 });
 
-test("options that a create does not know are refused by name", { skip }, async (t) => {
+test("unknown options of a create are refused by name", { skip }, async (t) => {
   const { tasks, folder } = await makeSandbox(t);
   mkdirSync(join(folder, "x"));
   writeFileSync(join(folder, "x/config.json"), "{}");
@@ -171,7 +171,7 @@ test("options that a create does not know are refused by name", { skip }, async 
   );
 });
 
-test("starts that race end with one process, which goes when nobody comes to it", { skip }, async (t) => {
+test("racing starts result in one process, which exits when it is not used", { skip }, async (t) => {
   const folder = mkdtempSync(join(tmpdir(), "berth-shim-"));
   t.after(() => rmSync(folder, { recursive: true, force: true }));
   writeFileSync(join(folder, "config.json"), "{}");

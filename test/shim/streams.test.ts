@@ -1,4 +1,4 @@
-/** Where a task's output goes: logging programs, clients that do not read, much of it. */
+/** Targets of a task's output: logging binaries, clients that do not read, large amounts. */
 import assert from "node:assert/strict";
 import {
   closeSync,
@@ -22,7 +22,7 @@ before(() => {
 });
 after(() => assert.deepEqual(traces(), beforehand, "something was left behind"));
 
-/** A logging program that writes what it is told and what it reads into a folder. */
+/** A logging binary that writes its arguments and its input into a folder. */
 function loggerIn(folder: string, body: string): string {
   const path = join(folder, "logger");
   writeFileSync(path, `#!/bin/sh\ncd ${folder}\n${body}\n`, { mode: 0o755 });
@@ -41,7 +41,7 @@ exec 5>&-
 wait
 echo done > done`;
 
-test("binary://: a logging program gets both streams, the ids and its arguments, and reads to the end", async (t) => {
+test("binary://: a logging binary gets both streams, the ids and its arguments, and reads to the end", async (t) => {
   const b = await bench(t);
   const uri = `binary://${loggerIn(b.folder, COLLECT)}?key=value&flag=`;
   const ref = await b.create("echo to out; echo to err >&2", { ...NONE, stdout: uri, stderr: uri });
@@ -59,7 +59,7 @@ test("binary://: a logging program gets both streams, the ids and its arguments,
   assert.equal(text("err"), "to err\n");
   assert.equal(text("args"), "key value flag \n");
   assert.match(text("env"), new RegExp(`^CONTAINER_ID=${ref.id}\nCONTAINER_NAMESPACE=test\n`));
-  // An added process has a logger of its own.
+  // An exec'd process has its own logger.
   const running = await b.create("sleep 100");
   await b.shim.start(running);
   await b.shim.exec({
@@ -72,7 +72,7 @@ test("binary://: a logging program gets both streams, the ids and its arguments,
   await until(() => text("out") === "added\n");
 });
 
-test("a logging program that fails is named, and nothing of the container is left", async (t) => {
+test("a failing logging binary is named, and nothing of the container is left", async (t) => {
   const b = await bench(t);
   const bad = `binary://${loggerIn(b.folder, "exit 3")}`;
   await assert.rejects(
@@ -92,7 +92,7 @@ test("a logging program that fails is named, and nothing of the container is lef
   );
 });
 
-test("a client that does not read holds up the process alone: its end is told, the log is whole", async (t) => {
+test("a client that does not read only blocks the process: its exit is reported, the log is complete", async (t) => {
   const b = await bench(t);
   const [stdin, stdout] = ["in", "out"].map((n) => mkfifo(join(b.folder, n))) as [string, string];
   const reader = openSync(stdout, constants.O_RDONLY | constants.O_NONBLOCK);
@@ -104,7 +104,7 @@ test("a client that does not read holds up the process alone: its end is told, t
   });
   await b.shim.start(ref);
   await sleep(300);
-  // The terminal and the FIFO are full; the keeper still answers, and tells of the end.
+  // The terminal and the FIFO are full; the keeper still answers, and reports the exit.
   await b.shim.resizePty(ref, 80, 25);
   await b.shim.kill(ref, 9, true);
   setTimeout(() => {
@@ -115,7 +115,7 @@ test("a client that does not read holds up the process alone: its end is told, t
   assert.equal((await b.shim.wait(ref)).exitStatus, 137);
 });
 
-test("1 GB through stdout arrives whole", async (t) => {
+test("1 GB through stdout arrives completely", async (t) => {
   const b = await bench(t);
   const stdout = mkfifo(join(b.folder, "out"));
   const SIZE = 1_000_000_000;
@@ -134,7 +134,7 @@ test("1 GB through stdout arrives whole", async (t) => {
   assert.equal(await counted, SIZE);
 });
 
-test("stdin half closed: the process reads to the end and goes on writing", async (t) => {
+test("stdin half closed: the process reads to the end and keeps writing", async (t) => {
   const b = await bench(t);
   const [stdin, stdout] = ["in", "out"].map((n) => mkfifo(join(b.folder, n))) as [string, string];
   const reader = openSync(stdout, constants.O_RDONLY | constants.O_NONBLOCK);

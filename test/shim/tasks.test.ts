@@ -1,4 +1,4 @@
-/** The shim and its keepers: streams, logs, exits, and a daemon that comes and goes. */
+/** The shim and its keepers: streams, logs, exits, and a daemon that is stopped and restarted. */
 import assert from "node:assert/strict";
 import { spawn, spawnSync } from "node:child_process";
 import {
@@ -26,7 +26,7 @@ before(() => {
 });
 after(() => assert.deepEqual(traces(), beforehand, "something was left behind"));
 
-test("a container's life, its events in order, its exit in nanoseconds", async (t) => {
+test("a container's lifecycle, its events in order, its exit in nanoseconds", async (t) => {
   const b = await bench(t);
   const ref = await b.create("exit 3");
   assert.equal(b.shim.state(ref).status, "created");
@@ -49,7 +49,7 @@ test("a container's life, its events in order, its exit in nanoseconds", async (
   );
 });
 
-test("a program that cannot execute: when start has failed, its task can be deleted", async (t) => {
+test("a program that cannot execute: after the failed start, its task can be deleted", async (t) => {
   const b = await bench(t);
   writeFileSync(join(b.folder, "image/tmp/crlf"), "#!/bin/sh\r\n", { mode: 0o755 });
   const ref = await b.create("", NONE, (spec) => {
@@ -60,7 +60,7 @@ test("a program that cannot execute: when start has failed, its task can be dele
   assert.equal((await b.shim.delete(ref)).exitStatus, 127);
 });
 
-test("FIFOs: input reaches the process, output its reader, the end is the end", async (t) => {
+test("FIFOs: input reaches the process, output its reader, both with their end of file", async (t) => {
   const b = await bench(t);
   const [stdin, stdout, stderr] = ["in", "out", "err"].map((n) => mkfifo(join(b.folder, n))) as [
     string,
@@ -73,7 +73,7 @@ test("FIFOs: input reaches the process, output its reader, the end is the end", 
   const input = openSync(stdin, constants.O_WRONLY);
   writeSync(input, "hello ");
   closeSync(input);
-  // A client that went and came again: no end of file until CloseIO.
+  // The client disconnected and came back: no end of file until CloseIO.
   const again = openSync(stdin, constants.O_WRONLY);
   writeSync(again, "world");
   closeSync(again);
@@ -97,7 +97,7 @@ test("a client that vanishes does not kill the process", async (t) => {
   assert.equal((await b.shim.wait(ref)).exitStatus, 5);
 });
 
-test("the log has CRI lines: streams, long lines in parts, a last line without its end", async (t) => {
+test("the log has CRI lines: streams, long lines in parts, a last line without a newline", async (t) => {
   const b = await bench(t);
   const log = join(b.folder, "c.log");
   const stdio = { ...NONE, stdout: `cri-log://${log}`, stderr: `cri-log://${log}` };
@@ -162,7 +162,7 @@ test("a terminal is relayed, and resized", async (t) => {
   assert.match(await output, /typed\r\n33 101\r\ngot typed\r\n/);
 });
 
-test("file:// gets what is written, other URIs are refused by their field", async (t) => {
+test("file:// receives the output, other URIs are refused by their field", async (t) => {
   const b = await bench(t);
   const path = join(b.folder, "out.txt");
   const ref = await b.create("echo filed", { ...NONE, stdout: `file://${path}` });
@@ -172,7 +172,7 @@ test("file:// gets what is written, other URIs are refused by their field", asyn
   await assert.rejects(b.create("true", { ...NONE, stderr: "relative" }), /stderr: found "relative"/);
 });
 
-test("added processes: exit codes, pids, a failing one, a leftover when the container ends", async (t) => {
+test("exec'd processes: exit codes, pids, a failing one, one left when the container exits", async (t) => {
   const b = await bench(t);
   const ref = await b.create("sleep 100");
   const { pid } = await b.shim.start(ref);
@@ -250,7 +250,7 @@ test("kill -9 of the daemon loses no container, no log line and no exit", async 
   const log = join(b.folder, "c.log");
   const program = join(b.folder, "daemon.ts");
   const id = `test-${process.pid}-survivor`;
-  // A daemon of its own: creates, starts, says so, and hangs on.
+  // A separate daemon: creates, starts, prints that, and hangs.
   writeFileSync(
     program,
     `import { createTaskShim } from "${ROOT}/packages/shim/index.ts";
@@ -297,7 +297,7 @@ setInterval(() => {}, 1000);
   );
 });
 
-test("an exit while no daemon ran is found in its record; a keeper's death is an exit too", async (t) => {
+test("an exit without a daemon is found in its record; a keeper's death is an exit too", async (t) => {
   const b = await bench(t);
   const gone = await b.create("exit 4");
   const lost = await b.create("sleep 100");
@@ -316,7 +316,7 @@ test("an exit while no daemon ran is found in its record; a keeper's death is an
   assert.equal(existsSync(`/proc/${pid}/root/bin`), false, "its process does not run on unseen");
 });
 
-test("keeper.sock: bad lines get an error, a flood is cut off, the socket is root's alone", async (t) => {
+test("keeper.sock: bad lines get an error, a flood is cut off, the socket is accessible to root only", async (t) => {
   const b = await bench(t);
   const ref = await b.create("sleep 100");
   await b.shim.start(ref);

@@ -1,4 +1,4 @@
-/** Bundles for tests of the runtime, and a look at what a test leaves behind. */
+/** Bundles for tests of the runtime, and checks for leftovers of a test. */
 
 import assert from "node:assert/strict";
 import { type SpawnSyncReturns, spawnSync } from "node:child_process";
@@ -28,7 +28,7 @@ const APPLETS =
     " ",
   );
 
-/** Fills a folder with a root file system: busybox and its usual names. */
+/** Fills a folder with a root file system: busybox and its applets. */
 export function makeRootfs(folder: string): void {
   for (const name of ["bin", "etc", "root", "tmp", "proc", "sys", "dev"])
     mkdirSync(join(folder, name), { recursive: true });
@@ -41,7 +41,7 @@ export function makeRootfs(folder: string): void {
   );
 }
 
-/** A bundle, a runtime root of its own, and the verbs of a runtime on them. */
+/** A bundle, a separate runtime root, and the runtime's verbs on them. */
 export interface Bundle {
   folder: string;
   rootfs: string;
@@ -53,13 +53,13 @@ export interface Bundle {
   args(...args: string[]): void;
   /** Runs a verb of berth-runc; at most 20 seconds. */
   runc(...args: string[]): SpawnSyncReturns<string>;
-  /** The same for what leaves a process behind, which would hold on to our pipes: no output is seen. */
+  /** The same for commands that leave a process behind, which would hold on to our pipes: output is discarded. */
   detached(...args: string[]): number | null;
 }
 
 let count = 0;
 
-/** Makes a bundle that the test's end removes, with the container if it is still there. */
+/** Creates a bundle; the end of the test removes it, with the container if it still exists. */
 export function makeBundle(t: TestContext): Bundle {
   const folder = mkdtempSync(join(tmpdir(), "berth-bundle-"));
   const rootfs = join(folder, "rootfs");
@@ -109,14 +109,16 @@ export function runBundle(bundle: Bundle, ...args: string[]): SpawnSyncReturns<s
   return bundle.runc("run", bundle.id);
 }
 
-/** Runs it and returns what it printed; fails with its errors when it does not end with 0. */
+/** Runs it and returns its output; fails with its errors unless it exits with 0. */
 export function output(bundle: Bundle, ...args: string[]): string {
   const result = runBundle(bundle, ...args);
   assert.equal(result.status, 0, `${result.stderr}${result.stdout}`);
   return result.stdout;
 }
 
-/** What must be the same before and after a test: mounts of bundles, this process's cgroups and its berth-inits. */
+/**
+ * State that must be the same before and after a test: mounts of bundles, this process's cgroups and its berth-inits.
+ */
 export function traces(): string[] {
   const mounts = readFileSync("/proc/self/mountinfo", "utf8")
     .split("\n")

@@ -1,4 +1,4 @@
-/** A daemon of its own with an image made of Debian's busybox, and the built `berth` to talk to it. */
+/** A separate daemon with an image built from Debian's busybox, and the compiled `berth` to talk to it. */
 
 import { type ChildProcess, spawn } from "node:child_process";
 import {
@@ -15,7 +15,7 @@ import { join } from "node:path";
 import { BIN } from "./checkout.ts";
 import { makeImage, ociArchive, tar } from "./images.ts";
 
-/** What a command did. */
+/** Result of a command. */
 export interface Ran {
   code: number;
   out: string;
@@ -36,7 +36,7 @@ export interface Cli {
   address: string;
   /** Runs `berth` with these arguments. */
   berth(args: string[], options?: RunOptions): Promise<Ran>;
-  /** Starts `berth`; gives the process and the promise of its exit code. */
+  /** Starts `berth`; returns the process and a promise of its exit code. */
   start(args: string[]): { child: ChildProcess; closed: Promise<number | null> };
   /** Kills the daemon without warning. */
   down(): Promise<void>;
@@ -45,13 +45,13 @@ export interface Cli {
   /** Kills the daemon without warning and starts another one on the same directories. */
   crash(): Promise<void>;
   /**
-   * What a reboot does: the daemon and all processes of its containers are killed, and the state folder is emptied. Then
-   * the daemon starts again.
+   * Simulates a reboot: the daemon and all processes of its containers are killed, and the state folder is emptied.
+   * Then the daemon is started again.
    */
   reboot(): Promise<void>;
-  /** What daemons wrote so far. */
+  /** Output of all daemons so far. */
   log(): string;
-  /** Removes every container, stops the daemon, and tells what was left behind. */
+  /** Removes every container, stops the daemon, and returns leftovers. */
   close(): Promise<string[]>;
 }
 
@@ -70,7 +70,7 @@ export async function startCli(): Promise<Cli> {
     return made;
   };
   let daemon = launch();
-  // A client that a test kills leaves its FIFOs: below our folder, which goes at the end.
+  // A client killed by a test leaves its FIFOs: below our folder, which is removed at the end.
   const env = (more: Record<string, string> = {}) => ({
     ...process.env,
     BERTH_ADDRESS: address,
@@ -104,7 +104,7 @@ export async function startCli(): Promise<Cli> {
     berth,
     start: (args) => {
       const child = spawn(join(BIN, "berth"), args, { env: env() });
-      // "close" comes only once everything was read.
+      // "close" only comes once everything was read.
       child.stdout!.resume();
       child.stderr!.resume();
       return { child, closed: new Promise((resolve) => child.once("close", resolve)) };
@@ -184,18 +184,18 @@ function busyboxArchive(name: string): Buffer {
   return ociArchive(image, name);
 }
 
-// Ends the containers that a daemon's state folder knows, with their keepers and cgroups, as a power cut does.
+// Kills the containers in a daemon's state folder, with their keepers and cgroups, like a power loss.
 function killTasks(state: string): void {
   const tasks = join(state, "io.containerd.runtime.v2.task");
   for (const namespace of readdirSync(tasks))
     for (const id of readdirSync(join(tasks, namespace))) {
       const { pid, token } = JSON.parse(readFileSync(join(tasks, namespace, id, "task.json"), "utf8"));
-      // By name, as the pid of one that is being started may not be written down yet.
+      // By name, as the pid of a container that is being started may not be recorded yet.
       for (const each of new Set([...launchedAs(token), pid].filter((p) => p > 0)))
         try {
           process.kill(each, "SIGKILL");
         } catch {
-          // It has ended by itself.
+          // It has exited by itself.
         }
       const record = join(state, "runc", namespace, id, "state.json");
       if (!existsSync(record)) continue;
@@ -210,7 +210,7 @@ function killTasks(state: string): void {
     }
 }
 
-// The keeper that has this token, and its process until that executes.
+// The keeper with this token, and its process until it execs.
 function launchedAs(token: string): number[] {
   return readdirSync("/proc").flatMap((name) => {
     try {

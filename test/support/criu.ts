@@ -1,6 +1,6 @@
 /**
- * Whether this machine's CRIU can be used. It must fit the kernel: Debian 12's does not fit Linux 6.12 and later.
- * BERTH_TEST_CRIU names the folder of another.
+ * Whether this machine's CRIU is usable. It must match the kernel: Debian 12's does not support Linux 6.12 and later.
+ * BERTH_TEST_CRIU names the folder of another one.
  */
 import { spawnSync } from "node:child_process";
 
@@ -8,7 +8,7 @@ const folder = process.env.BERTH_TEST_CRIU;
 if (folder !== undefined) process.env.PATH = `${folder}:${process.env.PATH}`;
 const check = spawnSync("criu", ["check"], { encoding: "utf8", timeout: 30_000 });
 
-/** Why tests of checkpoints are skipped; false when they need not be. */
+/** Why tests of checkpoints are skipped; false if they are not. */
 export const skipWithoutCriu: string | false =
   check.error !== undefined
     ? "criu is not installed"

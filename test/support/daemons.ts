@@ -1,4 +1,4 @@
-/** Real peers for the engine's tests: berthd, a private containerd, docker-registry, ctr. Needs root. */
+/** Real peers for the engine's tests: berthd, a private containerd, docker-registry, ctr. Requires root. */
 
 import { execFile, spawn } from "node:child_process";
 import { once } from "node:events";
@@ -9,11 +9,11 @@ import { join } from "node:path";
 import { linux } from "@berth/sys";
 import { ROOT } from "./checkout.ts";
 
-/** Everything here gives up after this many milliseconds. */
+/** Timeout of every operation, in milliseconds. */
 const PATIENCE_MS = 20_000;
 const main = join(ROOT, "packages/engine/serving/main.ts");
 
-/** What a command printed and how it ended. */
+/** Output and exit code of a command. */
 export interface Ran {
   stdout: string;
   stderr: string;
@@ -38,7 +38,7 @@ export function run(path: string, args: string[], input?: Buffer): Promise<Ran> 
   });
 }
 
-/** A port of the loopback that nobody uses right now. */
+/** A free port of the loopback interface. */
 export async function freePort(): Promise<number> {
   const server = net.createServer().listen(0, "127.0.0.1");
   await once(server, "listening");
@@ -50,12 +50,12 @@ export async function freePort(): Promise<number> {
 /** A process of the fixture. */
 export interface Peer {
   pid: number;
-  /** What it wrote so far. */
+  /** Its output so far. */
   log(): string;
   stop(signal?: NodeJS.Signals): Promise<void>;
 }
 
-/** Starts a process and waits until it is ready, which is asked every so many milliseconds. */
+/** Starts a process and waits until it is ready, polling at the given interval in milliseconds. */
 export async function start(
   path: string,
   args: string[],
@@ -88,7 +88,7 @@ export async function start(
   };
 }
 
-/** Asks whether something accepts connections there. */
+/** Returns a check whether the socket accepts connections. */
 export function answers(socket: string): () => Promise<boolean> {
   return () =>
     new Promise((resolve) => {
@@ -100,7 +100,7 @@ export function answers(socket: string): () => Promise<boolean> {
     });
 }
 
-/** A temporary folder that is emptied of mounts and removed at the end. */
+/** A temporary folder; at the end, everything below it is unmounted and removed. */
 export class Folder {
   readonly path = mkdtempSync(join(tmpdir(), "berth-engine-"));
 
@@ -130,7 +130,7 @@ export function berthdArgs(folder: string, ...extra: string[]): string[] {
   return ["--disable-warning=ExperimentalWarning", main, ...flags];
 }
 
-/** Starts berthd below `folder`; a second call with the same folder finds what the first one left. */
+/** Starts berthd below `folder`; a second call with the same folder finds the first one's data. */
 export async function startBerthd(folder: string, extra: string[] = []): Promise<Daemon> {
   const socket = join(folder, "run/berth.sock");
   const args = berthdArgs(folder, ...extra);
@@ -138,7 +138,7 @@ export async function startBerthd(folder: string, extra: string[] = []): Promise
   return withCtr(peer, socket);
 }
 
-/** Starts Debian's containerd below `folder`; a second call with the same folder finds what the first one left. */
+/** Starts Debian's containerd below `folder`; a second call with the same folder finds the first one's data. */
 export async function startContainerd(folder: string, env = {}): Promise<Daemon> {
   const socket = join(folder, "cd.sock");
   const config = join(folder, "containerd.toml");
@@ -161,7 +161,7 @@ export async function startContainerd(folder: string, env = {}): Promise<Daemon>
   return withCtr(peer, socket);
 }
 
-/** Starts docker-registry on a port of the loopback; its host name is "127.0.0.1:<port>". */
+/** Starts docker-registry on a loopback port; its host name is "127.0.0.1:<port>". */
 export async function startRegistry(
   folder: string,
   auth?: { htpasswd: string },
@@ -185,7 +185,7 @@ export async function startRegistry(
   return { ...peer, host: `127.0.0.1:${port}` };
 }
 
-/** Why the tests with real peers cannot run here; undefined when they can. */
+/** Why the tests with real peers cannot run here; undefined if they can. */
 export function cannotRun(...programs: string[]): string | undefined {
   if (process.getuid?.() !== 0) return "needs root";
   return programs.find((program) => !existsSync(program))?.concat(" is not installed");

@@ -1,4 +1,4 @@
-/** A FUSE file system that takes a request and never answers: who asks waits in the kernel, and no signal ends that. */
+/** A FUSE file system that never answers a request: its callers block in the kernel, and signals do not end that. */
 import { mkdirSync } from "node:fs";
 import { linux, realSys } from "@berth/sys";
 
@@ -9,7 +9,7 @@ const UNANSWERED: ReadonlySet<number> = new Set([2, 36, 42]);
 const ENOSYS = 38;
 const MNT_FORCE = 1;
 const O_RDWR = 2;
-/** Larger than what the kernel may send at once. */
+/** Larger than the kernel's largest request. */
 const REQUEST = 1 << 17;
 /** Size of struct fuse_out_header. */
 const HEADER = 16;
@@ -23,7 +23,7 @@ function initOut(): Buffer {
   return out;
 }
 
-/** struct fuse_attr_out of a folder, good for a minute. */
+/** struct fuse_attr_out of a folder, valid for a minute. */
 function folderAttributes(): Buffer {
   const out = Buffer.alloc(104);
   out.writeBigUInt64LE(60n, 0);
@@ -33,7 +33,7 @@ function folderAttributes(): Buffer {
   return out;
 }
 
-/** See the module comment. */
+/** The mounted file system. */
 export class HangingMount {
   readonly path: string;
   readonly #looked = Promise.withResolvers<void>();
@@ -55,7 +55,7 @@ export class HangingMount {
     return made;
   }
 
-  /** Answers what has to do with the folder itself; who looks for something in it waits. */
+  /** Answers requests about the folder itself; lookups in it hang. */
   async #serve(fd: number): Promise<void> {
     for (;;) {
       const request = Buffer.from(await realSys.read(fd, REQUEST));
@@ -72,17 +72,17 @@ export class HangingMount {
     }
   }
 
-  /** Resolves when somebody waits for an answer. */
+  /** Resolves when a process waits for an answer. */
   asked(): Promise<void> {
     return this.#looked.promise;
   }
 
-  /** Gives all up: who waits gets an error. */
+  /** Aborts all requests: their callers get an error. */
   async release(): Promise<void> {
     if (this.#fd === undefined) return;
     const fd = this.#fd;
     this.#fd = undefined;
-    // By force: that ends all requests, and the read that waits for the next.
+    // By force: that aborts all requests, and the read of the next one.
     await linux.umount(this.path, MNT_FORCE | linux.MNT_DETACH);
     realSys.close(fd);
   }

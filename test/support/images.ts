@@ -9,7 +9,7 @@ import {
   tarPadding,
 } from "../../packages/engine/work/layers/tar-writer.ts";
 
-/** A file for an archive. */
+/** A file in an archive. */
 export type ArchiveFile = Omit<TarFile, "size"> & { data?: Buffer | string };
 
 /** A tar archive of the files. */
@@ -44,7 +44,7 @@ function pack(bytes: Buffer, how: LayerCompression): { bytes: Buffer; mediaType:
   return { bytes, mediaType: base };
 }
 
-/** Makes an image of layers (tar archives) and a config. */
+/** Builds an image from layers (tar archives) and a config. */
 export function makeImage(layers: Buffer[], how: LayerCompression = "gzip", config: object = {}): TestImage {
   const packed = layers.map((layer) => ({ ...pack(layer, how), diffId: sha256(layer) }));
   const arch = process.arch === "arm64" ? "arm64" : "amd64";
@@ -73,7 +73,7 @@ export function makeImage(layers: Buffer[], how: LayerCompression = "gzip", conf
   return { manifest, config: configBytes, layers: packed };
 }
 
-/** The image as an OCI archive that names it. */
+/** The image as a named OCI archive. */
 export function ociArchive(image: TestImage, name: string): Buffer {
   const blob = (bytes: Buffer) => ({ name: `blobs/sha256/${sha256(bytes).slice(7)}`, data: bytes });
   const index = JSON.stringify({
@@ -99,7 +99,7 @@ export function ociArchive(image: TestImage, name: string): Buffer {
   );
 }
 
-/** The image as `docker save` (before OCI) writes it: layers are not compressed. */
+/** The image as `docker save` (before OCI) writes it: layers are uncompressed. */
 export function dockerArchive(image: TestImage, plainLayers: Buffer[], name: string): Buffer {
   const config = `${sha256(image.config).slice(7)}.json`;
   const folders = plainLayers.map((layer) => sha256(layer).slice(7));
@@ -118,7 +118,7 @@ export function dockerArchive(image: TestImage, plainLayers: Buffer[], name: str
   );
 }
 
-/** A root file system with busybox and its usual names. */
+/** A root file system with busybox and its applets. */
 export function busyboxLayer(): Buffer {
   const applets = [
     "sh",

@@ -1,4 +1,4 @@
-/** What tests of the shim share: one in a folder of its own, with a way to make containers and to start over. */
+/** Shared by the shim's tests: a shim in a separate folder, with helpers to create containers and to restart it. */
 import assert from "node:assert/strict";
 import { createReadStream, mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -38,7 +38,7 @@ export async function bench(t: TestContext, options: Partial<ShimOptions> = {}):
     return shim;
   };
   const shim = open();
-  // The shim's sockets keep no process alive; a test's waiting has to.
+  // The shim's sockets keep no process alive; a waiting test must.
   const alive = setInterval(() => {}, 1000);
   t.after(async () => {
     try {

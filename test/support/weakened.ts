@@ -1,6 +1,6 @@
 /**
- * berth with one defence taken out, so that a test of the defence can be seen to fail without it: berth-init built from
- * changed sources, or a plan that is changed before it is run.
+ * berth with one defence removed, so that a test of the defence can be shown to fail without it: berth-init built
+ * from modified sources, or a plan that is modified before it is run.
  */
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
@@ -27,7 +27,7 @@ import { openRuntime } from "../../packages/runtime/state/runtime.ts";
 import type { Bundle } from "./bundles.ts";
 import { ROOT } from "./checkout.ts";
 
-/** Builds berth-init with `from` replaced by `to` in one of its files; the folder to name in BERTH_LIB. */
+/** Builds berth-init with `from` replaced by `to` in one of its files; returns the folder for BERTH_LIB. */
 export function weakenedInit(t: TestContext, file: string, from: string, to: string): string {
   const folder = mkdtempSync(join(tmpdir(), "berth-weak-"));
   t.after(() => rmSync(folder, { recursive: true, force: true }));
@@ -47,7 +47,7 @@ export function weakenedInit(t: TestContext, file: string, from: string, to: str
   return folder;
 }
 
-/** A plan whose operations of one section went through `change`, which may drop one (undefined). */
+/** A plan with `change` applied to the operations of one section; undefined drops an operation. */
 export function changePlan(
   plan: Plan,
   section: SectionName,
@@ -58,8 +58,8 @@ export function changePlan(
 }
 
 /**
- * Runs a bundle to its end in this process, its plan (and the machine) changed: exit code, and what it and berth said.
- * Leaves no record of a container; its cgroup is removed.
+ * Runs a bundle to its end in this process, with a modified plan (and machine): returns the exit code, and the output
+ * of the container and of berth. Leaves no record of a container; its cgroup is removed.
  */
 export async function runChanged(
   b: Bundle,

@@ -49,7 +49,7 @@ function describe(): DescService {
 
 export const Echo = describe();
 
-/** What the handlers have seen. */
+/** What the handlers have observed. */
 export const seen = { aborted: 0, written: 0, hanging: 0, headers: {} as CallContext["headers"] };
 
 type Bytes = { value: Uint8Array };
@@ -93,7 +93,7 @@ const impl = {
   },
 };
 
-/** Methods of {@link Echo} as the client has them. */
+/** Methods of {@link Echo} as seen by the client. */
 export interface EchoClient {
   unary(r: Bytes, o?: object): Promise<Bytes>;
   download(r: Bytes, o?: object): AsyncIterable<Bytes>;
@@ -104,7 +104,7 @@ export interface EchoClient {
   missing(r: Bytes, o?: object): Promise<Bytes>;
 }
 
-/** A server in a folder of its own. */
+/** A server in a temporary folder. */
 export async function startEcho(options: Partial<ServeOptions> = {}) {
   const folder = mkdtempSync(join(tmpdir(), "berth-wire-"));
   const path = options.path ?? join(folder, "s");

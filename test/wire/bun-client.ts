@@ -1,4 +1,4 @@
-/** What bun.test.ts runs on Bun: downloads on fresh connections, cancel, deadline, errors. */
+/** Run by bun.test.ts on Bun: downloads on fresh connections, cancel, deadline, errors. */
 import { connect } from "@berth/grpc/client";
 import { Echo, type EchoClient } from "../support/wire.ts";
 

@@ -35,7 +35,7 @@ test("unary, empty to 16 MiB, and no more", async () => {
   assert.equal((await echo.unary({ value: Buffer.from("still there") })).value.length, 11);
 });
 
-test("all kinds of streams", async () => {
+test("streams of all kinds", async () => {
   const pieces = async function* () {
     for (let i = 0; i < 100; i++) yield { value: new Uint8Array(10_000) };
   };
@@ -65,7 +65,7 @@ test("a slow reader holds the writer back", async () => {
   const stream = echo.download({ value: Buffer.from("2000x65536") })[Symbol.asyncIterator]();
   await stream.next();
   await new Promise((resolve) => setTimeout(resolve, 300));
-  // 4 MiB of window, what both ends hold besides, and not 125 MiB.
+  // 4 MiB of window, plus the buffers at both ends, but not 125 MiB.
   assert.ok(seen.written < 200, `${seen.written} messages were written ahead`);
   let n = 1;
   while (!(await stream.next()).done) n++;

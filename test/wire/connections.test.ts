@@ -1,4 +1,4 @@
-/** The wire: servers that come and go, sockets that are taken, JSON for curl. */
+/** The wire: servers that stop and restart, sockets in use, JSON for curl. */
 import assert from "node:assert/strict";
 import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import http from "node:http";
@@ -30,7 +30,7 @@ test("kill and reconnect", async () => {
   rmSync(folder, { recursive: true, force: true });
 });
 
-test("nobody listens: unavailable, with a hint", async () => {
+test("no listener: unavailable, with a hint", async () => {
   const connection = connect({ path: "/nonexistent/berth.sock" });
   const echo = connection.client(Echo) as unknown as { unary(r: object): Promise<unknown> };
   await assert.rejects(echo.unary(empty), (e: Error & { hint?: string }) => {
@@ -53,7 +53,7 @@ test("a socket in use is refused, a stale one is replaced, a file is left alone"
   rmSync(folder, { recursive: true, force: true });
 });
 
-test("a socket that somebody removes is made again; connections go on meanwhile", async () => {
+test("a removed socket is recreated; connections continue meanwhile", async () => {
   const host = await startEcho();
   const before = host.dial();
   await before.echo.unary(empty);
@@ -72,7 +72,7 @@ test("a socket that somebody removes is made again; connections go on meanwhile"
   await host.stop();
 });
 
-test("what another process puts in the socket's place is left alone", async () => {
+test("another process's socket in its place is left alone", async () => {
   const host = await startEcho();
   const { connection, echo } = host.dial();
   await echo.unary(empty);

@@ -1,4 +1,4 @@
-/** Clients that ask too much of a server, or speak strangely: nobody else is kept out. */
+/** Clients that ask too much of a server, or violate the protocol: other clients are not affected. */
 import assert from "node:assert/strict";
 import { once } from "node:events";
 import http2 from "node:http2";
@@ -38,14 +38,14 @@ async function echoServer(t: TestContext, options: Parameters<typeof startEcho>[
   return { host, open, callOnce };
 }
 
-test("more silent connections than there may be keep nobody out", async (t) => {
+test("too many silent connections shut no client out", async (t) => {
   const { open, callOnce } = await echoServer(t, { maxConnections: 20 });
   for (let i = 0; i < 60; i++) await open();
   for (let i = 0; i < 30; i++) assert.equal(await callOnce(), "hello");
 });
 
-test("who has the most connections loses one, even where all have calls in flight", async (t) => {
-  // The first that came are one process's, the others are another's.
+test("the client with the most connections loses one, even if all have calls in flight", async (t) => {
+  // The first connections are one process's, the others another's.
   let accepted = 0;
   const { host, callOnce } = await echoServer(t, {
     maxConnections: 6,
@@ -71,7 +71,7 @@ test("who has the most connections loses one, even where all have calls in fligh
   for (const each of [...greedy, { connection }]) each.connection.close();
 });
 
-test("calls that are made to be cancelled end their connection, and no other", async (t) => {
+test("a flood of cancelled calls ends its connection, and no other", async (t) => {
   const { host, callOnce } = await echoServer(t);
   const { connection, echo } = host.dial();
   assert.equal((await echo.unary(hello)).value.length, 5);
@@ -100,7 +100,7 @@ test("calls that are made to be cancelled end their connection, and no other", a
   connection.close();
 });
 
-test("a protocol is told by its first bytes, however they come", async (t) => {
+test("the protocol is detected by its first bytes, however they are split", async (t) => {
   const { open } = await echoServer(t);
   for (const cut of [1, 2, 3]) {
     const post = "POST /no/such HTTP/1.1\r\nhost: x\r\ncontent-length: 0\r\n\r\n";
@@ -113,13 +113,13 @@ test("a protocol is told by its first bytes, however they come", async (t) => {
     const two = await open();
     two.write(preface.slice(0, cut));
     await new Promise((resolve) => setTimeout(resolve, 20));
-    // With empty settings, which are frame type 4.
+    // With an empty SETTINGS frame, type 4.
     two.write(Buffer.concat([Buffer.from(preface.slice(cut)), Buffer.from([0, 0, 0, 4, 0, 0, 0, 0, 0])]));
     assert.equal(((await once(two, "data"))[0] as Buffer)[3], 4, "the server's settings");
   }
 });
 
-test("of a header that comes twice the first value counts", async (t) => {
+test("the first value of a repeated header wins", async (t) => {
   const { host } = await echoServer(t);
   const session = http2.connect("http://localhost", { createConnection: () => net.connect(host.path) });
   t.after(() => session.destroy());

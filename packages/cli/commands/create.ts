@@ -1,4 +1,4 @@
-/** berth create: a container that is not started yet. */
+/** berth create: creates a container without starting it. */
 import { command } from "../command.ts";
 import { createContainer } from "../container/create.ts";
 import { CREATE_FLAGS } from "../container/create-flags.ts";

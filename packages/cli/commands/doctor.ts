@@ -1,4 +1,4 @@
-/** berth doctor: what is wrong with the host, and what is left over; --fix removes that. */
+/** berth doctor: finds problems of the host, and leaks; --fix removes the leaks. */
 import { tmpdir } from "node:os";
 import { dirname } from "node:path";
 import { BerthError, isCode } from "@berth/base";
@@ -31,10 +31,10 @@ async function examination(
   context: Context,
   flags: { fix: boolean; root: string | undefined; state: string | undefined },
 ): Promise<Examination> {
-  const wishes = { fix: flags.fix, temporaryFolders: [tmpdir()] };
+  const request = { fix: flags.fix, temporaryFolders: [tmpdir()] };
   const { examine } = await import("@berth/client");
   try {
-    return await examine((await context.client()).connection, wishes);
+    return await examine((await context.client()).connection, request);
   } catch (error) {
     if (!isCode(error, "unavailable") || context.deps.doctor === undefined) throw error;
     const socket = context.address.replace(/^unix:\/\//, "");

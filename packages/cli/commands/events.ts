@@ -1,4 +1,4 @@
-/** berth events: what happens in the daemon, as it happens, and what has happened. */
+/** berth events: the daemon's events, live and past. */
 import type { FollowOptions } from "@berth/client";
 import { command } from "../command.ts";
 import { dockerFilter, parseFilters } from "../events/filter.ts";
@@ -34,7 +34,7 @@ export default command({
       ...(flags.until === undefined ? {} : { until: parseMoment("--until", flags.until) }),
       ...(flags.after === undefined ? {} : { after: wholeNumber("--after", flags.after) }),
     };
-    // What ended before now is over; docker shows it from its begin on.
+    // An end in the past leaves nothing to wait for; without --since, docker shows everything from the beginning.
     if (options.until && options.until.getTime() <= Date.now() && !options.after)
       options.since ??= new Date(1);
     const client = await context.client();
@@ -73,7 +73,7 @@ export default command({
   },
 });
 
-// A message as plain JSON: no type names, times as people write them, bytes by their number.
+// A message as plain JSON: no type names, RFC 3339 times, bytes as their count.
 function readable(value: unknown): unknown {
   if (typeof value === "bigint") return Number(value);
   if (value instanceof Uint8Array) return `${value.length} bytes`;

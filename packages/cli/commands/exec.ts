@@ -1,4 +1,4 @@
-/** berth exec: a second process in a running container. */
+/** berth exec: an additional process in a running container. */
 import { randomBytes } from "node:crypto";
 import { BerthError, ignoreMissing } from "@berth/base";
 import type { Container, Task, TaskProcess } from "@berth/client";
@@ -121,7 +121,7 @@ async function attached(task: Task, spec: Process, flags: FlagValues<typeof FLAG
 
 async function startOrRemove(added: TaskProcess, connect?: () => Promise<void>): Promise<void> {
   try {
-    // The daemon opens FIFOs of an added process when it starts it: only then may the held ends go.
+    // The daemon opens an additional process's FIFOs when it starts: only then may the held ends be closed.
     await added.start();
     await connect?.();
   } catch (error) {

@@ -1,13 +1,13 @@
-/** berth explain: what the runtime would do, step by step. The work is the runtime's; the executable brings it. */
+/** berth explain: what the runtime would do, step by step. The runtime's code is provided by the executable. */
 import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { BerthError } from "@berth/base";
 import { type Context, command } from "../command.ts";
 
-/** A bundle's folder: the one that is named, or one with a container's spec, which goes with `removals`. */
+/** A bundle's directory: the given one, or a temporary one with a container's spec, which is added to `removals`. */
 async function bundleOf(context: Context, what: string, removals: string[]): Promise<string> {
-  // A path is a bundle; all else is a container's name, of which the runtime reads the spec.
+  // A path is a bundle; anything else is a container's name, whose spec is exported for the runtime.
   if (what.includes("/") || existsSync(`${what}/config.json`)) return what;
   const client = await context.client();
   const container = await client.containers.find(what);

@@ -1,4 +1,4 @@
-/** berth images: what is in the store. */
+/** berth images: lists images. */
 import { isCode } from "@berth/base";
 import type { BerthClient, Image } from "@berth/client";
 import { familiarName } from "@berth/oci";
@@ -56,12 +56,12 @@ async function rowOf(client: BerthClient, image: Image, id: string): Promise<Row
     const { manifest, config } = await client.images.resolve(image);
     const size = manifest.layers.reduce((sum, layer) => sum + layer.size, manifest.config.size);
     const made = config.created ? new Date(config.created) : undefined;
-    // Images that are built to be reproducible say 1970 or nothing.
+    // Reproducible images have 1970 or no creation time.
     const since = made && made.getTime() > 0 ? `${formatSpan(Date.now() - made.getTime())} ago` : "N/A";
     return { ...row, CreatedSince: since, CreatedAt: made?.toISOString() ?? "", Size: formatSize(size) };
   } catch (error) {
     if (!isCode(error, "not_found")) throw error;
-    // Another platform's, or half of it was removed.
+    // Another platform's image, or an incomplete one.
     return { ...row, CreatedSince: "N/A", CreatedAt: "", Size: "N/A" };
   }
 }

@@ -1,4 +1,4 @@
-/** berth info: facts about the daemon and what it keeps. */
+/** berth info: facts about the daemon and its stores. */
 import { release } from "node:os";
 import { command } from "../command.ts";
 import { stateOf } from "../container/state.ts";

@@ -157,7 +157,7 @@ async function inspectImage(client: BerthClient, image: Image): Promise<object> 
   };
 }
 
-/** docker's word for --cpus: processors times 10^9; 0 without a limit. */
+/** docker's NanoCpus, for --cpus: processors times 10^9; 0 without a limit. */
 function nanoCpus(cpu: { quota?: number | bigint; period?: number | bigint } | undefined): number {
   const quota = Number(cpu?.quota ?? 0);
   const period = Number(cpu?.period ?? 100_000);

@@ -4,7 +4,9 @@ import { BerthError } from "@berth/base";
 import type { Context } from "../command.ts";
 import kill from "./kill.ts";
 
-/** A container named "c" whose state after the signal is `state`; what the command writes and its exit code. */
+/**
+ * Kills a container named "c" whose state after the signal is `state`; returns the command's output and exit code.
+ */
 async function killing(state: () => Promise<{ status: string } | undefined>, signal: string) {
   let [out, err] = ["", ""];
   const container = {
@@ -30,11 +32,11 @@ async function killing(state: () => Promise<{ status: string } | undefined>, sig
   return { code, out, err };
 }
 
-test("a signal that a container ends of, and is gone at once, has not failed", async () => {
+test("a signal that makes a container exit and disappear at once has not failed", async () => {
   assert.deepEqual(await killing(async () => undefined, "TERM"), { code: 0, out: "c\n", err: "" });
 });
 
-test("of a signal that waits because the container is paused that is said", async () => {
+test("a signal that is pending because the container is paused is reported", async () => {
   const { code, err } = await killing(async () => ({ status: "paused" }), "TERM");
   assert.equal(code, 0);
   assert.match(err, /^container c is paused: the signal waits/);

@@ -1,4 +1,4 @@
-/** berth kill: a signal for the container's first process. */
+/** berth kill: sends a signal to the container's first process. */
 import { BerthError, isCode, SIGKILL } from "@berth/base";
 import { command } from "../command.ts";
 import { forEachContainer, runningTask } from "../container/each.ts";
@@ -22,7 +22,7 @@ export default command({
           cause: error,
         });
       }
-      // One that has ended of it, and is gone, was not paused.
+      // A container that has already gone was not paused.
       const status = signal === SIGKILL ? undefined : (await container.taskState())?.status;
       if (status === "paused") {
         const name = container.name;

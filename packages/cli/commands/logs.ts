@@ -1,4 +1,4 @@
-/** berth logs: what a container wrote, and writes. */
+/** berth logs: a container's output, past and live. */
 import { existsSync, watch } from "node:fs";
 import { dirname } from "node:path";
 import { BerthError } from "@berth/base";
@@ -9,7 +9,7 @@ import { isSelected, type LogEntry, type LogSelection, parseLogLine, renderEntry
 import { LineReader, tailPosition } from "../logs/file.ts";
 import { parseMoment } from "../units.ts";
 
-// For file systems that do not tell of changes.
+// For file systems without change notification.
 const POLL_MS = 500;
 
 export default command({
@@ -42,7 +42,7 @@ export default command({
       await appears(path, container);
       if (!existsSync(path)) return 0;
     }
-    // Asked before anything is shown: from then on the daemon may come and go.
+    // Looked up before anything is shown: from then on the daemon may restart.
     const task = flags.follow ? await container.task() : undefined;
     const start = tail === undefined ? undefined : tailPosition(path, tail);
     const reader = new LineReader(path, start?.file, start?.position);
@@ -57,16 +57,16 @@ export default command({
   },
 });
 
-/** Prints entries, several with one write. */
+/** Prints entries, batched into few writes. */
 interface Printer {
-  /** True when enough has been written for a look at what else there is. */
+  /** Returns true when it is time to yield. */
   add(line: string): boolean;
   flush(): void;
 }
 
 const BATCH = 64 * 1024;
 
-/** Prints what is there, with pauses in which a reader that left is noticed. */
+/** Prints what is available, yielding now and then so that a closed pipe is noticed. */
 async function printAll(reader: LineReader, print: Printer): Promise<void> {
   for (const line of reader.read())
     if (print.add(line)) await new Promise((resolve) => setImmediate(resolve));
@@ -87,7 +87,7 @@ function printer(context: Context, selection: LogSelection, timestamps: boolean)
     add: (line) => {
       const entry: LogEntry | undefined = parseLogLine(line);
       if (!entry || !isSelected(entry, selection)) return false;
-      // The two streams may lead to the same place: their order is kept.
+      // Both streams may lead to the same place: keep their order.
       if (entry.stream !== stream) flush();
       stream = entry.stream;
       waiting += renderEntry(entry, timestamps, continued[stream]);
@@ -108,7 +108,7 @@ async function follow(
 ): Promise<void> {
   let wake = () => {};
   let ended = task === undefined;
-  // The folder, as the file is renamed when it has become too long.
+  // Watches the folder, as rotation renames the file.
   const watcher = watch(dirname(path), () => wake());
   watcher.on("error", () => {});
   if (task)
@@ -121,7 +121,7 @@ async function follow(
       });
   try {
     for (;;) {
-      // Looked at before reading: what was written before the end is then read for sure.
+      // Read before the log, so that everything written before the end is printed.
       const last = ended;
       await printAll(reader, print);
       if (last) return;
@@ -138,7 +138,7 @@ async function follow(
   }
 }
 
-// A container that was made but not started yet has no log file.
+// A created container that was never started has no log file.
 async function appears(path: string, container: Container): Promise<void> {
   while (!existsSync(path)) {
     const task = await container.task();

@@ -1,10 +1,10 @@
-/** berth ops: what the daemon is working on, for how long, and what it waits for. */
+/** berth ops: the daemon's operations in flight, their age, and what they wait for. */
 import type { Operation, OperationStage } from "@berth/client";
 import { command } from "../command.ts";
 import { bool } from "../flags.ts";
 import { tableOf } from "../format/rows.ts";
 
-/** Facts that have a column of their own. */
+/** Facts with a column of their own. */
 const SHOWN = new Set(["namespace", "container", "id"]);
 
 export default command({
@@ -34,9 +34,9 @@ export default command({
 });
 
 interface Summary extends Operation {
-  /** Id; "" for an operation that is about none. */
+  /** Id; "" for an operation without a container. */
   container: string;
-  /** The innermost stage that is in flight. */
+  /** The innermost stage in flight. */
   stage: string;
   stageMs: number;
   /** Facts of that stage: path, digest, signal, ... */

@@ -1,4 +1,4 @@
-/** berth ps: containers and what they are doing. */
+/** berth ps: containers and their states. */
 
 import { userLabels } from "@berth/client";
 import { familiarName } from "@berth/oci";
@@ -70,7 +70,7 @@ export default command({
   },
 });
 
-/** A container by docker's field names. */
+/** A container as a row of docker's field names. */
 export function rowOf(seen: Seen, whole: boolean, now = Date.now()): Row {
   const { container } = seen;
   const made = container.createdAt;

@@ -1,4 +1,4 @@
-/** berth restart: stop, remove the old task, make and start a new one; all of it is the daemon's work. */
+/** berth restart: stops the container and starts it again; the daemon does the work. */
 import { BerthError } from "@berth/base";
 import { command } from "../command.ts";
 import { forEachContainer } from "../container/each.ts";

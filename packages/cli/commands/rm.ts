@@ -1,4 +1,4 @@
-/** berth rm: removes containers with all that belongs to them. */
+/** berth rm: removes containers and everything that belongs to them. */
 import { command } from "../command.ts";
 import { forEachContainer } from "../container/each.ts";
 import { removeContainer } from "../container/stop.ts";

@@ -1,4 +1,4 @@
-/** berth rmi: removes names of images, and what only they kept. */
+/** berth rmi: removes image names, and content that only they referred to. */
 import { BerthError } from "@berth/base";
 import { familiarName } from "@berth/oci";
 import { command } from "../command.ts";
@@ -14,7 +14,7 @@ export default command({
   async run(context, flags, names) {
     const client = await context.client();
     let code = 0;
-    // One after the other: removing two names of one image at the same time would report neither right.
+    // Sequentially: removing two names of one image concurrently would report both wrong.
     for (const text of names)
       try {
         const image = await findImage(client, text);

@@ -1,4 +1,4 @@
-/** berth run: a container from an image, at once. */
+/** berth run: creates and starts a container. */
 import { BerthError, isCode } from "@berth/base";
 import { type Container, LABEL } from "@berth/client";
 import { command } from "../command.ts";
@@ -24,15 +24,16 @@ export default command({
       throw usageError("the input device is not a TTY: leave out -t, or call berth from a terminal");
     if (flags.rm && flags.keepFailed)
       throw usageError("conflicting options: cannot specify both --keep-failed and --rm");
-    // Read before there is a container that would have to go again.
+    // Parsed before anything is created.
     if (flags.detachKeys !== undefined)
       (await import("../terminal/detach.ts")).parseDetachKeys(flags.detachKeys);
     const watch = { stdin: flags.interactive, terminal: flags.tty, detachKeys: flags.detachKeys };
-    // Made while the daemon makes the container.
+    // In parallel with the container's creation.
     const fifos = flags.detach ? undefined : makeFifos(watch);
     fifos?.catch(() => {});
     try {
-      // This command removes it as soon as it has the exit code; should it be killed, the daemon does, a little later.
+      // This command removes the container after reading its exit code; if killed first, the daemon does so a little
+      // later.
       const autoRemove = flags.rm ? (flags.detach ? "detached" : "attached") : undefined;
       const container = await createContainer(context, flags, image!, args, autoRemove);
       try {
@@ -43,7 +44,7 @@ export default command({
         }
         const code = await startAttached(container, container.labels[LABEL.logPath]!, watch, fifos);
         if (code === undefined) {
-          // Left running: from now on the daemon has to remove it.
+          // Detached: from now on its removal is up to the daemon.
           if (flags.rm) await container.setLabels({ ...container.labels, [LABEL.autoRemove]: "detached" });
           return 0;
         }
@@ -64,8 +65,9 @@ export default command({
 });
 
 /**
- * Removes the container of a run that could not start it, unless it is in somebody else's hands: the daemon refuses to remove
- * what runs, and another's task means that it is about to. Throws the error, with what became of the container.
+ * Removes the container of a failed start, unless another client has taken it over: the daemon refuses to remove a
+ * running one, and another client's task means that it is about to run. Throws the error, with what became of the
+ * container.
  */
 async function undo(container: Container, error: NotStarted): Promise<never> {
   if (isCode(error, "already_exists") || isCode(error, "unavailable")) throw error;

@@ -1,4 +1,4 @@
-/** berth save: images into an archive. */
+/** berth save: exports images to an archive. */
 
 import { once } from "node:events";
 import { createWriteStream, renameSync, rmSync } from "node:fs";
@@ -21,7 +21,7 @@ export default command({
       for await (const chunk of archive) await write(process.stdout, chunk);
       return 0;
     }
-    // Half an archive must not look like one.
+    // A partial archive must not look complete.
     const part = `${flags.output}.part-${process.pid}`;
     const file = createWriteStream(part, { flags: "wx" });
     try {

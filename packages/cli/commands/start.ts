@@ -1,4 +1,4 @@
-/** berth start: the task of a container that was made or has ended. */
+/** berth start: starts a container that was created or has exited. */
 
 import { ignoreMissing } from "@berth/base";
 import { type Container, LABEL } from "@berth/client";
@@ -41,7 +41,10 @@ export default command({
   },
 });
 
-/** Removes an ended task, so that a new one can be made; true when the task runs, or the daemon is about to start it. */
+/**
+ * Removes an exited task, so that a new one can be created; returns true if a task runs or the daemon is about to
+ * start it.
+ */
 async function clearTask(container: Container): Promise<boolean> {
   const known = await container.taskState();
   if (isUp(seenOf(container, known).state)) return true;

@@ -1,4 +1,4 @@
-/** berth stats: processor, memory, I/O and processes of containers. */
+/** berth stats: CPU, memory, I/O and processes of containers. */
 import { totalmem } from "node:os";
 import type { BerthClient, Container, Usage } from "@berth/client";
 import { command } from "../command.ts";
@@ -39,7 +39,7 @@ export default command({
     const live = !flags.noStream && process.stdout.isTTY === true && flags.format === undefined;
     let before = await readAll(client, chosen);
     for (;;) {
-      // Shares of the processor need two readings.
+      // CPU percentages need two samples.
       await new Promise((resolve) => setTimeout(resolve, INTERVAL_MS));
       const now = await readAll(client, chosen);
       const rows = [...now].map(([id, reading]) => rowOf(reading, before.get(id)));
@@ -70,7 +70,7 @@ async function readAll(
   return found;
 }
 
-/** A reading by docker's field names; the share of the processor is since `before`. */
+/** A sample as a row of docker's field names; the CPU share is relative to `before`. */
 export function rowOf(reading: Reading, before: Reading | undefined): Row {
   const { container, usage } = reading;
   const elapsed = before ? (reading.at - before.at) * 1e6 : 0;

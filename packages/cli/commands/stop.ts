@@ -1,4 +1,4 @@
-/** berth stop: signal, grace period, SIGKILL; all of it is the daemon's work. */
+/** berth stop: signal, grace period, SIGKILL; the daemon does the work. */
 import { command } from "../command.ts";
 import { forEachContainer } from "../container/each.ts";
 import { STOP_FLAGS, stopOptions } from "../container/stop-flags.ts";

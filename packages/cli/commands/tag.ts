@@ -1,4 +1,4 @@
-/** berth tag: a second name for an image. */
+/** berth tag: an additional name for an image. */
 import { normalizeReference } from "@berth/oci";
 import { command } from "../command.ts";
 import { findImage } from "../image/ensure.ts";

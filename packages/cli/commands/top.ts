@@ -1,4 +1,4 @@
-/** berth top: the processes of a container, by their numbers on this machine. */
+/** berth top: the processes of a container, with their host pids. */
 import { command } from "../command.ts";
 import { runningTask } from "../container/each.ts";
 import { processRow } from "../container/process-row.ts";

@@ -4,7 +4,7 @@ import { lastStart } from "../container/last-start.ts";
 import { bool, text, wholeNumber } from "../flags.ts";
 import { drawOperation } from "../format/waterfall.ts";
 
-/** As many as the daemon remembers. */
+/** The daemon's own limit on recorded operations. */
 const KEPT = 400;
 
 export default command({
@@ -18,12 +18,12 @@ export default command({
   async run(context, flags, [name]) {
     const client = await context.client();
     const { Operations } = await import("@berth/client");
-    // A removed container's operations are still known, by its whole id.
+    // Operations of a removed container can still be found by its full id.
     const id = /^[0-9a-f]{64}$/.test(name!) ? name! : (await client.containers.find(name!)).id;
     const limit = flags.last === undefined ? KEPT : wholeNumber("--last", flags.last, 1);
     const all = (await new Operations(client.connection).trace(id, limit)).reverse();
     const started = flags.last === undefined ? lastStart(all) : all;
-    // A container that never got as far as a start has its failed attempts to show.
+    // A container that was never started still has its failed attempts.
     const operations = started.length > 0 ? started : all.slice(-10);
     if (flags.json) {
       context.out(`${JSON.stringify(operations, undefined, 2)}\n`);

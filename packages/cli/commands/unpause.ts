@@ -1,4 +1,4 @@
-/** berth unpause: lets a paused container go on. */
+/** berth unpause: resumes a paused container. */
 import { command } from "../command.ts";
 import { forEachContainer, runningTask } from "../container/each.ts";
 

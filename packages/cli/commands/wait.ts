@@ -1,4 +1,4 @@
-/** berth wait: until containers have ended; prints their exit codes. */
+/** berth wait: waits until containers exit; prints their exit codes. */
 
 import { LABEL } from "@berth/client";
 import { command } from "../command.ts";

@@ -36,7 +36,7 @@ function task(status: ProcessState["status"], exitStatus = 0): ProcessState {
   return { containerId: "x", pid: 0, status, exitStatus, exitedAt: new Date(made.getTime() + 5000), io };
 }
 
-test("status and rows as docker has them", () => {
+test("status and rows match docker's", () => {
   const now = made.getTime() + 3 * 60_000;
   assert.equal(statusText(seenOf(container("a"), undefined), now), "Created");
   assert.equal(statusText(seenOf(container("a"), task("stopped", 3)), now), "Exited (3) 2 minutes ago");
@@ -98,7 +98,7 @@ test("flags of run", () => {
   assert.deepEqual(rlimitsOf(["nofile=1:2"]), [{ type: "RLIMIT_NOFILE", soft: 1, hard: 2 }]);
 });
 
-test("exit codes of what could not start", () => {
+test("exit codes of failed starts", () => {
   const exec = (errno: string) => new BerthError("internal", "cannot start", { stage: "exec", errno });
   assert.equal(startExitCode(exec("ENOENT")), 127);
   assert.equal(startExitCode(exec("EACCES")), 126);

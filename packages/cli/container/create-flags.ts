@@ -1,14 +1,14 @@
-/** Flags of `run` and `create`, and what they mean. */
+/** Flags of `run` and `create`. */
 import { readFileSync } from "node:fs";
 import { BerthError, MAX_LOG_FILES } from "@berth/base";
 import { LABEL, parseRestartPolicy, type RestartPolicy } from "@berth/client";
 import { bool, type FlagTable, type FlagValues, list, text, usageError, wholeNumber } from "../flags.ts";
 import { parseSize } from "../units.ts";
 
-/** A log file holds at least as much, or its parts come and go faster than anybody reads them. */
+/** Minimum size of a log file: smaller ones would be rotated faster than they can be read. */
 const MIN_LOG_BYTES = 4096;
 
-/** Flags that say what a container is. */
+/** Flags that configure a container. */
 export const CREATE_FLAGS = {
   interactive: bool("Keep standard input open", "i"),
   tty: bool("Give it a terminal", "t"),
@@ -53,7 +53,7 @@ export const CREATE_FLAGS = {
 /** Values of {@link CREATE_FLAGS}. */
 export type CreateFlags = FlagValues<typeof CREATE_FLAGS>;
 
-/** Refuses what is not supported, by name, before anything is made. */
+/** Refuses unsupported flags by name, before anything is created. */
 export function checkCreateFlags(flags: CreateFlags): void {
   const network = flags.network ?? flags.net ?? "none";
   if (network !== "host" && network !== "none")
@@ -67,7 +67,7 @@ export function checkCreateFlags(flags: CreateFlags): void {
     throw usageError(`--pull: found "${flags.pull}", expected missing, always or never`);
 }
 
-/** Labels for what --log-opt says. */
+/** Labels for the --log-opt options. */
 export function logLabelsOf(options: readonly string[]): Record<string, string> {
   const labels: Record<string, string> = {};
   for (const option of options) {
@@ -89,7 +89,7 @@ export function logLabelsOf(options: readonly string[]): Record<string, string> 
   return labels;
 }
 
-/** The restart policy that was asked for; an empty one is none, as in docker. */
+/** Parses --restart; empty means none, as in docker. */
 export function restartOf(text: string | undefined): RestartPolicy {
   try {
     return parseRestartPolicy("--restart", text || "no");
@@ -98,13 +98,13 @@ export function restartOf(text: string | undefined): RestartPolicy {
   }
 }
 
-/** The name of another's runtime; undefined is berth's own. As with docker, "runc" is the usual one. */
+/** A runtime's full name; undefined means berth's own. As with docker, "runc" is the default one. */
 export function runtimeOf(name: string | undefined): string | undefined {
   if (name === undefined || name === "berth" || name === "io.containerd.berth.v1") return undefined;
   return name === "runc" ? "io.containerd.runc.v2" : name;
 }
 
-/** The network that was asked for. */
+/** The network mode. */
 export function networkOf(flags: CreateFlags): "host" | "none" {
   return (flags.network ?? flags.net) === "host" ? "host" : "none";
 }
@@ -120,7 +120,7 @@ export function environmentOf(
       throw usageError(`--env: found "${entry}", expected NAME=VALUE`);
     if (entry.includes("=")) return [entry];
     const value = own[entry];
-    // Without a value here the variable is left as the image has it.
+    // Without a value on the host, the image's stays.
     return value === undefined ? [] : [`${entry}=${value}`];
   });
 }
@@ -146,7 +146,7 @@ function readEnvFile(path: string): string[] {
     });
 }
 
-/** Labels of --label. */
+/** Parses --label entries. */
 export function labelsOf(texts: readonly string[]): Record<string, string> {
   return Object.fromEntries(
     texts.map((entry) => {
@@ -159,7 +159,7 @@ export function labelsOf(texts: readonly string[]): Record<string, string> {
   );
 }
 
-/** --memory in bytes; docker's lower limit is what a container needs to start at all. */
+/** --memory in bytes; docker's minimum is what a container needs to start at all. */
 export function memoryOf(value: string | undefined): number | undefined {
   if (value === undefined) return undefined;
   const bytes = parseSize("--memory", value);
@@ -172,18 +172,18 @@ export function memoryOf(value: string | undefined): number | undefined {
 export function cpusOf(value: string | undefined): number | undefined {
   if (value === undefined) return undefined;
   const number = Number(value);
-  // The kernel's smallest quota is a millisecond of every hundred.
+  // The kernel's smallest quota is a millisecond per 100 ms period.
   if (!/^\d*\.?\d+$/.test(value) || number < 0.01)
     throw usageError(`--cpus: found "${value}", expected a number from 0.01 on`);
   return number;
 }
 
-/** --pids-limit as a number; 0 and -1 both mean none. */
+/** --pids-limit as a number; 0 and -1 both mean unlimited. */
 export function pidsOf(value: string | undefined): number | undefined {
   return value === undefined ? undefined : wholeNumber("--pids-limit", value, -1);
 }
 
-/** --ulimit entries as rlimits. */
+/** Parses --ulimit entries. */
 export function rlimitsOf(
   texts: readonly string[],
 ): { type: string; soft: number | bigint; hard: number | bigint }[] {
@@ -204,7 +204,7 @@ export function rlimitsOf(
   });
 }
 
-/** --sysctl entries. */
+/** Parses --sysctl entries. */
 export function sysctlOf(texts: readonly string[]): Record<string, string> {
   return Object.fromEntries(
     texts.map((entry) => {

@@ -1,4 +1,4 @@
-/** From the flags of `run` and `create` to a container. */
+/** Creates a container from the flags of `run` and `create`. */
 import { readFileSync, rmSync, writeFileSync } from "node:fs";
 import { resolve } from "node:path";
 import { BerthError, present } from "@berth/base";
@@ -25,7 +25,7 @@ import {
   sysctlOf,
 } from "./create-flags.ts";
 
-/** Makes a container of an image and a command. */
+/** Creates a container from an image and a command. */
 export async function createContainer(
   context: Context,
   flags: CreateFlags,
@@ -73,7 +73,7 @@ async function mountsOf(flags: CreateFlags): Promise<MountRequest[]> {
   if (flags.volume.length + flags.mount.length + flags.tmpfs.length === 0) return [];
   const { parseMount, parseTmpfs, parseVolume } = await import("@berth/oci");
   return [
-    // docker's command line resolves what begins with "." against the working directory.
+    // docker's command line resolves paths that begin with "." against the working directory.
     ...flags.volume.map((text) => {
       const at = text.indexOf(":");
       return parseVolume(at > 0 && text.startsWith(".") ? resolve(text.slice(0, at)) + text.slice(at) : text);
@@ -161,7 +161,7 @@ function readProfile(path: string): Seccomp {
   return profile as Seccomp;
 }
 
-// Taken at once, so that of two commands with the same file one is refused.
+// Created exclusively, so that of two commands with the same file one is refused.
 function claimCidFile(path: string): void {
   try {
     writeFileSync(path, "", { flag: "wx" });

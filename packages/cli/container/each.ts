@@ -1,11 +1,11 @@
-/** Does the same with several containers, going on after a failure as docker does. */
+/** Runs an action on several containers, continuing after a failure as docker does. */
 import type { BerthClient, Container } from "@berth/client";
 import type { Context } from "../command.ts";
 import { EXIT, printError } from "../errors.ts";
 
 /**
- * Finds each container and hands it to `work`, side by side; prints what it was called by, in order, when that
- * went well, and the error when not. Gives the exit code: 1 when any failed.
+ * Finds each container and passes it to `work`, concurrently; prints the names as given, in order, of those that
+ * succeeded, and the errors of the others. Returns the exit code: 1 if any failed.
  */
 export async function forEachContainer(
   context: Context,
@@ -27,7 +27,7 @@ export async function forEachContainer(
   return code;
 }
 
-/** The error for a command that needs a running container. */
+/** The container's running task; throws if it is not running. */
 export async function runningTask(container: Container) {
   const { BerthError } = await import("@berth/base");
   const task = await container.task();

@@ -1,17 +1,17 @@
-/** docker's --filter for lists of containers. */
+/** docker's --filter for containers. */
 import { normalizeReference } from "@berth/oci";
 import { usageError } from "../flags.ts";
 import type { Seen } from "./state.ts";
 
-/** Tells whether a container is to be shown. */
+/** Whether a container is shown. */
 export type SeenFilter = (seen: Seen) => boolean;
 
 const KEYS = ["id", "name", "label", "status", "ancestor", "exited", "before", "since"] as const;
 type Key = (typeof KEYS)[number];
 
 /**
- * Makes one filter of many "key=value": values of the same key are alternatives (labels must all be there), keys
- * must all agree. `all` is needed by before and since, which name other containers.
+ * Combines "key=value" filters: values of the same key are alternatives (except labels, which must all match), keys
+ * must all match. `all` serves before and since, which name other containers.
  */
 export function containerFilter(texts: readonly string[], all: readonly Seen[]): SeenFilter {
   const byKey = new Map<Key, SeenFilter[]>();
@@ -66,7 +66,7 @@ function one(key: Key, value: string, all: readonly Seen[]): SeenFilter {
   }
 }
 
-// docker takes the name as a regular expression; what is none is taken as it is.
+// docker treats the name as a regular expression; an invalid one is matched literally.
 function matches(name: string, value: string): boolean {
   try {
     return new RegExp(value).test(name);
@@ -75,7 +75,7 @@ function matches(name: string, value: string): boolean {
   }
 }
 
-/** True when a filter asks for containers that do not run, which are else only shown with --all. */
+/** Whether a filter asks for stopped containers, which are otherwise only shown with --all. */
 export function asksForStopped(texts: readonly string[]): boolean {
   return texts.some((text) => text.startsWith("status=") || text.startsWith("exited="));
 }

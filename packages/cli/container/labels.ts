@@ -1,7 +1,7 @@
-/** What labels of a container say. */
+/** Facts in a container's labels. */
 import { CONTAINERD_LABEL, LABEL } from "@berth/client";
 
-/** How often the daemon started a container again; containerd's label is that of `ctr` and nerdctl. */
+/** Number of restarts by the daemon; containerd's label serves `ctr` and nerdctl. */
 export function restartsOf(labels: Readonly<Record<string, string>>): number {
   return Number(labels[LABEL.restartCount] ?? labels[CONTAINERD_LABEL.restartCount] ?? 0) || 0;
 }

@@ -4,7 +4,7 @@ import { lastStart } from "./last-start.ts";
 
 const op = (name: string, facts = {}) => ({ root: { name: `tasks.${name}`, facts } });
 
-test("the last start, with what a restart did before it, and nothing of execs", () => {
+test("the last start, including the stop before it in a restart, without execs", () => {
   const first = [op("Create"), op("Start")];
   const exec = [op("Exec"), op("Start", { exec: "e" }), op("Delete", { exec: "e" })];
   const restart = [op("Kill"), op("Delete"), op("Create"), op("Start")];

@@ -1,17 +1,17 @@
-/** Which of a container's operations belong to its last start: the create and start, and what a restart did before. */
+/** Selects the operations of a container's last start: create and start, and the stop before them in a restart. */
 
 interface Named {
   root: { name: string; facts: Readonly<Record<string, unknown>> };
 }
 
-/** A restart is one operation, the daemon's own as well. */
+/** A restart is one operation, also when the daemon initiates it. */
 const WHOLE = new Set(["containers.Restart", "restart"]);
 const isInitStart = ({ root }: Named) =>
   WHOLE.has(root.name) || (root.name === "tasks.Start" && root.facts.exec === undefined);
-/** What a client does to an old task on its way to the new one. */
+/** Steps of a client that replace an old task. */
 const PRECEDING = new Set(["tasks.Create", "tasks.Delete", "tasks.Kill"]);
 
-/** Cuts the operations of the last start or restart out of a list that is in the order of time. */
+/** Selects the operations of the last start or restart from a chronological list. */
 export function lastStart<T extends Named>(operations: readonly T[]): T[] {
   const end = operations.findLastIndex(isInitStart);
   let begin = end;

@@ -2,7 +2,7 @@
 import { readFileSync } from "node:fs";
 import { startedAt } from "./state.ts";
 
-/** A line for `top`: user, pid, parent, state, start, processor time, command. Undefined when it has ended. */
+/** A row for `top`: user, pid, parent, state, start, CPU time, command. Undefined if the process has exited. */
 export function processRow(pid: number): string[] | undefined {
   try {
     const stat = readFileSync(`/proc/${pid}/stat`, "utf8");

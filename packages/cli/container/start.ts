@@ -1,10 +1,10 @@
-/** Starts a container's process, watched or not. */
+/** Starts a container's process, attached or detached. */
 import { BerthError } from "@berth/base";
 import { type BerthClient, type Container, type Fifos, LABEL, type Task, type TaskIO } from "@berth/client";
 import { CommandError, NotStarted, startExitCode } from "../errors.ts";
 import type { Attachment, AttachOptions } from "../terminal/attach.ts";
 
-/** Where a container's log goes: where its label says, or to the usual place. */
+/** Path of a container's log: from its label, or the default. */
 export async function logPathOf(client: BerthClient, container: Container): Promise<string> {
   const known = container.labels[LABEL.logPath];
   if (known !== undefined) return known;
@@ -12,7 +12,7 @@ export async function logPathOf(client: BerthClient, container: Container): Prom
   return logPathFor(await logRoot(client), client.namespace, container.id);
 }
 
-/** Starts a container that nobody watches. Nothing is left of its task when it does not start. */
+/** Starts a container detached. A task that fails to start is removed. */
 export async function startDetached(container: Container): Promise<void> {
   try {
     await container.start();
@@ -21,13 +21,13 @@ export async function startDetached(container: Container): Promise<void> {
   }
 }
 
-/** Makes the FIFOs that watching takes; may be begun before there is a container. */
+/** Creates the FIFOs for attaching; may be called before the container exists. */
 export async function makeFifos(options: AttachOptions): Promise<Fifos> {
   const { Fifos } = await import("@berth/client");
   return Fifos.create({ stdin: options.stdin, stdout: true, stderr: !options.terminal });
 }
 
-/** Makes and starts a task with this terminal; gives its exit code, or undefined when the user left it running. */
+/** Creates and starts a task attached to this terminal; returns its exit code, or undefined if the user detached. */
 export async function startAttached(
   container: Container,
   logPath: string,

@@ -1,9 +1,9 @@
-/** What a container is doing, from its record and its task. */
+/** A container's state, from its record and its task. */
 import { readFileSync } from "node:fs";
 import { type Container, LABEL, type ProcessState } from "@berth/client";
 import { formatSpan } from "../units.ts";
 
-/** docker's words for states. */
+/** docker's names of states. */
 export type ContainerState = "created" | "running" | "paused" | "restarting" | "exited";
 
 /** A container with the state of its task, if it has one. */
@@ -13,7 +13,7 @@ export interface Seen {
   state: ContainerState;
 }
 
-/** Puts records and tasks together; a task that is gone is known by the labels the daemon left of it. */
+/** Combines record and task; if the task is gone, the daemon's labels describe its end. */
 export function seenOf(container: Container, task: ProcessState | undefined): Seen {
   const known = task ?? endedTask(container);
   const state = stateOf(known);
@@ -21,7 +21,7 @@ export function seenOf(container: Container, task: ProcessState | undefined): Se
   return { container, task: known, state: waits ? "restarting" : state };
 }
 
-/** Whether docker would call it running: it does, or is about to again. */
+/** Whether docker counts the state as running: it does, or is about to restart. */
 export function isUp(state: ContainerState): boolean {
   return state === "running" || state === "paused" || state === "restarting";
 }
@@ -72,15 +72,15 @@ export function statusText(seen: Seen, now = Date.now()): string {
   return state === "paused" ? `${up} (Paused)` : up;
 }
 
-/** When a process on this machine was started; undefined when it cannot be told. */
+/** Start time of a process on this machine; undefined if unknown. */
 export function startedAt(pid: number): Date | undefined {
   if (pid <= 0) return undefined;
   try {
     const stat = readFileSync(`/proc/${pid}/stat`, "utf8");
-    // The command's name is in parentheses and may hold anything; field 22 is the start in ticks since boot.
+    // The command name is in parentheses and may contain anything; field 22 is the start in ticks since boot.
     const ticks = Number(stat.slice(stat.lastIndexOf(")") + 2).split(" ")[19]);
     const boot = Number(/^btime (\d+)$/m.exec(readFileSync("/proc/stat", "utf8"))?.[1]);
-    // The kernel counts in hundredths of a second here, on every architecture that matters.
+    // USER_HZ is 100 on every architecture that matters.
     const date = new Date((boot + ticks / 100) * 1000);
     return Number.isNaN(date.getTime()) ? undefined : date;
   } catch {

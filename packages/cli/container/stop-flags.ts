@@ -13,7 +13,7 @@ export const STOP_FLAGS = {
   signal: text("SIGNAL", "Signal that asks it to end (default: the container's --stop-signal, or TERM)", "s"),
 } as const satisfies FlagTable;
 
-/** What the flags ask for. */
+/** Converts the flags to options. */
 export function stopOptions(flags: FlagValues<typeof STOP_FLAGS>): StopOptions {
   const seconds = flags.timeout ?? flags.time;
   return {

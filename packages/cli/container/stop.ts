@@ -1,12 +1,12 @@
-/** Removing containers: what rm, start and run share. */
+/** Removal of containers, shared by rm, start and run. */
 import { BerthError, ignoreMissing, isCode } from "@berth/base";
 import type { Container } from "@berth/client";
 import { isUp, seenOf } from "./state.ts";
 
-/** Removes a container: its task (with `force` a running one, too), snapshot, record and log. */
+/** Removes a container: its task (with `force` even a running one), snapshot, record and log. */
 export async function removeContainer(container: Container, force: boolean): Promise<void> {
   try {
-    // Another command may be removing it, too, and be faster: what is gone is as it was to be.
+    // Another command may be removing it concurrently: already gone is as good.
     await ignoreMissing(container.remove({ force }));
   } catch (error) {
     if (!isCode(error, "failed_precondition")) throw error;

@@ -1,4 +1,4 @@
-/** --filter of `berth events`: docker's KEY=VALUE, looked at here, and containerd's language, which the daemon reads. */
+/** --filter of `berth events`: docker's KEY=VALUE, applied here, and containerd's language, applied by the daemon. */
 
 import type { BerthClient, Container } from "@berth/client";
 import { normalizeReference } from "@berth/oci";
@@ -9,15 +9,15 @@ const KEYS = ["type", "event", "container", "image", "label", "namespace"] as co
 type Key = (typeof KEYS)[number];
 type Test = (shown: Shown) => boolean;
 
-/** Filters sorted by who understands them. */
+/** Filters by the side that applies them. */
 export interface EventFilters {
   /** For the daemon. */
   containerd: string[];
-  /** docker's: values of a key are alternatives (labels must all be there), keys must all agree. */
+  /** docker's: values of a key are alternatives (except labels, which must all match), keys must all match. */
   docker: readonly { key: Key; value: string }[];
 }
 
-/** Sorts filters; a usage error for what is neither. */
+/** Classifies filters; throws a usage error for anything else. */
 export function parseFilters(texts: readonly string[]): EventFilters {
   const docker: { key: Key; value: string }[] = [];
   const containerd: string[] = [];
@@ -39,8 +39,8 @@ export function parseFilters(texts: readonly string[]): EventFilters {
 }
 
 /**
- * One test of docker's filters. Containers are known by their records, which events after the begin change: those that
- * come later are looked up when they show up.
+ * Compiles docker's filters into a test. They look at container records, which later events change: unknown
+ * containers are looked up when they first appear.
  */
 export async function dockerFilter(
   client: BerthClient,
@@ -54,7 +54,7 @@ export async function dockerFilter(
   for (const { key, value } of filters)
     byKey.set(key, [...(byKey.get(key) ?? []), testOf(key, value, records)]);
   return async (shown) => {
-    // Seen at its creation, a container is known by the time it is removed.
+    // Recorded at its creation, a container is still known when it is removed.
     if (needed && shown.Type === "container" && !records.has(shown.ID)) {
       const found = await client.containers.get(shown.ID).catch(() => undefined);
       if (found) records.set(shown.ID, found);

@@ -1,4 +1,4 @@
-/** Events in docker's words: what kind of thing, what happened to it, and to which one. */
+/** Events in docker's terms: type, action, and subject. */
 
 /** An event as `berth events` shows it. */
 export interface Shown {
@@ -14,7 +14,7 @@ export interface Shown {
   Event: Record<string, unknown>;
 }
 
-/** docker's words by topic; every other topic has its first part as the type and the others as the action. */
+/** docker's terms by topic; other topics use their first part as type and the rest as action. */
 const WORDS: Readonly<Record<string, readonly [type: string, action: string]>> = {
   "/containers/delete": ["container", "destroy"],
   "/tasks/create": ["container", "prepare"],
@@ -33,12 +33,12 @@ const WORDS: Readonly<Record<string, readonly [type: string, action: string]>> =
 export function wordsOf(topic: string, facts: Readonly<Record<string, unknown>>): [string, string] {
   const [, first = "", ...rest] = topic.split("/");
   const known = WORDS[topic];
-  // The end of an added process has its own word.
+  // The exit of an additional process has its own action.
   if (topic === "/tasks/exit" && facts.id !== facts.containerId) return ["container", "exec_die"];
   return known === undefined ? [first.replace(/s$/, ""), rest.join("_")] : [...known];
 }
 
-/** What the event is about. */
+/** The event's subject. */
 export function subjectOf(facts: Readonly<Record<string, unknown>>): string {
   return String(facts.containerId ?? facts.id ?? facts.name ?? facts.key ?? "");
 }

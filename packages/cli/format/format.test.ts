@@ -51,7 +51,7 @@ test("rows as table, JSON and template", () => {
   assert.equal(tableOf([]), "");
 });
 
-test("a waterfall has a bar where each stage lies", () => {
+test("a waterfall has a bar at each stage's time", () => {
   const stage = (name: string, offsetMs: number, elapsedMs: number, error = "") => ({
     name,
     facts: {},

@@ -1,8 +1,8 @@
-/** Lists of things as a table, as JSON lines, or by a template: what --format and --quiet choose between. */
+/** Lists as a table, as JSON lines, or through a template, as chosen by --format and --quiet. */
 import type { Context } from "../command.ts";
 import { parseTemplate } from "./template.ts";
 
-/** One thing of a list: values by docker's field names. */
+/** One item of a list: values by docker's field names. */
 export type Row = Readonly<Record<string, string>>;
 
 /** A column of the default table. */
@@ -11,7 +11,7 @@ export interface Column {
   field: string;
 }
 
-/** Prints rows as --format says: absent or "table" (columns), "json", "table TEMPLATE" or a template. */
+/** Prints rows in the form of --format: absent or "table" (columns), "json", "table TEMPLATE" or a template. */
 export function printRows(
   context: Context,
   rows: readonly Row[],
@@ -46,7 +46,7 @@ function titleOf(field: string, columns: readonly Column[]): string {
   );
 }
 
-/** Lines of cells, aligned in columns three spaces apart. */
+/** Lines of cells in aligned columns, three spaces apart. */
 export function tableOf(rows: readonly (readonly string[])[]): string {
   const widths: number[] = [];
   for (const row of rows)

@@ -14,10 +14,10 @@ interface Scope {
   root: unknown;
 }
 
-/** A parsed template: gives its text for a value. */
+/** A parsed template: renders a value. */
 export type Template = (value: unknown) => string;
 
-/** Parses a template; throws a usage error for what is not one. */
+/** Parses a template; throws a usage error for an invalid one. */
 export function parseTemplate(text: string): Template {
   const tokens = text
     .replaceAll("\\t", "\t")
@@ -93,7 +93,7 @@ function evaluate(pipe: string, scope: Scope): unknown {
   return result;
 }
 
-// Splits at a character that is not inside quotes or parentheses.
+// Splits at a character outside quotes and parentheses.
 function splitOutside(text: string, separator: string): string[] {
   const parts: string[] = [];
   let depth = 0;

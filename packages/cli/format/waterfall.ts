@@ -1,4 +1,4 @@
-/** Draws an operation's timed stages: a line each, with a bar where it lies in time. */
+/** Draws an operation's timed stages: a line each, with a bar at its place in time. */
 import type { Operation, OperationStage } from "@berth/client";
 
 const LABEL_WIDTH = 44;

@@ -1,10 +1,10 @@
-/** Makes sure that an image is there, fetching it where that is wanted. */
+/** Ensures that an image is present, pulling it if requested. */
 import { BerthError, isCode } from "@berth/base";
 import type { BerthClient, PullPolicy, ResolvedImage } from "@berth/client";
 import { isLoopback, normalizeReference, parseReference } from "@berth/oci";
 import type { Context } from "../command.ts";
 
-/** The image a user named, resolved for this machine; fetched, with progress shown, where `policy` says so. */
+/** The named image, resolved for this machine; pulled, with progress shown, if `policy` says so. */
 export function ensureImage(
   context: Context,
   client: BerthClient,
@@ -24,7 +24,7 @@ export function ensureImage(
   });
 }
 
-/** The image record a user named: by reference, or by the beginning of its digest. */
+/** The record of the named image: by reference, or by a prefix of its digest. */
 export async function findImage(client: BerthClient, text: string) {
   const hex = /^(?:sha256:)?([0-9a-f]{4,64})$/.exec(text)?.[1];
   try {
@@ -33,7 +33,7 @@ export async function findImage(client: BerthClient, text: string) {
     if (!isCode(error, "not_found") && !(isCode(error, "invalid_argument") && hex)) throw error;
   }
   const all = await client.images.list();
-  // Names made by other tools need not be in full form.
+  // Names written by other tools need not be normalized.
   const named = all.find((image) => image.name === text);
   if (named) return named;
   const fitting = hex ? all.filter((image) => image.target.digest.startsWith(`sha256:${hex}`)) : [];

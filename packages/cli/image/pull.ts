@@ -1,11 +1,11 @@
-/** Pulls with progress on standard error: bars on a terminal, plain lines else. */
+/** Pulls with progress on standard error: bars on a terminal, plain lines otherwise. */
 
 import type { BerthClient, Image } from "@berth/client";
 import { normalizeReference } from "@berth/oci";
 import type { Context } from "../command.ts";
 import { ProgressView } from "../terminal/progress.ts";
 
-/** Fetches and unpacks an image. */
+/** Pulls and unpacks an image. */
 export async function pullImage(
   context: Context,
   client: BerthClient,

@@ -1,16 +1,16 @@
-/** Lines of a log in CRI form: "2026-01-31T12:00:00.123456789Z stdout F text". */
+/** Log lines in CRI format: "2026-01-31T12:00:00.123456789Z stdout F text". */
 
 /** One entry. */
 export interface LogEntry {
-  /** As it is written, in RFC 3339 with nanoseconds. */
+  /** As written: RFC 3339 with nanoseconds. */
   time: string;
   stream: "stdout" | "stderr";
-  /** False when the line goes on in the stream's next entry. */
+  /** False if the line continues in the stream's next entry. */
   whole: boolean;
   text: string;
 }
 
-/** Reads one line (without its line feed); undefined for what is not in CRI form. */
+/** Parses one line (without its newline); undefined if it is not in CRI format. */
 export function parseLogLine(line: string): LogEntry | undefined {
   const first = line.indexOf(" ");
   const second = line.indexOf(" ", first + 1);
@@ -34,7 +34,7 @@ export interface LogSelection {
   until?: Date;
 }
 
-/** Tells whether an entry is within the times asked for; compares milliseconds. */
+/** Whether an entry is within the selected times; compares milliseconds. */
 export function isSelected(entry: LogEntry, selection: LogSelection): boolean {
   if (!selection.since && !selection.until) return true;
   const time = Date.parse(entry.time);
@@ -42,7 +42,7 @@ export function isSelected(entry: LogEntry, selection: LogSelection): boolean {
   return !(selection.until && time > selection.until.getTime());
 }
 
-/** An entry as text for the terminal. */
+/** An entry as terminal output. */
 export function renderEntry(entry: LogEntry, timestamps: boolean, continued: boolean): string {
   const head = timestamps && !continued ? `${entry.time} ` : "";
   return `${head}${entry.text}${entry.whole ? "\n" : ""}`;

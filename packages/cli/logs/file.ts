@@ -1,20 +1,23 @@
-/** Reads a log with its older parts: from its end backwards for --tail, forwards from a position, and on as it grows. */
+/**
+ * Reads a log including rotated files: backwards from its end for --tail, forwards from a position, and following as
+ * it grows.
+ */
 import { closeSync, fstatSync, openSync, readdirSync, readSync, statSync } from "node:fs";
 import { basename, dirname } from "node:path";
 
 const CHUNK = 64 * 1024;
 const LF = 10;
-/** A log that is rotated again and again while we look for the next file is looked at anew with the next read. */
+/** If the log keeps being rotated while the next file is looked up, the next read tries again. */
 const RENAMED_TRIES = 5;
 
-/** The files of a log that there are, the oldest first: PATH.2, PATH.1, PATH. */
+/** Existing files of a log, oldest first: PATH.2, PATH.1, PATH. */
 function logFiles(path: string): string[] {
   const prefix = `${basename(path)}.`;
   let names: string[] = [];
   try {
     names = readdirSync(dirname(path));
   } catch {
-    // Then there is no log either.
+    // Without a folder there is no log either.
   }
   const numbers = names
     .flatMap((name) => (name.startsWith(prefix) ? [name.slice(prefix.length)] : []))
@@ -24,7 +27,7 @@ function logFiles(path: string): string[] {
   return [...numbers.map((number) => `${path}.${number}`), path];
 }
 
-/** Where the last `count` lines of a log begin: a file of it, and the byte position there. */
+/** Where the last `count` lines of a log begin: the file, and the byte position in it. */
 export function tailPosition(path: string, count: number): { file: string; position: number } {
   let left = count;
   let start = { file: path, position: 0 };
@@ -38,13 +41,13 @@ export function tailPosition(path: string, count: number): { file: string; posit
   return start;
 }
 
-/** Byte position where the last `count` lines of a file begin, its end for 0, and how many there are from there on. */
+/** Byte position where the last `count` lines of a file begin (its end for 0), and the number of lines from there. */
 function tailOf(path: string, count: number): { position: number; lines: number } | undefined {
   let fd: number;
   try {
     fd = openSync(path, "r");
   } catch {
-    // It has been renamed or removed meanwhile.
+    // Renamed or removed meanwhile.
     return undefined;
   }
   try {
@@ -56,7 +59,7 @@ function tailOf(path: string, count: number): { position: number; lines: number 
       const start = Math.max(0, end - CHUNK);
       const length = readSync(fd, buffer, 0, end - start, start);
       for (let i = length - 1; i >= 0; i--) {
-        // The line feed at the file's end closes the last line, it does not begin another.
+        // The newline at the end of the file ends the last line; it does not begin another.
         if (buffer[i] !== LF || start + i === size - 1) continue;
         if (++lines === count) return { position: start + i + 1, lines };
       }
@@ -68,7 +71,7 @@ function tailOf(path: string, count: number): { position: number; lines: number 
   }
 }
 
-/** Reads lines from a position on, also over rotations; keeps what is not a whole line yet for the next call. */
+/** Reads lines from a position on, across rotations; keeps an incomplete line for the next call. */
 export class LineReader {
   readonly #path: string;
   #fd: number;
@@ -76,7 +79,7 @@ export class LineReader {
   #inode: number;
   #rest = Buffer.alloc(0);
 
-  /** Begins in `file`, which is `path` or an older part of that log. */
+  /** Begins in `file`, which is `path` or one of its rotated files. */
   constructor(path: string, file = logFiles(path)[0]!, position = 0) {
     this.#path = path;
     this.#fd = openSync(file, "r");
@@ -84,7 +87,7 @@ export class LineReader {
     this.#position = position;
   }
 
-  /** Whole lines that are there now, one chunk of a file at a time. */
+  /** Complete lines available now, one chunk of a file at a time. */
   *read(): Generator<string> {
     for (;;) {
       yield* this.#readOpen();
@@ -108,8 +111,8 @@ export class LineReader {
   }
 
   /**
-   * Goes on with the file that came after the one that is open, if there is one. Files are renamed meanwhile: they are known
-   * by inode, and what was opened is looked at once more.
+   * Continues with the file after the open one, if there is one. Files may be renamed meanwhile: they are identified
+   * by inode, and checked again after opening.
    */
   #openNext(): boolean {
     for (let tries = 0; tries < RENAMED_TRIES; tries++) {
@@ -119,7 +122,7 @@ export class LineReader {
       });
       const at = files.findIndex(({ ino }) => ino === this.#inode);
       if (at === files.length - 1 && at >= 0) return false;
-      // One that is gone was older than all that are left.
+      // If the open file is gone, it was older than all that are left.
       const next = files[at + 1];
       if (next === undefined) return false;
       let fd: number;
@@ -132,7 +135,7 @@ export class LineReader {
         closeSync(fd);
         continue;
       }
-      // Something may have been written to the open file since it was read to its end.
+      // The open file may have grown since it was read to its end.
       if (fstatSync(this.#fd).size > this.#position) {
         closeSync(fd);
         return true;

@@ -6,7 +6,7 @@ import { test } from "node:test";
 import { isSelected, parseLogLine, renderEntry } from "./cri.ts";
 import { LineReader, tailPosition } from "./file.ts";
 
-test("lines in CRI form", () => {
+test("lines in CRI format", () => {
   const time = "2026-01-31T12:00:00.123456789Z";
   assert.deepEqual(parseLogLine(`${time} stdout F a b`), {
     time,
@@ -51,7 +51,7 @@ test("tails, growth and rotation", () => {
     renameSync(path, `${path}.1`);
     writeFileSync(path, "new\n");
     assert.deepEqual([...reader.read()], ["new"]);
-    // Twice while nobody looked: nothing is passed over.
+    // Two rotations between reads: nothing is skipped.
     appendFileSync(path, "last of it\n");
     renameSync(`${path}.1`, `${path}.3`);
     renameSync(path, `${path}.2`);
@@ -59,7 +59,7 @@ test("tails, growth and rotation", () => {
     writeFileSync(path, "newest\n");
     assert.deepEqual([...reader.read()], ["last of it", "between", "newest"]);
     reader.close();
-    // A tail reaches into older parts; a reader without one begins with the oldest.
+    // A tail reaches into rotated files; a reader without one begins with the oldest.
     assert.deepEqual(from(3), ["last of it", "between", "newest"]);
     const whole = new LineReader(path);
     assert.deepEqual([...whole.read()].slice(-6), ["5", "half", "new", "last of it", "between", "newest"]);

@@ -1,4 +1,4 @@
-/** Connects this terminal (or pipe) with a process in a container: streams, window size, signals, detach keys. */
+/** Attaches this terminal (or pipe) to a process in a container: streams, window size, signals, detach keys. */
 import { spawnSync } from "node:child_process";
 import { BerthError, signalNumber } from "@berth/base";
 import type { Fifos, TaskProcess } from "@berth/client";
@@ -6,25 +6,25 @@ import { FORWARDED } from "../signals.ts";
 import { within } from "../within.ts";
 import { DETACH_KEYS, DetachScanner, parseDetachKeys } from "./detach.ts";
 
-/** What is connected. */
+/** Streams to attach. */
 export interface AttachOptions {
   stdin: boolean;
   terminal: boolean;
   detachKeys?: string | undefined;
 }
 
-// Output of processes that outlive the container's own may keep a stream open: do not wait for ever.
+// Processes that outlive the container's first one may keep a stream open: do not wait forever.
 const DRAIN_MS = 2000;
 const INSISTENT = 3;
 
-/** See the module comment. Make it before the task, so that no output is missed. */
+/** Create it before the task, so that no output is missed. */
 export class Attachment {
   readonly #fifos: Fifos;
   readonly #options: AttachOptions;
   readonly #pumps: Promise<unknown>[];
   readonly #undo: (() => void)[] = [];
   readonly #detachKeys: readonly number[];
-  // Made at once: the keys may come before the start that let the process write its prompt has returned.
+  // Created at once: the keys may arrive before the call that started the process has returned.
   readonly #left: Promise<undefined>;
   #detached: () => void = () => {};
   #abandoned: (why: BerthError) => void = () => {};
@@ -43,7 +43,7 @@ export class Attachment {
     for (const each of this.#pumps) each.catch(() => {});
   }
 
-  /** Takes terminal and signals, once the daemon has the process. */
+  /** Takes over terminal and signals, once the daemon has created the process. */
   async connect(target: TaskProcess): Promise<void> {
     const { stdin, terminal } = this.#options;
     if (terminal) {
@@ -52,12 +52,12 @@ export class Attachment {
       process.on("SIGWINCH", onResize);
       this.#undo.push(() => process.off("SIGWINCH", onResize));
     }
-    // With a terminal, keys do that.
+    // With a terminal, keys send signals.
     if (!terminal) this.#forwardSignals(target);
     if (stdin) this.#pumpStdin(target);
   }
 
-  /** Waits until the process has ended or the user has left; undefined then. */
+  /** Waits until the process exits or the user detaches; undefined then. */
   async wait(target: TaskProcess): Promise<number | undefined> {
     try {
       const exit = await Promise.race([target.waitForEnd(), this.#left]);
@@ -70,14 +70,14 @@ export class Attachment {
     }
   }
 
-  /** Gives the terminal back. */
+  /** Restores the terminal. */
   close(): void {
     for (const undo of this.#undo.splice(0).reverse()) undo();
   }
 
   async #resize(target: TaskProcess): Promise<void> {
     const { columns, rows } = process.stdout.isTTY ? process.stdout : { columns: 0, rows: 0 };
-    // A process that ends just now has no window to resize.
+    // A process that has just exited has no window to resize.
     if (columns > 0 && rows > 0) await target.resize(columns, rows).catch(() => {});
   }
 
@@ -85,7 +85,7 @@ export class Attachment {
     let urgent = 0;
     for (const name of FORWARDED) {
       const onSignal = () => {
-        // As in docker: who insists gets away from a container that does not listen.
+        // As in docker: repeating the signal gets the user out of an unresponsive container.
         if ((name === "SIGINT" || name === "SIGTERM") && ++urgent >= INSISTENT)
           this.#abandoned(
             new BerthError("canceled", `left after ${INSISTENT} signals that the container did not end of`, {
@@ -112,7 +112,7 @@ export class Attachment {
       stdin.pause();
       work = work
         .then(() => writer.write(pass))
-        // A process that no longer reads ends by itself; what is typed then is lost, as in a shell.
+        // A process that no longer reads ends by itself; input is then lost, as in a shell.
         .catch(() => {})
         .then(() => void stdin.resume());
     };
@@ -130,7 +130,7 @@ export class Attachment {
       stdin.off("end", onEnd);
       if (raw) stdin.setRawMode(false);
       stdin.pause();
-      // Else an open terminal or pipe would keep this program alive.
+      // Otherwise an open terminal or pipe would keep this program alive.
       stdin.unref?.();
       writer.end();
     });
@@ -138,12 +138,12 @@ export class Attachment {
 }
 
 /**
- * Passes keys on as they are, and output too: the engine's raw mode still makes CR LF of every LF, though the container's
- * own terminal has decided that already, and full-screen programs move the cursor down by LF. No engine has more to call.
+ * Sets raw mode for input and output: the engine's raw mode still turns every LF into CR LF. But the container's
+ * terminal has done that already, and full-screen programs move the cursor down by LF. No engine has an API for it.
  */
 function rawTerminal(stdin: NodeJS.ReadStream): void {
   stdin.setRawMode(true);
-  // Waited for: after the terminal was given back, this must not come late.
+  // Synchronous: once the terminal is restored, this must not come late.
   spawnSync("stty", ["-opost"], { stdio: ["inherit", "ignore", "ignore"] });
 }
 
@@ -152,7 +152,7 @@ async function pump(from: AsyncIterable<Uint8Array>, to: NodeJS.WriteStream): Pr
   const onError = () => {
     broken = true;
   };
-  // A reader that left (`berth run ... | head`) must not stop the container, nor end this program with a stack.
+  // A closed pipe (`berth run ... | head`) must neither stop the container nor end this program with a stack trace.
   to.on("error", onError);
   for await (const chunk of from) {
     if (broken) continue;

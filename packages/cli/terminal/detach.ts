@@ -1,4 +1,4 @@
-/** Finds the key sequence that leaves a container running, in what is typed. */
+/** Detects the detach key sequence in typed input. */
 import { usageError } from "../flags.ts";
 
 /** docker's default: ctrl-p, ctrl-q. */
@@ -14,7 +14,7 @@ export function parseDetachKeys(text: string): number[] {
   });
 }
 
-/** Holds back bytes that may be the sequence's begin; see {@link feed}. */
+/** Holds back input that may begin the sequence; see {@link feed}. */
 export class DetachScanner {
   readonly #keys: readonly number[];
   #matched = 0;
@@ -23,7 +23,7 @@ export class DetachScanner {
     this.#keys = keys;
   }
 
-  /** Takes what was typed; gives what goes to the container, and whether the sequence is complete. */
+  /** Takes typed input; returns what goes to the container, and whether the sequence is complete. */
   feed(chunk: Uint8Array): { pass: Uint8Array; detach: boolean } {
     const pass: number[] = [];
     for (const byte of chunk) {
@@ -32,7 +32,7 @@ export class DetachScanner {
         if (this.#matched === this.#keys.length) return { pass: Uint8Array.from(pass), detach: true };
         continue;
       }
-      // What was held back was not the sequence after all; this byte may begin it anew.
+      // The held-back bytes were not the sequence after all; this byte may begin it again.
       pass.push(...this.#keys.slice(0, this.#matched));
       this.#matched = byte === this.#keys[0] ? 1 : 0;
       if (this.#matched === 0) pass.push(byte);

@@ -1,8 +1,8 @@
-/** Progress of transfers: a bar for each blob on a terminal, a line for each finished one elsewhere. */
+/** Progress of transfers: a bar per blob on a terminal, otherwise a line per finished blob. */
 import type { Progress } from "@berth/client";
 import { formatSize } from "../units.ts";
 
-/** Where bars are drawn; process.stderr is one. */
+/** Where bars are drawn, for instance process.stderr. */
 export interface ProgressTerminal {
   isTTY?: boolean;
   columns?: number;
@@ -26,20 +26,20 @@ export class ProgressView {
     this.#terminal = terminal;
   }
 
-  /** Takes one step. */
+  /** Records one step. */
   step(step: Progress): void {
     const key = step.digest ?? step.name;
-    // Steps of the stream itself say nothing that people want to know.
+    // Steps of the stream itself do not interest users.
     if (key === "" || /^(import|export)-\d/.test(key)) return;
     const known = this.#steps.get(key);
-    // The last step of a blob carries no numbers: keep those of the one before.
+    // A blob's last step has no numbers: keep the previous ones.
     const total = step.total || known?.total || 0;
     this.#steps.set(key, { ...step, total, progress: step.progress || (isDone(step.event) ? total : 0) });
     if (!this.#terminal.isTTY) this.#line(key, step);
     else this.#timer ??= setTimeout(() => this.#draw(), REDRAW_MS);
   }
 
-  /** Draws the last state and leaves it standing. */
+  /** Draws the final state and leaves it on the screen. */
   close(): void {
     clearTimeout(this.#timer);
     if (this.#terminal.isTTY && this.#steps.size > 0) this.#draw();
@@ -56,7 +56,7 @@ export class ProgressView {
   #draw(): void {
     this.#timer = undefined;
     const width = (this.#terminal.columns ?? 80) - 1;
-    // More lines than the window has could not be overwritten: show the latest.
+    // Lines beyond the window's height could not be overwritten: show the latest.
     const lines = [...this.#steps].slice(-Math.max(1, (this.#terminal.rows ?? 24) - 2));
     const up = this.#drawn > 0 ? `\x1b[${this.#drawn}A` : "";
     const text = lines.map(([key, step]) => `\x1b[2K${describe(key, step).slice(0, width)}\n`).join("");

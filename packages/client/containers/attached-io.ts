@@ -1,9 +1,9 @@
-/** The streams of a container that is watched. */
+/** Streams of an attached container. */
 import { criLogUri } from "@berth/base";
 import type { Fifos } from "../stdio.ts";
 import type { TaskIO } from "../tasks.ts";
 
-/** Streams of a container that its client watches: its output goes to the log and, as it is, to FIFOs. */
+/** Streams of a container that a client is attached to: output goes to the log and, unformatted, to FIFOs. */
 export function attachedIO(logPath: string, terminal: boolean, fifos: Fifos): TaskIO {
   const to = (fifo: string) => `${criLogUri(logPath)}?attach=${encodeURIComponent(fifo)}`;
   return {

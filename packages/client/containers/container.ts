@@ -1,4 +1,4 @@
-/** A container: what is to be run, kept by the daemon; a task is what runs. */
+/** A container: a record kept by the daemon; a task is its running process. */
 import { packJson, SPEC_TYPE } from "@berth/api/any";
 import * as api from "@berth/api/containers";
 import { LABEL } from "@berth/api/labels";
@@ -9,9 +9,9 @@ import { parseJson, type Spec, stringifyJson } from "@berth/oci";
 import type { CallOptions } from "@berth/rpc";
 import { type ProcessState, type Task, type TaskIO, Tasks } from "../tasks.ts";
 
-/** How a container is stopped; what is left out is the container's own. */
+/** How to stop a container; omitted options come from the container. */
 export interface StopOptions {
-  /** Grace period in seconds; negative for ever. */
+  /** Grace period in seconds; negative means no limit. */
   seconds?: number;
   signal?: number;
 }
@@ -34,14 +34,14 @@ export class Container {
   get id(): string {
     return this.#record.id;
   }
-  /** Its name for people, or the short form of its id when it has none. */
+  /** Its name, or the short form of its id if it has none. */
   get name(): string {
     return this.labels[LABEL.name] ?? this.id.slice(0, 12);
   }
   get labels(): Readonly<Record<string, string>> {
     return this.#record.labels;
   }
-  /** Name of the image it was made from; "" when there is none. */
+  /** Name of the image it was created from; "" if there is none. */
   get image(): string {
     return this.#record.image;
   }
@@ -61,20 +61,20 @@ export class Container {
     return dateOf(this.#record.updatedAt);
   }
 
-  /** The runtime spec it was made with. */
+  /** The runtime spec it was created with. */
   spec(): Spec {
     const text = new TextDecoder().decode(this.#record.spec?.value ?? new Uint8Array());
     return parseJson(text, `spec of container ${this.id}`) as Spec;
   }
 
-  /** Makes a task: the container is set up but its process waits for `start`. */
+  /** Creates a task: the container is set up but its process waits for `start`. */
   async newTask(io: TaskIO, options?: CallOptions): Promise<Task> {
     return new Tasks(this.#connection).create(this.id, io, options);
   }
 
   /**
-   * Makes a task and starts it; `beforeStart` sees it in between, for instance to connect a terminal. A task that does not
-   * start is removed, unless somebody else has started it meanwhile: then that one is given.
+   * Creates a task and starts it; `beforeStart` is called in between, for instance to connect a terminal. A task that
+   * fails to start is removed, unless another client has started it meanwhile: then that one is returned.
    */
   async startTask(io: TaskIO, beforeStart?: (task: Task) => unknown, options?: CallOptions): Promise<Task> {
     const task = await this.newTask(io, options);
@@ -117,7 +117,7 @@ export class Container {
       .update({ container: { id: this.id, labels }, updateMask: { paths: ["labels"] } }, options);
   }
 
-  /** Replaces the spec; takes effect with the next task. Gives the container as it is then. */
+  /** Replaces the spec; takes effect with the next task. Returns the updated container. */
   async setSpec(spec: Spec, options?: CallOptions): Promise<Container> {
     const { container } = await this.#connection.client(api.Containers).update(
       {
@@ -130,8 +130,8 @@ export class Container {
   }
 
   /**
-   * Starts the container with its log as its output, unless it runs; what is left of its last task goes first. Gives the pid
-   * of its first process. Of berth alone, as are {@link stop}, {@link restart} and {@link remove}.
+   * Starts the container with its log as output, unless it runs; remains of its last task are removed first. Returns
+   * the pid of its first process. Only berthd implements this and {@link stop}, {@link restart} and {@link remove}.
    */
   async start(options?: CallOptions): Promise<{ pid: number; wasRunning: boolean }> {
     const service = this.#connection.client((await import("@berth/api/supervisor")).Supervisor);
@@ -140,7 +140,8 @@ export class Container {
   }
 
   /**
-   * Removes the container with its task, snapshot and log; "failed_precondition" while it runs, unless `force` kills it first.
+   * Removes the container with its task, snapshot and log; "failed_precondition" while it runs, unless `force` kills
+   * it first.
    */
   async remove({ force = false } = {}, options?: CallOptions): Promise<void> {
     const service = this.#connection.client((await import("@berth/api/supervisor")).Supervisor);
@@ -148,8 +149,8 @@ export class Container {
   }
 
   /**
-   * Asks the container to end and, after a grace period, makes it; joins in when somebody is at it. "deadline_exceeded"
-   * names a process that is stuck in the kernel.
+   * Asks the container to exit and, after a grace period, kills it; joins a stop that is under way.
+   * "deadline_exceeded" names a process that is stuck in the kernel.
    */
   async stop(how: StopOptions = {}, options?: CallOptions): Promise<{ wasRunning: boolean; code: number }> {
     const service = this.#connection.client((await import("@berth/api/supervisor")).Supervisor);
@@ -157,7 +158,7 @@ export class Container {
     return { wasRunning: answer.wasRunning, code: answer.exitStatus };
   }
 
-  /** Stops the container and starts it again, with its log as its output; gives the new process's pid. */
+  /** Stops the container and starts it again, with its log as output; returns the new process's pid. */
   async restart(how: StopOptions = {}, options?: CallOptions): Promise<number> {
     const service = this.#connection.client((await import("@berth/api/supervisor")).Supervisor);
     return (await service.restart({ containerId: this.id, ...asked(how) }, options)).pid;
@@ -173,7 +174,7 @@ export class Container {
       );
   }
 
-  /** Deletes the record alone; "failed_precondition" while its task runs. */
+  /** Deletes only the record; "failed_precondition" while its task runs. */
   async delete(options?: CallOptions): Promise<void> {
     await this.#connection.client(api.Containers).delete({ id: this.id }, options);
   }

@@ -13,7 +13,7 @@ test("names and ids", () => {
   for (const bad of ["", "a", "-a", "a/b", "ä1"]) assert.ok(!isContainerName(bad), bad);
 });
 
-test("files of a rootfs are found in its layers, and nowhere else", () => {
+test("files of a rootfs are read from its layers only", () => {
   const folder = mkdtempSync(join(tmpdir(), "berth-rootfs-"));
   try {
     for (const layer of ["upper", "low1", "low2"]) mkdirSync(join(folder, layer, "etc"), { recursive: true });

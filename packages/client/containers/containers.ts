@@ -1,4 +1,4 @@
-/** The containers of a namespace: finding them, and making new ones. */
+/** The containers of a namespace: finding and creating them. */
 import { packJson, SPEC_TYPE } from "@berth/api/any";
 import * as api from "@berth/api/containers";
 import { LABEL } from "@berth/api/labels";
@@ -13,7 +13,7 @@ import type { RunContainer, RunResult } from "./run.ts";
 /** Name of berth's runtime in container records. */
 export const RUNTIME = "io.containerd.berth.v1";
 
-/** A container's record as its client writes it. */
+/** A container record as written by a client. */
 export interface NewRecord {
   id: string;
   spec: Spec;
@@ -24,7 +24,7 @@ export interface NewRecord {
   runtime?: string;
 }
 
-/** The Containers service, and a container's life on top of it. */
+/** The Containers service, with a container's lifecycle on top. */
 export class Containers {
   readonly #client: ContainerHost;
 
@@ -36,25 +36,25 @@ export class Containers {
     return this.#client.connection;
   }
 
-  /** The service as it is on the wire. */
+  /** The service's generated client. */
   get raw() {
     return this.#connection.client(api.Containers);
   }
 
-  /** All containers that any of the filters matches; all without filters. */
+  /** All containers that match any of the filters; all without filters. */
   async list(filters: string[] = [], options?: CallOptions): Promise<Container[]> {
     const { containers } = await this.raw.list({ filters }, options);
     return containers.map((record) => new Container(this.#connection, record));
   }
 
-  /** The container of exactly that id; "not_found" when there is none. */
+  /** The container with exactly that id; "not_found" if there is none. */
   async get(id: string, options?: CallOptions): Promise<Container> {
     return new Container(this.#connection, (await this.raw.get({ id }, options)).container!);
   }
 
   /**
-   * The container that a name, an id or the beginning of an id means; "not_found" when there is none, "invalid_argument"
-   * when there are several.
+   * Finds a container by its name, its id or a prefix of its id; "not_found" if there is none, "invalid_argument" if
+   * the prefix is ambiguous.
    */
   async find(text: string, options?: CallOptions): Promise<Container> {
     const filters = [named(text)];
@@ -76,12 +76,14 @@ export class Containers {
     });
   }
 
-  /** The container of exactly that name; undefined when there is none. */
+  /** The container with exactly that name; undefined if there is none. */
   async named(name: string, options?: CallOptions): Promise<Container | undefined> {
     return (await this.list([named(name)], options))[0];
   }
 
-  /** Writes a record alone, for clients that make spec and snapshot by themselves; "already_exists" when the id is taken. */
+  /**
+   * Writes only a record, for clients that create spec and snapshot themselves; "already_exists" if the id is taken.
+   */
   async insert(record: NewRecord, options?: CallOptions): Promise<Container> {
     const { container } = await this.raw.create(
       {
@@ -101,9 +103,10 @@ export class Containers {
   }
 
   /**
-   * Makes a container of an image, which is fetched if it is missing. It does not run yet: `container.start()`.
+   * Creates a container from an image, which is pulled if missing. It does not run yet: `container.start()`.
    *
-   * @example const container = await client.containers.create({ image: "nginx:alpine", name: "web" });
+   * @example
+   * const container = await client.containers.create({ image: "nginx:alpine", name: "web" });
    */
   async create(options: CreateContainer, call: CallOptions = {}): Promise<Container> {
     const { createContainer } = await import("./create.ts");
@@ -111,9 +114,10 @@ export class Containers {
   }
 
   /**
-   * Runs a command in a new container to its end, and removes the container; when `call.signal` aborts, that kills it.
+   * Runs a command in a new container to its end, and removes the container; an abort of `call.signal` kills it.
    *
-   * @example const { code } = await client.containers.run({ image: "alpine", args: ["true"] });
+   * @example
+   * const { code } = await client.containers.run({ image: "alpine", args: ["true"] });
    */
   async run(options: RunContainer, call: CallOptions = {}): Promise<RunResult> {
     const { runContainer } = await import("./run.ts");
@@ -121,7 +125,7 @@ export class Containers {
   }
 }
 
-/** A filter for the container of a name. */
+/** A filter for a container's name. */
 function named(name: string): string {
   return `labels.${JSON.stringify(LABEL.name)}==${JSON.stringify(name)}`;
 }

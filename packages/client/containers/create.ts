@@ -1,7 +1,7 @@
 /**
- * Making a container: its snapshot first, its record last, whole. The record is what makes the container exist; until then the
- * snapshot says how long the collector is to leave it alone. What fails undoes itself, and what is killed in between is
- * removed by the daemon.
+ * Creating a container: its snapshot first, its complete record last. The record is what makes the container exist;
+ * until then a label on the snapshot holds off the garbage collector. A failure is rolled back; if the client is
+ * killed in between, the daemon cleans up.
  */
 import { mkdirSync, readFileSync } from "node:fs";
 import { LABEL } from "@berth/api/labels";
@@ -27,41 +27,41 @@ import { availableCapabilities, hostDevices, kernelVersion } from "./machine.ts"
 import { isContainerName, newId, randomName } from "./names.ts";
 import { layersOf, readRootfsFile } from "./rootfs-files.ts";
 
-/** A container to be made; only the image is required. What is left out is the image's, or docker's default. */
+/** A container to create; only the image is required. Omitted options default to the image's, or docker's. */
 export interface CreateContainer
   extends Omit<
     ContainerOptions,
     "id" | "namespace" | "user" | "mounts" | "seccomp" | "availableCapabilities" | "hostDevices"
   > {
-  /** A reference ("alpine:3.20"), or an image that is resolved, or about to be. */
+  /** A reference ("alpine:3.20"), or an image that is resolved, or being resolved. */
   image: string | ResolvedImage | Promise<ResolvedImage>;
-  /** When to fetch the image. Default: "missing". */
+  /** When to pull the image. Default: "missing". */
   pull?: PullPolicy;
   /** Letters, digits, "_", "." and "-"; unique in the namespace. Default: a random one. */
   name?: string;
-  /** Further labels; those of the image come first. */
+  /** Additional labels; they override those of the image. */
   labels?: Readonly<Record<string, string>>;
   /** "user" or "user:group", each a name of the image or a number. */
   user?: string;
-  /** By `parseVolume`, `parseMount`, `parseTmpfs` of @berth/oci. */
+  /** From `parseVolume`, `parseMount`, `parseTmpfs` of @berth/oci. */
   mounts?: readonly MountRequest[];
   /** Default: docker's profile. */
   seccomp?: Seccomp | "unconfined";
-  /** Signal that asks it to end, "SIGQUIT". */
+  /** Signal that asks it to exit, "SIGQUIT". */
   stopSignal?: string;
-  /** Seconds it then has; -1 for ever. */
+  /** Grace period in seconds; -1 for no limit. */
   stopTimeout?: number;
-  /** When the daemon starts it again: "always", "unless-stopped", "on-failure:3". */
+  /** When the daemon restarts it: "always", "unless-stopped", "on-failure:3". */
   restart?: string | RestartPolicy;
-  /** The daemon removes it when it has ended; see {@link LABEL.autoRemove} for who is to start it. */
+  /** The daemon removes it once it has exited; see {@link LABEL.autoRemove} for which client starts it. */
   autoRemove?: "true" | "detached" | "attached";
-  /** Standard input is kept open for whoever starts it. */
+  /** Standard input is kept open for the client that starts it. */
   openStdin?: boolean;
-  /** Another runtime than berth's own, by its shim: "io.containerd.runc.v2". */
+  /** A runtime other than berth's own, by its shim: "io.containerd.runc.v2". */
   runtime?: string;
 }
 
-/** Makes a container; see the module comment. */
+/** Creates a container; see the module comment. */
 export async function createContainer(
   client: ContainerHost,
   options: CreateContainer,
@@ -82,7 +82,7 @@ export async function createContainer(
   ]);
   const id = newId();
   const labels = {
-    // An image says what it likes about itself, but nothing to the daemon.
+    // An image's labels are kept, except those that would instruct the daemon.
     ...userLabels(image.config.config?.Labels ?? {}),
     ...options.labels,
     ...ownLabels(options, image),
@@ -91,7 +91,7 @@ export async function createContainer(
   };
   try {
     const mounts = await prepareSnapshot(client, image, id, call);
-    // Only the files of the root file system tell who that is.
+    // User names are resolved by the image's files.
     const layers = layersOf(mounts);
     const user = resolveUser(
       options.user ?? image.config.config?.User ?? "",
@@ -113,7 +113,7 @@ export async function createContainer(
       call,
     );
   } catch (error) {
-    // It may have been made, and only its answer lost.
+    // It may have been created although the response was lost.
     await ignoreMissing(client.containers.raw.delete({ id })).catch(() => {});
     await ignoreMissing(client.snapshots.remove(id)).catch(() => {});
     throw error;
@@ -130,14 +130,14 @@ async function checkNameFree(client: ContainerHost, name: string, call: CallOpti
     );
 }
 
-/** Labels without those that have a meaning for the daemon. */
+/** Labels without those that are instructions to the daemon. */
 export function userLabels(labels: Readonly<Record<string, string>>): Record<string, string> {
   return Object.fromEntries(
     Object.entries(labels).filter(([key]) => !key.startsWith("berth/") && !key.startsWith("containerd.io/")),
   );
 }
 
-/** What the daemon is to know of the container. */
+/** The labels that instruct the daemon. */
 function ownLabels(options: CreateContainer, image: ResolvedImage): Record<string, string> {
   const restart =
     typeof options.restart === "string" ? parseRestartPolicy("restart", options.restart) : options.restart;
@@ -152,9 +152,9 @@ function ownLabels(options: CreateContainer, image: ResolvedImage): Record<strin
   }) as Record<string, string>;
 }
 
-/** How long the collector leaves a snapshot alone whose container is not there yet, in milliseconds. */
+/** How long the collector spares the snapshot of a container that does not exist yet, in milliseconds. */
 const HOLD_MS = 60_000;
-/** How often a snapshot is asked for: its parent may be missing at first, and be collected before it has a child. */
+/** Attempts to prepare a snapshot: its parent may be missing at first, and be collected before it has a child. */
 const PREPARE_TRIES = 3;
 
 async function prepareSnapshot(
@@ -175,7 +175,7 @@ async function prepareSnapshot(
   }
 }
 
-/** What the spec is built of, with the facts of this machine. */
+/** Options of the spec, with the facts of this machine. */
 function specOptions(client: ContainerHost, options: CreateContainer, id: string): ContainerOptions {
   const { image: _, user: __, mounts = [], seccomp, ...rest } = options;
   const available = availableCapabilities();

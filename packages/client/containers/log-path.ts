@@ -1,4 +1,4 @@
-/** Where containers' logs are. */
+/** Paths of containers' logs. */
 import { dirname, join } from "node:path";
 import { DEFAULT_ADDRESS } from "../address.ts";
 import type { ContainerHost } from "./host.ts";
@@ -11,8 +11,8 @@ export function logPathFor(root: string, namespace: string, id: string): string 
 }
 
 /**
- * The daemon's root directory. One with directories of its own says where they are; asking costs a call, so only
- * one that is not at the usual address is asked.
+ * The daemon's root directory. A daemon with custom directories reports them; as asking costs a call, only a daemon
+ * at a custom address is asked.
  */
 export async function logRoot(client: ContainerHost): Promise<string> {
   if (client.root !== undefined) return client.root;

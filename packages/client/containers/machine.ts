@@ -5,8 +5,8 @@ import { join } from "node:path";
 import { CAPABILITIES, type Device } from "@berth/oci";
 
 /**
- * Capabilities that can be had on this machine: those of this program's bounding set. In a container or under
- * systemd that is less than the kernel knows, and the daemon next door has the same limits.
+ * Capabilities available on this machine: those of this program's bounding set. In a container or under systemd these
+ * are fewer than the kernel supports, and the daemon on the same machine has the same limits.
  */
 export function availableCapabilities(): string[] | undefined {
   try {
@@ -27,7 +27,7 @@ export function kernelVersion(): [number, number] | undefined {
 
 const MODE_CHARACTER = 0o020000;
 const MODE_BLOCK = 0o060000;
-// Made by the runtime itself, or belonging to other namespaces.
+// Created by the runtime itself, or belonging to other namespaces.
 const SKIPPED = new Set(["pts", "shm", "mqueue", "fd", ".lxc", ".lxd-mounts", ".udev", "console"]);
 
 /** All device nodes below /dev, for privileged containers. */
@@ -55,7 +55,7 @@ export function hostDevices(folder = "/dev"): Device[] {
         gid: stat.gid,
       });
     } catch {
-      // A device that goes away while we look.
+      // The device has just gone away.
     }
   }
   return found;

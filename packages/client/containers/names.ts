@@ -21,12 +21,12 @@ export function newId(): string {
   return randomBytes(32).toString("hex");
 }
 
-/** A name that nobody had to think of. */
+/** A random name of an adjective and a noun. */
 export function randomName(): string {
   return `${pick(MANNERS)}_${pick(THINGS)}_${randomBytes(2).toString("hex")}`;
 }
 
-/** Whether a text can be a container's name, by docker's rule. */
+/** Whether a text is a valid container name, by docker's rule. */
 export function isContainerName(text: string): boolean {
   return /^[a-zA-Z0-9][a-zA-Z0-9_.-]+$/.test(text);
 }

@@ -8,7 +8,7 @@ import type { SnapshotMount } from "../snapshots.ts";
 
 const MAX_BYTES = 1 << 20;
 
-/** Directories of a snapshot, the one that hides the others first; [] when the mounts are of another kind. */
+/** Directories of a snapshot, topmost layer first; [] for other kinds of mounts. */
 export function layersOf(mounts: readonly SnapshotMount[]): string[] {
   const [mount] = mounts;
   if (mounts.length !== 1 || !mount) return [];
@@ -22,7 +22,7 @@ export function layersOf(mounts: readonly SnapshotMount[]): string[] {
   return upper === undefined ? lower : [upper, ...lower];
 }
 
-/** The text of a file such as "etc/passwd"; "" when there is none (or it is no plain file, or too large). */
+/** The text of a file such as "etc/passwd"; "" if it is missing, not a regular file, or too large. */
 export function readRootfsFile(layers: readonly string[], path: string): string {
   for (const layer of layers) {
     const found = look(layer, path.split("/"));
@@ -42,7 +42,7 @@ function look(layer: string, parts: readonly string[]): string {
     } catch {
       return "next layer";
     }
-    // A character device 0:0 is overlayfs's mark that lower layers' entry of that name is deleted.
+    // A character device 0:0 is overlayfs's whiteout: the lower layers' entry of that name is deleted.
     if (stat.isCharacterDevice() && stat.rdev === 0) return "absent";
     if (i < parts.length - 1 && !stat.isDirectory()) return "absent";
   }

@@ -1,4 +1,4 @@
-/** Running a command in a container of its own, from the making to the removal. */
+/** Running a command in a container of its own, from creation to removal. */
 
 import { LABEL } from "@berth/api/labels";
 import { ignoreMissing, SIGKILL } from "@berth/base";
@@ -9,10 +9,10 @@ import { attachedIO } from "./attached-io.ts";
 import type { CreateContainer } from "./create.ts";
 import type { ContainerHost } from "./host.ts";
 
-/** Takes a piece of output; the container's process waits when this takes long. */
+/** Receives a chunk of output; the container's process blocks while this is slow. */
 export type OnOutput = (chunk: Uint8Array) => unknown;
 
-/** A command to be run. Its output goes to the container's log, and to these. */
+/** A command to run. Its output goes to the container's log and to these callbacks. */
 export interface RunContainer extends Omit<CreateContainer, "autoRemove" | "restart" | "openStdin"> {
   stdin?: AsyncIterable<Uint8Array>;
   onStdout?: OnOutput;
@@ -20,11 +20,11 @@ export interface RunContainer extends Omit<CreateContainer, "autoRemove" | "rest
   onStderr?: OnOutput;
 }
 
-/** How it ended. */
+/** Result of a run. */
 export interface RunResult {
   /** Exit code, or 128 + signal. */
   code: number;
-  /** Id that the container had. */
+  /** Id of the removed container. */
   id: string;
 }
 
@@ -43,33 +43,33 @@ export async function runContainer(
   const container = await client.containers.create({ ...options, autoRemove: "attached" }, call);
   const { id } = container;
   try {
-    // Read from before the daemon is told of the FIFOs, so that nothing is missed.
+    // Reading begins before the daemon opens the FIFOs, so that no output is missed.
     const outputs = [copy(fifos.read(fifos.stdout), onStdout)];
     if (!terminal) outputs.push(copy(fifos.read(fifos.stderr), onStderr));
     const io = attachedIO(container.labels[LABEL.logPath]!, terminal, fifos);
-    // Who cannot take the output ends the run: the process would wait for a reader for ever.
+    // A callback that throws ends the run: the process would wait for a reader forever.
     const refused = new Promise<never>((_, reject) => {
       for (const output of outputs) output.catch(reject);
     });
     refused.catch(() => {});
     const task = await container.startTask(io, undefined, call);
     const input = stdin === undefined ? undefined : send(stdin, fifos, task);
-    // Given up together with the rest; a process that reads no more is no error.
+    // Aborted with the rest; a process that no longer reads is not an error.
     input?.catch(() => {});
     const { code } = await Promise.race([ended(task, call), refused]);
-    // The process has ended: now the end of its output can be seen.
+    // The process has exited: now its output can reach end of file.
     fifos.release();
     await Promise.all(outputs);
     await ignoreMissing(container.remove());
     return { code, id };
   } catch (error) {
     await ignoreMissing(container.remove({ force: true })).catch(() => {});
-    // Wherever it was given up, the caller's own words say so best.
+    // Whatever failed first, the caller's reason describes an abort best.
     throw call.signal?.aborted ? call.signal.reason : error;
   }
 }
 
-/** The end of a process, also over a restart of the daemon; killed first when the caller gives up. */
+/** Waits for a process to exit, across restarts of the daemon; kills it first when the caller aborts. */
 async function ended(task: Task, { signal }: CallOptions): Promise<{ code: number }> {
   const kill = () => void task.kill(SIGKILL, { all: true }).catch(() => {});
   signal?.addEventListener("abort", kill, { once: true });

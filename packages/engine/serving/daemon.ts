@@ -1,4 +1,4 @@
-/** The daemon: opens the stores, puts right what a crash left, and serves. */
+/** The daemon: opens the stores, recovers from a crash, and serves. */
 import { randomUUID } from "node:crypto";
 import { dirname, join } from "node:path";
 import { isCode, log } from "@berth/base";
@@ -50,24 +50,24 @@ import { tasksService } from "./services/tasks.ts";
 import { transferService } from "./services/transfer.ts";
 import { versionService } from "./services/version.ts";
 
-/** Modes of directories: for root alone; and one that everybody may pass through, but not list. */
+/** Directory modes: root only; and one that everyone may traverse, but not list. */
 const PRIVATE = 0o700;
 const PASSABLE = 0o711;
 
-/** A daemon that serves. */
+/** A running daemon. */
 export interface Daemon {
   readonly config: Config;
   /** Stops serving and closes everything; containers keep running. */
   close(): Promise<void>;
 }
 
-/** What the daemon is given from outside. */
+/** Parts provided by the embedder. */
 export interface DaemonParts {
-  /** Makes the Task service over the state directory, with the configured limits. */
+  /** Creates the Task service over the state directory, with the configured limits. */
   makeShim: (config: Config) => TaskShim | Promise<TaskShim>;
 }
 
-/** Starts the daemon; when this resolves, it answers. */
+/** Starts the daemon; resolves when it serves requests. */
 export async function startDaemon(config: Config, parts: DaemonParts): Promise<Daemon> {
   const undo: (() => unknown)[] = [];
   const close = async () => {
@@ -86,8 +86,8 @@ export async function startDaemon(config: Config, parts: DaemonParts): Promise<D
 
 async function open(config: Config, parts: DaemonParts, undo: (() => unknown)[]): Promise<RunningServer> {
   const { root, state } = config;
-  // What containers are given (variables, files, images) is nobody else's to read. Who may use the socket passes through the
-  // state directory, and so does the root of a container with a user namespace that another's shim prepares there.
+  // Containers' data (variables, files, images) is private. Clients allowed to use the socket must traverse the state
+  // directory; so must the root of a container with a user namespace, whose bundle another's shim prepares there.
   process.umask(0o022);
   checkOpenFiles();
   makeFolder(root, "root directory", root === state ? PASSABLE : PRIVATE);
@@ -215,7 +215,7 @@ async function open(config: Config, parts: DaemonParts, undo: (() => unknown)[])
   return server;
 }
 
-/** The daemon's identity, made once for a root directory. */
+/** The daemon's identity, created once per root directory. */
 function daemonId(db: Database): string {
   const found = db.get("SELECT value FROM settings WHERE name = 'uuid'");
   if (found !== undefined) return found.value as string;
@@ -226,7 +226,10 @@ function daemonId(db: Database): string {
   return uuid;
 }
 
-/** Does what a start need not wait for: on a full disk the next start does it, and this daemon serves what is there. */
+/**
+ * Runs startup work that may be skipped: on a full disk it is left to the next start, and this daemon serves what it
+ * has.
+ */
 function unlessFull(what: string, work: () => void): void {
   try {
     work();

@@ -23,7 +23,7 @@ const USAGE = `Usage: berthd [flags]
 `;
 const DEFAULT_CONFIG = "/etc/berth/config.toml";
 
-/** Runs the daemon until SIGTERM or SIGINT; the exit code: 0, 1 for failures, 2 for wrong flags. */
+/** Runs the daemon until SIGTERM or SIGINT; returns the exit code: 0, 1 for failures, 2 for invalid flags. */
 export async function main(argv: readonly string[]): Promise<number> {
   let values: Record<string, string | boolean | undefined>;
   try {
@@ -77,7 +77,7 @@ async function examine(values: { [flag: string]: string | undefined }, fix: bool
   process.stdout.write(`${JSON.stringify({ ...found, findings })}\n`);
 }
 
-/** The file's settings and the flags'; the logger is set up by them. */
+/** Merges the file's settings with the flags, and configures the logger. */
 async function settings(values: { [flag: string]: string | undefined }): Promise<Config> {
   const [{ loadConfig }, { existsSync }] = await Promise.all([
     import("./config/config.ts"),
@@ -106,14 +106,14 @@ async function run(values: { [flag: string]: string | undefined }): Promise<void
     };
     process.once("SIGTERM", stop);
     process.once("SIGINT", stop);
-    // A terminal that goes away must not take the daemon with it.
+    // A closing terminal must not take the daemon with it.
     process.on("SIGHUP", () => {});
     process.on("SIGPIPE", () => {});
   });
   await daemon.close();
 }
 
-/** The in-process shim, and beside it other people's. */
+/** The in-process shim, and other people's beside it. */
 async function makeShim({ state, limits, grpc }: Config): Promise<TaskShim> {
   const [{ createTaskShim, ForeignShims, routeTasks }, { realSys: sys }] = await Promise.all([
     import("@berth/shim"),

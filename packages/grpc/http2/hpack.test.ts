@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { decodeHeaders, encodeHeaders } from "./hpack.ts";
 
-test("what is encoded can be read", () => {
+test("encoded headers decode to the same headers", () => {
   const headers = { ":path": "/a.B/C", "x-long": "v".repeat(5000), "grpc-timeout": "100m" };
   assert.deepEqual(decodeHeaders(encodeHeaders(headers)), headers);
   assert.throws(() => encodeHeaders({ "x-bad": "line\nfeed" }), /header x-bad: .* printable/);
@@ -29,7 +29,7 @@ test("the examples of RFC 7541, C.2, C.4 and C.6", () => {
   );
 });
 
-test("blocks that are not valid are refused", () => {
+test("invalid blocks are refused", () => {
   const bad = [
     "80",
     "ff ff ff ff ff ff 01",

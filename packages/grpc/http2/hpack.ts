@@ -1,6 +1,6 @@
 /**
- * Header compression of HTTP/2 (RFC 7541), as far as a gRPC client needs it: what is sent is not compressed, what
- * comes may use the static table and Huffman codes of printable characters. A dynamic table is never agreed on.
+ * Header compression of HTTP/2 (RFC 7541), as far as a gRPC client needs it: headers are sent uncompressed; received
+ * ones may use the static table and Huffman codes of printable characters. A dynamic table is never negotiated.
  */
 import { BerthError } from "@berth/base";
 
@@ -37,7 +37,7 @@ const HUFFMAN: Readonly<Record<number, readonly [first: number, characters: stri
   19: [524272, "\\"],
 };
 
-/** A header block; throws "invalid_argument" for values that are no header's. */
+/** Encodes a header block; throws "invalid_argument" for values that are not allowed in a header. */
 export function encodeHeaders(headers: Headers): Buffer {
   const parts: number[] = [];
   for (const [name, value] of Object.entries(headers)) {
@@ -71,7 +71,7 @@ function putInteger(parts: number[], value: number, bits: number, flags: number)
   parts.push(left);
 }
 
-/** Reads a header block; repeated names are joined by commas. Throws "internal" for a block that is not valid. */
+/** Decodes a header block; repeated names are joined by commas. Throws "internal" for an invalid block. */
 export function decodeHeaders(block: Uint8Array): Headers {
   const headers: Headers = {};
   const cursor = { block, at: 0 };
@@ -81,7 +81,7 @@ export function decodeHeaders(block: Uint8Array): Headers {
     let value: string;
     if (first & 0x80) [name, value] = entry(integer(cursor, 7));
     else if ((first & 0xe0) === 0x20) {
-      // The size of the dynamic table, which has no room for anything here.
+      // A dynamic table size update; our table has no capacity.
       integer(cursor, 5);
       continue;
     } else {
@@ -154,7 +154,7 @@ function unpack(bytes: Uint8Array): string {
         length = 0;
       } else if (length > 30) throw invalid("a character that is not printable");
     }
-  // The last byte is filled up with ones, at most seven.
+  // The last byte is padded with ones, at most seven.
   if (length > 7 || code !== 2 ** length - 1) throw invalid("a character that is not printable");
   return text;
 }

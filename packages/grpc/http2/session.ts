@@ -1,17 +1,17 @@
 /**
- * HTTP/2 (RFC 9113) from a client's side, over one socket, as far as gRPC needs it.
+ * The client's side of HTTP/2 (RFC 9113) over one socket, as far as gRPC needs it.
  *
  * Why not node:http2: a command that lives some milliseconds pays more for loading and warming it than for all its
- * calls, and Bun's stalls downloads once a window was changed. What is here is what remains: frames, windows in
- * both directions, and the end of streams.
+ * calls, and Bun's stalls downloads once a window was changed. What remains is here: frames, flow control in both
+ * directions, and the end of streams.
  */
 import type { Socket } from "node:net";
 import { BerthError } from "@berth/base";
 import { decodeHeaders, encodeHeaders, type Headers } from "./hpack.ts";
 
-/** Who makes a request hears of it through this; after `end` or `fail` nothing more comes. */
+/** Callbacks of a request's stream; after `end` or `fail` none is called any more. */
 export interface StreamListener {
-  /** Response headers first, trailers later; with `last` the stream has ended in the same breath. */
+  /** Response headers first, trailers later; with `last` the stream ends in the same frame. */
   headers(headers: Headers, last: boolean): void;
   data(chunk: Uint8Array): void;
   end(): void;
@@ -34,14 +34,14 @@ const SETTING = { headerTable: 1, push: 2, initialWindow: 4, maxFrame: 5 } as co
 const RESET_CANCEL = 8;
 const PREFACE = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
-/** How much the server may send on one stream before somebody has read it. */
+/** How much the server may send on one stream before it is consumed. */
 const STREAM_WINDOW = 4 << 20;
-/** The same for all streams together: they are bounded one by one. */
+/** The same for all streams together: unlimited in effect, as each stream is bounded. */
 const SESSION_WINDOW = 0x7fffffff;
 const DEFAULT_WINDOW = 65_535;
 const MAX_FRAME = 1 << 18;
 const MAX_HEADER_BLOCK = 256 << 10;
-/** Sending stops while the socket holds more than this. */
+/** Sending stops while the socket buffers more than this. */
 const SOCKET_HIGH_WATER = 1 << 20;
 
 /** One request with its response. */
@@ -49,7 +49,7 @@ export class ClientStream {
   readonly id: number;
   readonly listener: StreamListener;
   readonly #session: ClientSession;
-  /** What the server still takes. */
+  /** Bytes that the server still accepts. */
   sendWindow: number;
   readonly #pending: { bytes: Uint8Array; last: boolean; done: (() => void) | undefined }[] = [];
   #unread = 0;
@@ -64,7 +64,7 @@ export class ClientStream {
     this.sendWindow = window;
   }
 
-  /** Sends bytes, after what is waiting already; a promise where the server's window or the socket are full. */
+  /** Sends bytes after those already queued; returns a promise if the server's window or the socket is full. */
   send(bytes: Uint8Array, last: boolean): Promise<void> | undefined {
     if (this.closed || this.#localEnded) return undefined;
     const entry = { bytes, last, done: undefined as (() => void) | undefined };
@@ -95,7 +95,7 @@ export class ClientStream {
     this.#settle();
   }
 
-  /** Says that bytes were read, so that the server may send as many again. */
+  /** Returns window credit to the server for bytes that were read. */
   consumed(bytes: number): void {
     this.#unread += bytes;
     if (this.#unread < STREAM_WINDOW / 4 || this.remoteEnded || this.closed) return;
@@ -103,14 +103,14 @@ export class ClientStream {
     this.#unread = 0;
   }
 
-  /** Gives the stream up; the server hears of it, the listener does not. */
+  /** Resets the stream; the server is notified, the listener is not. */
   cancel(): void {
     if (this.closed) return;
     if (!this.remoteEnded || !this.#localEnded) this.#session.sendReset(this.id, RESET_CANCEL);
     this.close();
   }
 
-  /** Forgets the stream, and lets go of whoever waits to send. */
+  /** Forgets the stream and wakes pending senders. */
   close(): void {
     if (this.closed) return;
     this.closed = true;
@@ -118,7 +118,7 @@ export class ClientStream {
     for (const entry of this.#pending.splice(0)) entry.done?.();
   }
 
-  /** The server has said its last. */
+  /** The server has closed its side. */
   finish(): void {
     this.remoteEnded = true;
     this.#settle();
@@ -145,7 +145,7 @@ export class ClientSession {
   #corked = false;
   #ended = false;
 
-  /** Takes over a connected socket; `onEnd` is called once no further stream can be opened. */
+  /** Takes over a connected socket; `onEnd` is called once no more streams can be opened. */
   constructor(socket: Socket, onEnd: () => void) {
     this.#socket = socket;
     this.#onEnd = onEnd;
@@ -196,7 +196,7 @@ export class ClientSession {
     this.#socket.destroy();
   }
 
-  /** How much may be sent on the connection now. */
+  /** Bytes that may be sent on the connection now. */
   room(): number {
     return this.#socket.writableLength > SOCKET_HIGH_WATER ? 0 : this.#window;
   }
@@ -233,7 +233,7 @@ export class ClientSession {
     if (!small) this.#write(payload);
   }
 
-  // What is written in one turn goes out in one system call.
+  // Everything written in one turn goes out in one system call.
   #write(bytes: Uint8Array): void {
     if (this.#ended || this.#socket.destroyed) return;
     if (!this.#corked) {
@@ -251,7 +251,7 @@ export class ClientSession {
     for (const stream of [...this.#streams.values()]) stream.flush();
   }
 
-  // No further stream, but those in flight go on.
+  // Opens no more streams; those in flight continue.
   #retire(): void {
     this.#onEnd();
   }
@@ -357,7 +357,7 @@ export class ClientSession {
   }
 
   #data(stream: ClientStream | undefined, flags: number, payload: Uint8Array): void {
-    // The connection's window is given back at once: each stream's own bounds what may wait.
+    // The connection's window is replenished at once: each stream's own window bounds what is buffered.
     this.#received += payload.length;
     if (this.#received > SESSION_WINDOW / 4) {
       this.sendWindow(0, this.#received);

@@ -78,7 +78,7 @@ test("privileged containers see everything", () => {
   assert.equal(spec.linux?.devices?.length, 1);
 });
 
-test("a command must come from somewhere", () => {
+test("a container needs a command from its image or its options", () => {
   assert.throws(() => containerSpec({ ...image, config: {} }, names), /no command specified/);
   assert.throws(() => containerSpec(image, { ...names, entrypoint: [] }), /no command specified/);
   assert.throws(() => containerSpec(image, { ...names, cwd: "x" }), /expected an absolute path/);
@@ -116,7 +116,7 @@ test("users by name, number and group", () => {
   assert.throws(() => resolveUser("a:b:c", passwd, group), /expected "user" or "user:group"/);
 });
 
-test("mounts in docker's words", () => {
+test("mounts in docker's syntax", () => {
   assert.deepEqual(parseVolume("/a:/b:ro,rslave").mount.options, ["rbind", "ro", "rslave"]);
   assert.deepEqual(parseTmpfs("/run:size=1m,exec").mount.options, [
     "noexec",
@@ -138,6 +138,6 @@ test("mounts in docker's words", () => {
   assert.throws(() => parseMount("type=bind,src=/a,dst=/b,shiny=1"), /it has "shiny"/);
 });
 
-test("no bigint or undefined sneaks into the JSON", () => {
+test("no bigint or undefined gets into the JSON", () => {
   assert.doesNotThrow(() => JSON.parse(stringifyJson(containerSpec(image, names))));
 });

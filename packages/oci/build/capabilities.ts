@@ -1,23 +1,26 @@
-/** Which capabilities a container gets from docker's --cap-add, --cap-drop and --privileged. */
+/** Computes a container's capabilities from docker's --cap-add, --cap-drop and --privileged. */
 import { BerthError } from "@berth/base";
 import { CAPABILITIES } from "../runtime/names.ts";
 import { DEFAULT_CAPABILITIES } from "./defaults.ts";
 
-/** What may be asked for; names with or without "CAP_", in any case, or "ALL". */
-export interface CapabilityWishes {
+/** Capability options; names with or without "CAP_", in any case, or "ALL". */
+export interface CapabilityOptions {
   privileged?: boolean;
   add?: readonly string[];
   drop?: readonly string[];
-  /** What "ALL" and privileged mean: those the runtime itself may hold. All there are when absent. */
+  /**
+   * Capabilities that "ALL" and privileged mode stand for: those the runtime itself may hold. Default: all known
+   * ones.
+   */
   available?: readonly string[];
 }
 
-/** The set of capabilities, in the kernel's order. Throws "invalid_argument" for a name nobody knows. */
-export function chooseCapabilities(wishes: CapabilityWishes): string[] {
-  const all = CAPABILITIES.filter((name) => wishes.available?.includes(name) ?? true);
-  if (wishes.privileged) return all;
-  const add = (wishes.add ?? []).map((name) => canonical(name, "--cap-add"));
-  const drop = (wishes.drop ?? []).map((name) => canonical(name, "--cap-drop"));
+/** The resulting capabilities, in the kernel's order. Throws "invalid_argument" for an unknown name. */
+export function chooseCapabilities(options: CapabilityOptions): string[] {
+  const all = CAPABILITIES.filter((name) => options.available?.includes(name) ?? true);
+  if (options.privileged) return all;
+  const add = (options.add ?? []).map((name) => canonical(name, "--cap-add"));
+  const drop = (options.drop ?? []).map((name) => canonical(name, "--cap-drop"));
   const base = add.includes("ALL") ? all : drop.includes("ALL") ? [] : DEFAULT_CAPABILITIES;
   const chosen = new Set([...base, ...add]);
   for (const name of drop) chosen.delete(name);

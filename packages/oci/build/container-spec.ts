@@ -1,4 +1,4 @@
-/** From an image's configuration and a user's wishes to the config.json of a container, as docker would have it. */
+/** Builds a container's config.json from an image's configuration and the user's options, with docker's defaults. */
 import { BerthError } from "@berth/base";
 import type { ImageConfig } from "../image/config.ts";
 import type { Device } from "../runtime/linux.ts";
@@ -19,7 +19,7 @@ import {
 import { hasVariable, mergeEnvironment } from "./environment.ts";
 import type { ResolvedUser } from "./user.ts";
 
-/** What a container is to be; everything but `id` and `namespace` has a default. */
+/** Options of a container; all but `id` and `namespace` have a default. */
 export interface ContainerOptions {
   id: string;
   namespace: string;
@@ -30,7 +30,7 @@ export interface ContainerOptions {
   /** "NAME=value" adds or replaces, "NAME" removes. */
   env?: readonly string[];
   cwd?: string;
-  /** By `resolveUser`; root when absent. */
+  /** From `resolveUser`; root when absent. */
   user?: ResolvedUser;
   terminal?: boolean;
   hostname?: string;
@@ -39,12 +39,12 @@ export interface ContainerOptions {
   privileged?: boolean;
   capAdd?: readonly string[];
   capDrop?: readonly string[];
-  /** What "ALL" and privileged mean; see `chooseCapabilities`. */
+  /** Capabilities that "ALL" and privileged mode stand for; see `chooseCapabilities`. */
   availableCapabilities?: readonly string[];
   noNewPrivileges?: boolean;
   /** "host": the host's network and its resolv.conf, hosts and hostname. "none" (default): loopback only. */
   network?: "host" | "none";
-  /** Further mounts; one at the destination of a standard mount replaces it. */
+  /** Additional mounts; one at the destination of a standard mount replaces it. */
   mounts?: readonly Mount[];
   /** Bytes. */
   memory?: number;
@@ -65,7 +65,7 @@ export interface ContainerOptions {
   annotations?: Readonly<Record<string, string>>;
 }
 
-/** The version of the specification that built documents claim. */
+/** The specification version that built documents declare. */
 export const BUILT_OCI_VERSION = "1.2.1";
 
 /**
@@ -125,7 +125,7 @@ export function containerSpec(image: ImageConfig, options: ContainerOptions): Sp
   return spec;
 }
 
-/** What is run: entrypoint and arguments by docker's rule that a new entrypoint drops the image's Cmd. */
+/** The command line: entrypoint and arguments, by docker's rule that a new entrypoint drops the image's Cmd. */
 export function commandOf(
   image: ImageConfig,
   options: Pick<ContainerOptions, "args" | "entrypoint">,
@@ -189,7 +189,7 @@ const normalise = (path: string): string => `/${path.split("/").filter(Boolean).
 const depth = (path: string): number => path.split("/").filter(Boolean).length;
 
 function sysctlOf(options: ContainerOptions, network: "host" | "none"): { sysctl?: Record<string, string> } {
-  // In a network of its own a container may bind low ports and ping without capabilities, as in docker.
+  // In its own network namespace a container may bind low ports and ping without capabilities, as in docker.
   const own: Record<string, string> =
     network === "host"
       ? {}

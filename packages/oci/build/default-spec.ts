@@ -3,7 +3,7 @@ import type { Capabilities } from "../runtime/process.ts";
 import type { Spec } from "../runtime/spec.ts";
 import { cgroupMount, MASKED_PATHS, READONLY_PATHS, standardMounts } from "./defaults.ts";
 
-/** What {@link defaultSpec} may be told. */
+/** Options of {@link defaultSpec}. */
 export interface DefaultSpecOptions {
   /** For a user without privileges: a user namespace that maps the given ids to root. */
   rootless?: { uid: number; gid: number };
@@ -47,7 +47,7 @@ export function defaultSpec(options: DefaultSpecOptions = {}): Spec {
   return spec;
 }
 
-// Without privileges: no network of one's own to configure, no fresh sysfs, no second group for terminals.
+// Rootless: no network namespace to configure, no fresh sysfs, no second group for terminals.
 function makeRootless(spec: Spec, ids: { uid: number; gid: number }): void {
   const linux = spec.linux!;
   delete linux.resources;

@@ -1,4 +1,4 @@
-/** What containers get unless told otherwise: capabilities, mounts, hidden paths, devices. */
+/** Defaults for containers: capabilities, mounts, masked and read-only paths, devices. */
 import { present } from "@berth/base";
 import type { Mount } from "../runtime/mount.ts";
 import type { DeviceRule } from "../runtime/resources.ts";
@@ -13,7 +13,7 @@ AUDIT_WRITE"
 /** PATH of containers whose image sets none. */
 export const DEFAULT_PATH = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
-/** Paths that would show or change the host, hidden from containers. */
+/** Paths that would expose or change the host; masked in containers. */
 export const MASKED_PATHS: readonly string[] = [
   "/proc/acpi",
   "/proc/asound",
@@ -38,7 +38,7 @@ export const READONLY_PATHS: readonly string[] = [
   "/proc/sysrq-trigger",
 ];
 
-/** /proc, /dev, /dev/pts, /dev/shm, /dev/mqueue and /sys (read-only), anew at each call. */
+/** /proc, /dev, /dev/pts, /dev/shm, /dev/mqueue and /sys (read-only); fresh objects at each call. */
 export function standardMounts(shmBytes = 64 * 1024 * 1024): Mount[] {
   const quiet = ["nosuid", "noexec", "nodev"];
   return [

@@ -1,4 +1,4 @@
-/** Lists of "NAME=value": how several become one. */
+/** Merging lists of "NAME=value". */
 
 /**
  * `base` with `overrides` applied: a name that is already there keeps its place and gets the new value, a new
@@ -14,7 +14,7 @@ export function mergeEnvironment(base: readonly string[], overrides: readonly st
   return [...values.values()];
 }
 
-/** Tells whether a list sets a name. */
+/** Whether a list sets a name. */
 export function hasVariable(environment: readonly string[], name: string): boolean {
   return environment.some((entry) => nameOf(entry) === name);
 }

@@ -1,11 +1,11 @@
-/** docker's words for mounts (-v, --mount, --tmpfs) as mounts of the specification. */
+/** Parses docker's mount flags (-v, --mount, --tmpfs) into mounts of the specification. */
 import { BerthError } from "@berth/base";
 import type { Mount } from "../runtime/mount.ts";
 
-/** A parsed mount, and what must be made on the host before it. */
+/** A parsed mount, and whether its source has to be created first. */
 export interface MountRequest {
   mount: Mount;
-  /** -v makes a missing source directory; --mount does not. */
+  /** -v creates a missing source directory; --mount does not. */
   createSource: boolean;
 }
 
@@ -40,7 +40,7 @@ export function parseVolume(text: string): MountRequest {
   };
 }
 
-/** Parses `--tmpfs DESTINATION[:OPTIONS]`; options as of mount(8). */
+/** Parses `--tmpfs DESTINATION[:OPTIONS]`; options as in mount(8). */
 export function parseTmpfs(text: string): MountRequest {
   const colon = text.indexOf(":");
   const destination = colon < 0 ? text : text.slice(0, colon);
@@ -56,7 +56,7 @@ export function parseTmpfs(text: string): MountRequest {
       "invalid_argument",
       `--tmpfs: found ${JSON.stringify(text)}, expected an absolute path other than "/"`,
     );
-  // docker's defaults, which "exec" and such override because the last one wins.
+  // docker's defaults; "exec" and the like override them because the last one wins.
   return {
     mount: {
       destination,

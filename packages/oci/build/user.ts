@@ -1,22 +1,22 @@
-/** Who "name:group" is, by the text of a rootfs's /etc/passwd and /etc/group. */
+/** Resolves "name:group" against the text of a rootfs's /etc/passwd and /etc/group. */
 import { BerthError } from "@berth/base";
 
 /** Ids, groups and home directory of a user. */
 export interface ResolvedUser {
   uid: number;
   gid: number;
-  /** The primary group first, then those that list the user. */
+  /** The primary group first, then the supplementary ones. */
   additionalGids: number[];
-  /** Home directory; "/" when /etc/passwd does not tell. */
+  /** Home directory; "/" when /etc/passwd has none. */
   home: string;
 }
 
 const MAX_ID = 2147483647;
 
 /**
- * Resolves docker's --user ("", "user", "user:group", each a name or a number) by the contents of /etc/passwd
- * and /etc/group ("" where there is no such file). Numbers need no entry; unknown names throw "not_found".
- * With a group given, no further groups are added, as docker has it.
+ * Resolves docker's --user ("", "user", "user:group", each a name or a number) against the contents of /etc/passwd
+ * and /etc/group ("" if there is no such file). Numbers need no entry; unknown names throw "not_found". With an
+ * explicit group, no supplementary groups are added, as in docker.
  */
 export function resolveUser(text: string, passwd: string, group: string): ResolvedUser {
   const parts = text.split(":");
@@ -51,7 +51,7 @@ export function resolveUser(text: string, passwd: string, group: string): Resolv
   };
 }
 
-// Fields of each well-formed line; others are skipped as the C library skips them.
+// Fields of each well-formed line; malformed ones are skipped, as in the C library.
 function lines(text: string, fields: number): string[][] {
   return text
     .split("\n")

@@ -1,4 +1,4 @@
-/** The image specification's configuration: how an image wants to be run. */
+/** The image specification's configuration: how containers of an image run by default. */
 
 /** The config blob of an image. */
 export interface ImageConfig {
@@ -30,7 +30,7 @@ export interface ImageRunConfig {
   StopSignal?: string;
 }
 
-/** How a layer came to be. */
+/** How a layer was made. */
 export interface ImageHistory {
   created?: string;
   created_by?: string;

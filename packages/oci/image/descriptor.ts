@@ -1,6 +1,6 @@
 /** The OCI image specification's descriptor, media types and platform. */
 
-/** Media types of images; the docker names are read as the OCI ones' twins. */
+/** Media types of images; docker's are treated as equivalent to the OCI ones. */
 export const MEDIA_TYPES = {
   index: "application/vnd.oci.image.index.v1+json",
   manifest: "application/vnd.oci.image.manifest.v1+json",
@@ -30,7 +30,7 @@ export interface Descriptor {
   artifactType?: string;
 }
 
-/** What an image runs on, in Go's words. */
+/** The platform an image runs on, by Go's names. */
 export interface Platform {
   architecture: string;
   os: string;
@@ -40,12 +40,12 @@ export interface Platform {
   variant?: string;
 }
 
-/** Tells whether a media type is that of an index (a list of manifests). */
+/** Whether a media type is that of an index (a list of manifests). */
 export function isIndexType(mediaType: string): boolean {
   return mediaType === MEDIA_TYPES.index || mediaType === MEDIA_TYPES.dockerIndex;
 }
 
-/** Tells whether a media type is that of an image manifest. */
+/** Whether a media type is that of an image manifest. */
 export function isManifestType(mediaType: string): boolean {
   return mediaType === MEDIA_TYPES.manifest || mediaType === MEDIA_TYPES.dockerManifest;
 }

@@ -1,7 +1,7 @@
-/** Digests of content, and names made of them. */
+/** Content digests, and ChainIDs. */
 import { BerthError } from "@berth/base";
 
-/** Whether a text is a digest of an algorithm that is known here: sha256 or sha512. */
+/** Whether a text is a digest of a supported algorithm: sha256 or sha512. */
 export function isDigest(text: string): boolean {
   return /^sha256:[a-f0-9]{64}$|^sha512:[a-f0-9]{128}$/.test(text);
 }
@@ -16,8 +16,8 @@ export function checkDigest(text: string): void {
 }
 
 /**
- * The ChainIDs (image-spec, config) of layers given lowest first: what snapshots of unpacked layers are named by. The last
- * one stands for the whole image. `digestOf` is the sha256 digest of a text.
+ * The ChainIDs (image-spec, config) of layers given lowest first; unpacked layers' snapshots are named by them. The
+ * last one stands for the whole image. `digestOf` is the sha256 digest of a text.
  */
 export function chainIds(diffIds: readonly string[], digestOf: (text: string) => string): string[] {
   let chain = "";

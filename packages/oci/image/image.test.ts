@@ -9,7 +9,7 @@ import { apiHost, familiarName, isLoopback, normalizeReference } from "./referen
 const SHA256 = `sha256:${"a".repeat(64)}`;
 const SHA512 = `sha512:${"b".repeat(128)}`;
 
-test("short names are Docker Hub's, whatever it is called", () => {
+test("short names and Docker Hub's aliases resolve to Docker Hub", () => {
   for (const [short, full] of [
     ["busybox", "docker.io/library/busybox:latest"],
     ["a/b:1", "docker.io/a/b:1"],
@@ -21,13 +21,13 @@ test("short names are Docker Hub's, whatever it is called", () => {
     [`ghcr.io/a:1@${SHA512}`, `ghcr.io/a:1@${SHA512}`],
     [`index.docker.io/x:1@${SHA256}`, `docker.io/library/x:1@${SHA256}`],
     ["registry-1.docker.io/x/y", "docker.io/x/y:latest"],
-    // An upper case letter is no repository's: it can only be a host.
+    // A repository has no upper case letters: this can only be a host.
     ["Registry/x", "Registry/x:latest"],
   ] as const)
     assert.equal(normalizeReference(short), full);
 });
 
-test("what is no reference is refused, and never guessed to be Docker Hub's", () => {
+test("invalid references are refused, and never taken for Docker Hub's", () => {
   for (const bad of ["", "Upper", "a b", "a:", "a@sha256:1", "host.x/", "a//b", "foo_bar.com/x", "-a.com/x"])
     assert.throws(
       () => normalizeReference(bad),
@@ -52,7 +52,7 @@ test("digests are sha256 or sha512, in lower case", () => {
     assert.throws(() => checkDigest(bad), { code: "invalid_argument" }, bad);
 });
 
-test("a chain of layers is the hash of the hashes, pair by pair", () => {
+test("a ChainID hashes the parent's ChainID and the layer's DiffID", () => {
   const digestOf = (text: string) => `sha256:${createHash("sha256").update(text).digest("hex")}`;
   const two = digestOf("sha256:1 sha256:2");
   assert.deepEqual(chainIds([], digestOf), []);
@@ -78,7 +78,7 @@ test("platforms by all their names", () => {
   assert.ok(platformMatches(linux("amd64"), undefined), "an image that does not say");
 });
 
-test("of an index the best manifest is chosen", () => {
+test("the best manifest of an index is chosen", () => {
   const of = (architecture: string, variant?: string, os = "linux") => ({
     platform: variant === undefined ? { os, architecture } : { os, architecture, variant },
   });
@@ -94,7 +94,7 @@ test("of an index the best manifest is chosen", () => {
   assert.equal(chooseManifest(bare, { os: "linux", architecture: "arm64" }), bare[0]);
 });
 
-test("documents from outside are checked field by field", () => {
+test("untrusted documents are checked field by field", () => {
   const blob = (digest = SHA256) => ({ mediaType: "m", digest, size: 1 });
   const manifest = parseManifest(JSON.stringify({ config: blob(), layers: [blob(SHA512)] }), "d");
   assert.ok(!isIndex(manifest) && manifest.layers[0]?.digest === SHA512);

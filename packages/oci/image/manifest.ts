@@ -1,4 +1,4 @@
-/** The image specification's index and manifest, and reading those that came from outside. */
+/** The image specification's index and manifest, and parsing untrusted ones. */
 import { BerthError } from "@berth/base";
 import type { ImageConfig } from "./config.ts";
 import type { Descriptor, Platform } from "./descriptor.ts";
@@ -26,7 +26,7 @@ export interface Index {
   annotations?: Record<string, string>;
 }
 
-/** Tells an index from a manifest. */
+/** Whether a document is an index rather than a manifest. */
 export function isIndex(document: Manifest | Index): document is Index {
   return "manifests" in document;
 }
@@ -46,7 +46,7 @@ function parseObject(text: string, what: string): Record<string, unknown> {
   return parsed as Record<string, unknown>;
 }
 
-/** Checks a descriptor; `where` names it in the error. Its platform is taken along, what else it has is left out. */
+/** Checks a descriptor; `where` names it in the error. Its platform is kept, unknown fields are dropped. */
 export function checkDescriptor(value: unknown, where: string): Descriptor {
   const refuse = (field: string, found: unknown, expected: string) =>
     new BerthError(
@@ -72,7 +72,7 @@ export function checkDescriptor(value: unknown, where: string): Descriptor {
   return out;
 }
 
-/** Reads a manifest or an index; "unimplemented" for Docker's schema 1, "invalid_argument" for what is neither. */
+/** Parses a manifest or an index; "unimplemented" for Docker's schema 1, "invalid_argument" for anything else. */
 export function parseManifest(text: string, digest: string): Manifest | Index {
   const what = `manifest ${digest}`;
   const json = parseObject(text, what);
@@ -100,7 +100,7 @@ export function parseManifest(text: string, digest: string): Manifest | Index {
   };
 }
 
-/** Reads an image's config; "invalid_argument" when it does not say what its layers unpack to. */
+/** Parses an image's config; "invalid_argument" if it does not list its layers' DiffIDs. */
 export function parseConfig(text: string, digest: string): ImageConfig {
   const json = parseObject(text, `image config ${digest}`);
   const { diff_ids: ids } = (json.rootfs ?? {}) as { diff_ids?: unknown };

@@ -5,9 +5,9 @@
 import { BerthError } from "@berth/base";
 import { isDigest } from "./digest.ts";
 
-/** A reference, taken apart. */
+/** A parsed reference. */
 export interface Reference {
-  /** Registry as it is written: "docker.io", "localhost:5000". */
+  /** Registry as written: "docker.io", "localhost:5000". */
   readonly host: string;
   /** Path in the registry: "library/busybox". */
   readonly repository: string;
@@ -20,12 +20,12 @@ const TAG = /^[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}$/;
 const LABEL = "[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?";
 const HOST = new RegExp(`^(?:${LABEL}(?:\\.${LABEL})*|\\[[0-9a-fA-F:]+\\])(?::\\d+)?$`);
 const HUB = "docker.io";
-/** Names that Docker Hub goes by, too. */
+/** Other host names of Docker Hub. */
 const HUB_ALIASES = ["index.docker.io", "registry-1.docker.io"];
 
 /**
- * Reads what a user or a client wrote. What stands before the first slash is a host when it has a dot, a port or an upper
- * case letter, or is "localhost". "invalid_argument" says what is wrong with a reference.
+ * Parses a user's or client's reference. The part before the first slash is a host if it has a dot, a port or an
+ * upper case letter, or is "localhost". "invalid_argument" says what is wrong with a reference.
  */
 export function parseReference(text: string): Reference {
   const refuse = (why: string) =>
@@ -58,17 +58,17 @@ export function parseReference(text: string): Reference {
   return { host, repository, tag: tag ?? (digest === undefined ? "latest" : undefined), digest };
 }
 
-/** Writes a reference in full, as the daemon's store has it. */
+/** Formats a reference in full, the form in which the daemon stores it. */
 export function formatReference({ host, repository, tag, digest }: Reference): string {
   return `${host}/${repository}${tag === undefined ? "" : `:${tag}`}${digest === undefined ? "" : `@${digest}`}`;
 }
 
-/** {@link parseReference} and {@link formatReference} in one: "alpine" is "docker.io/library/alpine:latest". */
+/** Parses and formats: "alpine" becomes "docker.io/library/alpine:latest". */
 export function normalizeReference(text: string): string {
   return formatReference(parseReference(text));
 }
 
-/** A stored name as docker shows it: repository and tag, "docker.io/library/" left out. */
+/** A stored name as docker shows it: repository and tag, without "docker.io/library/". */
 export function familiarName(name: string): { repository: string; tag: string } {
   const [named, digest] = name.split("@") as [string, string | undefined];
   const slash = named.lastIndexOf("/");
@@ -78,12 +78,12 @@ export function familiarName(name: string): { repository: string; tag: string } 
   return { repository: full.replace(/^docker\.io\/(library\/)?/, ""), tag };
 }
 
-/** Where a registry's API is, without scheme: Docker Hub's is not at its own name. */
+/** Host of a registry's API, without scheme: Docker Hub's differs from its name. */
 export function apiHost(host: string): string {
   return host === HUB ? "registry-1.docker.io" : host;
 }
 
-/** Whether a registry is on this machine: those are spoken to without TLS. */
+/** Whether a registry is on this machine; such registries are accessed without TLS. */
 export function isLoopback(host: string): boolean {
   return /^(localhost|127\.\d+\.\d+\.\d+|\[::1\])(:\d+)?$/.test(host);
 }

@@ -1,6 +1,6 @@
-/** What `features` prints: the abilities of a runtime. */
+/** Output of `features`: a runtime's capabilities. */
 
-/** The features structure of the specification; what is absent is unknown. */
+/** The features structure of the specification; absent means unknown. */
 export interface Features {
   ociVersionMin: string;
   ociVersionMax: string;
@@ -11,7 +11,7 @@ export interface Features {
   potentiallyUnsafeConfigAnnotations?: string[];
 }
 
-/** Abilities particular to Linux. */
+/** Linux-specific features. */
 export interface LinuxFeatures {
   namespaces?: string[];
   capabilities?: string[];

@@ -4,7 +4,7 @@ import type { Resources } from "./resources.ts";
 import type { Seccomp } from "./seccomp.ts";
 import type { Int64 } from "./spec.ts";
 
-/** What is particular to Linux. */
+/** Linux-specific configuration. */
 export interface Linux {
   /** Mappings of a new user namespace. */
   uidMappings?: IdMapping[];
@@ -15,14 +15,14 @@ export interface Linux {
   /** Path below the cgroup mounts, or "slice:prefix:name" for the systemd driver. */
   cgroupsPath?: string;
   namespaces?: Namespace[];
-  /** Device nodes to make besides the default ones. */
+  /** Device nodes to create besides the default ones. */
   devices?: Device[];
-  /** Host network devices that move into the container, by their name on the host. */
+  /** Host network devices to move into the container, by their name on the host. */
   netDevices?: Record<string, { name?: string }>;
   seccomp?: Seccomp;
   /** "private", "slave", "shared", "unbindable", or the same with a leading "r". */
   rootfsPropagation?: string;
-  /** Absolute paths in the container that are hidden. */
+  /** Absolute paths in the container that are masked. */
   maskedPaths?: string[];
   /** Absolute paths in the container that are made read-only. */
   readonlyPaths?: string[];
@@ -35,12 +35,15 @@ export interface Linux {
   timeOffsets?: Record<string, TimeOffset>;
 }
 
-/** The kinds of namespaces, in the specification's words. */
+/** The specification's namespace types. */
 export const NAMESPACE_TYPES = ["pid", "network", "mount", "ipc", "uts", "user", "cgroup", "time"] as const;
-/** A kind of namespace. */
+/** A namespace type. */
 export type NamespaceType = (typeof NAMESPACE_TYPES)[number];
 
-/** A namespace of the container: a new one, or the existing one at `path`. A kind not listed is the runtime's own. */
+/**
+ * A namespace of the container: a new one, or the existing one at `path`. Types not listed are inherited from the
+ * runtime.
+ */
 export interface Namespace {
   type: NamespaceType;
   /** Absolute path of a namespace file. */
@@ -53,7 +56,7 @@ export interface Device {
   path: string;
   /** Character, unbuffered character, block device, or FIFO. */
   type: "c" | "u" | "b" | "p";
-  /** Needed unless it is a FIFO. */
+  /** Required unless it is a FIFO. */
   major?: number;
   minor?: number;
   /** Permission bits as a number. */
@@ -73,7 +76,7 @@ export interface IntelRdt {
   enableMonitoring?: boolean;
 }
 
-/** set_mempolicy(2) in words. */
+/** set_mempolicy(2), by name. */
 export interface MemoryPolicy {
   /** "MPOL_BIND", ...; required. */
   mode?: string;
@@ -89,7 +92,7 @@ export interface Personality {
   flags?: string[];
 }
 
-/** How far a clock is moved. */
+/** Offset of a clock. */
 export interface TimeOffset {
   secs?: Int64;
   nanosecs?: number;

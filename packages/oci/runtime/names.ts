@@ -1,4 +1,4 @@
-/** Words with a fixed meaning in Linux: capabilities and resource limits, by number. */
+/** Names of capabilities and resource limits, indexed by the kernel's number. */
 
 /** Capabilities; the index is the kernel's number. */
 export const CAPABILITIES: readonly string[] =

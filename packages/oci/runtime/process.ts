@@ -1,7 +1,7 @@
-/** The `process` object of config.json, which is also what `exec --process` reads. */
+/** The `process` object of config.json, also used by `exec --process`. */
 import type { Int64 } from "./spec.ts";
 
-/** The container's process, or one that is added to it. */
+/** The container's process, or an additional one. */
 export interface Process {
   /** Attach a pseudo terminal. */
   terminal?: boolean;
@@ -54,7 +54,7 @@ export interface Rlimit {
   soft: Int64;
 }
 
-/** sched_setattr(2) in words. */
+/** sched_setattr(2), by name. */
 export interface Scheduler {
   /** "SCHED_OTHER", "SCHED_FIFO", ... */
   policy: string;
@@ -62,20 +62,20 @@ export interface Scheduler {
   /** Static priority, of SCHED_FIFO and SCHED_RR. */
   priority?: number;
   flags?: string[];
-  /** Nanoseconds, of SCHED_DEADLINE, as the next two. */
+  /** In nanoseconds, for SCHED_DEADLINE; so are the next two. */
   runtime?: Int64;
   deadline?: Int64;
   period?: Int64;
 }
 
-/** ioprio_set(2) in words. */
+/** ioprio_set(2), by name. */
 export interface IoPriority {
   class: "IOPRIO_CLASS_RT" | "IOPRIO_CLASS_BE" | "IOPRIO_CLASS_IDLE";
   /** 0 (first) to 7. */
   priority: number;
 }
 
-/** CPU lists ("0-3,7") of a process that is added to a container: before and after it joins the cgroup. */
+/** CPU lists ("0-3,7") of an additional process: before and after it joins the cgroup. */
 export interface CpuAffinity {
   initial?: string;
   final?: string;

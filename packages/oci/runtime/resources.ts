@@ -1,4 +1,4 @@
-/** linux.resources of config.json: what cgroups limit. */
+/** linux.resources of config.json: cgroup limits. */
 import type { Int64 } from "./spec.ts";
 
 /** All limits; an absent one is left as it is. */
@@ -13,14 +13,14 @@ export interface Resources {
   network?: NetworkClass;
   /** By device name. */
   rdma?: Record<string, { hcaHandles?: number; hcaObjects?: number }>;
-  /** cgroup v2 files and what to write into them. */
+  /** cgroup v2 files and the values to write. */
   unified?: Record<string, string>;
 }
 
 /** Allows or denies access to devices; an absent number stands for all. */
 export interface DeviceRule {
   allow: boolean;
-  /** "a" (all, also when absent), "c" or "b". */
+  /** "a" (all, the default), "c" or "b". */
   type?: string;
   major?: Int64;
   minor?: Int64;
@@ -40,7 +40,7 @@ export interface MemoryLimits {
   swappiness?: Int64;
   disableOOMKiller?: boolean;
   useHierarchy?: boolean;
-  /** Refuse a limit below what is in use, where the kernel would reclaim or kill. */
+  /** Refuse a limit below current usage, where the kernel would reclaim or kill. */
   checkBeforeUpdate?: boolean;
 }
 

@@ -1,4 +1,4 @@
-/** linux.seccomp of config.json: which system calls the container may make. */
+/** linux.seccomp of config.json: the system call filter. */
 import type { Int64 } from "./spec.ts";
 
 /** Actions of seccomp(2), in libseccomp's names. KILL means KILL_THREAD. */
@@ -13,7 +13,7 @@ export const SECCOMP_ACTIONS = [
   "SCMP_ACT_LOG",
   "SCMP_ACT_NOTIFY",
 ] as const;
-/** What happens to a call. */
+/** Action for a call. */
 export type SeccompAction = (typeof SECCOMP_ACTIONS)[number];
 
 /** Comparisons of an argument with a value, in libseccomp's names. */
@@ -77,7 +77,7 @@ export interface Seccomp {
   /** Besides the native one. */
   architectures?: SeccompArchitecture[];
   flags?: SeccompFlag[];
-  /** Socket that receives the file descriptor of NOTIFY. */
+  /** Socket to send the NOTIFY file descriptor to. */
   listenerPath?: string;
   listenerMetadata?: string;
   syscalls?: SeccompRule[];

@@ -1,6 +1,6 @@
-/** What `state` prints and hooks read on standard input; and what a seccomp listener receives. */
+/** The state that `state` prints and hooks read on standard input; and what a seccomp listener receives. */
 
-/** The stable states of the specification and the runtime's "paused". */
+/** The specification's states and the runtime's "paused". */
 export type ContainerStatus = "creating" | "created" | "running" | "stopped" | "paused";
 
 /** State of a container (state.json of the specification). */
@@ -15,7 +15,7 @@ export interface State {
   annotations?: Record<string, string>;
 }
 
-/** Sent along with the notify descriptor to `seccomp.listenerPath`. */
+/** Sent to `seccomp.listenerPath` along with the notify descriptor. */
 export interface ContainerProcessState {
   ociVersion: string;
   /** Names of the descriptors sent; "seccompFd" is the notify descriptor. */

@@ -22,9 +22,9 @@ export type MachineName =
   | "mips64"
   | "mipsel64";
 
-/** Names for which a rule is meant, and when it applies; conditions that are absent always hold. */
+/** Calls that a rule covers, and when it applies; absent conditions always hold. */
 export interface ConditionalRule {
-  /** Names of calls, separated by white space. */
+  /** Names of calls, separated by whitespace. */
   calls: string;
   /** ALLOW when absent. */
   action?: SeccompAction;
@@ -40,13 +40,13 @@ export interface ConditionalRule {
   kernel?: readonly [major: number, minor: number];
 }
 
-/** Calls that every container may make. */
+/** Calls that are always allowed. */
 const ALWAYS = [
   // Signals, and waiting for processes.
   `kill pause pidfd_send_signal rt_sigaction rt_sigpending rt_sigprocmask rt_sigqueueinfo rt_sigreturn
   rt_sigsuspend rt_sigtimedwait rt_sigtimedwait_time64 rt_tgsigqueueinfo sigaltstack signalfd
   signalfd4 sigprocmask sigreturn tgkill tkill wait4 waitid waitpid`,
-  // Processes and threads: life, ids, groups, scheduling, limits.
+  // Processes and threads: lifecycle, ids, groups, scheduling, limits.
   `capget capset execve execveat exit exit_group fork getcpu getegid getegid32 geteuid geteuid32 getgid
   getgid32 getgroups getgroups32 getpgid getpgrp getpid getppid getpriority getrandom getresgid
   getresgid32 getresuid getresuid32 getrlimit getrusage getsid get_thread_area gettid getuid getuid32
@@ -80,7 +80,7 @@ const ALWAYS = [
   `epoll_create epoll_create1 epoll_ctl epoll_ctl_old epoll_pwait epoll_pwait2 epoll_wait
   epoll_wait_old eventfd eventfd2 fanotify_mark inotify_add_watch inotify_init inotify_init1
   inotify_rm_watch _newselect poll ppoll ppoll_time64 pselect6 pselect6_time64 select`,
-  // Asynchronous I/O of the old kind (io_uring is not allowed).
+  // Linux AIO (io_uring is not allowed).
   `io_cancel io_destroy io_getevents io_pgetevents io_pgetevents_time64 io_setup io_submit`,
   // Extended attributes.
   `fgetxattr flistxattr fremovexattr fsetxattr getxattr getxattrat lgetxattr listxattr listxattrat
@@ -104,10 +104,10 @@ const noNewNamespaces = (index: number): SeccompArg[] => [
 ];
 const S390: readonly MachineName[] = ["s390", "s390x"];
 
-/** The rules in order; see {@link ConditionalRule}. */
+/** The rules, in order. */
 export const DOCKER_RULES: readonly ConditionalRule[] = [
   { calls: ALWAYS.join(" ") },
-  // Before 4.8, ptrace could be used to get around the filter.
+  // Before 4.8, ptrace could bypass the filter.
   { calls: "process_vm_readv process_vm_writev ptrace", kernel: [4, 8] },
   // All address families but AF_ALG (38) and AF_VSOCK (40).
   { calls: "socket", args: [{ index: 0, value: 38, op: "SCMP_CMP_LT" }] },
@@ -129,7 +129,7 @@ export const DOCKER_RULES: readonly ConditionalRule[] = [
   { calls: "modify_ldt", machines: ["amd64", "x32", "x86"] },
   { calls: "s390_pci_mmio_read s390_pci_mmio_write s390_runtime_instr", machines: S390 },
   { calls: "riscv_flush_icache", machines: ["riscv64"] },
-  // What a capability opens up.
+  // Calls that require a capability.
   { calls: "open_by_handle_at", caps: ["CAP_DAC_READ_SEARCH"] },
   {
     calls: `bpf clone clone3 fanotify_init fsconfig fsmount fsopen fspick lookup_dcookie lsm_get_self_attr
@@ -138,7 +138,7 @@ export const DOCKER_RULES: readonly ConditionalRule[] = [
     caps: ["CAP_SYS_ADMIN"],
   },
   { calls: "clone", args: noNewNamespaces(0), withoutCaps: ["CAP_SYS_ADMIN"], notMachines: S390 },
-  // s390 has clone's flags in the second argument.
+  // On s390, clone takes its flags as the second argument.
   { calls: "clone", args: noNewNamespaces(1), withoutCaps: ["CAP_SYS_ADMIN"], machines: S390 },
   { calls: "clone3", action: "SCMP_ACT_ERRNO", errnoRet: 38, withoutCaps: ["CAP_SYS_ADMIN"] },
   { calls: "reboot", caps: ["CAP_SYS_BOOT"] },

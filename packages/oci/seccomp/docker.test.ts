@@ -6,8 +6,8 @@ import { stringifyJson } from "../json.ts";
 import { dockerSeccomp } from "./docker.ts";
 import { DOCKER_RULES } from "./docker-rules.ts";
 
-// Any change of the rules must be a decision: these digests were taken when they equalled moby's default.json.
-test("the table says what moby's profile says", () => {
+// Any change of the rules must be deliberate: these digests were taken when they equalled moby's default.json.
+test("the table equals moby's profile", () => {
   const canonical = DOCKER_RULES.map((rule) => [
     rule.calls.trim().split(/\s+/).sort(),
     rule.action ?? "SCMP_ACT_ALLOW",
@@ -23,7 +23,7 @@ test("the table says what moby's profile says", () => {
   assert.equal(digest, "541dacfc9355d3d1857a1b5454278fd38a3ae6ec70078ba3966da81c923246c6");
 });
 
-test("conditions are decided by capabilities, machine and kernel", () => {
+test("conditions depend on capabilities, machine and kernel", () => {
   const names = (caps: readonly string[], machine: "amd64" | "s390x" = "amd64", kernel?: [number, number]) =>
     dockerSeccomp({ machine, capabilities: caps, ...(kernel ? { kernel } : {}) }).syscalls!.flatMap(
       (r) => r.names,

@@ -1,18 +1,18 @@
-/** Docker's default seccomp profile for one container; apart from the other builders, as its table is long. */
+/** Docker's default seccomp profile for one container; a door of its own, as its table is long. */
 import { present } from "@berth/base";
 import type { Seccomp, SeccompRule } from "../runtime/seccomp.ts";
 import { DOCKER_RULES, MACHINE_ARCHITECTURES, type MachineName } from "./docker-rules.ts";
 
-/** What the profile depends on. */
+/** The facts that the profile's conditions depend on. */
 export interface DockerSeccompFacts {
   machine: MachineName;
   /** The container's bounding set. */
   capabilities: readonly string[];
-  /** Kernel's version; a recent one when absent. */
+  /** Kernel version; a recent one when absent. */
   kernel?: readonly [major: number, minor: number];
 }
 
-/** Docker's default profile as plain runtime-spec rules, with the conditions decided by `facts`. */
+/** Docker's default profile as plain runtime-spec rules, with the conditions resolved by `facts`. */
 export function dockerSeccomp(facts: DockerSeccompFacts): Seccomp {
   const [major, minor] = facts.kernel ?? [99, 0];
   const has = (capability: string) => facts.capabilities.includes(capability);
@@ -39,7 +39,7 @@ export function dockerSeccomp(facts: DockerSeccompFacts): Seccomp {
   };
 }
 
-/** The profile's name for a machine, from Node's `process.arch`; undefined where there is no profile. */
+/** The profile's machine name for Node's `process.arch`; undefined if there is no profile. */
 export function machineOfNodeArch(arch: string): MachineName | undefined {
   const names: Record<string, MachineName> = {
     x64: "amd64",

@@ -1,13 +1,13 @@
 /**
- * The pieces a schema is made of: small functions that accept a JSON value or throw an error that names the
- * field's path, what was found and what was expected.
+ * Building blocks of a schema: small functions that accept a JSON value or throw an error that names the field's
+ * path, what was found and what was expected.
  */
 import { BerthError } from "@berth/base";
 
 /** Accepts a value found at `path` or throws. */
 export type Check = (value: unknown, path: string) => void;
 
-/** Throws the error every check throws. */
+/** Throws a check's error. */
 export function reject(path: string, found: unknown, expected: string): never {
   const where = path === "" ? "the document" : path;
   throw new BerthError("invalid_argument", `${where}: found ${describe(found)}, expected ${expected}`, {
@@ -16,7 +16,7 @@ export function reject(path: string, found: unknown, expected: string): never {
   });
 }
 
-/** A value in words: its JSON, shortened, with its kind where JSON alone would not tell. */
+/** A value for an error message: its JSON, shortened, with its type where JSON alone is ambiguous. */
 export function describe(value: unknown): string {
   if (value === undefined) return "nothing";
   if (value === null) return "null";
@@ -73,7 +73,7 @@ export function word(words: readonly string[]): Check {
   };
 }
 
-/** A string of a form, described by `expected`. */
+/** A string that matches a pattern, described by `expected`. */
 export function pattern(form: RegExp, expected: string): Check {
   return (value, path) => {
     if (typeof value !== "string" || !form.test(value)) reject(path, value, expected);
@@ -100,8 +100,8 @@ export function map(of: Check): Check {
 }
 
 /**
- * Gives a field written in other capitals ("pagesize") its name, as Go readers do. Where both are there, two objects
- * are taken together and the later of two other values counts.
+ * Renames a field in other capitals ("pagesize") to its proper name, as Go readers do. If both are present, objects
+ * are merged, and of other values the later one wins.
  */
 function foldName(found: Record<string, unknown>, key: string, name: string): void {
   const value = found[key];
@@ -112,9 +112,9 @@ function foldName(found: Record<string, unknown>, key: string, name: string): vo
 }
 
 /**
- * An object with known fields: `fields` by name, in any capitals; those whose name is in `required` must be there.
- * Unknown fields are left alone, as the specification asks. A null field is the same as an absent one (Go readers
- * agree) and is removed from the object.
+ * An object with known fields: `fields` by name, in any capitals; those named in `required` must be present. Unknown
+ * fields are left alone, as the specification asks. A null field counts as absent (Go readers agree) and is removed
+ * from the object.
  */
 export function object(fields: Readonly<Record<string, Check>>, required: readonly string[] = []): Check {
   const names = Object.keys(fields);

@@ -8,18 +8,18 @@ import type { Spec } from "../runtime/spec.ts";
 import { checkMount, checkProcessRules, checkResourceRules, checkSpecRules, type Warn } from "./rules.ts";
 import { mountsCheck, processCheck, resourcesCheck, specCheck } from "./schema.ts";
 
-/** What a validator may be told. */
+/** Options of the validators. */
 export interface ValidateOptions {
   /** Name of the document in error messages; "config.json" when absent. */
   what?: string;
-  /** Gets what is odd but, by the specification, no error (a capability nobody knows). Default: dropped. */
+  /** Receives warnings: oddities that the specification permits (an unknown capability). Default: dropped. */
   onWarning?: Warn;
 }
 
 /**
- * Checks a parsed config.json and returns it as a Spec. The object is the caller's and is normalised in place:
- * nulls are removed, an absent user is root. Throws "invalid_argument" that names the field, what was found
- * and what was expected. Unknown fields are left alone.
+ * Checks a parsed config.json and returns it as a Spec. The caller's object is normalised in place: nulls are
+ * removed, an absent user becomes root. Throws "invalid_argument" that names the field, what was found and what was
+ * expected. Unknown fields are left alone.
  */
 export function validateSpec(value: unknown, options: ValidateOptions = {}): Spec {
   return named(options.what ?? "config.json", () => {
@@ -63,7 +63,7 @@ export function validateMounts(value: unknown, options: ValidateOptions = {}): M
   });
 }
 
-// Puts the document's name in front of the field's.
+// Prefixes the field's path with the document's name.
 function named<T>(what: string, check: () => T): T {
   try {
     return check();

@@ -1,4 +1,4 @@
-/** The rules of config.json that a table of types cannot say: fields that need or exclude one another. */
+/** Rules of config.json beyond types: fields that require or exclude one another. */
 import type { Linux, NamespaceType } from "../runtime/linux.ts";
 import type { IdMapping, Mount } from "../runtime/mount.ts";
 import { CAPABILITIES } from "../runtime/names.ts";
@@ -6,7 +6,7 @@ import type { Process } from "../runtime/process.ts";
 import type { Spec } from "../runtime/spec.ts";
 import { reject } from "./check.ts";
 
-/** Takes what is odd but not wrong, in words. */
+/** Receives a warning about something odd but valid. */
 export type Warn = (message: string) => void;
 
 /** Rules of a whole spec. */
@@ -26,7 +26,7 @@ export function checkSpecRules(spec: Spec, warn: Warn): void {
   if (spec.linux) checkLinuxRules(linux, has);
 }
 
-/** Rules of a process, be it the container's or one that is added. */
+/** Rules of a process, the container's or an additional one. */
 export function checkProcessRules(process: Process, path: string, warn: Warn): void {
   if (process.args !== undefined && process.args.length === 0)
     reject(`${path}.args`, process.args, "at least the program's name");
@@ -64,7 +64,7 @@ export function checkProcessRules(process: Process, path: string, warn: Warn): v
 
 /** Rules of one mount. */
 export function checkMount(mount: Mount, path: string, warn: Warn): void {
-  // 1.0 allowed relative destinations; runc still takes them as below "/", so they are only worth a warning.
+  // 1.0 allowed relative destinations; runc still takes them as below "/", so they only get a warning.
   if (!mount.destination.startsWith("/")) {
     warn(`${path}.destination: "${mount.destination}" is relative; taken as "/${mount.destination}"`);
     mount.destination = `/${mount.destination}`;
@@ -143,7 +143,7 @@ function checkLinuxRules(linux: Linux, has: Set<NamespaceType>): void {
     reject("linux.intelRdt.closID", closId, "a file name");
 }
 
-/** Rules of linux.resources; a `change` is about limits beside which others already hold. */
+/** Rules of linux.resources; a `change` updates limits that are already in place. */
 export function checkResourceRules(
   resources: NonNullable<Linux["resources"]>,
   path: string,

@@ -1,4 +1,4 @@
-/** The form of config.json as one table: every field the specification gives Linux, with its type. */
+/** The schema of config.json as one table: every Linux field of the specification, with its type. */
 import { NAMESPACE_TYPES } from "../runtime/linux.ts";
 import { RLIMITS } from "../runtime/names.ts";
 import {
@@ -34,7 +34,7 @@ const idMappings = list(
   object({ containerID: u32, hostID: u32, size: u32 }, ["containerID", "hostID", "size"]),
 );
 
-// Names that nobody knows are worth a warning, as in runc: see checkProcessRules.
+// Unknown names only get a warning, as in runc: see checkProcessRules.
 const capabilities = list(string);
 
 const environment = list(pattern(/^[^=\0][^\0]*$/s, '"NAME=value" without NUL bytes'));
@@ -91,7 +91,7 @@ const blockDevice = { major: i64, minor: i64 };
 const weights = list(object({ ...blockDevice, weight: u16, leafWeight: u16 }, ["major", "minor"]));
 const throttles = list(object({ ...blockDevice, rate: u64 }, ["major", "minor", "rate"]));
 
-/** linux.resources, which `update` takes alone. */
+/** linux.resources, also validated alone for `update`. */
 export const resourcesCheck: Check = object({
   devices: list(
     object(
@@ -100,7 +100,7 @@ export const resourcesCheck: Check = object({
         type: pattern(/^[acb]?$/, 'one of "a", "c", "b"'),
         major: i64,
         minor: i64,
-        // "a" for all is no letter of the specification, and in bundles all the same: runc lets it pass.
+        // "a" for all is not in the specification, but bundles use it: runc accepts it.
         access: pattern(/^[rwma]*$/, 'letters of "rwm"'),
       },
       ["allow"],

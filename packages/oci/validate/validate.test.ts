@@ -20,7 +20,7 @@ function failure(change: object): string {
   return "accepted";
 }
 
-test("a minimal document gets its defaults and keeps what is unknown", () => {
+test("a minimal document gets its defaults and keeps unknown fields", () => {
   const spec = parseSpec(stringifyJson({ ...minimal, zos: { x: 1 }, hostname: null }));
   assert.deepEqual(spec.process?.user, { uid: 0, gid: 0 });
   assert.ok(!("hostname" in spec));
@@ -91,7 +91,7 @@ test("duplicate limits are refused, unknown capabilities only reported", () => {
   assert.throws(() => validateProcess({ cwd: "/", capabilities: { bounding: [7] } }), /found 7/);
 });
 
-test("fields are found in any capitals, and two of one name are taken together", () => {
+test("fields match in any capitals, and duplicates are merged", () => {
   const resources = validateResources({
     cpu: { shares: 5 },
     CPU: { Cpus: "0" },

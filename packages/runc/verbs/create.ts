@@ -38,7 +38,7 @@ export const command = defineCommand({
       try {
         writePidFile(sys, flags["pid-file"], pid);
       } catch (error) {
-        // A failed create leaves no container.
+        // A failed create must leave no container.
         const { remove } = await import("@berth/runtime");
         await remove(runtime, id!, true);
         throw error;

@@ -11,7 +11,7 @@ import {
   writePidFile,
 } from "../launching.ts";
 
-/** "uid[:gid]", digits only: a name would be the image's word for it (CVE-2026-30892). */
+/** "uid[:gid]", digits only: resolving a name would trust the image (CVE-2026-30892). */
 export function parseUser(text: string): { uid: number; gid?: number } {
   const match = /^(\d+)(?::(\d+))?$/.exec(text);
   const [uid, gid] = [Number(match?.[1]), match?.[2] === undefined ? undefined : Number(match[2])];
@@ -90,7 +90,7 @@ export const command = defineCommand({
       try {
         writePidFile(sys, flags["pid-file"], launched.pid);
       } catch (error) {
-        // A failed exec leaves no process.
+        // A failed exec must leave no process.
         sys.kill(launched.pid, SIGKILL);
         await launched.exit();
         throw error;

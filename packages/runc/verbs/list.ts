@@ -3,7 +3,7 @@ import { list } from "@berth/runtime";
 import { defineCommand } from "../command.ts";
 import { shownState } from "../listing.ts";
 
-/** Columns as wide as their longest cell, three spaces apart at least twelve wide, as Go's tabwriter(12, 1, 3) has it. */
+/** Columns as wide as their longest cell plus three spaces, at least twelve, like Go's tabwriter(12, 1, 3). */
 export function table(rows: readonly (readonly string[])[]): string {
   const widths = rows[0]!.map((_, i) => Math.max(12, ...rows.map((r) => r[i]!.length + 3)));
   return rows

@@ -64,7 +64,7 @@ export const command = defineCommand({
           relay = relayTerminal(sys, master);
           return { keep: true };
         },
-        // The size it had is CRIU's doing; the one it has now is ours.
+        // CRIU restored the old size; set the current one.
         onRestored: () => relay?.resize(),
       });
       if (flags["no-subreaper"]) sys.becomeSubreaper(false);

@@ -32,7 +32,7 @@ const flags = {
   "mem-bw-schema": { type: "string", help: "Intel RDT/MBA memory bandwidth schema" },
 } as const;
 
-/** Limits that are bytes, by flag. */
+/** Limits in bytes, by flag. */
 const BYTES = [
   ["memory", "limit"],
   ["memory-swap", "swap"],
@@ -49,7 +49,7 @@ const NUMBERS = [
   ["cpu-idle", "idle", true],
 ] as const;
 
-/** linux.resources of the flags; an empty value is as good as none. */
+/** Converts the flags to linux.resources; an empty value counts as absent. */
 export function resourcesOf(given: Flags<typeof flags>): Resources {
   const resources: Resources = {};
   for (const [flag, field] of BYTES) {

@@ -5,7 +5,7 @@ import { join } from "node:path";
 import test from "node:test";
 import { makeFolder } from "./folder.ts";
 
-test("a folder of an earlier version gets no more than it should have", (t) => {
+test("excess permissions of an earlier version's folder are removed", (t) => {
   const folder = mkdtempSync(join(tmpdir(), "berth-folder-"));
   t.after(() => rmSync(folder, { recursive: true }));
   const old = join(folder, "old");
@@ -18,7 +18,7 @@ test("a folder of an earlier version gets no more than it should have", (t) => {
   assert.equal(statSync(join(folder, "new")).mode & 0o777, 0o700);
 });
 
-test("makes what is missing, and says what cannot be made", (t) => {
+test("creates missing folders, and names one that cannot be created", (t) => {
   const folder = mkdtempSync(join(tmpdir(), "berth-folder-"));
   t.after(() => rmSync(folder, { recursive: true }));
   makeFolder(join(folder, "a/b"), "root directory");

@@ -1,12 +1,12 @@
-/** The daemon's directories, made at its start. */
+/** The daemon's directories, created at its start. */
 import * as fs from "node:fs";
 import { dirname } from "node:path";
 import { BerthError, present } from "@berth/base";
 
 /**
- * Makes a directory and those above it, mode 0711; `what` names it in errors. With `mode` the directory itself gets no more
- * than that, also one that an earlier version made. One level at a time: the engine's own recursive call never returns for
- * a path like "/proc/x", where nothing can be made though the parent exists.
+ * Creates a directory and its parents, mode 0711; `what` names it in errors. With `mode`, the directory itself is
+ * restricted to that, even one that an earlier version created. One level at a time: the engine's recursive call
+ * never returns for a path like "/proc/x", where nothing can be created though the parent exists.
  */
 export function makeFolder(path: string, what: string, mode?: number): void {
   const missing: string[] = [];
@@ -40,7 +40,7 @@ export function makeFolder(path: string, what: string, mode?: number): void {
   }
 }
 
-/** Takes away the permissions beyond `mode` that a file or directory has, if it is there. */
+/** Removes a file's or directory's permissions beyond `mode`, if it exists. */
 export function restrict(path: string, mode: number): void {
   const found = fs.statSync(path, { throwIfNoEntry: false });
   if (found !== undefined && (found.mode & 0o7777 & ~mode) !== 0) fs.chmodSync(path, found.mode & mode);

@@ -3,10 +3,7 @@ import { BerthError } from "@berth/base";
 import type { FieldMask } from "@bufbuild/protobuf/wkt";
 import type { Labels } from "./names.ts";
 
-/**
- * The paths of a mask in snake case; undefined when the mask is absent or empty, which means "everything that may
- * change".
- */
+/** The paths of a mask in snake case; undefined if the mask is absent or empty, which means "every mutable field". */
 export function pathsOf(mask: FieldMask | undefined): readonly string[] | undefined {
   return mask === undefined || mask.paths.length === 0 ? undefined : mask.paths;
 }
@@ -19,9 +16,7 @@ export function notUpdatable(path: string, what: string): BerthError {
   );
 }
 
-/**
- * Applies a path "labels" or "labels.<key>" to labels: a key without value is removed.
- */
+/** Applies a path "labels" or "labels.<key>" to labels: a key without a value is removed. */
 export function mergeLabels(path: string, current: Labels, wanted: Labels): Labels {
   if (path === "labels") return { ...wanted };
   const key = path.slice("labels.".length);
@@ -31,7 +26,7 @@ export function mergeLabels(path: string, current: Labels, wanted: Labels): Labe
   return merged;
 }
 
-/** Tells whether a path is about labels. */
+/** Whether a path refers to labels. */
 export function isLabelPath(path: string): boolean {
   return path === "labels" || path.startsWith("labels.");
 }

@@ -4,7 +4,7 @@ import { KeyedMutex } from "./mutex.ts";
 
 const pause = () => new Promise((resolve) => setTimeout(resolve, 5));
 
-test("work on a key is done one after the other, but together with what is of the same kind", async () => {
+test("work on a key is serialized, but joins work of the same kind", async () => {
   const mutex = new KeyedMutex();
   const log: string[] = [];
   const work = (name: string) => async () => {
@@ -30,7 +30,7 @@ test("work on a key is done one after the other, but together with what is of th
   assert.equal(mutex.busy("k"), false);
 });
 
-test("what fails lets the next one in", async () => {
+test("a failure releases the lock", async () => {
   const mutex = new KeyedMutex();
   const failing = mutex.runWith("k", "create", async () => {
     await pause();

@@ -1,23 +1,23 @@
 /** Locks by name, for work that must not overlap. */
 
-/** Work that is done together, and how much of it is under way. */
+/** Concurrent work of one kind, and its count. */
 interface Party {
   kind: string;
   size: number;
   readonly over: PromiseWithResolvers<void>;
 }
 
-/** Runs work on the same key one after the other. */
+/** Serializes work on the same key. */
 export class KeyedMutex {
   readonly #tails = new Map<string, Promise<unknown>>();
   readonly #parties = new Map<string, Party>();
 
-  /** Tells whether somebody holds or waits for `key`. */
+  /** Whether `key` is held or waited for. */
   busy(key: string): boolean {
     return this.#tails.has(key);
   }
 
-  /** As {@link run}, but together with work of the same kind that is being done right now: a request that is made again. */
+  /** Like {@link run}, but joins running work of the same kind: a repeated request. */
   async runWith<T>(key: string, kind: string, work: () => Promise<T>): Promise<T> {
     const party = this.#parties.get(key);
     if (party?.kind === kind) return this.#join(key, party, work);

@@ -1,15 +1,15 @@
-/** What names and labels may look like: containerd's rules, with containerd's words. */
+/** Validation of names and labels: containerd's rules, with containerd's messages. */
 import { BerthError } from "@berth/base";
 
 const IDENTIFIER = /^[A-Za-z0-9]+(?:[._-](?:[A-Za-z0-9]+))*$/;
 const MAX_IDENTIFIER = 76;
-/** Key and value of a label may have this many bytes together. */
+/** Limit of a label's key and value together, in bytes. */
 const MAX_LABEL = 4096;
 
-/** Labels as they are kept and sent. */
+/** Labels as stored and sent. */
 export type Labels = { [key: string]: string };
 
-/** Throws "invalid_argument" unless `text` can name a container, namespace or exec; `field` says where it was found. */
+/** Throws "invalid_argument" unless `text` can name a container, namespace or exec; `field` is named in the error. */
 export function checkIdentifier(text: string, field?: string): void {
   const refuse = (why: string) =>
     new BerthError(
@@ -22,7 +22,7 @@ export function checkIdentifier(text: string, field?: string): void {
   if (!IDENTIFIER.test(text)) throw refuse(`${JSON.stringify(text)} must match ${IDENTIFIER.source}`);
 }
 
-/** Throws "invalid_argument" when a label is too long. */
+/** Throws "invalid_argument" if a label is too long. */
 export function checkLabels(labels: Labels): void {
   for (const [key, value] of Object.entries(labels)) {
     const size = Buffer.byteLength(key) + Buffer.byteLength(value);

@@ -1,17 +1,17 @@
-/** The limit on open files: what the daemon needs of it, and making the best of what it has. */
+/** The limit on open files: what the daemon needs, and raising it as far as possible. */
 import { BerthError, log } from "@berth/base";
 import { linux } from "@berth/sys";
 
-/** Below this nothing can be started: the daemon's own files, and those of one launch. */
+/** Minimum to start anything: the daemon's own files, and those of one launch. */
 const LEAST = 96;
-/** A container takes one for as long as it runs, a client one, a transfer some. */
+/** Recommended: a running container takes one, a client one, a transfer some. */
 const ENOUGH = 1024;
-/** What hosts give a service that asks for much. */
+/** Usual limit of a service that asks for many. */
 const GENEROUS = 1 << 20;
 
 /**
- * Raises the limit as far as it may, warns when that is little, and refuses to go on when nothing could be started:
- * "failed_precondition". Node has raised the soft limit to the hard one by now.
+ * Raises the limit as far as permitted, warns if it is low, and throws "failed_precondition" if nothing could be
+ * started. Node has raised the soft limit to the hard one by now.
  */
 export function checkOpenFiles(): void {
   let { soft, hard } = linux.openFileLimit();

@@ -1,8 +1,8 @@
-/** The platform that this daemon runs containers on. */
+/** The platform of this daemon's containers. */
 import { arch } from "node:os";
 import { type Platform, platformOfNode } from "@berth/oci";
 
-/** This machine. */
+/** The platform of this machine. */
 export function hostPlatform(): Platform {
   return platformOfNode(arch());
 }

@@ -1,4 +1,4 @@
-/** An unbounded-by-time, bounded-by-count queue between a producer that must not wait and an async consumer. */
+/** A bounded queue between a producer that must not wait and an async consumer. */
 import { BerthError } from "@berth/base";
 
 /** Pushes on one side, iterates on the other; ends with {@link end} or {@link fail}. */
@@ -13,7 +13,7 @@ export class Queue<T> implements AsyncIterable<T> {
     this.#limit = limit;
   }
 
-  /** Number of items that wait. */
+  /** Number of queued items. */
   get size(): number {
     return this.#items.length;
   }
@@ -31,7 +31,7 @@ export class Queue<T> implements AsyncIterable<T> {
     this.#notify();
   }
 
-  /** No more items will come; those that wait are still delivered. */
+  /** Ends the queue; queued items are still delivered. */
   end(): void {
     this.#ended = true;
     this.#notify();

@@ -1,4 +1,4 @@
-/** Whose objects a call is about: its namespace, and the lease that new objects go to. */
+/** The scope of a call: its namespace, and the lease for new objects. */
 import { BerthError } from "@berth/base";
 import type { CallContext } from "@berth/rpc";
 import { checkIdentifier } from "./names.ts";
@@ -6,7 +6,7 @@ import { checkIdentifier } from "./names.ts";
 /** Namespace and lease of a call. */
 export interface Scope {
   readonly namespace: string;
-  /** Lease that protects what this call makes; undefined for none. */
+  /** Lease that protects objects created by this call; undefined for none. */
   readonly lease: string | undefined;
 }
 

@@ -1,4 +1,4 @@
-/** Times in nanoseconds since the epoch, as the store keeps them, and as text (RFC 3339). */
+/** Times in nanoseconds since the epoch, the store's form, and as RFC 3339 text. */
 import { systemClock } from "@berth/base";
 
 /** Now, in nanoseconds since the epoch. */
@@ -6,7 +6,7 @@ export function now(): bigint {
   return systemClock.wall();
 }
 
-/** An RFC 3339 text with nanoseconds, as Go prints it. */
+/** Formats a time as RFC 3339 with nanoseconds, as Go prints it. */
 export function rfc3339(ns: bigint): string {
   const base = new Date(Number(ns / 1_000_000n)).toISOString().slice(0, 19);
   const fraction = String(ns % 1_000_000_000n)
@@ -15,7 +15,7 @@ export function rfc3339(ns: bigint): string {
   return `${base}${fraction === "" ? "" : `.${fraction}`}Z`;
 }
 
-/** Parses an RFC 3339 text; undefined when it is none. */
+/** Parses RFC 3339; undefined if invalid. */
 export function parseRfc3339(text: string): bigint | undefined {
   const match = /^(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?\d*(Z|[+-]\d\d:\d\d)$/.exec(text);
   if (match === null) return undefined;

@@ -1,4 +1,4 @@
-/** Descriptors and mounts between the wire and the stores. */
+/** Converts descriptors and mounts between the wire and the stores. */
 import type { types } from "@berth/api";
 import type { Descriptor } from "@berth/oci";
 import type { MessageInitShape } from "@bufbuild/protobuf";

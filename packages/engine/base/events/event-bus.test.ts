@@ -24,7 +24,7 @@ function fill(bus: EventBus): void {
   });
 }
 
-test("subscribers get what their filters let through", async () => {
+test("subscribers get the events that match their filters", async () => {
   assert.deepEqual(await collect([], fill), ["/tasks/exit", "/tasks/start", "/namespaces/create"]);
   assert.deepEqual(await collect(["namespace==a"], fill), ["/tasks/exit"]);
   assert.deepEqual(await collect(["topic~=^/tasks/"], fill), ["/tasks/exit", "/tasks/start"]);
@@ -32,7 +32,7 @@ test("subscribers get what their filters let through", async () => {
   assert.deepEqual(await collect(['event.labels."x.y"==z'], fill), ["/namespaces/create"]);
 });
 
-test("what cannot be an event is refused", () => {
+test("invalid events are refused", () => {
   const bus = new EventBus();
   assert.throws(() => bus.publish("a", "", undefined), /must not be empty/);
   assert.throws(() => bus.publish("a", "nope", undefined), /component/);

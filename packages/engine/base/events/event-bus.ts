@@ -1,7 +1,7 @@
 /**
- * The event bus: everything that changes is published here, numbered, written to the history, and then told to whoever
- * subscribed. A subscriber is a place in the history: one that is slow holds no memory, and is cut off when the events
- * it has not read are no longer kept.
+ * The event bus: every change is published here, numbered, written to the history, and then delivered to subscribers.
+ * A subscriber is a position in the history: a slow one holds no memory, and is cut off when its next events are no
+ * longer kept.
  */
 import { nanoseconds, pack, timestamp, types } from "@berth/api";
 import { BerthError, present } from "@berth/base";
@@ -21,22 +21,22 @@ export interface Published {
 
 /** Which events to follow. */
 export interface Follow {
-  /** containerd's; an event that any of them matches is sent, without filters every one. */
+  /** containerd's filters; events that match any of them are sent, all without filters. */
   filters: readonly string[];
-  /** Events with higher numbers, as far back as that; "out_of_range" when they are not kept any more. */
+  /** Events with higher numbers; "out_of_range" if they are no longer kept. */
   after?: number | undefined;
   /** Events from this moment on that are still kept, in nanoseconds since the epoch. */
   since?: bigint | undefined;
   /** Ends when this moment has passed, in nanoseconds since the epoch. */
   until?: bigint | undefined;
-  /** Ends it. */
+  /** Ends the subscription. */
   signal: AbortSignal;
 }
 
 const TOPIC = /^(?:\/[A-Za-z0-9]+(?:[-_.][A-Za-z0-9]+)*)+$/;
 /** Largest event that a client may publish, in bytes. */
 const MAX_PUBLISHED = 1 << 20;
-/** Timers take no longer time than this. */
+/** Longest delay of a timer. */
 const MAX_TIMER_MS = 2 ** 31 - 1;
 
 /** Publishes and delivers events. */
@@ -45,7 +45,7 @@ export class EventBus {
   readonly #history: EventHistory;
   readonly #reserve: () => void;
   readonly #waiting = new Set<() => void>();
-  /** Published, and not yet written and told. */
+  /** Published events that are not yet written and delivered. */
   #pending: Published[] = [];
   #sequence: number;
   #flush: NodeJS.Immediate | undefined;
@@ -79,7 +79,7 @@ export class EventBus {
     );
   }
 
-  /** Publishes what a client sent; "invalid_argument" for a topic that is none. */
+  /** Publishes a client's event; "invalid_argument" for an invalid topic. */
   publish(namespace: string, topic: string, event: Any | undefined): void {
     checkTopic(topic);
     checkSize(event);
@@ -93,7 +93,7 @@ export class EventBus {
     );
   }
 
-  /** Passes on an event that has its envelope. */
+  /** Publishes an event that already has its envelope. */
   forward(envelope: types.Envelope | undefined): void {
     if (envelope?.timestamp === undefined)
       throw new BerthError("invalid_argument", "envelope has no timestamp: invalid argument");
@@ -106,12 +106,14 @@ export class EventBus {
   #deliver(envelope: types.Envelope): void {
     const event = { sequence: ++this.#sequence, envelope };
     this.#pending.push(event);
-    // All events of one turn are written at once, after the answers that are on their way.
+    // All events of one turn are written at once, after the responses that are on their way.
     this.#flush ??= setImmediate(() => this.flush());
     for (const listener of this.#listeners) listener(event);
   }
 
-  /** Writes what was published and tells it: in this order, so that nobody knows a number that a crash takes back. */
+  /**
+   * Writes and delivers pending events, in this order: no subscriber must see a number that a crash could take back.
+   */
   flush(): void {
     clearImmediate(this.#flush);
     this.#flush = undefined;
@@ -126,7 +128,7 @@ export class EventBus {
     this.#waiting.clear();
   }
 
-  /** Calls `listener` for each event from now on; returns how to stop. */
+  /** Calls `listener` for each event from now on; returns the unsubscribe function. */
   listen(listener: (event: Published) => void): () => void {
     this.#listeners.add(listener);
     return () => this.#listeners.delete(listener);
@@ -137,7 +139,7 @@ export class EventBus {
     for await (const { envelope } of this.follow({ filters, signal })) yield envelope;
   }
 
-  /** Yields events in their order; from now on, unless `after` or `since` says otherwise. */
+  /** Yields events in order; from now on, unless `after` or `since` says otherwise. */
   async *follow({ filters, after, since, until, signal }: Follow): AsyncGenerator<Published> {
     const passes = compileFilters(filters, envelopeFields);
     let at = after ?? (since === undefined ? this.#sequence : this.#history.oldest - 1);
@@ -184,7 +186,7 @@ export class EventBus {
         `after: found ${after}, but the newest event has number ${this.#sequence}`,
         { stage: "events", hint: `ask for events after ${this.#sequence}, or after none for those to come` },
       );
-    // Not told yet, but numbered: they are as good as kept.
+    // Numbered but not yet delivered ones count as kept.
     if (after + 1 < oldest && after < this.#sequence)
       throw new BerthError(
         "out_of_range",
@@ -202,7 +204,7 @@ export class EventBus {
     );
   }
 
-  /** Writes what was published; afterwards nothing is. */
+  /** Writes pending events; nothing may be published afterwards. */
   close(): void {
     this.flush();
     this.#history.close();

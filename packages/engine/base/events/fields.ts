@@ -1,4 +1,4 @@
-/** What a filter sees of an event: namespace, topic, event.<field of the message>. */
+/** Fields of an event that filters can use: namespace, topic, event.<field of the message>. */
 import { eventTypes, images, typeNameOf, type types } from "@berth/api";
 import { createRegistry, fromBinary, type Registry } from "@bufbuild/protobuf";
 import { reflect } from "@bufbuild/protobuf/reflect";
@@ -7,7 +7,7 @@ import type { Field } from "../filters/index.ts";
 
 let known: Registry | undefined;
 
-/** The messages that events can carry; made when a filter first looks into one. */
+/** The message types of events; created when a filter first looks into one. */
 function registry(): Registry {
   known ??= createRegistry(
     ...Object.values(eventTypes).filter((v): v is typeof eventTypes.TaskExitSchema => v?.kind === "message"),

@@ -36,14 +36,14 @@ function readAll(history: EventHistory, after: number): number[] {
 
 const numbers = (from: number, to: number) => Array.from({ length: to - from + 1 }, (_, i) => from + i);
 
-test("events are read back in order, from memory and from files, by another daemon too", (t) => {
+test("events are read back in order, from memory and from files, by the next daemon too", (t) => {
   const path = folder(t);
   const limits = { memory: 2000, segment: 5000, segments: 100 };
   const first = new EventHistory(path, limits);
   for (let at = 1; at <= 1000; at += 10) first.append(kept(at, at + 9));
   assert.deepEqual(readAll(first, 0), numbers(1, 1000));
   assert.deepEqual(readAll(first, 995), numbers(996, 1000));
-  // No close: a killed daemon has none either.
+  // No close: a killed daemon does not close either.
   const second = new EventHistory(path, limits);
   assert.equal(second.newest, 1000);
   assert.equal(second.oldest, 1);
@@ -54,7 +54,7 @@ test("events are read back in order, from memory and from files, by another daem
   first.close();
 });
 
-test("what is kept is bounded, in files and in memory", (t) => {
+test("the history is bounded, in files and in memory", (t) => {
   const path = folder(t);
   const history = new EventHistory(path, { memory: 2000, segment: 5000, segments: 3 });
   for (let at = 1; at <= 5000; at++) history.append(kept(at, at, 100));
@@ -66,13 +66,13 @@ test("what is kept is bounded, in files and in memory", (t) => {
   const inMemory = new EventHistory(undefined, { memory: 2000 });
   inMemory.append(kept(1, 100, 100));
   assert.ok(inMemory.oldest > 80);
-  // One that is larger than everything is kept nevertheless.
+  // An event larger than the whole limit is kept nevertheless.
   history.append(kept(5001, 5001, 20_000));
   assert.deepEqual(readAll(history, 4999), [5000, 5001]);
   history.close();
 });
 
-test("a record that a crash cut off is taken away", (t) => {
+test("a record truncated by a crash is removed", (t) => {
   const path = folder(t);
   const first = new EventHistory(path);
   first.append(kept(1, 5));
@@ -108,7 +108,7 @@ test("numbers do not go back when the files are lost", (t) => {
   third.close();
 });
 
-test("a subscriber resumes after a number, and is told when that is no longer kept", async () => {
+test("a subscriber resumes after a number, and gets an error if that is no longer kept", async () => {
   const bus = new EventBus(new EventHistory(undefined, { memory: 3000 }));
   const emit = (id: string) => bus.emit("n", "/tasks/start", eventTypes.TaskStartSchema, { containerId: id });
   const { signal } = new AbortController();
@@ -128,11 +128,11 @@ test("a subscriber resumes after a number, and is told when that is no longer ke
     return oldest > 1 && oldest < 203;
   });
   await assert.rejects(follow(204).next(), (error) => isCode(error, "out_of_range"));
-  // One that does not read holds nothing, and learns what it missed.
+  // A subscriber that does not read holds no memory, and learns that it missed events.
   await assert.rejects(some.next(), (error) => isCode(error, "resource_exhausted"));
 });
 
-test("since and until bound what is told", async () => {
+test("since and until bound the delivered events", async () => {
   const bus = new EventBus();
   const emit = (id: string) => bus.emit("n", "/tasks/start", eventTypes.TaskStartSchema, { containerId: id });
   const { signal } = new AbortController();

@@ -1,7 +1,7 @@
 /**
- * The events of the past, as far as they are kept: the last ones in memory, more of them in files of the state folder,
- * which a kill of the daemon leaves. Both are bounded by size. Numbers never go back: how far they may have gone is
- * written to the database ahead of time, for when the files are lost (a reboot empties their folder).
+ * The retained events: the latest ones in memory, more of them in files of the state folder, which survive a crash of
+ * the daemon. Both are bounded by size. Numbers never go back: an upper bound is written to the database ahead of
+ * time, in case the files are lost (a reboot empties their folder).
  */
 import * as fs from "node:fs";
 import { isCode, log } from "@berth/base";
@@ -9,24 +9,24 @@ import { makeFolder } from "../core/folder.ts";
 import type { Database } from "../store/database.ts";
 import { type Kept, Segment } from "./segment.ts";
 
-/** How much is kept. */
+/** Limits of the history. */
 export interface HistoryLimits {
   /** Bytes of events in memory. */
   memory: number;
-  /** Bytes of one file, and how many files there are. */
+  /** Bytes of one file, and the number of files. */
   segment: number;
   segments: number;
 }
 
 const LIMITS: HistoryLimits = { memory: 256 << 10, segment: 1 << 20, segments: 4 };
-/** What one event in memory costs besides its bytes. */
+/** Memory overhead of an event beyond its bytes. */
 const OVERHEAD = 128;
-/** After a failure the files are left alone for this long, in milliseconds. */
+/** After a failed write, files are not written for this long, in milliseconds. */
 const RETRY_MS = 10_000;
-/** So many numbers are reserved ahead. */
+/** Numbers reserved ahead of time. */
 const RESERVE = 1_000_000;
 
-/** What is kept of the events; see the module comment. */
+/** The retained events, in order. */
 export class EventHistory {
   readonly #folder: string | undefined;
   readonly #limits: HistoryLimits;
@@ -36,7 +36,7 @@ export class EventHistory {
   #newest = 0;
   #retryAt = 0;
 
-  /** Opens the files in `folder`, which is made; without one, events are kept in memory only. */
+  /** Opens the files in `folder`, creating it; without one, events are kept in memory only. */
   constructor(folder?: string, limits: Partial<HistoryLimits> = {}) {
     this.#folder = folder;
     this.#limits = { ...LIMITS, ...limits };
@@ -48,30 +48,30 @@ export class EventHistory {
       .sort((a, b) => a.first - b.first);
     for (const segment of found) {
       const before = this.#segments.at(-1);
-      // What does not go on from there is of another life of the daemon's, between which events are missing.
+      // A gap means that the older files are from an earlier run whose later events are missing.
       if (before !== undefined && before.last + 1 !== segment.first) this.#drop();
       this.#segments.push(segment);
     }
     this.#newest = this.#segments.at(-1)?.last ?? 0;
   }
 
-  /** Number of the last event; 0 when there never was one. */
+  /** Number of the last event; 0 if there never was one. */
   get newest(): number {
     return this.#newest;
   }
 
-  /** Number of the oldest event that is kept; one more than {@link newest} when none is. */
+  /** Number of the oldest kept event; {@link newest} + 1 if there is none. */
   get oldest(): number {
     const none = this.#newest + 1;
     return Math.min(this.#segments[0]?.first ?? none, this.#recent[0]?.sequence ?? none);
   }
 
-  /** Lets the numbers go on after `number`. Only before the first event. */
+  /** Continues the numbering after `number`. Only before the first event. */
   startAfter(number: number): void {
     if (this.#newest === 0) this.#newest = number;
   }
 
-  /** Keeps events whose numbers follow {@link newest}. Never throws: what cannot be written is in memory only. */
+  /** Appends events whose numbers follow {@link newest}. Never throws: unwritable events are kept in memory only. */
   append(events: readonly Kept[]): void {
     const last = events.at(-1);
     if (last === undefined) return;
@@ -115,7 +115,7 @@ export class EventHistory {
       }
   }
 
-  /** Events after number `after`, some of them: at least one when there is one. Undefined when they are not kept. */
+  /** A batch of events after number `after`, at least one if there is one. Undefined if they are no longer kept. */
   read(after: number): readonly Kept[] | undefined {
     const first = this.#recent[0]?.sequence;
     if (first !== undefined && after + 1 >= first) return this.#recent.slice(after + 1 - first);
@@ -128,7 +128,7 @@ export class EventHistory {
   }
 }
 
-/** The daemon's history: the files in `folder`, and a number ahead of all that were given in `db`. */
+/** Opens the daemon's history: the files in `folder`, and the reserved numbers in `db`. */
 export function openHistory(db: Database, folder: string): { history: EventHistory; reserve: () => void } {
   const history = new EventHistory(folder);
   const row = db.get("SELECT value FROM settings WHERE name = 'event-sequence'");
@@ -142,7 +142,7 @@ export function openHistory(db: Database, folder: string): { history: EventHisto
       db.transaction(() => db.run(sql, String(next)));
       reserved = next;
     } catch (error) {
-      // Half of what was reserved before is left: the next event asks again.
+      // Half of the previous reservation is left: the next event retries.
       if (!isCode(error, "resource_exhausted")) throw error;
     }
   };

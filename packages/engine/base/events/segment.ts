@@ -1,13 +1,13 @@
 /**
- * A part of the event log: a file to which events are appended.
+ * A segment of the event log: an append-only file.
  *
- * A record is the event's length (4 bytes, little endian), its number (8 bytes) and the envelope. What a crash cut off
- * at the end is taken away when the file is opened. The file need not survive a power cut, so nothing is synced.
+ * A record is the event's length (4 bytes, little endian), its number (8 bytes) and the envelope. A record truncated
+ * by a crash is removed when the file is opened. The file need not survive a power loss, so nothing is synced.
  */
 import * as fs from "node:fs";
 import { join } from "node:path";
 
-/** An event as it is kept: its number and its envelope, encoded. */
+/** A stored event: its number and its encoded envelope. */
 export interface Kept {
   readonly sequence: number;
   readonly bytes: Uint8Array;
@@ -15,17 +15,17 @@ export interface Kept {
 
 const HEAD = 12;
 const SUFFIX = ".events";
-/** Every so many records the index has an entry. */
+/** The index has an entry for every this many records. */
 const INDEX_STEP = 64;
-/** Reading takes this many bytes at a time, or one record if that is larger. */
+/** Bytes per read, or one record if that is larger. */
 const CHUNK = 64 << 10;
 
-/** Events with numbers in a row, in one file. */
+/** Consecutively numbered events in one file. */
 export class Segment {
   readonly first: number;
   readonly #path: string;
   readonly #fd: number;
-  /** Where records begin: one entry for every {@link INDEX_STEP} of them. */
+  /** Offsets of records: one entry for every {@link INDEX_STEP} of them. */
   readonly #index: number[] = [];
   #count = 0;
   #size = 0;
@@ -36,12 +36,12 @@ export class Segment {
     this.#fd = fs.openSync(path, flags, 0o600);
   }
 
-  /** Begins a file, whose first event will be `first`. */
+  /** Creates a file whose first event will be `first`. */
   static create(folder: string, first: number): Segment {
     return new Segment(join(folder, `${first}${SUFFIX}`), first, "w+");
   }
 
-  /** Opens what `name` in `folder` holds; undefined when it is not a part of a log, or has no event. */
+  /** Opens the file `name` in `folder`; undefined if it is not a segment, or has no event. */
   static open(folder: string, name: string): Segment | undefined {
     if (!name.endsWith(SUFFIX)) return undefined;
     const first = Number(name.slice(0, -SUFFIX.length));
@@ -66,16 +66,16 @@ export class Segment {
     this.#size += HEAD + bytes.length;
   }
 
-  /** Number of the last event; one less than `first` when there is none. */
+  /** Number of the last event; `first` - 1 if there is none. */
   get last(): number {
     return this.first + this.#count - 1;
   }
-  /** Bytes of the file. */
+  /** Size of the file in bytes. */
   get size(): number {
     return this.#size;
   }
 
-  /** Appends events whose numbers follow the last one. Throws when not all could be written. */
+  /** Appends events whose numbers follow the last one. Throws if not all could be written. */
   append(events: readonly Kept[]): void {
     const parts: Uint8Array[] = [];
     for (const { sequence, bytes } of events) {
@@ -90,14 +90,14 @@ export class Segment {
     for (const event of events) this.#note(event);
   }
 
-  /** Events after number `after`, some of them: at least one when there is one. */
+  /** A batch of events after number `after`, at least one if there is one. */
   read(after: number): Kept[] {
     const wanted = Math.max(after + 1, this.first);
     if (wanted > this.last) return [];
     const entry = Math.floor((wanted - this.first) / INDEX_STEP);
     const from = this.first + entry * INDEX_STEP;
     const at = this.#index[entry]!;
-    // The records up to the wanted one are between two entries of the index, however long they are.
+    // The records up to the wanted one are between two index entries, however long they are.
     const end = Math.max(at + CHUNK, this.#index[entry + 1] ?? this.#size);
     const data = Buffer.allocUnsafe(Math.min(end, this.#size) - at);
     const got = fs.readSync(this.#fd, data, 0, data.length, at);
@@ -108,14 +108,14 @@ export class Segment {
     fs.closeSync(this.#fd);
   }
 
-  /** Closes it and removes the file. */
+  /** Closes and removes the file. */
   remove(): void {
     this.close();
     fs.rmSync(this.#path, { force: true });
   }
 }
 
-/** The whole records at the begin of `data`, as long as their numbers are those expected. */
+/** The complete records at the start of `data`, as long as their numbers are the expected ones. */
 function* recordsOf(data: Buffer, first: number, last: number): Generator<Kept> {
   let at = 0;
   for (let sequence = first; sequence <= last && at + HEAD <= data.length; sequence++) {

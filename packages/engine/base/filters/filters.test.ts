@@ -29,13 +29,13 @@ test("selectors", () => {
   assert.ok(matches("target.digest==sha256:1"));
 });
 
-test("commas are and, lists are or", () => {
+test("commas mean and, lists mean or", () => {
   assert.ok(!matches("labels.a==b,name==x"));
   assert.ok(matches("labels.a==b,name~=busybox"));
   assert.ok(matches("name==x", "labels.a==b"));
 });
 
-test("mistakes are named with their position", () => {
+test("syntax errors name their position", () => {
   assert.throws(() => parseFilter("name="), /position 5/);
   assert.throws(() => parseFilter("name==a b"), /position 8/);
   assert.throws(() => parseFilter("==a"), /expected a field/);

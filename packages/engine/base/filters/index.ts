@@ -1,7 +1,7 @@
 /** Matching objects against filters; see parse.ts for the language. */
 import { parseFilter, type Selector } from "./parse.ts";
 
-/** Gives the value of a field path of an object; undefined when the object has no such field. */
+/** Returns the value at a field path of an object; undefined if there is no such field. */
 export type Field = (path: readonly string[]) => string | undefined;
 
 function holds(selector: Selector, field: Field): boolean {
@@ -19,8 +19,8 @@ function holds(selector: Selector, field: Field): boolean {
 }
 
 /**
- * Compiles filters into a test: an object passes when one filter's selectors all hold, or when there are none.
- * `fields` makes the field accessor of an object.
+ * Compiles filters into a test: an object passes if all selectors of one filter hold, or if there are no filters.
+ * `fields` returns an object's field accessor.
  */
 export function compileFilters<T>(
   filters: readonly string[],
@@ -34,7 +34,7 @@ export function compileFilters<T>(
   };
 }
 
-/** The usual accessor: plain fields by their dotted path, and labels (the rest of the path is the key). */
+/** The default accessor: plain fields by their dotted path, and labels (the rest of the path is the key). */
 export function fieldsOf(
   plain: Readonly<Record<string, string>>,
   labels: Readonly<Record<string, string>> = {},
@@ -42,7 +42,7 @@ export function fieldsOf(
   return (path) => {
     if (path[0] === "labels" && path.length > 1) return labels[path.slice(1).join(".")];
     const value = plain[path.join(".").toLowerCase()];
-    // containerd calls a field that is empty absent.
+    // containerd treats an empty field as absent.
     return value === "" ? undefined : value;
   };
 }

@@ -19,7 +19,7 @@ export interface Selector {
 }
 
 const IDENT = /[A-Za-z0-9_]+/y;
-/** A bare value: everything up to a comma or white space. */
+/** A bare value: everything up to a comma or whitespace. */
 const BARE = /[^\s,"'/|=!~]+[^\s,]*/y;
 const OPERATOR = /==|!=|~=/y;
 const DOUBLE_QUOTED = /"(?:[^"\\]|\\.)*"/y;
@@ -53,7 +53,7 @@ class Parser {
     const raw = this.take(DOUBLE_QUOTED);
     if (raw === undefined) return undefined;
     try {
-      // Go's escapes that JSON lacks: \xHH, \a, \v, \' .
+      // Go's escapes that JSON lacks: \xHH, \a, \v, \'.
       return JSON.parse(
         raw
           .replace(/\\x([0-9a-fA-F]{2})/g, "\\u00$1")
@@ -113,7 +113,7 @@ class Parser {
   }
 }
 
-/** Parses one filter; "invalid_argument" names the position of a mistake. The empty filter has no selectors. */
+/** Parses one filter; "invalid_argument" gives the position of an error. The empty filter has no selectors. */
 export function parseFilter(text: string): Selector[] {
   const parser = new Parser(text);
   const out: Selector[] = [];
@@ -121,7 +121,7 @@ export function parseFilter(text: string): Selector[] {
   for (;;) {
     out.push(parser.selector());
     if (parser.at >= text.length) return out;
-    // Go's clients write "type==x, id==y".
+    // Go clients write "type==x, id==y".
     if (parser.take(/\s*,\s*/y) === undefined) throw parser.fail("a comma or the end");
   }
 }

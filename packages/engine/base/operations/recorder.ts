@@ -1,14 +1,14 @@
-/** Listens to the trace seam and keeps the last operations as trees of stages. */
+/** Subscribes to the trace seam and keeps the latest operations as trees of stages. */
 import { type Stage, type StageEvent, subscribeStages } from "@berth/base";
 
-/** A stage with what happened inside it. */
+/** A stage with its nested stages. */
 export interface Node {
   readonly stage: Stage;
   readonly children: Node[];
 }
 
 const KEPT = 400;
-/** A single operation keeps at most this many stages. */
+/** Limit on the stages kept of a single operation. */
 const MAX_STAGES = 1000;
 
 /** Records operations from {@link start} to {@link stop}. */
@@ -46,7 +46,7 @@ export class Recorder {
     const parent = stage.parent === undefined ? undefined : this.#live.get(stage.parent.id);
     const node: Node = { stage, children: [] };
     if (parent === undefined) {
-      // A stage whose operation is over has nobody to show it; a root begins an operation.
+      // A stage whose operation has ended is dropped; a root begins an operation.
       if (stage.parent === undefined && stage.end === undefined)
         this.#live.set(stage.id, { node, operation: { root: node, stages: 1 } });
       return;
@@ -69,7 +69,7 @@ export class Recorder {
       .map(({ node }) => node);
   }
 
-  /** Finished operations with a stage about the container, newest first; those in flight come before them. */
+  /** Operations with a stage that concerns the container: those in flight first, then finished ones, newest first. */
   about(namespace: string, container: string, limit: number): Node[] {
     const concerns = (node: Node): boolean =>
       (node.stage.facts.container === container &&

@@ -4,7 +4,7 @@ import { configureLog, stage } from "@berth/base";
 import { Recorder } from "./recorder.ts";
 import { Watchdog } from "./watchdog.ts";
 
-test("an operation that takes long is told, with its stage and path, and again when it is twice as old", async () => {
+test("a long operation is logged, with its stage and path, and again at twice its age", async () => {
   const lines: Record<string, unknown>[] = [];
   configureLog({ format: "json", write: (line) => lines.push(JSON.parse(line)) });
   const recorder = new Recorder();

@@ -1,23 +1,23 @@
-/** Tells the log of operations that take long, with the stage they are in and what that waits for. */
+/** Logs operations that take long, with their current stage and what that waits for. */
 import { log } from "@berth/base";
 import type { Node, Recorder } from "./recorder.ts";
 
-/** An operation that takes longer is told, and again each time its age has doubled. */
+/** Age at which an operation is logged first; again each time it has doubled. */
 const LONG_MS = 30_000;
 const LOOK_MS = 5_000;
-/** Stages in which waiting is what was asked for. */
+/** Stages that wait on purpose. */
 const MEANT = new Set(["grace period"]);
 
-/** The stages of an operation that are in flight, outermost first. */
+/** The stages of an operation in flight, outermost first. */
 function stagesInFlight(root: Node): Node[] {
   const inner = root.children.findLast(({ stage }) => stage.end === undefined);
   return inner === undefined ? [root] : [root, ...stagesInFlight(inner)];
 }
 
-/** Watches what `recorder` has in flight. */
+/** Watches the operations of `recorder` in flight. */
 export class Watchdog {
   readonly #recorder: Recorder;
-  /** Age at which an operation is told next, by its stage's number. */
+  /** Age at which an operation is logged next, by its stage's number. */
   readonly #told = new Map<number, number>();
   #timer: NodeJS.Timeout | undefined;
 
@@ -33,7 +33,7 @@ export class Watchdog {
     clearInterval(this.#timer);
   }
 
-  /** Looks at everything in flight; `now` as performance.now() counts. */
+  /** Checks everything in flight; `now` in performance.now() milliseconds. */
   look(now: number): void {
     const operations = this.#recorder.inFlight();
     const alive = new Set(operations.map(({ stage }) => stage.id));

@@ -1,17 +1,17 @@
 /**
- * A copy of the metadata database beside it, made while the daemon runs: some time after its start and once an hour when
- * something has changed, and at its end. A copy that is damaged does not take the last good one's place.
+ * A backup of the metadata database beside it, made while the daemon runs: some time after its start, once an hour if
+ * anything has changed, and at its end. A damaged copy never replaces the last good one.
  */
 import * as fs from "node:fs";
 import { log } from "@berth/base";
 import { backupOf, damageOf } from "./damage.ts";
 import type { Database } from "./database.ts";
 
-/** In milliseconds. The first waits until a start, with all that it has to do, is over. */
+/** In milliseconds. The first backup waits until the startup work is over. */
 const FIRST_MS = 60_000;
 const EVERY_MS = 3_600_000;
 
-/** See the module comment. */
+/** Schedules and makes backups. */
 export class Backup {
   readonly #db: Database;
   readonly #path: string;
@@ -35,7 +35,7 @@ export class Backup {
     }, ms).unref();
   }
 
-  /** Makes a copy, if anything has changed since the last one. What goes wrong is logged. */
+  /** Makes a backup, unless nothing has changed since the last one. Failures are logged. */
   make(): Promise<void> {
     this.#running ??= this.#make().finally(() => {
       this.#running = undefined;
@@ -64,7 +64,7 @@ export class Backup {
     }
   }
 
-  /** Makes the last one. */
+  /** Makes the last backup. */
   async close(): Promise<void> {
     clearTimeout(this.#timer);
     await this.make();

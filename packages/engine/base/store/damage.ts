@@ -1,16 +1,16 @@
-/** A database file that SQLite cannot make sense of. */
+/** Detection of a corrupt database file. */
 import { DatabaseSync } from "node:sqlite";
 import { BerthError } from "@berth/base";
 
-/** The file that a backup of the database is in. */
+/** Path of a database's backup. */
 export const backupOf = (path: string) => `${path}.backup`;
 
-/** Whether an error of SQLite's says that the file is damaged. */
+/** Whether an error of SQLite means that the file is corrupt. */
 export function isDamage(error: unknown): error is Error {
   return error instanceof Error && /malformed|not a database|database corruption/.test(error.message);
 }
 
-/** The error for a damaged database: which file, and how to get on. */
+/** The error for a corrupt database: which file, and how to recover. */
 export function damageError(path: string, error: Error): BerthError {
   return new BerthError("data_loss", `the metadata database ${path} is damaged: ${error.message}`, {
     stage: "metadata",
@@ -20,7 +20,7 @@ export function damageError(path: string, error: Error): BerthError {
   });
 }
 
-/** What is wrong with a database file, in SQLite's words; undefined when nothing is. Nobody may have it open. */
+/** SQLite's description of a database file's corruption; undefined if it is intact. The database must not be open. */
 export function damageOf(path: string): string | undefined {
   let db: DatabaseSync | undefined;
   try {

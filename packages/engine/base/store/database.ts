@@ -1,9 +1,9 @@
 /**
- * The metadata database: SQLite in WAL mode, one transaction per request. A request is answered once what it committed is on
- * disk ({@link Database.settled}); requests at the same time share the disk's work.
+ * The metadata database: SQLite in WAL mode, one transaction per request. A request is answered once its commits are
+ * on disk ({@link Database.settled}); concurrent requests share a sync.
  *
- * Everything the daemon must remember is here; blobs and snapshot folders are named by rows, and what has no row
- * is garbage. Statements are prepared once and kept.
+ * All persistent state is here; blobs and snapshot folders are named by rows, and files without a row are garbage.
+ * Statements are prepared once and kept.
  */
 
 import * as fs from "node:fs";
@@ -15,18 +15,18 @@ import { LogSync } from "./log-sync.ts";
 import { adoptLog, extendLog, keepLog, Reserve } from "./reserve.ts";
 import { SCHEMA, SCHEMA_VERSION } from "./schema.ts";
 
-/** SQLite gives the files that it makes beside the database the same permissions. */
+/** SQLite gives files that it creates beside the database the same permissions. */
 function makePrivate(path: string): void {
   fs.closeSync(fs.openSync(path, "a", 0o600));
   for (const each of [path, `${path}-wal`, `${path}-shm`, `${path}-journal`, `${path}.reserve`])
     restrict(each, 0o600);
 }
 
-/** Name of the row in `settings` whose room is the reserve, and its size in bytes. */
+/** Name of the row in `settings` whose space is the reserve, and its size in bytes. */
 const RESERVE_ROW = "reserve";
 const RESERVE_BYTES = 512 << 10;
 
-/** A row as SQLite gives it. */
+/** A row as SQLite returns it. */
 export type Row = Record<string, unknown>;
 
 /** Access to the database. */
@@ -40,12 +40,12 @@ export class Database {
   #writable = true;
   #afterCommit: (() => void)[] = [];
   #afterSync: (() => void)[] = [];
-  /** None: a database in memory. */
+  /** Undefined for a database in memory. */
   readonly #sync: LogSync | undefined;
 
   /**
-   * Opens or makes the file; ":memory:" for tests. "failed_precondition" for one of a newer berth, "data_loss" for one that
-   * is damaged.
+   * Opens or creates the file; ":memory:" for tests. "failed_precondition" if it was written by a newer berth,
+   * "data_loss" if it is corrupt.
    */
   static open(path: string): Database {
     try {
@@ -63,7 +63,7 @@ export class Database {
     this.#path = path;
     this.#db = new DatabaseSync(path);
     this.#db.exec(
-      // Nobody else opens it: the lock is taken once. What SQLite keeps aside must need no disk either.
+      // Only this process opens it: the lock is taken once. SQLite's temporary data must not need disk space either.
       "PRAGMA locking_mode=EXCLUSIVE; PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA foreign_keys=ON; PRAGMA busy_timeout=2000; PRAGMA temp_store=MEMORY",
     );
     const found = Number(this.get("PRAGMA user_version")?.user_version);
@@ -96,7 +96,7 @@ export class Database {
     this.#attempt(() => this.run("DELETE FROM settings WHERE name = ?", RESERVE_ROW));
   }
 
-  /** Makes the row, and gets it from the log into the database's own file: only there it has room of its own. */
+  /** Inserts the row, and checkpoints it into the database file: only there it has space of its own. */
   #fillReserve(): void {
     const sql = `INSERT OR REPLACE INTO settings (name, value) VALUES (?, hex(randomblob(${RESERVE_BYTES / 2})))`;
     try {
@@ -129,7 +129,7 @@ export class Database {
     return this.#named(() => this.#prepare(sql).all(...values) as Row[]);
   }
 
-  /** Says which file it is that is damaged, and what to do. */
+  /** Turns SQLite's corruption errors into ones that name the file and the next step. */
   #named<T>(work: () => T): T {
     try {
       return work();
@@ -138,33 +138,33 @@ export class Database {
     }
   }
 
-  /** How many transactions have been committed since it was opened. */
+  /** Transactions committed since it was opened. */
   get commits(): number {
     return this.#commits;
   }
 
-  /** Copies the database into another file, in pieces, between which others have their turn. */
+  /** Copies the database into another file, in steps that let other work in between. */
   async copyTo(path: string): Promise<void> {
     await backup(this.#db, path);
   }
 
-  /** Runs a change; the number of rows it touched. */
+  /** Executes a statement; returns the number of changed rows. */
   run(sql: string, ...values: SQLInputValue[]): number {
     return this.#named(() => Number(this.#prepare(sql).run(...values).changes));
   }
 
-  /** Whether the last transaction found room on the disk. */
+  /** Whether the last transaction found space on the disk. */
   get writable(): boolean {
     return this.#writable;
   }
 
-  /** Runs `work` in a transaction; nested calls join the outer one. Everything or nothing happens. */
+  /** Runs `work` in a transaction; nested calls join the outer one. All or nothing is committed. */
   transaction<T>(work: () => T): T {
     if (this.#depth > 0) return work();
     try {
       return this.#attempt(work);
     } catch (error) {
-      // Deleting may need room, too: the reserve gives it, so that a full disk can be emptied again.
+      // Deleting may need space, too: the reserve provides it, so that a full disk can be emptied again.
       if (!isFull(error)) throw error;
       this.#writable = false;
       if (!this.#reserve?.release()) throw fullDisk(error);
@@ -207,22 +207,22 @@ export class Database {
     return result;
   }
 
-  /** Runs `action` once the transaction in flight is committed (at once without one); events are sent this way. */
+  /** Runs `action` once the current transaction is committed (at once without one); used to send events. */
   afterCommit(action: () => void): void {
     if (this.#depth > 0) this.#afterCommit.push(action);
     else action();
   }
 
   /**
-   * Runs `action` once the transaction in flight is on disk (at once without one): what takes away files that only a lost
-   * commit would still name.
+   * Runs `action` once the current transaction is on disk (at once without one): for removing files that a lost
+   * commit would still refer to.
    */
   afterSync(action: () => void): void {
     if (this.#depth > 0) this.#afterSync.push(action);
     else action();
   }
 
-  /** Resolves once all commits are on disk; undefined when they are. Rejects with "data_loss" when the disk fails. */
+  /** Resolves once all commits are on disk; undefined if they are. Rejects with "data_loss" if the disk fails. */
   settled(): Promise<void> | undefined {
     return this.#sync?.settled();
   }

@@ -1,10 +1,10 @@
-/** One daemon per directory: a lock that the kernel drops when the process ends, however it ends. */
+/** One daemon per directory: a lock that the kernel drops when the process ends, for whatever reason. */
 import * as fs from "node:fs";
 import { join } from "node:path";
 import { BerthError } from "@berth/base";
 import { linux } from "@berth/sys";
 
-/** Locks a directory for this process; "failed_precondition" names the process that holds it. */
+/** Locks a directory for this process; "failed_precondition" names the current holder. */
 export function lockDirectory(folder: string, what: string): () => void {
   const path = join(folder, "berthd.lock");
   const fd = fs.openSync(path, fs.constants.O_RDWR | fs.constants.O_CREAT, 0o600);
@@ -21,14 +21,14 @@ export function lockDirectory(folder: string, what: string): () => void {
   return () => fs.closeSync(fd);
 }
 
-/** Says who holds the lock, over who held it before: cut off first, the file would have to find room again on a full disk. */
+/** Overwrites the previous holder's pid in place: truncating first would need space again on a full disk. */
 function writePid(fd: number): void {
   const text = `${process.pid}\n`;
   try {
     fs.writeSync(fd, text, 0);
     fs.ftruncateSync(fd, text.length);
   } catch (error) {
-    // It is the lock that counts.
+    // The lock itself is what counts.
     if ((error as NodeJS.ErrnoException).code !== "ENOSPC") throw error;
   }
 }

@@ -6,7 +6,7 @@ import { test } from "node:test";
 import { Database } from "./database.ts";
 import { LogSync } from "./log-sync.ts";
 
-test("what depends on a commit is done once it is on disk, in order", async (t) => {
+test("actions that depend on a commit run once it is on disk, in order", async (t) => {
   const folder = mkdtempSync(join(tmpdir(), "berth-sync-"));
   t.after(() => rmSync(folder, { recursive: true, force: true }));
   const db = new Database(join(folder, "metadata.db"));
@@ -24,7 +24,7 @@ test("what depends on a commit is done once it is on disk, in order", async (t) 
   await db.settled();
   assert.deepEqual(done, ["committed a", "committed b", "on disk a", "on disk b"]);
   assert.equal(db.settled(), undefined, "nothing is left to wait for");
-  // What was rolled back is not done.
+  // A rolled back transaction's action does not run.
   assert.throws(() =>
     db.transaction(() => {
       db.afterSync(() => done.push("never"));
@@ -39,7 +39,7 @@ test("what depends on a commit is done once it is on disk, in order", async (t) 
   again.close();
 });
 
-test("a disk that fails is told to who waits", async () => {
+test("a disk failure is reported to waiting callers", async () => {
   const sync = new LogSync("/no/such/log");
   sync.committed([]);
   await assert.rejects(sync.settled()!, /ENOENT/);

@@ -1,12 +1,12 @@
 /**
- * Getting commits onto the disk, many with one fdatasync(2), on a thread: the requests that made them wait, the daemon does
- * not. SQLite itself writes its log without waiting (synchronous=NORMAL), which keeps the database whole; that nothing
- * that was answered is lost is seen to here.
+ * Group commit: syncs many commits with one fdatasync(2), on a thread. The requests that made them wait, the daemon
+ * does not. SQLite itself writes its log without syncing (synchronous=NORMAL), which keeps the database consistent;
+ * this makes every answered request durable.
  */
 import * as fs from "node:fs";
 import { BerthError } from "@berth/base";
 
-/** See the module comment. */
+/** Syncs the database's log after commits. */
 export class LogSync {
   readonly #path: string;
   #fd: number | undefined;
@@ -20,14 +20,14 @@ export class LogSync {
     this.#path = path;
   }
 
-  /** A transaction has been committed; its `actions` run once it is on disk. */
+  /** Registers a committed transaction; its `actions` run once it is on disk. */
   committed(actions: readonly (() => void)[]): void {
     const commit = ++this.#committed;
     for (const action of actions) this.#after.push({ commit, action });
     if (actions.length > 0) this.settled()?.catch(() => {});
   }
 
-  /** Resolves once all that has been committed is on disk; undefined when it is. Rejects when the disk fails. */
+  /** Resolves once all commits are on disk; undefined if they are. Rejects if the disk fails. */
   settled(): Promise<void> | undefined {
     if (this.#synced >= this.#committed) return undefined;
     this.#running ??= this.#sync().finally(() => {
@@ -37,7 +37,7 @@ export class LogSync {
   }
 
   async #sync(): Promise<void> {
-    // Those that come while the disk is at work have a share in the next turn.
+    // Commits made during a sync are covered by the next one.
     while (this.#synced < this.#committed) {
       const commit = this.#committed;
       this.#fd ??= fs.openSync(this.#path, "r");
@@ -62,7 +62,7 @@ export class LogSync {
     });
   }
 
-  /** Does what is left to do, now. */
+  /** Syncs and runs pending actions, synchronously. */
   close(): void {
     if (this.#synced < this.#committed) {
       this.#fd ??= fs.openSync(this.#path, "r");

@@ -1,30 +1,31 @@
 /**
- * Disk space that is the metadata database's before it is needed, so that a full disk can be emptied again, and what ends on
- * one is noted. Space that was set free would be somebody else's before it could be used: so it lies inside the database.
+ * Disk space that the metadata database holds before it needs it, so that a full disk can be emptied again and exits
+ * can be recorded on one. Space that is merely freed could be taken by other processes: the reserve therefore lies
+ * inside the database's files.
  *
- * - Its log ("-wal") is written once to the size that SQLite lets it grow to, and overwritten from then on. SQLite removes it
- *   when the database is closed: a second name keeps it for the next daemon.
- * - A row of {@link Reserve} takes pages of the database's file. When a transaction finds no room, the row goes and its pages
- *   are free for the database alone.
+ * - The log ("-wal") is written once to the size that SQLite lets it grow to, and overwritten from then on. SQLite
+ *   removes it when the database is closed: a second hard link keeps it for the next daemon.
+ * - A row of {@link Reserve} occupies pages of the database file. When a transaction finds no space, the row is
+ *   deleted, and its pages are free for the database alone.
  */
 import * as fs from "node:fs";
 import { log } from "@berth/base";
 
-/** SQLite writes the log back after 1,000 pages of 4,096 bytes; the rest is for the transaction that goes beyond. */
+/** SQLite checkpoints the log after 1,000 pages of 4,096 bytes; the rest is for a transaction that exceeds that. */
 const LOG_BYTES = 5 << 20;
-/** SQLite takes a log without its magic number for an empty one. */
+/** SQLite treats a log without its magic number as empty. */
 const LOG_HEADER = 32;
-/** How long after it was given up the reserve is taken again, in milliseconds. */
+/** Delay before a released reserve is taken again, in milliseconds. */
 const REFILL_MS = 1000;
 
 const logOf = (database: string) => `${database}-wal`;
 const keptOf = (database: string) => `${database}.reserve`;
 
-/** Makes the log that {@link keepLog} kept the database's again. Before the database is opened. */
+/** Renames a log kept by {@link keepLog} back to the database's. Call it before the database is opened. */
 export function adoptLog(database: string): void {
   const kept = keptOf(database);
   if (!fs.existsSync(kept)) return;
-  // A daemon that was killed has left its log: what is in it counts.
+  // A killed daemon has left its log: its contents count.
   if (fs.existsSync(logOf(database))) {
     fs.rmSync(kept);
     return;
@@ -39,7 +40,7 @@ export function adoptLog(database: string): void {
   fs.renameSync(kept, logOf(database));
 }
 
-/** Takes the space that the log may come to need; what there is of it on a full disk. */
+/** Extends the log to its full size, or as far as a full disk permits. */
 export function extendLog(database: string): void {
   let fd: number | undefined;
   try {
@@ -53,7 +54,7 @@ export function extendLog(database: string): void {
   }
 }
 
-/** Lets the log outlive the database's closing. Before the database is closed. */
+/** Lets the log outlive the closing of the database. Call it before the database is closed. */
 export function keepLog(database: string): void {
   try {
     fs.rmSync(keptOf(database), { force: true });
@@ -63,16 +64,16 @@ export function keepLog(database: string): void {
   }
 }
 
-/** What the database does about its reserve. */
+/** The database's operations on its reserve row. */
 export interface ReserveRow {
-  /** Whether it is there. */
+  /** Whether the row exists. */
   held(): boolean;
-  /** Takes it; throws when the disk is full. */
+  /** Inserts it; throws if the disk is full. */
   fill(): void;
   release(): void;
 }
 
-/** A reserve that is given up in need and taken again later. */
+/** A reserve that is released when space runs out and taken again later. */
 export class Reserve {
   readonly #row: ReserveRow;
   #timer: NodeJS.Timeout | undefined;
@@ -96,7 +97,7 @@ export class Reserve {
     this.#timer.unref();
   }
 
-  /** Gives the space up; false when there is none, or when it takes space itself. */
+  /** Releases the space; false if there is none, or while it is being taken. */
   release(): boolean {
     if (!this.#row.held()) return false;
     try {

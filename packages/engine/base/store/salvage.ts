@@ -1,21 +1,21 @@
-/** Making a new database of what can be read of a damaged one, and of its last backup where that cannot. */
+/** Rebuilding a damaged database from its readable rows, and from its last backup for the rest. */
 import * as fs from "node:fs";
 import { DatabaseSync, type SQLInputValue } from "node:sqlite";
 import { backupOf, isDamage } from "./damage.ts";
 import { SCHEMA, SCHEMA_VERSION, TABLES } from "./schema.ts";
 
-/** What became of a table. */
+/** Result for one table. */
 export interface SalvagedTable {
   name: string;
-  /** Rows that the damaged file gave. */
+  /** Rows read from the damaged file. */
   rows: number;
-  /** It was read to its end. */
+  /** The table was read to its end. */
   whole: boolean;
-  /** Rows that are from the backup. */
+  /** Rows taken from the backup. */
   fromBackup: number;
 }
 
-/** Reads what there is of `path` and its backup into a new database, `into`. Where nothing is to be made, ":memory:". */
+/** Salvages `path` and its backup into a new database, `into`; ":memory:" for a dry run. */
 export function salvage(path: string, into: string): SalvagedTable[] {
   const target = new DatabaseSync(into);
   try {
@@ -27,7 +27,7 @@ export function salvage(path: string, into: string): SalvagedTable[] {
       const fromBackup = whole ? 0 : copyTable(target, backupOf(path), name).rows;
       return { name, rows, whole, fromBackup };
     });
-    // What hangs on a lease that could not be read.
+    // Remove the dependents of leases that could not be read.
     target.exec(
       "DELETE FROM lease_resources WHERE NOT EXISTS (SELECT 1 FROM leases WHERE leases.ns = lease_resources.ns AND leases.id = lease_resources.lease)",
     );
@@ -38,7 +38,7 @@ export function salvage(path: string, into: string): SalvagedTable[] {
   }
 }
 
-/** Copies the rows that can be read and that are not there yet. */
+/** Copies the readable rows that are not there yet. */
 function copyTable(target: DatabaseSync, path: string, name: string): { rows: number; whole: boolean } {
   if (!fs.existsSync(path)) return { rows: 0, whole: false };
   let source: DatabaseSync | undefined;
@@ -61,14 +61,14 @@ function copyTable(target: DatabaseSync, path: string, name: string): { rows: nu
   }
 }
 
-/** Puts a new database, made by {@link salvage}, in the place of a damaged one, which is kept; its path. */
+/** Replaces a damaged database with a salvaged one; returns the path at which the damaged one is kept. */
 export function replaceDatabase(path: string, fresh: string, now = new Date()): string {
   const kept = `${path}.damaged-${now.toISOString().replaceAll(":", "")}`;
   const fd = fs.openSync(fresh, "r");
   fs.fsyncSync(fd);
   fs.closeSync(fd);
   fs.renameSync(path, kept);
-  // The old file's log is nothing to the new one.
+  // The old file's log must not be applied to the new one.
   for (const end of ["-wal", "-shm", "-journal", ".reserve"]) fs.rmSync(`${path}${end}`, { force: true });
   fs.renameSync(fresh, path);
   return kept;

@@ -1,6 +1,6 @@
 /** The tables of the metadata database. Times are nanoseconds since the epoch as text; labels are JSON. */
 
-/** Number of the schema below; a database with a lower one is brought up to it. */
+/** Version of the schema below; older databases are migrated to it. */
 export const SCHEMA_VERSION = 1;
 
 /** The tables, in an order in which none refers to a later one. */
@@ -16,7 +16,7 @@ export const TABLES = [
   "settings",
 ] as const;
 
-/** Makes the tables. Every object belongs to a namespace; blobs on disk are shared between namespaces. */
+/** Creates the tables. Every object belongs to a namespace; blobs on disk are shared between namespaces. */
 export const SCHEMA = `
 CREATE TABLE namespaces (
   name TEXT PRIMARY KEY, labels TEXT NOT NULL

@@ -15,7 +15,7 @@ function record(id: string, name?: string) {
   });
 }
 
-test("a name is one container's in its namespace, whoever asks first", () => {
+test("a name belongs to one container of a namespace, also in a race", () => {
   const store = new ContainerStore(new Database(":memory:"), new EventBus());
   store.create("n", record("a", "web"));
   assert.throws(

@@ -1,4 +1,4 @@
-/** The container store: what to run, as records; running is the business of tasks. */
+/** The container store: records of containers; their processes are tasks. */
 import { containers, eventTypes, LABEL, timestamp } from "@berth/api";
 import { BerthError, isCode, log } from "@berth/base";
 import { create, fromBinary, type MessageInitShape, toBinary } from "@bufbuild/protobuf";
@@ -9,17 +9,17 @@ import type { EventBus } from "../../base/events/event-bus.ts";
 import type { Database } from "../../base/store/database.ts";
 import { ensureNamespace } from "../namespaces/rows.ts";
 
-/** How long after a full disk what the daemon noted is written again, in milliseconds. */
+/** Delay before labels that a full disk rejected are written again, in milliseconds. */
 const WRITE_AGAIN_MS = 1000;
 
-/** A container as it is kept: the message of the wire. */
+/** A stored container: the wire's message. */
 export type ContainerRecord = containers.Container;
 
 /** Containers of all namespaces. */
 export class ContainerStore {
   readonly #db: Database;
   readonly #events: EventBus;
-  /** Labels that were noted and that a full disk kept from being written, by "namespace/id"; "" removes one. */
+  /** Labels that a full disk kept from being written, by "namespace/id"; "" removes one. */
   readonly #unwritten = new Map<string, { ns: string; id: string; labels: Labels }>();
   #writeAgain: NodeJS.Timeout | undefined;
 
@@ -33,7 +33,7 @@ export class ContainerStore {
     return row === undefined ? undefined : this.#read(ns, row.record as Uint8Array);
   }
 
-  /** A record as it is, with what could not be written into it yet. */
+  /** A stored record with its unwritten labels applied. */
   #read(ns: string, bytes: Uint8Array): ContainerRecord {
     const record = fromBinary(containers.ContainerSchema, bytes);
     const unwritten = this.#unwritten.size === 0 ? undefined : this.#unwritten.get(`${ns}/${record.id}`);
@@ -62,11 +62,11 @@ export class ContainerStore {
       .map((row) => this.#read(ns, row.record as Uint8Array));
   }
 
-  /** Two containers of a namespace never share the name that `berth` gave them, however they race. */
+  /** Two containers of a namespace never share the name that `berth` gave them, even in a race. */
   #checkName(ns: string, record: ContainerRecord): void {
     const name = record.labels[LABEL.name];
     if (name === undefined) return;
-    // The bytes of a record that has the label hold the name: few are left to be decoded.
+    // Encoded records with the label contain the name: only a few have to be decoded.
     const sql =
       "SELECT record FROM containers WHERE ns = ? AND id <> ? AND instr(record, CAST(? AS BLOB)) > 0";
     for (const row of this.#db.all(sql, ns, record.id, name)) {
@@ -108,7 +108,7 @@ export class ContainerStore {
     return record;
   }
 
-  /** Changes what `paths` names; without paths, everything that may change is replaced. */
+  /** Updates the fields in `paths`; without paths, all mutable fields are replaced. */
   update(ns: string, wanted: ContainerRecord, paths: readonly string[] | undefined): ContainerRecord {
     if (wanted.id === "")
       throw new BerthError("invalid_argument", "must specify a container id: invalid argument");
@@ -148,8 +148,8 @@ export class ContainerStore {
   }
 
   /**
-   * Sets labels without an event; an empty value removes one. For what the daemon itself notes: when the disk is full, it is
-   * known all the same, and written later.
+   * Sets labels without an event; an empty value removes one. For the daemon's own notes: if the disk is full, they
+   * are kept in memory and written later.
    */
   note(ns: string, id: string, labels: Labels): void {
     try {
@@ -164,7 +164,7 @@ export class ContainerStore {
     }
   }
 
-  /** Writes what is noted of a container and not written; "resource_exhausted" when the disk is still full. */
+  /** Writes the unwritten labels of a container; "resource_exhausted" if the disk is still full. */
   settle(ns: string, id: string): void {
     if (this.#unwritten.has(`${ns}/${id}`)) this.#write(ns, id, {});
   }
@@ -220,7 +220,7 @@ function setLabels(record: ContainerRecord, labels: Labels): void {
     else record.labels[key] = value;
 }
 
-/** The fields of a message without its type tag, so that it can initialise another. */
+/** A message's fields without its type tag, for initialising another one. */
 function init({
   $typeName: _,
   ...fields

@@ -6,7 +6,7 @@ import { test } from "node:test";
 import { LABEL } from "@berth/api";
 import { removeLog } from "./log-file.ts";
 
-test("a log goes with its parts and folder, and nothing outside the logs' folder goes", () => {
+test("a log is removed with its rotated files and folder, but nothing outside the logs' folder", () => {
   const root = mkdtempSync(join(tmpdir(), "berth-log-"));
   const logs = join(root, "logs");
   try {

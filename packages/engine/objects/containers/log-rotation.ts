@@ -1,10 +1,10 @@
-/** How far a container's log may grow: by its labels, or the daemon's settings. */
+/** Limits of a container's log: from its labels, or the daemon's settings. */
 import { LABEL } from "@berth/api";
 import { CRI_LOG } from "@berth/base";
 import type { LogRotation } from "@berth/runtime";
 import type { Stdio } from "@berth/shim";
 
-/** The same streams with their log's limits, where the client has not set any. */
+/** Adds the limits of the log to a task's streams, unless the client has set any. */
 export function withRotation(
   stdio: Stdio,
   labels: Readonly<Record<string, string>>,
@@ -22,7 +22,7 @@ export function withRotation(
   return { ...stdio, stdout: limited(stdout), stderr: limited(stderr) };
 }
 
-// Anybody who may make containers writes labels: one that makes no sense says nothing.
+// Labels are untrusted client input: an invalid one is ignored.
 function numberOf(label: string | undefined, otherwise: number): number {
   return label !== undefined && /^\d{1,15}$/.test(label) ? Number(label) : otherwise;
 }

@@ -1,4 +1,4 @@
-/** The content store: blobs by digest below `blobs/sha256`, writes under way below `ingest`. */
+/** The content store: blobs by digest below `blobs/sha256`, ingests in progress below `ingest`. */
 import { createHash } from "node:crypto";
 import * as fs from "node:fs";
 import { dirname, join } from "node:path";
@@ -15,17 +15,17 @@ import { holdInScope } from "../leases/rows.ts";
 import * as store from "./rows.ts";
 import { ContentWriter, type WriterHost } from "./writer.ts";
 
-/** Size of the pieces in which blobs are read, in bytes. */
+/** Chunk size of reads, in bytes. */
 const READ_CHUNK = 1 << 20;
-/** A write that nobody leased is collected after this many nanoseconds. */
+/** An ingest without a lease is collected after this many nanoseconds. */
 const INGEST_LIFE_NS = 24n * 3600n * 1_000_000_000n;
 
-/** Blobs and writes of all namespaces. */
+/** Blobs and ingests of all namespaces. */
 export class ContentStore implements WriterHost {
   readonly #db: Database;
   readonly #events: EventBus;
   readonly #folder: string;
-  /** Writes that are open, as "<namespace>/<ref>" and since when. */
+  /** Open ingests by "<namespace>/<ref>", with their start time. */
   readonly #open = new Map<string, number>();
   /** Digests that are about to get a row: their files must not be removed. */
   readonly #pending = new Map<string, number>();
@@ -39,7 +39,7 @@ export class ContentStore implements WriterHost {
     fs.mkdirSync(join(folder, "ingest"), { recursive: true, mode: 0o700 });
   }
 
-  /** Where a blob lies. */
+  /** Path of a blob's file. */
   blobPath(digest: string): string {
     checkDigest(digest);
     return join(this.#folder, "blobs", digest.replace(":", "/"));
@@ -49,7 +49,7 @@ export class ContentStore implements WriterHost {
     return join(this.#folder, "ingest", String(number));
   }
 
-  /** Removes what a crash left: files without a row, rows without a file. */
+  /** Removes a crash's leftovers: files without a row, rows without a file. */
   cleanup(): void {
     const db = this.#db;
     for (const algorithm of fs.readdirSync(join(this.#folder, "blobs")))
@@ -85,7 +85,7 @@ export class ContentStore implements WriterHost {
     return store.listContent(this.#db, ns);
   }
 
-  /** Changes labels by `change`; the new record. */
+  /** Changes labels with `change`; returns the new record. */
   updateLabels(ns: string, digest: string, change: (labels: Labels) => Labels): store.ContentRecord {
     return this.#db.transaction(() => {
       const record = this.info(ns, digest);
@@ -97,7 +97,7 @@ export class ContentStore implements WriterHost {
     });
   }
 
-  /** Forgets a blob in a namespace, and removes it once no namespace knows it. */
+  /** Deletes a blob from a namespace, and its file once no namespace has it. */
   delete(ns: string, digest: string): void {
     this.#db.transaction(() => {
       this.info(ns, digest);
@@ -115,7 +115,7 @@ export class ContentStore implements WriterHost {
     });
   }
 
-  /** Yields a blob's bytes from `offset` on; `size` 0 means up to the end. "out_of_range" behind its end. */
+  /** Yields a blob's bytes from `offset` on; `size` 0 means to the end. "out_of_range" beyond its end. */
   async *read(ns: string, digest: string, offset = 0, size = 0, chunk = READ_CHUNK): AsyncGenerator<Buffer> {
     const info = this.info(ns, digest);
     if (offset < 0 || offset > info.size)
@@ -138,7 +138,7 @@ export class ContentStore implements WriterHost {
     }
   }
 
-  /** Yields a whole blob; after its last byte "data_loss" when what was read is not what its digest says. */
+  /** Yields a whole blob; throws "data_loss" after its last byte if its digest does not match. */
   async *readChecked(ns: string, digest: string): AsyncGenerator<Buffer> {
     const hash = createHash(digest.split(":")[0]!);
     for await (const chunk of this.read(ns, digest)) {
@@ -148,7 +148,7 @@ export class ContentStore implements WriterHost {
     this.#compare(digest, hash.digest("hex"));
   }
 
-  /** Reads a blob and compares it with its digest: "data_loss" when it is damaged. For when using it has failed. */
+  /** Verifies a blob against its digest: "data_loss" if it is damaged. For use after a failure. */
   async check(ns: string, digest: string): Promise<void> {
     for await (const _ of this.readChecked(ns, digest));
   }
@@ -166,7 +166,10 @@ export class ContentStore implements WriterHost {
     });
   }
 
-  /** A whole small blob: manifests and configs. "resource_exhausted" beyond `limit` bytes, "data_loss" when it is damaged. */
+  /**
+   * Reads a whole small blob (manifest, config). "resource_exhausted" beyond `limit` bytes, "data_loss" if it is
+   * damaged.
+   */
   readAll(ns: string, digest: string, limit = 8 << 20): Buffer {
     const info = this.info(ns, digest);
     if (info.size > limit)
@@ -180,8 +183,8 @@ export class ContentStore implements WriterHost {
   }
 
   /**
-   * Opens a write. "already_exists" when the namespace has the expected blob, "unavailable" when the reference is
-   * open elsewhere.
+   * Opens an ingest. "already_exists" if the namespace has the expected blob, "unavailable" if the ref is open
+   * already.
    */
   async openWriter(
     scope: Scope,
@@ -227,7 +230,7 @@ export class ContentStore implements WriterHost {
     }
   }
 
-  /** Size of a blob that some namespace has; undefined when none has it with this size. */
+  /** Size of a blob that any namespace has; undefined if none has it with this size. */
   #elsewhere(digest: string, total: number): number | undefined {
     const row = this.#db.get("SELECT size FROM content WHERE digest = ? LIMIT 1", digest);
     const size = row === undefined ? undefined : Number(row.size);
@@ -281,7 +284,7 @@ export class ContentStore implements WriterHost {
     this.#open.delete(`${scope.namespace}/${ref}`);
   }
 
-  /** Part of a transaction: forgets a write, and removes its file after the commit. */
+  /** Part of a transaction: removes an ingest's row, and its file after the commit. */
   removeIngestRow(ns: string, ref: string): void {
     const found = store.findIngest(this.#db, ns, ref);
     if (found === undefined) return;
@@ -289,7 +292,7 @@ export class ContentStore implements WriterHost {
     this.#db.afterSync(() => fs.rmSync(this.ingestPath(found.number), { force: true }));
   }
 
-  /** Forgets a write; "not_found" when there is none, "unavailable" while it is open. */
+  /** Aborts an ingest; "not_found" if there is none, "unavailable" while it is open. */
   abort(ns: string, ref: string): void {
     if (store.findIngest(this.#db, ns, ref) === undefined)
       throw new BerthError("not_found", `reference ${ref}: not found`);
@@ -297,14 +300,14 @@ export class ContentStore implements WriterHost {
     this.#db.transaction(() => this.removeIngestRow(ns, ref));
   }
 
-  /** Frees a write's space before its row goes: on a full disk the row could not go otherwise. */
+  /** Truncates an ingest before its row is deleted: a full disk could not take the deletion otherwise. */
   #empty(ns: string, ref: string): void {
     const found = store.findIngest(this.#db, ns, ref);
     if (found !== undefined && fs.existsSync(this.ingestPath(found.number)))
       fs.truncateSync(this.ingestPath(found.number));
   }
 
-  /** Writes under way, with how far they are. */
+  /** Ingests in progress, with their offsets. */
   statuses(ns: string): (store.IngestRecord & { offset: number; updatedMs: number })[] {
     return store.listIngests(this.#db, ns).map((ingest) => this.#status(ingest));
   }
@@ -320,7 +323,7 @@ export class ContentStore implements WriterHost {
     return { ...ingest, offset: stat?.size ?? 0, updatedMs: stat?.mtimeMs ?? Date.now() };
   }
 
-  /** Lets the call's lease hold a blob; false when the namespace does not have it. */
+  /** Adds a blob to the call's lease; returns whether the namespace has it. */
   hold(scope: Scope, digest: string): boolean {
     return this.#db.transaction(() => {
       if (store.findContent(this.#db, scope.namespace, digest) === undefined) return false;
@@ -329,12 +332,12 @@ export class ContentStore implements WriterHost {
     });
   }
 
-  /** Tells whether the collector must leave a write alone. */
+  /** Whether the collector must keep an ingest. */
   ingestInUse(ns: string, ref: string, started: bigint): boolean {
     return this.#open.has(`${ns}/${ref}`) || now() - started < INGEST_LIFE_NS;
   }
 
-  /** Writes a small blob in one go; no error when it is there, and its labels are added. */
+  /** Writes a small blob in one go; if it exists, its labels are merged. */
   put(scope: Scope, digest: string, data: Uint8Array, labels: Labels = {}): Promise<void> {
     const key = `${scope.namespace}/${digest}`;
     return this.#puts.run(key, () => this.#put(scope, digest, data, labels));

@@ -1,4 +1,4 @@
-/** Content as rows: which namespace knows which blob, and which writes are under way. */
+/** Content rows: a namespace's blobs and ingests. */
 import { BerthError } from "@berth/base";
 import type { Labels } from "../../base/core/names.ts";
 import type { Database, Row } from "../../base/store/database.ts";
@@ -13,11 +13,11 @@ export interface ContentRecord {
   updated: string;
 }
 
-/** A write that has not become a blob yet. */
+/** An ingest that has not become a blob yet. */
 export interface IngestRecord {
   number: number;
   ref: string;
-  /** Set for a blob that another namespace already has: nothing needs to be sent. */
+  /** Set for a blob that another namespace already has: no data needs to be sent. */
   expected: string;
   total: number;
   started: string;
@@ -51,7 +51,7 @@ export function listContent(db: Database, ns: string): ContentRecord[] {
   return db.all("SELECT * FROM content WHERE ns = ? ORDER BY digest", ns).map(record);
 }
 
-/** Adds a blob; false when the namespace had it. */
+/** Adds a blob; returns false if the namespace has it already. */
 export function insertContent(db: Database, ns: string, blob: ContentRecord): boolean {
   ensureNamespace(db, ns);
   const sql =
@@ -71,7 +71,7 @@ export function setContentLabels(
   db.run(sql, JSON.stringify(labels), updated, ns, digest);
 }
 
-/** Tells whether any namespace has the blob. */
+/** Whether any namespace has the blob. */
 export function isKnown(db: Database, digest: string): boolean {
   return db.get("SELECT 1 FROM content WHERE digest = ? LIMIT 1", digest) !== undefined;
 }
@@ -86,18 +86,18 @@ function ingest(row: Row): IngestRecord {
   };
 }
 
-/** The write under way for a reference, or undefined. */
+/** The ingest of a ref, or undefined. */
 export function findIngest(db: Database, ns: string, ref: string): IngestRecord | undefined {
   const row = db.get("SELECT * FROM ingests WHERE ns = ? AND ref = ?", ns, ref);
   return row === undefined ? undefined : ingest(row);
 }
 
-/** All writes under way in a namespace. */
+/** All ingests of a namespace. */
 export function listIngests(db: Database, ns: string): IngestRecord[] {
   return db.all("SELECT * FROM ingests WHERE ns = ? ORDER BY ref", ns).map(ingest);
 }
 
-/** Records a write before its first byte. */
+/** Inserts an ingest before its first byte is written. */
 export function insertIngest(
   db: Database,
   ns: string,
@@ -109,7 +109,7 @@ export function insertIngest(
   return findIngest(db, ns, wanted.ref)!;
 }
 
-/** Forgets a write. */
+/** Deletes an ingest. */
 export function deleteIngest(db: Database, ns: string, ref: string): void {
   db.run("DELETE FROM ingests WHERE ns = ? AND ref = ?", ns, ref);
   db.run("DELETE FROM lease_resources WHERE ns = ? AND type = 'ingests' AND id = ?", ns, ref);

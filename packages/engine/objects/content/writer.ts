@@ -1,8 +1,8 @@
 /**
- * One write that is to become a blob.
+ * One ingest that is to become a blob.
  *
- * The bytes go to `ingest/<number>`; commit checks size and digest, syncs the file, moves it to its place and
- * adds the row. A write that was interrupted goes on where its file ends.
+ * The bytes go to `ingest/<number>`; commit checks size and digest, syncs the file, moves it to its place and adds
+ * the row. An interrupted ingest resumes at the end of its file.
  */
 import { createHash, type Hash } from "node:crypto";
 import * as fs from "node:fs";
@@ -16,18 +16,18 @@ const fsync = promisify(fs.fsync);
 const read = promisify(fs.read);
 const REHASH_CHUNK = 1 << 20;
 
-/** What a writer needs of the store it writes to. */
+/** The store's operations for a writer. */
 export interface WriterHost {
   ingestPath(number: number): string;
-  /** Makes the synced file the blob `digest`; "already_exists" when the namespace has it. */
+  /** Turns the synced file into the blob `digest`; "already_exists" if the namespace has it. */
   adopt(scope: Scope, ingest: IngestRecord, digest: string, size: number, labels: Labels): Promise<void>;
-  /** Removes the write with its file. */
+  /** Removes the ingest with its file. */
   discard(scope: Scope, ref: string): void;
-  /** Lets others open the reference. */
+  /** Releases the ref. */
   release(scope: Scope, ref: string): void;
 }
 
-/** An open write; close it in any case. */
+/** An open ingest; always close it. */
 export class ContentWriter {
   readonly ingest: IngestRecord;
   readonly #host: WriterHost;
@@ -45,11 +45,11 @@ export class ContentWriter {
     this.#hash = createHash("sha256");
   }
 
-  /** Opens the file and reads what it already holds. */
+  /** Opens the file and hashes its existing content. */
   static async open(host: WriterHost, scope: Scope, ingest: IngestRecord): Promise<ContentWriter> {
     const writer = new ContentWriter(host, scope, ingest);
     if (ingest.expected !== "") {
-      // Another namespace has this blob: there is nothing to write.
+      // Another namespace has this blob: nothing needs to be written.
       writer.#offset = ingest.total;
       return writer;
     }
@@ -83,7 +83,7 @@ export class ContentWriter {
   get updatedMs(): number {
     return this.#updatedMs;
   }
-  /** Digest of what was written so far. */
+  /** Digest of the bytes written so far. */
   get digest(): string {
     if (this.#fd === undefined && this.ingest.expected !== "") return this.ingest.expected;
     return `sha256:${this.#hash.copy().digest("hex")}`;
@@ -117,10 +117,10 @@ export class ContentWriter {
     this.#updatedMs = Date.now();
   }
 
-  /** Starts again from nothing: the only truncation there is. */
+  /** Truncates to zero: no other truncation is supported. */
   async restart(): Promise<void> {
     if (this.#fd === undefined && this.ingest.expected !== "") {
-      // The client wants to send it all the same.
+      // The client insists on sending the data.
       this.ingest.expected = "";
       this.#offset = 0;
       await this.#open();
@@ -131,8 +131,8 @@ export class ContentWriter {
   }
 
   /**
-   * Checks and publishes; the digest of the blob. `size` 0 and `expected` "" leave those unchecked. What does not
-   * match is thrown away, since going on with it could never succeed.
+   * Verifies and publishes; returns the blob's digest. `size` 0 and `expected` "" skip their check. A mismatching
+   * ingest is discarded, as resuming it could never succeed.
    */
   async commit(size: number, expected: string, labels: Labels): Promise<string> {
     if (this.#closed)
@@ -146,7 +146,7 @@ export class ContentWriter {
           : undefined;
     if (mismatch !== undefined) {
       this.close();
-      // A short write may be resumed; a wrong digest cannot become right.
+      // A short ingest may be resumed; a wrong digest cannot become right.
       if (expected !== "" && expected !== digest && (size === 0 || this.#offset >= size))
         this.#host.discard(this.#scope, this.ingest.ref);
       throw new BerthError("failed_precondition", `${mismatch}: failed precondition`, {
@@ -169,7 +169,7 @@ export class ContentWriter {
     this.#fd = undefined;
   }
 
-  /** Lets go; what was written stays for the next writer of the same reference. */
+  /** Closes the file; its bytes stay for the next writer of the same ref. */
   close(): void {
     if (this.#closed) return;
     this.#closed = true;

@@ -1,7 +1,7 @@
 /**
- * The collector: removes what nothing refers to.
+ * The garbage collector: removes unreferenced objects.
  *
- * Marking and deleting rows is one transaction; files go after it has been committed, so a crash in between leaves
+ * Marking and deleting rows is one transaction; files are removed after its commit, so a crash in between leaves
  * files without a row, which the next start removes.
  */
 import { log, stage } from "@berth/base";
@@ -10,21 +10,21 @@ import type { Database } from "../../base/store/database.ts";
 import { dropResource } from "../leases/rows.ts";
 import { contentNode, hasExpired, ingestNode, mark, snapshotNode } from "./mark.ts";
 
-/** Removes the files of rows that are gone. */
+/** Removes the files of deleted rows. */
 export interface Sweeper {
-  /** Called in the transaction; the row's files may be removed once it has been committed. */
+  /** Called in the transaction; the row's files may be removed once it is committed. */
   removeContent(ns: string, digest: string): void;
   removeIngest(ns: string, ref: string): void;
   removeSnapshot(ns: string, snapshotter: string, name: string): void;
-  /** Tells whether an ingest is being written right now, or belongs to a write that has not expired. */
+  /** Whether an ingest is open, or belongs to a write that has not expired. */
   ingestInUse(ns: string, ref: string, started: bigint): boolean;
-  /** Resolves when files whose rows are gone have been removed. */
+  /** Resolves when the files of deleted rows have been removed. */
   settled(): Promise<void>;
 }
 
-/** How long after a deletion the collector runs, so that a burst of deletions is collected once. */
+/** Delay after a deletion, so that a burst of deletions is collected once. */
 const DELAY_MS = 100;
-/** How often it runs without being asked: leases expire by themselves. */
+/** Interval of unrequested collections: leases expire by themselves. */
 const INTERVAL_MS = 10 * 60_000;
 
 /** Schedules and runs collections. */
@@ -40,13 +40,13 @@ export class Collector {
     this.#sweeper = sweeper;
   }
 
-  /** Begins to run by itself every ten minutes. */
+  /** Starts collecting every ten minutes. */
   start(): void {
     this.#interval = setInterval(() => this.#later(), INTERVAL_MS);
     this.#interval.unref();
   }
 
-  /** Asks for a collection: soon, or with `sync` before the promise resolves. */
+  /** Requests a collection: soon, or with `sync` before the promise resolves. */
   async request(sync: boolean): Promise<void> {
     if (sync) await this.run();
     else this.#later();
@@ -59,7 +59,7 @@ export class Collector {
     }, DELAY_MS);
   }
 
-  /** Collects all namespaces now; gives the number of objects removed. */
+  /** Collects all namespaces now; returns the number of removed objects. */
   run(): Promise<number> {
     clearTimeout(this.#timer);
     this.#timer = undefined;

@@ -97,7 +97,7 @@ test("references are found in labels", () => {
   );
 });
 
-test("an image keeps its manifest, config, layers and snapshots; without it they go", async () => {
+test("an image keeps its manifest, config, layers and snapshots; without it they are collected", async () => {
   await world(async ({ folder, content, images, collector, put, commit, names }) => {
     await commit("bottom", "");
     await commit("top", "bottom");
@@ -130,7 +130,7 @@ test("an image keeps its manifest, config, layers and snapshots; without it they
   });
 });
 
-test("leases keep what they hold, flat ones only that, expired ones nothing", async () => {
+test("leases keep their resources and references, flat ones only the resources, expired ones nothing", async () => {
   await world(async ({ db, content, collector, put }) => {
     const lease = (id: string, labels: Labels) => createLease(db, "n", { id, labels, created: "0" });
     lease("plain", {});
@@ -171,7 +171,7 @@ test("a container keeps its snapshot", async () => {
   });
 });
 
-test("writes that are open or young stay; namespaces do not share what they have not fetched", async () => {
+test("open and recent ingests stay; a namespace does not see blobs that it has not fetched", async () => {
   await world(async ({ content, collector, put }) => {
     const writer = await content.openWriter(scope, { ref: "w" });
     writer.write(Buffer.from("half"));
@@ -190,7 +190,7 @@ test("writes that are open or young stay; namespaces do not share what they have
   });
 });
 
-test("a snapshot waits for its container as long as it says; a new daemon waits for none", async () => {
+test("a snapshot is held for its container until its label's time; a new daemon holds none", async () => {
   await world(async ({ snapshots, collector, db, containers: store, names }) => {
     const until = (ms: number) => ({ [LABEL.heldUntil]: new Date(Date.now() + ms).toISOString() });
     const prepare = (key: string, labels: Labels) =>

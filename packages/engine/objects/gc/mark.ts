@@ -1,8 +1,8 @@
 /**
- * What is reachable: containerd's rules of garbage collection.
+ * Reachability: containerd's rules of garbage collection.
  *
- * Roots are images, containers, leases that have not expired, and whatever carries `containerd.io/gc.root`. From
- * there references go by labels `containerd.io/gc.ref.content*` (a digest) and
+ * Roots are images, containers, leases that have not expired, and objects labelled `containerd.io/gc.root`.
+ * References follow from the labels `containerd.io/gc.ref.content*` (a digest) and
  * `containerd.io/gc.ref.snapshot.<snapshotter>*` (a name), and from a snapshot to its parent.
  */
 import { CONTAINERD_LABEL, containers, LABEL } from "@berth/api";
@@ -19,7 +19,7 @@ export const snapshotNode = (snapshotter: string, name: string): NodeName =>
   `snapshots/${snapshotter}/${name}`;
 export const ingestNode = (ref: string): NodeName => `ingests/${ref}`;
 
-/** The nodes that labels refer to. */
+/** The nodes referenced by labels. */
 export function references(labels: Labels): NodeName[] {
   const out: NodeName[] = [];
   for (const [key, value] of Object.entries(labels)) {
@@ -37,7 +37,7 @@ export function references(labels: Labels): NodeName[] {
   return out;
 }
 
-/** Everything in a namespace that must stay, at the time `nowNs`. */
+/** The reachable nodes of a namespace at the time `nowNs`. */
 export function mark(db: Database, ns: string, nowNs: bigint): Set<NodeName> {
   const edges = new Map<NodeName, NodeName[]>();
   const roots: NodeName[] = [];
@@ -78,7 +78,7 @@ export function mark(db: Database, ns: string, nowNs: bigint): Set<NodeName> {
     );
     for (const resource of held) {
       const node = `${resource.type}/${resource.id}`;
-      // A flat lease keeps only what it names, not what that refers to.
+      // A flat lease keeps only its resources, not their references.
       if (labels[CONTAINERD_LABEL.gcFlat] !== undefined) seen.add(node);
       else roots.push(node);
     }
@@ -96,14 +96,14 @@ export function mark(db: Database, ns: string, nowNs: bigint): Set<NodeName> {
   return kept;
 }
 
-/** Tells whether somebody is about to use it. */
+/** Whether a client has asked for it to be held. */
 export function isHeld(labels: Labels, nowNs: bigint): boolean {
   const text = labels[LABEL.heldUntil];
   const until = text === undefined ? undefined : parseRfc3339(text);
   return until !== undefined && until > nowNs;
 }
 
-/** Tells whether a lease's `containerd.io/gc.expire` has passed. */
+/** Whether a lease's `containerd.io/gc.expire` has passed. */
 export function hasExpired(labels: Labels, nowNs: bigint): boolean {
   const text = labels[CONTAINERD_LABEL.gcExpire];
   const at = text === undefined ? undefined : parseRfc3339(text);

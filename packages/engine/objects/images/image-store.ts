@@ -9,7 +9,7 @@ import type { EventBus } from "../../base/events/event-bus.ts";
 import type { Database } from "../../base/store/database.ts";
 import * as store from "./rows.ts";
 
-/** What can be said about an image from outside. */
+/** The fields of an image that clients set. */
 export interface WantedImage {
   name: string;
   target: Descriptor | undefined;
@@ -53,7 +53,7 @@ export class ImageStore {
     return image;
   }
 
-  /** Changes what `paths` names: target, annotations, labels or labels.<key>; without paths, target and labels. */
+  /** Updates the fields in `paths`: target, annotations, labels or labels.<key>; without paths, target and labels. */
   update(ns: string, wanted: WantedImage, paths: readonly string[] | undefined): store.ImageRecord {
     return this.#db.transaction(() => {
       const found = store.getImage(this.#db, ns, wanted.name);
@@ -77,7 +77,7 @@ export class ImageStore {
     });
   }
 
-  /** Makes the image, or points an existing one at the new target. */
+  /** Creates the image, or points an existing one to the new target. */
   put(ns: string, wanted: WantedImage): store.ImageRecord {
     return this.#db.transaction(() =>
       this.find(ns, wanted.name) === undefined

@@ -1,4 +1,4 @@
-/** Images as rows: a name and the descriptor it points at. */
+/** Image rows: a name and its target descriptor. */
 import { BerthError } from "@berth/base";
 import type { Descriptor } from "@berth/oci";
 import type { Labels } from "../../base/core/names.ts";
@@ -42,7 +42,7 @@ export function listImages(db: Database, ns: string): ImageRecord[] {
   return db.all("SELECT * FROM images WHERE ns = ? ORDER BY name", ns).map(record);
 }
 
-/** Adds an image; "already_exists" when the name is taken. */
+/** Adds an image; "already_exists" if the name is taken. */
 export function insertImage(db: Database, ns: string, image: ImageRecord): void {
   ensureNamespace(db, ns);
   const sql =
@@ -52,7 +52,7 @@ export function insertImage(db: Database, ns: string, image: ImageRecord): void 
     throw new BerthError("already_exists", `image ${JSON.stringify(name)}: already exists`);
 }
 
-/** Replaces an image's target, labels and time of change. */
+/** Replaces an image's target, labels and update time. */
 export function replaceImage(db: Database, ns: string, image: ImageRecord): void {
   const sql = "UPDATE images SET target = ?, labels = ?, updated = ? WHERE ns = ? AND name = ?";
   db.run(sql, JSON.stringify(image.target), JSON.stringify(image.labels), image.updated, ns, image.name);

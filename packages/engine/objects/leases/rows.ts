@@ -1,4 +1,4 @@
-/** Leases as rows, and what they hold. */
+/** Lease rows and their resources. */
 import { BerthError } from "@berth/base";
 import type { Labels } from "../../base/core/names.ts";
 import type { Scope } from "../../base/core/scope.ts";
@@ -34,7 +34,7 @@ export function listLeases(db: Database, ns: string): LeaseRecord[] {
   }));
 }
 
-/** Makes a lease; "already_exists" when the id is taken. */
+/** Creates a lease; "already_exists" if the id is taken. */
 export function createLease(db: Database, ns: string, lease: LeaseRecord): void {
   ensureNamespace(db, ns);
   const sql = "INSERT OR IGNORE INTO leases (ns, id, labels, created) VALUES (?, ?, ?, ?)";
@@ -42,7 +42,7 @@ export function createLease(db: Database, ns: string, lease: LeaseRecord): void 
     throw new BerthError("already_exists", `lease ${JSON.stringify(lease.id)}: already exists`);
 }
 
-/** Lets a lease hold a resource. */
+/** Adds a resource to a lease. */
 export function holdResource(db: Database, ns: string, lease: string, { type, id }: Resource): void {
   db.run(
     "INSERT OR IGNORE INTO lease_resources (ns, lease, type, id) VALUES (?, ?, ?, ?)",
@@ -53,7 +53,7 @@ export function holdResource(db: Database, ns: string, lease: string, { type, id
   );
 }
 
-/** Lets the lease of the call, if there is one, hold a resource; tells whether there was one. */
+/** Adds a resource to the call's lease, if it has one; returns whether it has. */
 export function holdInScope(db: Database, scope: Scope, resource: Resource): boolean {
   if (scope.lease === undefined) return false;
   getLease(db, scope.namespace, scope.lease);
@@ -61,12 +61,12 @@ export function holdInScope(db: Database, scope: Scope, resource: Resource): boo
   return true;
 }
 
-/** Lets go of a resource in every lease that holds it. */
+/** Removes a resource from every lease. */
 export function dropResource(db: Database, ns: string, { type, id }: Resource): void {
   db.run("DELETE FROM lease_resources WHERE ns = ? AND type = ? AND id = ?", ns, type, id);
 }
 
-/** What a lease holds. */
+/** The resources of a lease. */
 export function listResources(db: Database, ns: string, lease: string): Resource[] {
   return db
     .all("SELECT type, id FROM lease_resources WHERE ns = ? AND lease = ? ORDER BY type, id", ns, lease)

@@ -1,4 +1,4 @@
-/** Namespaces as rows. A namespace comes into being with its first object, or by name. */
+/** Namespace rows. A namespace is created explicitly or with its first object. */
 import { BerthError } from "@berth/base";
 import type { Labels } from "../../base/core/names.ts";
 import type { Database } from "../../base/store/database.ts";
@@ -9,7 +9,7 @@ export interface NamespaceRecord {
   labels: Labels;
 }
 
-/** Makes the row when it is not there; called in the transaction that makes the namespace's first object. */
+/** Inserts the row if missing; called in the transaction that creates the namespace's first object. */
 export function ensureNamespace(db: Database, name: string): void {
   db.run("INSERT OR IGNORE INTO namespaces (name, labels) VALUES (?, '{}')", name);
 }
@@ -28,7 +28,7 @@ export function listNamespaces(db: Database): NamespaceRecord[] {
     .map((row) => ({ name: row.name as string, labels: JSON.parse(row.labels as string) }));
 }
 
-/** What a namespace still holds, in containerd's words; empty when it can be deleted. */
+/** The kinds of objects a namespace still has, as containerd words them; empty if it can be deleted. */
 export function holdings(db: Database, name: string): string[] {
   const has = (table: string) => db.get(`SELECT 1 FROM ${table} WHERE ns = ? LIMIT 1`, name) !== undefined;
   const out: string[] = [];

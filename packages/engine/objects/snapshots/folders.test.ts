@@ -19,10 +19,10 @@ function fill(folders: SnapshotFolders, number: number, written?: string): void 
   writeFileSync(folders.path(number, "fs", written, "file"), "content");
 }
 
-test("what is retired goes, written to or not; what is not stays", async (t) => {
+test("retired folders are purged, written to or not; others stay", async (t) => {
   const folders = make(t);
   for (const n of [1, 2, 3]) fill(folders, n, n === 2 ? "etc" : undefined);
-  // A view has no folder for work.
+  // A view has no work folder.
   mkdirSync(folders.path(4, "fs"), { recursive: true });
   for (const n of [1, 2, 4]) assert.equal(folders.retire(n), true);
   assert.equal(folders.retire(9), false);
@@ -30,7 +30,7 @@ test("what is retired goes, written to or not; what is not stays", async (t) => 
   assert.deepEqual(readdirSync(folders.root), ["3"]);
 });
 
-test("a purge covers what was retired before it was asked for, also while another runs", async (t) => {
+test("a purge covers all folders retired before its call, also while another one runs", async (t) => {
   const folders = make(t);
   fill(folders, 1, "etc");
   folders.retire(1);

@@ -1,9 +1,9 @@
-/** Folders of snapshots on disk: one per number, deleted in two steps so that a request need not wait for it. */
+/** Snapshot folders on disk: one per number, deleted in two steps so that a request does not wait for it. */
 import * as fs from "node:fs";
 import { join } from "node:path";
 
 const RETIRED = "rm-";
-/** How many are removed before others have their turn. */
+/** Folders removed before yielding. */
 const AT_ONCE = 8;
 
 /** The folders of one snapshotter. */
@@ -13,7 +13,7 @@ export class SnapshotFolders {
   #purging: Promise<void> | undefined;
   #next: Promise<void> | undefined;
 
-  /** `layout`: the folders in each that nothing was written to, the deepest first. */
+  /** `layout`: subfolders of an unused snapshot, the deepest first. */
   constructor(root: string, layout: readonly string[] = []) {
     this.root = root;
     this.#layout = layout;
@@ -34,15 +34,15 @@ export class SnapshotFolders {
     }
   }
 
-  /** Retires folders whose number is not in `known`: what a crash left. */
+  /** Retires folders whose number is not in `known`: leftovers of a crash. */
   retireUnknown(known: ReadonlySet<number>): void {
     for (const name of fs.readdirSync(this.root))
       if (/^\d+$/.test(name) && !known.has(Number(name))) this.retire(Number(name));
   }
 
   /**
-   * Deletes the folders that are retired by now. One deletion runs at a time; callers that come meanwhile share the
-   * next one, so that many removals in a row do not each look through the folder.
+   * Deletes the folders that are retired by now. One deletion runs at a time; concurrent callers share the next one,
+   * so that a burst of removals does not scan the folder each time.
    */
   purge(): Promise<void> {
     if (this.#purging === undefined) {
@@ -66,11 +66,11 @@ export class SnapshotFolders {
     for (const [n, name] of names.entries()) {
       const path = join(this.root, name);
       if (this.#removeUntouched(path)) {
-        // Each takes little, but others want to be served in between.
+        // Each takes little time, but other work should run in between.
         if (n % AT_ONCE === 0) await new Promise(setImmediate);
         continue;
       }
-      // One that cannot be removed does not keep the others.
+      // One that cannot be removed does not block the others.
       await fs.promises
         .rm(path, { recursive: true, force: true, maxRetries: 3 })
         .catch((e) => errors.push(e));
@@ -78,7 +78,7 @@ export class SnapshotFolders {
     if (errors.length > 0) throw errors[0];
   }
 
-  /** Most containers write nothing: what was made for them is removed by a few calls, instead of a search. */
+  /** Most containers write nothing: their empty folders are removed with a few calls, without a scan. */
   #removeUntouched(path: string): boolean {
     try {
       for (const name of this.#layout) fs.rmdirSync(join(path, name));

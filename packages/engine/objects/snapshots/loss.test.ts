@@ -10,7 +10,7 @@ import { NativeDriver } from "./native.ts";
 import { ACTIVE } from "./rows.ts";
 import { SnapshotStore } from "./snapshot-store.ts";
 
-test("files that are gone are the loss of their snapshot, and what is no snapshot has none", async (t) => {
+test("missing files are reported as their snapshot's loss; an unknown snapshot has none", async (t) => {
   const folder = mkdtempSync(join(tmpdir(), "berth-loss-"));
   t.after(() => rmSync(folder, { recursive: true }));
   const store = new SnapshotStore(new Database(":memory:"), new EventBus(), [new NativeDriver(folder)]);
@@ -18,7 +18,7 @@ test("files that are gone are the loss of their snapshot, and what is no snapsho
   const where = { ns: "n", snapshotter: "native" };
   await store.prepare(scope, "native", { key: "a", parent: "", labels: {}, kind: ACTIVE });
   assert.equal(store.lossOf(where, "a"), undefined);
-  // Whoever asks has an error of his own, which this must not take the place of.
+  // The caller has its own error, which this must not replace.
   assert.equal(store.lossOf(where, "nothing"), undefined);
   assert.equal(store.lossOf({ ns: "n", snapshotter: "elsewhere" }, "a"), undefined);
   rmSync(store.folder(where, "a"), { recursive: true });

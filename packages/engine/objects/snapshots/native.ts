@@ -28,7 +28,7 @@ export class NativeDriver implements SnapshotDriver {
     fs.mkdirSync(path, { recursive: true, mode: 0o755 });
     if (parent === undefined) return;
     try {
-      // cp keeps what node:fs cannot copy: devices, extended attributes, hard links, nanoseconds.
+      // cp keeps attributes that node:fs cannot copy: devices, extended attributes, hard links, nanoseconds.
       await promisify(execFile)("cp", ["-a", "--reflink=auto", `${this.folder(parent)}/.`, path]);
     } catch (cause) {
       fs.rmSync(path, { recursive: true, force: true });

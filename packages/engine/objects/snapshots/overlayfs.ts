@@ -1,6 +1,6 @@
 /**
- * The overlayfs snapshotter: a snapshot is a folder `fs` (and `work` while it can be written); mounting stacks the
- * parents' folders below it.
+ * The overlayfs snapshotter: a snapshot is a folder `fs` (and `work` while it is writable); its mount stacks it on
+ * the parents' folders.
  */
 import * as fs from "node:fs";
 import type { Mount } from "../../base/core/wire.ts";
@@ -17,7 +17,7 @@ export class OverlayDriver implements SnapshotDriver {
   constructor(root: string) {
     this.#folders = new SnapshotFolders(root, ["fs", "work/work", "work"]);
     this.unusable = whyUnusable();
-    // With an index, a snapshot that was moved or copied to another machine could not be mounted again.
+    // With index=on, a snapshot that was moved or copied to another machine could not be mounted again.
     this.#baseOptions = fs.existsSync("/sys/module/overlay/parameters/index") ? ["index=off"] : [];
   }
 
@@ -31,7 +31,7 @@ export class OverlayDriver implements SnapshotDriver {
     if (!readonly) fs.mkdirSync(this.#folders.path(number, "work"), { mode: 0o711, recursive: true });
     const parent = parents[0];
     if (parent !== undefined) {
-      // The root folder of the whole is the topmost one's: it has to look like the parent's.
+      // The merged root takes its attributes from the topmost folder: they have to match the parent's.
       const { mode, uid, gid } = fs.statSync(this.folder(parent));
       fs.chownSync(path, uid, gid);
       fs.chmodSync(path, mode & 0o7777);

@@ -1,15 +1,15 @@
-/** Snapshots as rows. */
+/** Snapshot rows. */
 import { BerthError } from "@berth/base";
 import type { Labels } from "../../base/core/names.ts";
 import type { Database, Row } from "../../base/store/database.ts";
 import { ensureNamespace } from "../namespaces/rows.ts";
 
-/** Kinds, with their numbers on the wire. */
+/** Snapshot kinds, by the wire's numbers. */
 export const VIEW = 1;
 export const ACTIVE = 2;
 export const COMMITTED = 3;
 
-/** A snapshot: its files are in the folder that `number` names. */
+/** A snapshot; `number` names its folder. */
 export interface SnapshotRecord {
   number: number;
   name: string;
@@ -18,11 +18,11 @@ export interface SnapshotRecord {
   labels: Labels;
   created: string;
   updated: string;
-  /** Bytes and inodes on disk, once they have been counted. */
+  /** Bytes and inodes on disk, once counted. */
   usage: { size: number; inodes: number } | undefined;
 }
 
-/** Which snapshots: those of one snapshotter in one namespace. */
+/** The scope of a query: a snapshotter in a namespace. */
 export interface Where {
   ns: string;
   snapshotter: string;
@@ -77,13 +77,13 @@ export function ancestors(db: Database, where: Where, parent: string): SnapshotR
   return out;
 }
 
-/** Tells whether another snapshot builds on this one. */
+/** Whether the snapshot has children. */
 export function hasChildren(db: Database, { ns, snapshotter }: Where, name: string): boolean {
   const sql = "SELECT 1 FROM snapshots WHERE ns = ? AND snapshotter = ? AND parent = ? LIMIT 1";
   return db.get(sql, ns, snapshotter, name) !== undefined;
 }
 
-/** Adds a snapshot; "already_exists" when the name is taken. The record with its number. */
+/** Adds a snapshot; "already_exists" if the name is taken. Returns the record with its number. */
 export function insertSnapshot(
   db: Database,
   where: Where,
@@ -99,7 +99,7 @@ export function insertSnapshot(
   return getSnapshot(db, where, name);
 }
 
-/** Writes back what may change of a snapshot. */
+/** Updates the mutable fields of a snapshot. */
 export function saveSnapshot(db: Database, s: SnapshotRecord): void {
   const sql = `UPDATE snapshots SET name = ?, parent = ?, kind = ?, labels = ?, updated = ?, size = ?, inodes = ?
     WHERE number = ?`;

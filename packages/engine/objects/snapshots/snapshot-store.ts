@@ -1,9 +1,9 @@
 /**
- * Snapshots with containerd's semantics, over the drivers that make folders and mounts.
+ * Snapshots with containerd's semantics, on top of the drivers that create folders and mounts.
  *
- * Life of a snapshot: Prepare (active) -> Commit (committed, gets a new name) -> others build on it; View is a
- * read-only one. The row is written before the folder is made: a crash in between leaves a row whose folder is
- * made good, or removed, at the next start.
+ * Lifecycle of a snapshot: Prepare (active) -> Commit (committed, gets a new name) -> parent of others; View is a
+ * read-only one. The row is written before the folder is created: after a crash in between, the next start creates
+ * the folder, or removes the row.
  */
 
 import * as fs from "node:fs";
@@ -33,7 +33,7 @@ export class SnapshotStore {
     this.#drivers = new Map(drivers.map((driver) => [driver.name, driver]));
   }
 
-  /** The drivers, the default first. */
+  /** The drivers; the default is first. */
   get drivers(): SnapshotDriver[] {
     return [...this.#drivers.values()];
   }
@@ -91,7 +91,7 @@ export class SnapshotStore {
     return store.listSnapshots(this.#db, where);
   }
 
-  /** Makes a snapshot that can be written (or, with kind VIEW, only read); its mounts. */
+  /** Creates a writable snapshot (or, with kind VIEW, a read-only one); returns its mounts. */
   async prepare(
     scope: Scope,
     snapshotter: string,
@@ -105,7 +105,7 @@ export class SnapshotStore {
     checkLabels(labels);
     const made = this.#db.transaction(() => {
       const target = labels[CONTAINERD_LABEL.snapshotRef];
-      // Lets a client skip the download of a layer that is there: the name it would be committed as exists.
+      // Lets a client skip the download of an existing layer: the name it would be committed as is taken.
       if (target !== undefined && store.findSnapshot(this.#db, where, target) !== undefined) {
         holdInScope(this.#db, scope, { type: `snapshots/${snapshotter}`, id: target });
         return undefined;
@@ -155,7 +155,7 @@ export class SnapshotStore {
     return store.ancestors(this.#db, where, parent).map((s) => s.number);
   }
 
-  /** Lets the call's lease hold a snapshot that is there. */
+  /** Adds an existing snapshot to the call's lease. */
   hold(scope: Scope, snapshotter: string, name: string): void {
     this.#db.transaction(() => holdInScope(this.#db, scope, { type: `snapshots/${snapshotter}`, id: name }));
   }
@@ -177,15 +177,15 @@ export class SnapshotStore {
   }
 
   /**
-   * The error for a snapshot whose files, or those of one below it, are gone from the disk; undefined when all are there. For
-   * when something has failed: looking costs a call for each layer.
+   * The error for a snapshot with missing files, its own or a parent's; undefined if all exist. For use after a
+   * failure: the check costs a call per layer.
    */
   lossOf(where: store.Where, key: string): BerthError | undefined {
     const driver = this.#drivers.get(where.snapshotter);
     if (driver === undefined || this.find(where, key) === undefined) return undefined;
     for (const { name, number, kind, parent } of store.ancestors(this.#db, where, key)) {
       const folder = driver.folder(number);
-      // A view of native's has no files of its own.
+      // A view of the native snapshotter has no files of its own.
       if (fs.existsSync(folder) || (kind === store.VIEW && parent !== "")) continue;
       return new BerthError("data_loss", `snapshot ${name} has lost its files: ${folder} is gone`, {
         stage: "snapshot",
@@ -200,7 +200,7 @@ export class SnapshotStore {
     return undefined;
   }
 
-  /** Makes an active snapshot a committed one with a new name; `parent` gives it another parent. */
+  /** Commits an active snapshot under a new name; `parent` gives it another parent. */
   async commit(
     scope: Scope,
     snapshotter: string,
@@ -257,7 +257,7 @@ export class SnapshotStore {
     });
   }
 
-  /** Removes a snapshot; "failed_precondition" while others build on it. */
+  /** Removes a snapshot; "failed_precondition" while it has children. */
   remove(where: store.Where, key: string): void {
     this.driver(where.snapshotter);
     this.#db.transaction(() => {
@@ -327,7 +327,7 @@ export class SnapshotStore {
     });
   }
 
-  /** Bytes and inodes on disk; those of a committed snapshot are counted once. */
+  /** Bytes and inodes on disk; a committed snapshot is counted only once. */
   async usage(where: store.Where, name: string): Promise<{ size: number; inodes: number }> {
     const found = this.stat(where, name);
     if (found.usage !== undefined) return found.usage;

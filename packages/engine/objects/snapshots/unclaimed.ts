@@ -1,4 +1,7 @@
-/** Snapshots whose containers were never made: the daemon was killed in between, and with it the client's connection. */
+/**
+ * Snapshots whose containers were never created: the daemon was killed in between, and with it the client's
+ * connection.
+ */
 import { LABEL } from "@berth/api";
 import { log } from "@berth/base";
 import type { Labels } from "../../base/core/names.ts";
@@ -9,13 +12,13 @@ import { isHeld } from "../gc/mark.ts";
 import { ACTIVE } from "./rows.ts";
 import type { SnapshotStore } from "./snapshot-store.ts";
 
-/** Removes them; call once at start, when no client can be about to make a container. */
+/** Removes them; call once at start, when no client can be creating a container. */
 export function removeUnclaimed(db: Database, snapshots: SnapshotStore, containers: ContainerStore): void {
   const nowNs = now();
   const sql = "SELECT ns, snapshotter, name, labels FROM snapshots WHERE kind = ? AND instr(labels, ?) > 0";
   const held = db
     .all(sql, ACTIVE, JSON.stringify(LABEL.heldUntil))
-    // The collector takes the others.
+    // The garbage collector removes the others.
     .filter(({ labels }) => isHeld(JSON.parse(labels as string) as Labels, nowNs)) as {
     ns: string;
     snapshotter: string;

@@ -1,8 +1,8 @@
-/** Disk usage of a folder, hard links counted once, as `du` counts. */
+/** Disk usage of a folder; hard links count once, as in `du`. */
 import * as fs from "node:fs";
 import { join } from "node:path";
 
-/** Bytes on disk (allocated blocks) and inodes of everything below and including `folder`. */
+/** Bytes on disk (allocated blocks) and inodes of `folder` and everything below. */
 export async function diskUsage(folder: string): Promise<{ size: number; inodes: number }> {
   const linked = new Set<string>();
   let size = 0;
@@ -19,7 +19,7 @@ export async function diskUsage(folder: string): Promise<{ size: number; inodes:
   const todo = [folder];
   for (let next = todo.pop(); next !== undefined; next = todo.pop()) {
     count(fs.lstatSync(next));
-    // A tick per folder: a large tree must not hold up everybody else.
+    // Yields after each folder: a large tree must not block other work.
     for (const entry of await fs.promises.readdir(next, { withFileTypes: true })) {
       const path = join(next, entry.name);
       if (entry.isDirectory()) todo.push(path);

@@ -16,7 +16,7 @@ test("a file is read", () => {
   assert.deepEqual(settings.get("registry.insecure"), ["h:5000"]);
 });
 
-test("mistakes name the line", () => {
+test("errors name the line", () => {
   assert.throws(() => parseConfig('root = "/r"\n\nrot = "/x"\n', "f.toml"), /f\.toml:3: unknown key "rot"/);
   assert.throws(
     () => parseConfig('[grpc]\n# c\nadress = "/x"\n', "f.toml"),

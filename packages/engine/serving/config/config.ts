@@ -9,9 +9,9 @@ import { lineOf } from "./line.ts";
 
 /** Settings of the daemon. */
 export interface Config {
-  /** What must survive a reboot: blobs, snapshots, metadata. */
+  /** Persistent data: blobs, snapshots, metadata. */
   root: string;
-  /** What need not: sockets, bundles, keepers. */
+  /** Data that need not survive a reboot: sockets, bundles, keepers. */
   state: string;
   grpc: {
     /** Path of the unix socket. */
@@ -23,34 +23,34 @@ export interface Config {
   };
   log: { level: LogLevel; format: "text" | "json" };
   limits: {
-    /** Layers of one pull that are downloaded at a time. */
+    /** Concurrent layer downloads of one pull. */
     downloads: number;
     /** Threads that unpack layers; 0 for one per processor, at most four. */
     unpackers: number;
-    /** Creates and starts of containers at work at a time; 0 for four for each processor. */
+    /** Concurrent creates and starts of containers; 0 for four per processor. */
     starts: number;
   };
   logs: {
-    /** Bytes at which a container's log is begun anew, unless the container says otherwise; 0 for never. */
+    /** Bytes at which a container's log is rotated, unless the container says otherwise; 0 for never. */
     maxSize: number;
-    /** Files of a log that are kept, the one that is written included. */
+    /** Number of files kept of a log, including the current one. */
     maxFiles: number;
   };
   metrics: {
-    /** Where metrics are served over TCP, besides GET /metrics on the socket: "127.0.0.1:PORT"; "" for nowhere. */
+    /** TCP address to serve metrics on, besides GET /metrics on the socket: "127.0.0.1:PORT"; "" for none. */
     address: string;
   };
   runtimes: {
-    /** Names of runtimes that mean berth's own. All others are found by their shims' programs. */
+    /** Runtime names that select berth's own. All others are found by their shims' binaries. */
     builtIn: readonly string[];
   };
   registry: {
-    /** Registries that are spoken to over plain HTTP, as host or host:port. Loopback addresses always are. */
+    /** Registries accessed over plain HTTP, as host or host:port. Loopback addresses always are. */
     insecure: string[];
   };
 }
 
-/** Settings from the command line; undefined leaves the file's. */
+/** Settings from the command line; undefined keeps the file's. */
 export interface ConfigFlags {
   root?: string;
   state?: string;
@@ -59,7 +59,7 @@ export interface ConfigFlags {
 }
 
 type Check = "loopback" | "path" | "natural" | "count" | "level" | "format" | "strings";
-/** Every key, with what its value must be. */
+/** All keys, with a check of their values. */
 const KEYS: Readonly<Record<string, Check>> = {
   root: "path",
   state: "path",
@@ -109,7 +109,7 @@ function fits(check: Check, value: unknown): boolean {
   }
 }
 
-/** Reads settings from TOML text; `file` is for error messages. */
+/** Parses settings from TOML text; `file` is for error messages. */
 export function parseConfig(toml: string, file: string): ReadonlyMap<string, unknown> {
   const refuse = (key: string, why: string) => {
     const line = lineOf(toml, key);
@@ -147,7 +147,7 @@ export function parseConfig(toml: string, file: string): ReadonlyMap<string, unk
   return out;
 }
 
-/** Settings from a file (or none) and flags, over the defaults. */
+/** Settings from a file (or none) and flags, merged over the defaults. */
 export function loadConfig(file: string | undefined, flags: ConfigFlags): Config {
   let settings: ReadonlyMap<string, unknown> = new Map();
   if (file !== undefined) {

@@ -1,6 +1,6 @@
-/** Finds the line of a key in TOML text, for error messages: the parser does not tell. */
+/** Finds the line of a key in TOML text, for error messages: the parser does not report it. */
 
-/** Line (from 1) of a dotted key such as "grpc.address"; undefined when it is written in a way not looked for. */
+/** Line (from 1) of a dotted key such as "grpc.address"; undefined if it is written in an unsupported form. */
 export function lineOf(toml: string, key: string): number | undefined {
   const wanted = key.split(".");
   let table: string[] = [];

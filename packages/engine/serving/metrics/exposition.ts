@@ -1,20 +1,20 @@
-/** Counters and histograms, and their text for Prometheus (format version 0.0.4). */
+/** Counters and histograms, and their Prometheus text format (version 0.0.4). */
 
 /** Labels of a series. */
 export type Labels = Readonly<Record<string, string>>;
 
 /** Upper bounds in seconds: a fast stage takes a millisecond, a pull minutes. */
 const BOUNDS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300];
-/** A metric has at most this many series: labels that came from outside must not fill the memory. */
+/** Limit on the series of a metric: labels from outside must not fill the memory. */
 const MAX_SERIES = 500;
 
-/** A number that was taken now, for a metric that is not counted but looked up. */
+/** A value of a metric that is read on demand rather than counted. */
 export interface Sample {
   labels: Labels;
   value: number;
 }
 
-/** The type of content of {@link header} and what follows it. */
+/** Content type of the exposition. */
 export const CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8";
 
 function escaped(text: string): string {
@@ -30,7 +30,7 @@ function header(name: string, help: string, type: string): string {
   return `# HELP ${name} ${help}\n# TYPE ${name} ${type}\n`;
 }
 
-/** The text of a metric whose values are looked up when they are asked for. */
+/** The text of a metric whose values are read on demand. */
 export function samplesText(
   name: string,
   help: string,
@@ -40,7 +40,7 @@ export function samplesText(
   return header(name, help, type) + samples.map((s) => `${name}${labelText(s.labels)} ${s.value}\n`).join("");
 }
 
-/** A number that only grows, by labels. */
+/** A monotonically increasing counter, by labels. */
 export class Counter {
   readonly #name: string;
   readonly #help: string;
@@ -65,7 +65,7 @@ export class Counter {
 
 interface Timings {
   labels: Labels;
-  /** How many were at most as long as the bound of the same place, and longer than the one before. */
+  /** Observations per bucket, not cumulative. */
   counts: Float64Array;
   sum: number;
 }
@@ -81,7 +81,7 @@ export class Histogram {
     this.#help = help;
   }
 
-  /** `key` names the series; `labels` are asked for at its first value. */
+  /** `key` identifies the series; `labels` is called for its first value. */
   add(key: string, labels: () => Labels, seconds: number): void {
     let found = this.#series.get(key);
     if (found === undefined) {

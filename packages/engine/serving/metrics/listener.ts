@@ -1,16 +1,16 @@
-/** The metrics over TCP, for a Prometheus on this machine. */
+/** Metrics over TCP, for a Prometheus on this machine. */
 import type { Server } from "node:http";
 import { BerthError } from "@berth/base";
 import { CONTENT_TYPE } from "./exposition.ts";
 
-/** Host and port of "127.0.0.1:9000" or "[::1]:9000"; undefined for everything else, also what others can reach. */
+/** Parses "127.0.0.1:9000" or "[::1]:9000"; undefined for anything else, in particular addresses others can reach. */
 export function loopbackAddress(text: string): { host: string; port: number } | undefined {
   const match = /^(?:(127\.\d{1,3}\.\d{1,3}\.\d{1,3})|\[(::1)\]):(\d{1,5})$/.exec(text);
   const port = Number(match?.[3]);
   return match === null || port > 65_535 ? undefined : { host: match[1] ?? match[2]!, port };
 }
 
-/** Serves `text` at GET /metrics; gives how to stop. */
+/** Serves `text` at GET /metrics; returns the function that stops it. */
 export async function serveMetrics(address: string, text: () => string): Promise<() => Promise<void>> {
   const where = loopbackAddress(address);
   if (where === undefined)

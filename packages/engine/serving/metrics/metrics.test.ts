@@ -3,7 +3,7 @@ import test from "node:test";
 import { Counter, Histogram, samplesText } from "./exposition.ts";
 import { loopbackAddress } from "./listener.ts";
 
-test("Prometheus' text: counters, gauges and cumulative buckets, with labels escaped", () => {
+test("Prometheus text format: counters, gauges and cumulative buckets, with labels escaped", () => {
   const counter = new Counter("c_total", "Help.");
   counter.add({ topic: 'a"b\\c\nd' });
   counter.add({ topic: 'a"b\\c\nd' });
@@ -28,7 +28,7 @@ test("series are bounded", () => {
   assert.ok(counter.text().split("\n").length < 1000);
 });
 
-test("metrics are served on the loopback alone", () => {
+test("metrics are served on loopback addresses only", () => {
   assert.deepEqual(loopbackAddress("127.0.0.1:9100"), { host: "127.0.0.1", port: 9100 });
   assert.deepEqual(loopbackAddress("[::1]:1"), { host: "::1", port: 1 });
   for (const other of ["0.0.0.0:1", "9100", "localhost:1", "127.0.0.1:70000", "192.168.1.1:80", "[::]:1"])

@@ -1,6 +1,6 @@
 /**
- * What the daemon counts of itself. As long as nobody asks that is all it does: a count for each event and for each
- * stage that ends; containers are looked at when somebody asks.
+ * The daemon's metrics. Between scrapes it only counts events and finished stages; containers are examined during a
+ * scrape.
  */
 import { COMMIT, type StageEvent, subscribeStages, VERSION } from "@berth/base";
 import type { TaskShim } from "@berth/shim";
@@ -11,7 +11,7 @@ import type { ContainerStore } from "../../objects/containers/container-store.ts
 import type { RestartMonitor } from "../../work/lifecycle/restart-monitor.ts";
 import { Counter, Histogram, type Sample, samplesText } from "./exposition.ts";
 
-/** What is looked at when somebody asks. */
+/** Sources read during a scrape. */
 export interface MetricsParts {
   db: Database;
   containers: ContainerStore;
@@ -60,7 +60,7 @@ export class Metrics {
     this.#stages.add(`${operation}\n${name}`, () => ({ operation, stage: name }), seconds);
   }
 
-  /** All of it, as Prometheus reads it. */
+  /** The exposition in Prometheus' text format. */
   text(): string {
     const { events, recorder, monitor } = this.#parts;
     const gauge = (name: string, help: string, value: number) =>
@@ -95,7 +95,7 @@ export class Metrics {
     };
     for (const { name: ns } of db.all("SELECT name FROM namespaces") as { name: string }[]) {
       const tasks = new Map(shim.list(ns).map((task) => [task.id, task.status]));
-      // The records themselves are not needed.
+      // Ids suffice; records are not decoded.
       for (const id of containers.ids(ns)) count(ns, tasks.get(id) ?? "none");
     }
     return [...counts.values()];

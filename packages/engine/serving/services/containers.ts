@@ -8,7 +8,7 @@ import { compileFilters, fieldsOf } from "../../base/filters/index.ts";
 import type { ContainerRecord, ContainerStore } from "../../objects/containers/container-store.ts";
 import type { Collector } from "../../objects/gc/collector.ts";
 
-/** Serves `store`; a deletion is `remove`'s, who knows whether the container runs, and lets `collector` run. */
+/** Serves `store`; deletions go through `remove`, which knows whether the container runs, and trigger `collector`. */
 export function containersService(
   store: ContainerStore,
   remove: (ns: string, id: string) => Promise<void>,

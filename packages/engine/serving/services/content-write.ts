@@ -1,4 +1,4 @@
-/** The Write stream: each request is answered by where the write stands; it ends with the commit. */
+/** The Write stream: each request is answered with the ingest's status; it ends with the commit. */
 import { content, timestamp } from "@berth/api";
 import { BerthError } from "@berth/base";
 import type { MessageInitShape } from "@bufbuild/protobuf";
@@ -8,7 +8,7 @@ import type { ContentStore } from "../../objects/content/content-store.ts";
 type Answer = MessageInitShape<typeof content.WriteContentResponseSchema>;
 const { STAT, COMMIT } = content.WriteAction;
 
-/** Carries out the requests of one Write stream. */
+/** Handles the requests of one Write stream. */
 export async function* writeContent(
   store: ContentStore,
   scope: Scope,
@@ -55,7 +55,7 @@ export async function* writeContent(
           "out_of_range",
           `write @${offset} must occur at current offset ${writer.offset}`,
         );
-      // Offset 0 with data means from the start; a bare commit of a complete write has it too.
+      // Offset 0 with data means from the start; a bare commit of a complete ingest has offset 0 too.
       if (offset === 0 && writer.offset > 0 && request.data.length > 0) await writer.restart();
       writer.write(request.data);
       answer.offset = BigInt(writer.offset);
@@ -64,7 +64,7 @@ export async function* writeContent(
         yield answer;
         return;
       }
-      // The digest so far costs as much as the data; clients look at it only for STAT and COMMIT.
+      // Computing the digest costs as much as the data; clients only read it after STAT and COMMIT.
       yield answer;
     }
   } finally {

@@ -30,7 +30,7 @@ async function withStore(work: (store: ContentStore, folder: string) => Promise<
 
 type Request = MessageInitShape<typeof api.WriteContentRequestSchema>;
 
-/** Sends requests on one Write stream; the answers. */
+/** Sends requests on one Write stream; returns the responses. */
 async function write(store: ContentStore, ...requests: Request[]) {
   const stream = async function* () {
     for (const request of requests) yield create(api.WriteContentRequestSchema, request);
@@ -62,7 +62,7 @@ test("stat, write, commit on one stream", async () => {
   });
 });
 
-test("a second stream goes on where the first one stopped", async () => {
+test("a second stream resumes where the first one stopped", async () => {
   await withStore(async (store) => {
     await write(store, { action: WRITE, ref: "r", total: 12n, data: data.subarray(0, 7) });
     assert.equal(store.status("n", "r").offset, 7);
@@ -76,7 +76,7 @@ test("a second stream goes on where the first one stopped", async () => {
   });
 });
 
-test("mistakes: wrong offset, wrong size, wrong digest, no reference, locked", async () => {
+test("errors: wrong offset, wrong size, wrong digest, no reference, locked", async () => {
   await withStore(async (store) => {
     await assert.rejects(write(store, { action: STAT }), /must have a reference/);
     await assert.rejects(write(store, { action: WRITE, ref: "o", offset: 3n, data }), (e) =>

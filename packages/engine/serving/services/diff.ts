@@ -28,7 +28,7 @@ export function diffService(content: ContentStore, pool: LayerPool): Service {
       return { applied: toDescriptor(applied) };
     },
     diff: async ({ left, right, mediaType, ref, labels, sourceDateEpoch }, call) => {
-      const wish = {
+      const request = {
         left: left.map(fromMount),
         right: right.map(fromMount),
         mediaType,
@@ -37,7 +37,7 @@ export function diffService(content: ContentStore, pool: LayerPool): Service {
         newest: nanoseconds(sourceDateEpoch),
       };
       const { createDiff } = await import("../../work/diff/create.ts");
-      return { diff: toDescriptor(await createDiff(content, scopeOf(call), wish, call.signal)) };
+      return { diff: toDescriptor(await createDiff(content, scopeOf(call), request, call.signal)) };
     },
   });
 }

@@ -6,7 +6,7 @@ import { type Service, service } from "@berth/rpc";
 import { examine } from "../../work/doctor/examine.ts";
 import { type Place, TEMPORARY } from "../../work/doctor/finding.ts";
 
-/** Serves examinations of the daemon's own place; one at a time. */
+/** Serves examinations of the daemon's directories; one at a time. */
 export function doctorService(place: Omit<Place, "temporary">): Service {
   let last: Promise<unknown> = Promise.resolve();
   return service(doctor.Doctor, {

@@ -19,7 +19,7 @@ export function eventsService(bus: EventBus): Service {
   });
 }
 
-/** Serves `bus` with numbers, and from the past on. */
+/** Serves `bus` with numbers, including past events. */
 export function numberedEventsService(bus: EventBus): Service {
   return service(berthEvents.Events, {
     subscribe: async function* ({ filters, after, since, until }, { signal }) {

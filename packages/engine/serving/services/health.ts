@@ -3,7 +3,7 @@ import { health } from "@berth/api";
 import { BerthError } from "@berth/base";
 import { type Service, service } from "@berth/rpc";
 
-/** Serves health for the given service names, and "" for the whole. */
+/** Serves health for the given service names, and "" for the whole server. */
 export function healthService(names: readonly string[]): Service {
   const { SERVING, SERVICE_UNKNOWN } = health.HealthCheckResponse_ServingStatus;
   const known = new Set(["", ...names]);

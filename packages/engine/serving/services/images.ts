@@ -10,7 +10,7 @@ import type { Collector } from "../../objects/gc/collector.ts";
 import type { ImageStore, WantedImage } from "../../objects/images/image-store.ts";
 import type { ImageRecord } from "../../objects/images/rows.ts";
 
-/** Serves `store`; a deletion lets `collector` run. */
+/** Serves `store`; deletions trigger `collector`. */
 export function imagesService(store: ImageStore, collector: Collector): Service {
   const show = (image: ImageRecord) => ({
     name: image.name,

@@ -1,4 +1,4 @@
-/** The Introspection service: what the daemon is made of, under containerd's names for it. */
+/** The Introspection service: the daemon's parts, under containerd's plugin names. */
 import * as fs from "node:fs";
 import { introspection } from "@berth/api";
 import { BerthError } from "@berth/base";
@@ -14,7 +14,7 @@ interface Plugin {
   platforms?: { os: string; architecture: string }[];
   exports?: { [key: string]: string };
   capabilities?: string[];
-  /** Why it cannot be used. */
+  /** Why it is unavailable. */
   problem?: string;
 }
 
@@ -61,7 +61,7 @@ function plugins(snapshots: SnapshotStore, root: string): Plugin[] {
   ];
 }
 
-/** Serves what is known about the daemon; `uuid` stays the same for a root directory. */
+/** Serves facts about the daemon; `uuid` is stable for a root directory. */
 export function introspectionService(snapshots: SnapshotStore, root: string, uuid: string): Service {
   const all = plugins(snapshots, root).map(({ problem, ...plugin }) => ({
     ...plugin,

@@ -11,7 +11,7 @@ import type { Database } from "../../base/store/database.ts";
 import type { Collector } from "../../objects/gc/collector.ts";
 import * as store from "../../objects/leases/rows.ts";
 
-/** Serves the leases of `db`; deleting one lets `collector` run. */
+/** Serves the leases of `db`; deletions trigger `collector`. */
 export function leasesService(db: Database, collector: Collector): Service {
   const show = (lease: store.LeaseRecord) => ({
     id: lease.id,

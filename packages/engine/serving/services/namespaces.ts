@@ -39,7 +39,7 @@ export function namespacesService(db: Database, events: EventBus): Service {
         let merged = getNamespace(db, name).labels;
         for (const path of pathsOf(updateMask) ?? ["labels"]) {
           if (!isLabelPath(path)) throw notUpdatable(path, "a namespace");
-          // Without a mask the given labels are set and the others stay, as in containerd.
+          // Without a mask the given labels are merged, as in containerd.
           merged = updateMask ? mergeLabels(path, merged, wanted) : { ...merged, ...wanted };
         }
         for (const [key, value] of Object.entries(merged)) if (value === "") delete merged[key];

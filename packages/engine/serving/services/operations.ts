@@ -1,4 +1,4 @@
-/** berth's own Operations service: what is in flight, and what was done. */
+/** berth's own Operations service: operations in flight and finished ones. */
 
 import { performance } from "node:perf_hooks";
 import { berth, timestamp } from "@berth/api";
@@ -31,7 +31,7 @@ function show(root: Node): MessageInitShape<typeof berth.OperationSchema> {
   };
 }
 
-/** Serves what `recorder` has. */
+/** Serves the operations of `recorder`. */
 export function operationsService(recorder: Recorder): Service {
   return service(berth.Operations, {
     list: () => ({ operations: recorder.inFlight().map(show) }),

@@ -8,7 +8,7 @@ import type { StopOptions, Supervisor } from "../../work/lifecycle/supervisor.ts
 
 const MAX_SIGNAL = 64;
 
-/** Serves `supervisor`; a removal lets `collector` run. */
+/** Serves `supervisor`; removals trigger `collector`. */
 export function supervisorService(supervisor: Supervisor, collector: Collector): Service {
   const stopOptions = (request: { timeoutSeconds?: number | undefined; signal: number }): StopOptions => {
     if (request.signal > MAX_SIGNAL)

@@ -103,7 +103,7 @@ export function tasksService(manager: TaskManager): Service {
     metrics: async ({ filters }, call) => {
       const { namespace } = scopeOf(call);
       const passes = compileFilters(filters, (t: TaskState) =>
-        // Looked up for a filter that asks for it alone.
+        // Computed only if a filter uses it.
         fieldsOf({
           id: t.id,
           namespace,
@@ -121,7 +121,7 @@ export function tasksService(manager: TaskManager): Service {
               const data = await manager.stats({ namespace, id });
               return { timestamp: timestamp(now()), id, data };
             } catch (error) {
-              // It ended while we looked.
+              // It has exited meanwhile.
               if (isCode(error, "not_found") || isCode(error, "failed_precondition")) return undefined;
               throw error;
             }

@@ -4,7 +4,7 @@ import { type Service, service } from "@berth/rpc";
 import { scopeOf } from "../../base/core/scope.ts";
 import type { TransferParts } from "../../work/transfer/parts.ts";
 
-/** Serves transfers. What carries them out is loaded by the first one. */
+/** Serves transfers. Their implementation is loaded by the first one. */
 export function transferService(tools: Omit<TransferParts, "fetcher">): Service {
   let loading:
     | Promise<{ parts: TransferParts; transfer: typeof import("../../work/transfer/transfer.ts").transfer }>

@@ -3,7 +3,7 @@ import { version } from "@berth/api";
 import { COMMIT, WIRE_VERSION } from "@berth/base";
 import { type Service, service } from "@berth/rpc";
 
-/** Serves the version of containerd whose API this is, with berth's own behind it. */
+/** Serves the version of containerd whose API is implemented, with berth's own as build metadata. */
 export function versionService(): Service {
   return service(version.Version, {
     version: () => ({ version: WIRE_VERSION, revision: COMMIT }),

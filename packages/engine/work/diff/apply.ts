@@ -8,7 +8,7 @@ import type { LayerPool } from "../layers/pool.ts";
 
 /**
  * The folder behind a snapshot's mounts: the upper folder of an overlay, or the source of a bind mount. Writing there
- * is the same as writing through the mount, as long as nobody has it mounted.
+ * equals writing through the mount, as long as it is not mounted.
  */
 export function targetOf(mounts: readonly Mount[]): ApplyTarget {
   const [mount, ...more] = mounts;
@@ -33,7 +33,7 @@ export function targetOf(mounts: readonly Mount[]): ApplyTarget {
   return { root, parents: option("lowerdir")?.split(":") ?? [], whiteouts: "overlay" };
 }
 
-/** Unpacks the layer `diff` onto `mounts`; the descriptor of the uncompressed layer. */
+/** Unpacks the layer `diff` onto `mounts`; returns the descriptor of the uncompressed layer. */
 export function applyLayer(
   content: ContentStore,
   pool: LayerPool,

@@ -1,4 +1,4 @@
-/** Diff: what a snapshot adds to its parent, as a layer in the content store. */
+/** Diff: the changes of a snapshot against its parent, as a layer in the content store. */
 
 import { createHash, randomBytes } from "node:crypto";
 import { Readable } from "node:stream";
@@ -12,21 +12,21 @@ import type { Mount } from "../../base/core/wire.ts";
 import type { ContentStore } from "../../objects/content/content-store.ts";
 import { makeLayer } from "../layers/make.ts";
 
-/** What to compare and how to write it down. */
-export interface DiffWish {
+/** The mounts to compare, and the layer to write. */
+export interface DiffRequest {
   left: readonly Mount[];
   right: readonly Mount[];
   /** "" for a gzip layer of the image specification. */
   mediaType: string;
   ref: string;
   labels: Labels;
-  /** Bound of the files' times, in nanoseconds since the epoch. */
+  /** Upper bound on file times, in nanoseconds since the epoch. */
   newest: bigint | undefined;
 }
 
 /**
- * The folder with the difference. Overlayfs keeps it already: the upper folder of `right`, when `left` are the
- * folders below it.
+ * The folder with the difference. Overlayfs has it already: the upper folder of `right`, if `left` are the folders
+ * below it.
  */
 function differenceFolder(left: readonly Mount[], right: readonly Mount[]): string {
   const refuse = (why: string) =>
@@ -59,19 +59,19 @@ function lowerFolders(mounts: readonly Mount[]): string[] {
   return option(mount, "lowerdir")?.split(":") ?? [];
 }
 
-/** Writes the difference as a blob. */
+/** Writes the difference as a blob; returns its descriptor. */
 export function createDiff(
   content: ContentStore,
   scope: Scope,
-  wish: DiffWish,
+  request: DiffRequest,
   signal: AbortSignal,
 ): Promise<Descriptor> {
-  const mediaType = wish.mediaType || MEDIA_TYPES.layerGzip;
-  const folder = differenceFolder(wish.left, wish.right);
+  const mediaType = request.mediaType || MEDIA_TYPES.layerGzip;
+  const folder = differenceFolder(request.left, request.right);
   return stage("make layer", { mediaType }, async () => {
     const plain = createHash("sha256");
     const source = async function* () {
-      for await (const chunk of makeLayer(folder, wish.newest)) {
+      for await (const chunk of makeLayer(folder, request.newest)) {
         signal.throwIfAborted();
         plain.update(chunk);
         yield chunk;
@@ -79,14 +79,14 @@ export function createDiff(
     };
     const zip = compressorOf(mediaType);
     const bytes: AsyncIterable<Uint8Array> = zip === undefined ? source() : compress(source(), zip);
-    const ref = wish.ref || `diff-${Date.now()}-${randomBytes(4).toString("hex")}`;
+    const ref = request.ref || `diff-${Date.now()}-${randomBytes(4).toString("hex")}`;
     const writer = await content.openWriter(scope, { ref });
     try {
       if (writer.offset > 0) await writer.restart();
       for await (const chunk of bytes) writer.write(chunk);
       const size = writer.offset;
       const { digest } = writer;
-      const labels = { ...wish.labels, [CONTAINERD_LABEL.uncompressed]: `sha256:${plain.digest("hex")}` };
+      const labels = { ...request.labels, [CONTAINERD_LABEL.uncompressed]: `sha256:${plain.digest("hex")}` };
       try {
         await writer.commit(size, digest, labels);
       } catch (error) {

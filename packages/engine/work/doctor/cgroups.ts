@@ -1,12 +1,12 @@
-/** Leaked cgroups: of a container that was made here, in a namespace's cgroup, and without a task. */
+/** Leaked cgroups: of containers created here, below a namespace's cgroup, and without a task. */
 import { cgroupFolders, cgroupPids, pathsBelow, readLayout, removeCgroup } from "@berth/runtime";
 import type { Leak, Place } from "./finding.ts";
 import { bundlesOf, hasRecord, madeHere, namespacesOf } from "./known.ts";
 
-/** Ids that nobody else's container has by chance. */
+/** Ids that cannot be another engine's by chance. */
 const UNIQUE = /^[0-9a-f]{64}$/;
 
-/** Looks below /NAMESPACE in every hierarchy. */
+/** Searches below /NAMESPACE in every hierarchy. */
 export function cgroupLeaks(place: Place): Leak[] {
   const { sys } = place;
   const layout = readLayout(sys);
@@ -24,7 +24,7 @@ export function cgroupLeaks(place: Place): Leak[] {
     const paths = pathsBelow(layout, `/${name}`);
     const folders = cgroupFolders(paths).filter((folder) => sys.stat(folder) !== undefined);
     const pids = cgroupPids(sys, paths);
-    // Another daemon may have a container of the same name that lives.
+    // Another daemon may run a container of the same name.
     if (folders.length === 0 || (pids.length > 0 && !UNIQUE.test(id))) return [];
     const inside =
       pids.length === 0 ? "" : `, but ${pids.length} processes in it (${pids.slice(0, 5).join(", ")})`;

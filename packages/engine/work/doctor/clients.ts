@@ -1,4 +1,4 @@
-/** What clients that were killed leave: the FIFOs of their streams, and the socket of a daemon. */
+/** Leaks of killed clients and daemons: FIFOs of streams, and a stale socket. */
 import * as fs from "node:fs";
 import type { Leak, Place } from "./finding.ts";
 import { allPids, boundSockets, descriptors } from "./processes.ts";
@@ -6,7 +6,7 @@ import { allPids, boundSockets, descriptors } from "./processes.ts";
 const FOLDER = /^berth-io-\w+$/;
 const FIFOS = new Set(["stdin", "stdout", "stderr"]);
 
-/** FIFOs that nobody has open, and sockets that nobody listens on. */
+/** FIFOs that no process has open, and sockets without a listener. */
 export function clientLeaks(place: Place): Leak[] {
   const { sys, temporary, state } = place;
   const folders = [...new Set(temporary)].flatMap((folder) =>
@@ -47,14 +47,14 @@ export function clientLeaks(place: Place): Leak[] {
   ];
 }
 
-/** A folder of this user's with nothing but FIFOs. */
+/** Whether it is this user's folder and contains nothing but FIFOs. */
 function isOurs(folder: string): boolean {
   const found = fs.lstatSync(folder, { throwIfNoEntry: false });
   if (!found?.isDirectory() || found.uid !== process.getuid?.()) return false;
   return fs.readdirSync(folder).every((name) => FIFOS.has(name));
 }
 
-/** By descriptor: others may write to the folder that it lies in. */
+/** By descriptor: other users may write to its parent folder. */
 function removeFifos(folder: string): void {
   const { O_RDONLY, O_DIRECTORY, O_NOFOLLOW } = fs.constants;
   const fd = fs.openSync(folder, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);

@@ -1,10 +1,10 @@
-/** A damaged metadata database: what can be read of it, and making a new one of that. */
+/** Repair of a damaged metadata database. */
 import * as fs from "node:fs";
 import { backupOf } from "../../base/store/damage.ts";
 import { replaceDatabase, type SalvagedTable, salvage } from "../../base/store/salvage.ts";
 import type { Finding } from "./examine.ts";
 
-/** Tells what can be read of a damaged database, and with `fix` puts a new one in its place. Its folder is locked. */
+/** Reports what can be read of a damaged database, and with `fix` replaces it. The caller has locked its folder. */
 export function repairDatabase(path: string, damage: string, fix: boolean): Finding {
   const fresh = `${path}.new`;
   fs.rmSync(fresh, { force: true });

@@ -1,4 +1,4 @@
-/** The whole examination: the host, what is left over, and with `fix` its removal. */
+/** The full examination: the host, the leaks, and with `fix` their removal. */
 import { BerthError, log } from "@berth/base";
 import { cgroupLeaks } from "./cgroups.ts";
 import { clientLeaks } from "./clients.ts";
@@ -8,19 +8,19 @@ import { mountLeaks } from "./mounts.ts";
 import { storageLeaks } from "./storage.ts";
 import { taskLeaks } from "./tasks.ts";
 
-/** What is being made or removed right now looks like a leak for less than this, in milliseconds. */
+/** Resources that are being created or removed look like leaks for less than this, in milliseconds. */
 const TRANSIENT_MS = 700;
-/** Fixing one thing may show another: a killed keeper leaves its exit record. */
+/** A fix may uncover another leak: a killed keeper leaves its exit record. */
 const ROUNDS = 3;
 
-/** A leak that was dealt with, or not. */
+/** A leak, and the result of its removal. */
 export interface Finding extends Leak {
   fixed: boolean;
-  /** Why it could not be; "" otherwise. */
+  /** Why its removal failed; "" otherwise. */
   error: string;
 }
 
-/** What the examination found. */
+/** Result of an examination. */
 export interface Examination {
   host: Check[];
   findings: Finding[];
@@ -28,7 +28,7 @@ export interface Examination {
 
 const nameOf = ({ kind, where }: Leak): string => `${kind} ${where}`;
 
-// In the order in which they can be removed: nothing is mounted any more where files are removed.
+// In the order of removal: unmount before removing files.
 const look = (place: Place): Leak[] => [
   ...mountLeaks(place),
   ...taskLeaks(place),
@@ -37,7 +37,7 @@ const look = (place: Place): Leak[] => [
   ...clientLeaks(place),
 ];
 
-/** What is left over: found twice, with a while in between. */
+/** Leaks that were found twice, with a pause in between. */
 async function lasting(place: Place): Promise<Leak[]> {
   const first = new Set(look(place).map(nameOf));
   if (first.size === 0) return [];
@@ -45,7 +45,7 @@ async function lasting(place: Place): Promise<Leak[]> {
   return look(place).filter((leak) => first.has(nameOf(leak)));
 }
 
-/** Examines, and with `fix` removes what is left over and nothing else. */
+/** Examines, and with `fix` removes leaks and nothing else. */
 export async function examine(place: Place, fix: boolean): Promise<Examination> {
   const findings = new Map<string, Finding>();
   for (let round = 0; round < (fix ? ROUNDS : 1); round++) {

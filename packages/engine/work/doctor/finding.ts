@@ -1,44 +1,44 @@
-/** What the doctor finds, and where it looks. */
+/** The doctor's findings, and the places it examines. */
 import { tmpdir } from "node:os";
 import type { Sys } from "@berth/sys";
 import type { EventHistory } from "../../base/events/history.ts";
 import type { Database } from "../../base/store/database.ts";
 
-/** Something that is left over, and how it goes. */
+/** A leaked resource, and how to remove it. */
 export interface Leak {
   /** "mount", "cgroup", "keeper", ... */
   kind: string;
-  /** Path, or "process 123". With the kind, it names the leak. */
+  /** Path, or "process 123". Unique together with the kind. */
   where: string;
   why: string;
-  /** In words, as an imperative. */
+  /** An imperative sentence. */
   fix: string;
-  /** Does it; undefined where somebody has to look first. */
+  /** Removes it; undefined if the user has to decide. */
   apply?: () => Promise<void> | void;
 }
 
 /** A fact about the host. */
 export interface Check {
   name: string;
-  /** "ok"; "note" for what is missing and not needed by all; "problem" for what has to be put right. */
+  /** "ok"; "note" for something missing that not everyone needs; "problem" for something that must be fixed. */
   level: "ok" | "note" | "problem";
   found: string;
-  /** What to do; "" when all is well. */
+  /** What to do; "" if nothing. */
   fix: string;
 }
 
-/** Folders in which clients make FIFOs unless the request names others. */
+/** Folders where clients create FIFOs, unless the request names others. */
 export const TEMPORARY = [...new Set(["/tmp", tmpdir()])];
 
-/** A daemon's directories and records, whether it runs or not. */
+/** A daemon's directories and records, running or not. */
 export interface Place {
   sys: Sys;
   db: Database;
   history: EventHistory;
   root: string;
   state: string;
-  /** Folders in which clients make their FIFOs. */
+  /** Folders where clients create their FIFOs. */
   temporary: readonly string[];
-  /** Ends and forgets a task that the running daemon knows; undefined when there is no daemon. */
+  /** Stops and deletes a task known to the running daemon; undefined if there is no daemon. */
   removeTask?: (ns: string, id: string) => Promise<void>;
 }

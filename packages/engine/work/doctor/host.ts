@@ -1,15 +1,15 @@
-/** What berth needs of the host, and how it gets it. */
+/** berth's requirements on the host, and whether they are met. */
 import * as fs from "node:fs";
 import { readLayout } from "@berth/runtime";
 import type { Check, Place } from "./finding.ts";
 
 const OLDEST_KERNEL = [5, 12] as const;
 const CONTROLLERS = ["memory", "cpu", "cpuset", "pids", "devices", "freezer"];
-/** Descriptors that many containers take together. */
+/** File descriptors that suffice for many containers. */
 const DESCRIPTORS = 65_536;
 const ROOM = 0.05;
 
-/** Looks at the host. */
+/** Checks the host. */
 export function hostChecks(place: Place): Check[] {
   return [
     kernel(place),

@@ -1,22 +1,22 @@
-/** What is not left over: containers that have a record, and tasks that have a bundle. */
+/** Resources that are in use: containers with a record, and tasks with a bundle. */
 import { eventTypes, types } from "@berth/api";
 import { fromBinary } from "@bufbuild/protobuf";
 import type { Place } from "./finding.ts";
 
-/** Folder of all bundles, as the shim names it. */
+/** Folder of all bundles; the shim uses the same name. */
 export const tasksFolder = ({ state }: Place) => `${state}/io.containerd.runtime.v2.task`;
-/** How the names of bundles begin that are being removed. */
+/** Name prefix of bundles that are being removed. */
 export const GONE = ".gone-";
 
 /** A bundle on disk. */
 export interface Bundle {
   ns: string;
-  /** The name of its folder: the container's id, or {@link GONE} and something. */
+  /** Name of its folder: the container's id, or {@link GONE} and a suffix. */
   id: string;
   path: string;
-  /** Names of its keepers' files. */
+  /** Tokens of its keepers' files. */
   tokens: string[];
-  /** Made by the built-in shim: others keep other files. */
+  /** Created by the built-in shim; others have other files. */
   own: boolean;
 }
 
@@ -60,7 +60,7 @@ function tokenOf(content: string | undefined): string[] {
   }
 }
 
-/** "NAMESPACE/ID" of the containers that were made here, as far as the events tell: nobody else's have these names. */
+/** "NAMESPACE/ID" of containers created here, as far as the event log goes: no other engine's have these names. */
 export function madeHere({ history }: Place): Set<string> {
   const found = new Set<string>();
   for (let at = history.oldest - 1; ; ) {

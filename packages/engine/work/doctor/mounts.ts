@@ -1,10 +1,16 @@
-/** Leaked mounts and network namespaces: below the folders of bundles and snapshots, which have none of their own. */
+/**
+ * Leaked mounts and network namespaces, below the folders of bundles and snapshots; these contain none in normal
+ * operation.
+ */
 import { BerthError } from "@berth/base";
 import { linux, type Sys } from "@berth/sys";
 import type { Leak, Place } from "./finding.ts";
 import { hasRecord, tasksFolder } from "./known.ts";
 
-/** Mount points below what is the daemon's alone; what somebody mounted for it (a disk, say) is not looked at. */
+/**
+ * Mount points below the daemon's private folders; mounts that an administrator made for it (a disk, say) are
+ * skipped.
+ */
 export function mountLeaks(place: Place): Leak[] {
   const { root, state, sys } = place;
   const tasks = `${tasksFolder(place)}/`;
@@ -25,11 +31,11 @@ export function mountLeaks(place: Place): Leak[] {
       },
     ];
   });
-  // What was mounted last is on top.
+  // The most recent mount is on top.
   return leaks.reverse();
 }
 
-/** Throws when something is mounted below a folder that is to be removed: its files are not the folder's. */
+/** Throws if anything is mounted below a folder that is about to be removed: its files are not the folder's. */
 export function refuseMounts(sys: Sys, folder: string): void {
   const found = mountPoints(sys.readText("/proc/self/mountinfo")).find(({ point }) =>
     point.startsWith(`${folder}/`),
@@ -41,7 +47,7 @@ export function refuseMounts(sys: Sys, folder: string): void {
     });
 }
 
-/** Mount points and types of a mountinfo, whose paths have octal escapes. */
+/** Mount points and types in mountinfo, with octal escapes in the paths decoded. */
 function mountPoints(mountinfo: string): { point: string; type: string }[] {
   return mountinfo.split("\n").flatMap((line) => {
     const [before, after] = line.split(" - ");

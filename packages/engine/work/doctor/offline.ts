@@ -1,4 +1,4 @@
-/** The examination without a daemon: the directories are locked, so that none is started meanwhile. */
+/** The examination without a daemon: the directories are locked, so that none starts meanwhile. */
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { BerthError } from "@berth/base";
@@ -11,7 +11,7 @@ import { repairDatabase } from "./database.ts";
 import { type Examination, examine } from "./examine.ts";
 import { TEMPORARY } from "./finding.ts";
 
-/** Examines what a daemon left in these directories; "failed_precondition" while one runs. */
+/** Examines what a stopped daemon left in these directories; "failed_precondition" while one runs. */
 export async function examineOffline(
   { root, state }: { root: string; state: string },
   fix: boolean,
@@ -32,7 +32,7 @@ export async function examineOffline(
     const database = join(root, "metadata.db");
     const damage = existsSync(database) ? damageOf(database) : undefined;
     const repaired = damage === undefined ? [] : [repairDatabase(database, damage, fix)];
-    // Nothing else can be told before it is read.
+    // Nothing else can be determined before the database is readable.
     if (damage !== undefined && !fix) return { host: [], findings: repaired };
     const db = new Database(database);
     undo.push(() => db.close());

@@ -1,11 +1,11 @@
-/** Processes and sockets, as /proc has them. */
+/** Processes and sockets, from /proc. */
 import { SIGKILL } from "@berth/base";
 import type { Sys } from "@berth/sys";
 
 const POLLIN = 1;
 const GONE_MS = 5000;
 
-/** Paths of unix sockets that somebody holds, by inode. */
+/** Paths of bound unix sockets, by inode. */
 export function boundSockets(sys: Sys): Map<string, string> {
   const found = new Map<string, string>();
   for (const line of (sys.readTextIfAny("/proc/net/unix") ?? "").split("\n").slice(1)) {
@@ -20,7 +20,7 @@ export function allPids(sys: Sys): number[] {
   return (sys.list("/proc") ?? []).filter((name) => /^\d+$/.test(name)).map(Number);
 }
 
-/** What a process's descriptors lead to; empty for one that is gone. */
+/** Targets of a process's descriptors; empty if it is gone. */
 export function descriptors(sys: Sys, pid: number): string[] {
   const folder = `/proc/${pid}/fd`;
   return (sys.list(folder) ?? []).flatMap((fd) => {
@@ -32,7 +32,7 @@ export function descriptors(sys: Sys, pid: number): string[] {
   });
 }
 
-/** Keepers that hold a socket in `folder`, by the token that names it. */
+/** Keepers that hold a socket in `folder`, by token. */
 export function keepersIn(sys: Sys, folder: string): Map<string, number> {
   const tokens = new Map<string, string>();
   for (const [inode, path] of boundSockets(sys)) {
@@ -55,7 +55,7 @@ function isKeeper(sys: Sys, pid: number): boolean {
   return sys.readTextIfAny(`/proc/${pid}/cmdline`)?.split("\0", 1)[0] === "berth-init";
 }
 
-/** Kills a keeper with the process that it keeps; each is looked at once more behind its pidfd. */
+/** Kills a keeper and its process; each is verified again after opening its pidfd. */
 export async function killKeeper(sys: Sys, keeper: number): Promise<void> {
   const children = (sys.readTextIfAny(`/proc/${keeper}/task/${keeper}/children`) ?? "").trim();
   const isChild = (pid: number) =>
@@ -65,7 +65,7 @@ export async function killKeeper(sys: Sys, keeper: number): Promise<void> {
   await killProcess(sys, keeper, (pid) => isKeeper(sys, pid));
 }
 
-/** SIGKILL for a process that is still who `same` says, and a wait for its end. */
+/** Sends SIGKILL to a process that `same` still recognises, and waits for its exit. */
 async function killProcess(sys: Sys, pid: number, same: (pid: number) => boolean): Promise<void> {
   const pidfd = sys.pidfdOpen(pid);
   if (pidfd === undefined) return;

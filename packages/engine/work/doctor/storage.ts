@@ -5,7 +5,7 @@ import type { Leak, Place } from "./finding.ts";
 import { hasRecord } from "./known.ts";
 import { refuseMounts } from "./mounts.ts";
 
-/** A client makes the folder of a log before the container. */
+/** A client creates a log's folder before the container. */
 const YOUNG_MS = 60_000;
 
 const namesIn = (folder: string): string[] => {
@@ -16,7 +16,7 @@ const namesIn = (folder: string): string[] => {
   }
 };
 
-/** Looks at what the database does not know. */
+/** Finds files unknown to the database. */
 export function storageLeaks(place: Place): Leak[] {
   const { root, db, sys } = place;
   const leak = (kind: string, where: string, why: string): Leak => ({

@@ -6,7 +6,7 @@ import { refuseMounts } from "./mounts.ts";
 import { keepersIn, killKeeper } from "./processes.ts";
 
 /**
- * What is looked for is listed before the bundles: a task's bundle is there before everything else of it, and goes last.
+ * Candidates are listed before the bundles: a task's bundle is created before anything else of it, and removed last.
  */
 export function taskLeaks(place: Place): Leak[] {
   const { sys, state } = place;

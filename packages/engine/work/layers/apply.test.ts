@@ -12,7 +12,7 @@ const gid = process.getgid!();
 
 type File = Omit<TarFile, "size"> & { data?: string };
 
-/** Applies entries to a new folder; `work` looks at it. */
+/** Applies entries to a new folder; `work` examines the result. */
 function applied(
   files: File[],
   work: (root: string) => void,
@@ -99,7 +99,7 @@ test("later entries replace earlier ones of any kind", () => {
   });
 });
 
-test("whiteouts delete what was there, and opaque folders all of it", () => {
+test("whiteouts delete an entry, and opaque folders all of theirs", () => {
   const files: File[] = [
     { name: ".wh.gone" },
     { name: "dir/new", data: "new" },
@@ -120,7 +120,7 @@ test("whiteouts delete what was there, and opaque folders all of it", () => {
   );
 });
 
-test("nothing gets out of the folder", () => {
+test("no entry escapes from the folder", () => {
   for (const name of ["../x", "a/../../x", "/../x"]) assert.throws(() => stepsOf(name), /points outside/);
   assert.deepEqual(stepsOf("/a/./b/../c/"), ["a", "c"]);
   assert.throws(
@@ -133,7 +133,7 @@ test("nothing gets out of the folder", () => {
     { name: "abs", type: "2", linkname: "/sub" },
     { name: "sub/", type: "5", mode: 0o755 },
     { name: "abs/inside", data: "y" },
-    // A link takes the place of a folder that was used before.
+    // A link replaces a folder that was used before.
     { name: "swap/", type: "5", mode: 0o755 },
     { name: "swap/a", data: "1" },
     { name: "swap", type: "2", linkname: "/" },
@@ -148,7 +148,7 @@ test("nothing gets out of the folder", () => {
   });
 });
 
-test("what a layer takes from below is copied, or asked for", () => {
+test("files needed from lower layers are copied, or requested", () => {
   const files: File[] = [
     { name: "etc/f", data: "x" },
     { name: "h", type: "1", linkname: "bin/tool" },
@@ -176,7 +176,7 @@ test("what a layer takes from below is copied, or asked for", () => {
   }
 });
 
-test("a hard link to a file that lies deep lands where it belongs, also when its folders are new", () => {
+test("a hard link to a deeply nested file is created in the right place, also if its folders are new", () => {
   const deep = Array.from({ length: 200 }, (_, n) => `d${n}`).join("/");
   const flat = Array.from({ length: 150 }, (_, n) => ({ name: `flat${n}/f`, data: "x" }));
   applied(
@@ -194,8 +194,8 @@ test("a hard link to a file that lies deep lands where it belongs, also when its
   );
 });
 
-test("a link's target that removes what is in its way does not move the link", () => {
-  // The way to the target leads over a file that has to become a folder; meanwhile the link's own folder must stay open.
+test("a link's target that replaces a file on its path does not move the link", () => {
+  // The target's path contains a file that has to become a folder; meanwhile the link's own folder must stay open.
   const deep = Array.from({ length: 200 }, (_, n) => `e${n}`).join("/");
   const below = fs.mkdtempSync(join(tmpdir(), "berth-below-"));
   try {

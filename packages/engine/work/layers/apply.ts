@@ -1,31 +1,31 @@
 /**
- * Applies a layer to a folder, never leaving it.
+ * Applies a layer to a folder, never escaping from it.
  *
  * Parent folders are opened with openat2(RESOLVE_IN_ROOT), so that a symbolic link in the layer (or one that was
- * swapped in) resolves inside the root; everything else happens by name relative to such a descriptor, without
- * following a link. All calls are synchronous: this runs in a worker thread.
+ * swapped in) resolves inside the root; all other operations use names relative to such a descriptor, without
+ * following links. All calls are synchronous: this runs in a worker thread.
  */
 import * as fs from "node:fs";
 import { BerthError, present } from "@berth/base";
 import { linux } from "@berth/sys";
 import type { TarEntry, TarSink } from "./tar.ts";
 
-/** How a layer says that something is gone: by overlay's markers, or by deleting it. */
+/** How whiteouts are applied: as overlay's markers, or by deleting the file. */
 export type WhiteoutStyle = "overlay" | "delete";
 
 /** Where and how to apply. */
 export interface ApplyTarget {
-  /** Folder that receives the files. */
+  /** Folder to unpack into. */
   root: string;
   /**
-   * Folders of the layers below, nearest first, when `root` is an overlay's upper folder; undefined while they are
-   * not there yet, which makes an entry that needs them fail with stage {@link NEEDS_PARENTS}.
+   * Folders of the layers below, nearest first, if `root` is an overlay's upper folder. Undefined while they do not
+   * exist yet; an entry that needs them then fails with stage {@link NEEDS_PARENTS}.
    */
   parents: readonly string[] | undefined;
   whiteouts: WhiteoutStyle;
 }
 
-/** Thrown when an entry needs a lower layer that is not there yet; apply again once it is. */
+/** Stage of the error for an entry that needs a missing lower layer; apply again once it exists. */
 export const NEEDS_PARENTS = "needs parents";
 
 const WHITEOUT = ".wh.";
@@ -37,7 +37,7 @@ const EEXIST = -17;
 const EISDIR = -21;
 const MAX_CACHED_FOLDERS = 128;
 
-/** The steps of a path inside the layer; an error for one that leads out of it. */
+/** The components of a path inside the layer; throws for one that escapes from it. */
 export function stepsOf(name: string, what = "entry"): string[] {
   const steps: string[] = [];
   for (const step of name.split("/")) {
@@ -57,24 +57,24 @@ export function stepsOf(name: string, what = "entry"): string[] {
   return steps;
 }
 
-/** A sink that unpacks; call {@link close} in any case, {@link finish} when everything was pushed. */
+/** A sink that unpacks; always call {@link close}, and {@link finish} after everything was pushed. */
 export class LayerApplier implements TarSink {
   readonly #target: ApplyTarget;
   readonly #rootFd: number;
-  /** Descriptors of folders by path; emptied whenever something that may be part of a path is removed. */
+  /** Descriptors of folders by path; invalidated when anything that may be part of a path is removed. */
   readonly #folders = new Map<string, number>();
-  /** Folders whose times are set at the end, because what is put into them changes them. */
+  /** Folders whose times are set at the end, as adding entries changes them. */
   readonly #folderTimes: { path: string; mtime: bigint }[] = [];
-  /** Paths that this layer brought, for opaque folders in "delete" style. */
+  /** Paths from this layer, for opaque folders in "delete" style. */
   readonly #brought: Set<string> | undefined;
   #file: { fd: number; dir: number; base: string; entry: TarEntry } | undefined;
-  /** The folder that an entry is being put into: it stays open, whatever becomes of the cache meanwhile. */
+  /** The folder of the current entry: kept open even if the cache drops it. */
   #held: number | undefined;
-  /** Folders that were held when the cache let go of them; closed before the next entry. */
+  /** Held folders that were dropped from the cache; closed before the next entry. */
   readonly #released: number[] = [];
   /** Entries applied so far. */
   entries = 0;
-  /** Tells whether the layer says how the root folder itself looks. */
+  /** Whether the layer has an entry for the root folder itself. */
   hasRoot = false;
 
   constructor(target: ApplyTarget) {
@@ -107,7 +107,7 @@ export class LayerApplier implements TarSink {
 
   data(chunk: Uint8Array): void {
     const file = this.#file;
-    // Whiteouts may carry data in odd archives; it is of no use.
+    // Whiteouts of unusual archives may carry data; it is ignored.
     if (file === undefined) return;
     try {
       for (let at = 0; at < chunk.length; ) at += fs.writeSync(file.fd, chunk, at);
@@ -125,7 +125,7 @@ export class LayerApplier implements TarSink {
       linux.syscall("fchown", base, fd, entry.uid, entry.gid);
       for (const [name, value] of entry.xattrs ?? [])
         this.#setXattr(name, () => linux.fsetxattr(fd, name, value));
-      // After chown, which clears set-uid, and after write, which does so too.
+      // After chown and write, which both clear set-uid.
       linux.syscall("fchmod", base, fd, entry.mode);
       linux.utimensat(dir, base, entry.mtime, entry.mtime, linux.AT_SYMLINK_NOFOLLOW);
     } catch (error) {
@@ -178,13 +178,13 @@ export class LayerApplier implements TarSink {
     this.#folders.clear();
   }
 
-  /** Descriptor of a folder of the layer, which is made if it is not there. */
+  /** Descriptor of a folder of the layer; creates it if missing. */
   #folder(steps: readonly string[]): number {
     if (steps.length === 0) return this.#rootFd;
     const path = steps.join("/");
     const cached = this.#folders.get(path);
     if (cached !== undefined) {
-      // Moved to the end: what a caller has just got must not be the next one to be closed.
+      // Moved to the end: the folder just returned must not be the next one to be evicted.
       this.#folders.delete(path);
       this.#folders.set(path, cached);
       return cached;
@@ -205,7 +205,7 @@ export class LayerApplier implements TarSink {
     return fd;
   }
 
-  /** Takes a folder out of the cache; one that is in use is closed later. */
+  /** Evicts a folder from the cache; one that is in use is closed later. */
   #letGo(path: string, fd: number): void {
     this.#folders.delete(path);
     if (fd === this.#held) this.#released.push(fd);
@@ -220,13 +220,13 @@ export class LayerApplier implements TarSink {
     return linux.openat2(this.#rootFd, path, O_PATH | O_DIRECTORY, 0, linux.RESOLVE_IN_ROOT);
   }
 
-  /** Makes a folder that the layer implies but does not list: as the layer below has it, else 0755. */
+  /** Creates a folder that the layer implies but does not list: with the attributes of the layer below, else 0755. */
   #makeFolder(steps: readonly string[], path: string): number {
     const parent = this.#folder(steps.slice(0, -1));
     const base = steps.at(-1)!;
     const made = linux.rawSyscall("mkdirat", parent, base, 0o755);
     if (made === EEXIST) {
-      // Something else has the name: a file, or a link that leads nowhere.
+      // Something else has the name: a file, or a dangling link.
       this.#remove(parent, base);
       linux.mkdirat(parent, base, 0o755);
     } else if (made < 0) throw linux.syscallError("mkdirat", -made, path);
@@ -260,12 +260,12 @@ export class LayerApplier implements TarSink {
     }
   }
 
-  /** Removes whatever has this name in the folder. */
+  /** Removes any entry of this name from the folder. */
   #remove(dir: number, base: string): void {
     const result = linux.rawSyscall("unlinkat", dir, base, 0);
     if (result === EISDIR) fs.rmSync(`/proc/self/fd/${dir}/${base}`, { recursive: true, force: true });
     else if (result < 0 && result !== ENOENT) throw linux.syscallError("unlinkat", -result, base);
-    // Folders that were reached through it are no longer what their paths say.
+    // Folders that were reached through it no longer match their paths.
     for (const [path, fd] of this.#folders) if (fd !== dir) this.#letGo(path, fd);
   }
 
@@ -310,7 +310,7 @@ export class LayerApplier implements TarSink {
     linux.utimensat(dir, base, entry.mtime, entry.mtime, linux.AT_SYMLINK_NOFOLLOW);
   }
 
-  /** Runs a call that makes `base`; what is in its way is removed first. */
+  /** Runs a call that creates `base`, removing a conflicting entry first. */
   #creating(dir: number, base: string, syscall: string, make: () => number): number {
     let result = make();
     if (result === EEXIST) {
@@ -343,12 +343,12 @@ export class LayerApplier implements TarSink {
   }
 
   #setXattr(name: string, set: () => void): void {
-    // Overlay's own attributes would let a layer rearrange what lies below it.
+    // Overlay's own attributes would let a layer rearrange the layers below.
     if (name.startsWith("trusted.overlay.")) return;
     try {
       set();
     } catch (error) {
-      // A file system without extended attributes still can hold the image.
+      // A file system without extended attributes can still hold the image.
       if (!(error instanceof BerthError) || error.errno !== "EOPNOTSUPP") throw error;
     }
   }
@@ -372,7 +372,7 @@ export class LayerApplier implements TarSink {
     if (result < 0) throw linux.syscallError("linkat", -result, `${entry.name} -> ${entry.linkname}`);
   }
 
-  /** Copies a file of a layer below into this one, so that it can be linked to. */
+  /** Copies a file from a lower layer into this one, so that it can be linked to. */
   #copyUp(path: string, dir: number, base: string): boolean {
     for (const lower of this.#parents(path)) {
       const source = openBelow(lower, path, O_RDONLY | O_NOFOLLOW);
@@ -420,7 +420,7 @@ export class LayerApplier implements TarSink {
       else this.#emptyFolder(steps, dir);
       return;
     }
-    // Other names of this kind are aufs' own book-keeping.
+    // Other names with this prefix are aufs' internal files.
     if (base.startsWith(WHITEOUT_META)) return;
     const gone = base.slice(WHITEOUT.length);
     if (gone === "" || gone === "." || gone === "..")
@@ -436,7 +436,7 @@ export class LayerApplier implements TarSink {
     }
   }
 
-  /** Removes what an earlier layer put into the folder, and keeps what this one did. */
+  /** Removes the entries of earlier layers from a folder, keeping those of this one. */
   #emptyFolder(steps: readonly string[], dir: number): void {
     const prefix = steps.length === 0 ? "" : `${steps.join("/")}/`;
     for (const name of fs.readdirSync(`/proc/self/fd/${dir}`)) {
@@ -452,7 +452,7 @@ export class LayerApplier implements TarSink {
   }
 }
 
-/** Opens a path inside a layer below; undefined when it is not there. */
+/** Opens a path inside a lower layer; undefined if it does not exist. */
 function openBelow(root: string, path: string, flags: number): number | undefined {
   const rootFd = linux.rawSyscall("openat", linux.AT_FDCWD, root, O_PATH | O_DIRECTORY | O_CLOEXEC, 0);
   if (rootFd < 0) return undefined;

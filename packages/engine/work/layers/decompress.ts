@@ -1,4 +1,4 @@
-/** Finds out how bytes are compressed, by what they begin with, and decompresses them as they come. */
+/** Detects the compression of a stream by its first bytes, and decompresses it as it arrives. */
 import { Readable } from "node:stream";
 import { createGunzip, createZstdDecompress } from "node:zlib";
 import { BerthError } from "@berth/base";
@@ -8,20 +8,20 @@ export type Compression = "gzip" | "zstd" | "none";
 
 const CHUNK = 256 << 10;
 
-/** Compression of a stream that begins with `head` (four bytes are enough). */
+/** Compression of a stream that begins with `head` (four bytes suffice). */
 export function compressionOf(head: Uint8Array): Compression {
   if (head[0] === 0x1f && head[1] === 0x8b) return "gzip";
   if (head[0] === 0x28 && head[1] === 0xb5 && head[2] === 0x2f && head[3] === 0xfd) return "zstd";
   return "none";
 }
 
-/** Yields the uncompressed bytes; "data_loss" when they are damaged. `name` is what errors call the source. */
+/** Yields the uncompressed bytes; throws "data_loss" if they are corrupt. `name` is the source's name in errors. */
 export async function* decompress(
   source: AsyncIterable<Uint8Array>,
   name: string,
 ): AsyncGenerator<Uint8Array> {
   const input = source[Symbol.asyncIterator]();
-  // The first piece may be shorter than what tells the formats apart.
+  // The first chunk may be too short for detection.
   let head: Uint8Array = new Uint8Array();
   while (head.length < 4) {
     const item = await input.next();
@@ -44,7 +44,7 @@ export async function* decompress(
   const unzip =
     kind === "gzip" ? createGunzip({ chunkSize: CHUNK }) : createZstdDecompress({ chunkSize: CHUNK });
   const reader = Readable.from(all(), { objectMode: false, highWaterMark: CHUNK });
-  // An error of the source must end the other side too; pipe alone does not do that.
+  // An error of the source must end the other side too; pipe does not do that.
   reader.on("error", (error) => unzip.destroy(error));
   reader.pipe(unzip);
   try {
@@ -61,7 +61,7 @@ export async function* decompress(
   } finally {
     reader.destroy();
     unzip.destroy();
-    // Not waited for: the source may be waiting for bytes that nobody wants any more.
+    // Not awaited: the source may be waiting for bytes that are no longer wanted.
     void input.return?.();
   }
 }

@@ -1,4 +1,4 @@
-/** Hostile input: whatever the bytes, the answer is an error with a message, and nothing else. */
+/** Hostile input: any bytes must result in an error with a message, and nothing else. */
 import assert from "node:assert/strict";
 import test from "node:test";
 import { BerthError } from "@berth/base";
@@ -57,7 +57,7 @@ test("tar: any bytes, and headers with any byte changed", () => {
   );
 });
 
-test("names never lead out", () => {
+test("names never escape", () => {
   fc.assert(
     fc.property(fc.array(fc.constantFrom("..", ".", "", "a", "b", "...")), (parts) => {
       survives(() => assert.ok(!stepsOf(parts.join("/")).some((s) => s === ".." || s === "." || s === "")));

@@ -1,8 +1,8 @@
 /**
- * Makes a layer from an overlay's upper folder (or from a whole folder): the other direction of apply.ts.
+ * Creates a layer from an overlay's upper folder (or from a whole folder): the inverse of apply.ts.
  *
- * Folders are opened one by one without following links and everything is read relative to such a descriptor: a
- * container that still runs cannot lead the reader out of its snapshot by swapping a folder for a link.
+ * Folders are opened one by one without following links, and everything is read relative to such a descriptor: a
+ * running container cannot lead the reader out of its snapshot by swapping a folder for a link.
  */
 import * as fs from "node:fs";
 import { BerthError } from "@berth/base";
@@ -16,11 +16,11 @@ const OPAQUE = "trusted.overlay.opaque";
 interface Walk {
   /** First path of each inode with more than one name. */
   seen: Map<string, string>;
-  /** Times after this one (nanoseconds) are cut off. */
+  /** Later times (nanoseconds) are clamped to this one. */
   newest: bigint | undefined;
 }
 
-/** Yields the layer's bytes. `newest` bounds the times of files, in nanoseconds since the epoch. */
+/** Yields the layer's bytes. `newest` is the upper bound on file times, in nanoseconds since the epoch. */
 export async function* makeLayer(root: string, newest?: bigint): AsyncGenerator<Uint8Array> {
   const fd = linux.syscall("openat", root, linux.AT_FDCWD, root, O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0);
   try {
@@ -36,7 +36,7 @@ async function* walkFolder(fd: number, path: string, walk: Walk): AsyncGenerator
   for (const name of fs.readdirSync(here).sort()) {
     const inside = `${here}/${name}`;
     const stat = fs.lstatSync(inside, { bigint: true, throwIfNoEntry: false });
-    // It was removed while we looked.
+    // It was removed meanwhile.
     if (stat === undefined) continue;
     yield* writeEntry(fd, name, path === "" ? name : `${path}/${name}`, stat, walk);
   }
@@ -79,7 +79,7 @@ async function* writeEntry(
     yield header(`${folder}.wh.${name}`, stat, walk, { mode: 0 });
     return;
   }
-  // Sockets mean nothing without the process that listens.
+  // Sockets are meaningless without the listening process.
   if (stat.isSocket()) return;
   const { pax, opaque } = attributes(inside);
   if (stat.isDirectory()) {

@@ -1,18 +1,18 @@
-/** Layer workers: as many as there are processors (at most four), started when needed, ended when idle. */
+/** Layer workers: one per processor (at most four), started on demand, ended when idle. */
 import { availableParallelism } from "node:os";
 import { Worker } from "node:worker_threads";
 import { BerthError, type ErrorCode } from "@berth/base";
 import type { ApplyTarget } from "./apply.ts";
 import type { Applied, FromWorker, ToWorker } from "./protocol.ts";
 
-/** An idle worker is ended after this many milliseconds: it holds some 10 MB. */
+/** An idle worker is ended after this many milliseconds: it takes some 10 MB. */
 const IDLE_MS = 20_000;
 
 /** A layer that is being applied while it arrives. */
 export interface Applying {
-  /** The file may be read up to here; `final` when that is its end. */
+  /** The file may be read up to here; `final` if that is its end. */
   progress(available: number, final: boolean): void;
-  /** Gives up; {@link done} rejects. */
+  /** Cancels the job; {@link done} rejects. */
   cancel(reason: string): void;
   readonly done: Promise<Applied>;
 }
@@ -35,7 +35,7 @@ export class LayerPool {
     this.#limit = limit;
   }
 
-  /** Begins to apply `file` to `target`; `name` is what errors call the layer. */
+  /** Begins to apply `file` to `target`; `name` is the layer's name in errors. */
   apply(file: string, name: string, target: ApplyTarget): Applying {
     const id = ++this.#lastId;
     let last: ToWorker | undefined;
@@ -68,7 +68,7 @@ export class LayerPool {
       }
     };
     const done = run();
-    // Whoever started this looks at it later; until then a failure is not unhandled.
+    // The caller awaits it later; until then a failure must not count as unhandled.
     done.catch(() => {});
     return {
       progress: (available, final) => {
@@ -118,7 +118,7 @@ export class LayerPool {
 
   #release(slot: Slot): void {
     if (!this.#slots.includes(slot)) {
-      // It died: whoever waits gets a new one.
+      // It died: the next waiting job gets a new one.
       const next = this.#waiting.shift();
       if (next !== undefined) next(this.#spawn());
       return;

@@ -1,4 +1,4 @@
-/** What the main thread and the layer workers say to each other. */
+/** Messages between the main thread and the layer workers. */
 import type { ApplyTarget } from "./apply.ts";
 
 /** Asks a worker to apply a layer, which it reads from a file that may still grow. */
@@ -7,12 +7,12 @@ export interface ApplyJob {
   readonly id: number;
   /** The file with the (compressed) layer. */
   readonly file: string;
-  /** What errors call it. */
+  /** The layer's name in errors. */
   readonly name: string;
   readonly target: ApplyTarget;
 }
 
-/** Tells how far the file may be read; `final` when that is its end. */
+/** How far the file may be read; `final` if that is its end. */
 export interface Progress {
   readonly kind: "progress";
   readonly id: number;
@@ -20,7 +20,7 @@ export interface Progress {
   readonly final: boolean;
 }
 
-/** Asks the worker to give a job up. */
+/** Cancels a job. */
 export interface Cancel {
   readonly kind: "cancel";
   readonly id: number;
@@ -29,17 +29,17 @@ export interface Cancel {
 
 export type ToWorker = ApplyJob | Progress | Cancel;
 
-/** What applying gave. */
+/** Result of a job. */
 export interface Applied {
   /** Digest and size of the uncompressed layer. */
   readonly diffId: string;
   readonly size: number;
   readonly entries: number;
-  /** Whether the layer says how the root folder itself looks. */
+  /** Whether the layer has an entry for the root folder itself. */
   readonly hasRoot: boolean;
 }
 
-/** An error, as it can be posted. */
+/** An error in postable form. */
 export interface PostedError {
   readonly code: string;
   readonly message: string;

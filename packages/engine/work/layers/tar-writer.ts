@@ -1,6 +1,6 @@
 /** Writes tar headers: ustar, with pax records where ustar is too small. */
 
-/** What {@link tarHeader} needs to know. */
+/** Fields of a header. */
 export interface TarFile {
   name: string;
   /** Type flag of ustar; default "0", a file. */
@@ -9,12 +9,12 @@ export interface TarFile {
   uid?: number;
   gid?: number;
   size: number;
-  /** Seconds since the epoch; default 0, so that the same content gives the same archive. */
+  /** Seconds since the epoch; default 0, for reproducible archives. */
   mtime?: number;
   linkname?: string;
   major?: number;
   minor?: number;
-  /** Further pax records, for instance SCHILY.xattr.*. */
+  /** Additional pax records, for instance SCHILY.xattr.*. */
   pax?: ReadonlyMap<string, Uint8Array>;
 }
 
@@ -23,12 +23,12 @@ const BLOCK = 512;
 /** The two empty blocks that end an archive. */
 export const TAR_END = Buffer.alloc(2 * BLOCK);
 
-/** Bytes that fill up the last block of `size` bytes of data. */
+/** Padding after `size` bytes of data. */
 export function tarPadding(size: number): Buffer {
   return Buffer.alloc((BLOCK - (size % BLOCK)) % BLOCK);
 }
 
-/** Header block(s) of an entry; its data and {@link tarPadding} follow. */
+/** Header block(s) of an entry; followed by its data and {@link tarPadding}. */
 export function tarHeader(file: TarFile): Buffer {
   const records = new Map(file.pax ?? []);
   const name = Buffer.from(file.name);
@@ -73,7 +73,7 @@ function block(file: TarFile, name: Buffer, link: Buffer): Buffer {
 
 function paxRecord(key: string, value: Uint8Array): Buffer {
   const rest = Buffer.concat([Buffer.from(` ${key}=`), value, Buffer.from("\n")]);
-  // The length counts its own digits.
+  // The length includes its own digits.
   let length = rest.length + 1;
   while (String(length).length + rest.length !== length) length = String(length).length + rest.length;
   return Buffer.concat([Buffer.from(String(length)), rest]);

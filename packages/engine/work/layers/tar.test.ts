@@ -29,7 +29,7 @@ function parse(bytes: Buffer, cut = bytes.length): { entry: TarEntry; data: Buff
 
 const long = `${"d".repeat(90)}/${"e".repeat(90)}/file`;
 
-test("what is written is read, in pieces of any size", () => {
+test("written archives can be read, in chunks of any size", () => {
   const bytes = archive(
     { name: "dir/", type: "5", mode: 0o755, size: 0 },
     { name: "dir/a", size: 5, data: Buffer.from("hello"), uid: 1, gid: 2, mode: 0o4755, mtime: 7 },
@@ -68,14 +68,14 @@ test("GNU long names", () => {
     { name: "././@LongLink", type: "L", size: long.length + 1, data: Buffer.from(`${long}\0`) },
     { name: long.slice(0, 100), size: 0 },
   );
-  // The writer adds nothing here: the short name fits.
+  // No pax record here: the short name fits.
   assert.deepEqual(
     parse(bytes).map((e) => e.entry.name),
     [long],
   );
 });
 
-test("damage is named", () => {
+test("corruption is reported", () => {
   const good = archive({ name: "a", size: 3, data: Buffer.from("abc") });
   assert.throws(() => parse(good.subarray(0, 514)), /middle of an entry/);
   const bad = Buffer.from(good);
@@ -86,7 +86,7 @@ test("damage is named", () => {
   assert.throws(() => parse(Buffer.from("this is no archive ".repeat(40))), /not a valid tar/);
 });
 
-/** A header of pax or GNU's kind with its data. */
+/** A pax or GNU header with its data. */
 function meta(type: string, data: Buffer): Buffer {
   return Buffer.concat([tarHeader({ name: "meta", type, size: data.length }), data, tarPadding(data.length)]);
 }
@@ -98,7 +98,7 @@ function record(key: string, value: string): Buffer {
   return Buffer.concat([Buffer.from(String(length)), rest]);
 }
 
-test("what global headers pile up is limited, and said", () => {
+test("the total of global headers is limited, with an error", () => {
   const parser = new TarParser({ entry: () => {}, data: () => {}, end: () => {} });
   const pile = () => {
     for (let n = 0; n < 1000; n++) parser.push(meta("g", record(`comment.${n}`, "x".repeat(1000))));
@@ -108,7 +108,7 @@ test("what global headers pile up is limited, and said", () => {
   assert.deepEqual(parse(small), []);
 });
 
-test("a name that no file system takes is refused with its length", () => {
+test("a name too long for any file system is refused with its length", () => {
   for (const [type, what] of [
     ["L", /header of type L has 500001 bytes, at most 4097 are taken/],
     ["K", /header of type K has 500001 bytes/],
@@ -121,7 +121,7 @@ test("a name that no file system takes is refused with its length", () => {
   assert.equal(parse(Buffer.concat([meta("L", Buffer.from(`${longest}\0`)), entry]))[0]!.entry.name, longest);
 });
 
-test("pax headers of many entries do not pile up in memory", () => {
+test("pax headers of many entries do not accumulate in memory", () => {
   const parser = new TarParser({ entry: () => {}, data: () => {}, end: () => {} });
   const header = meta("x", record("comment", "y".repeat(1_000_000)));
   parser.push(header);

@@ -1,12 +1,12 @@
 /**
- * A tar parser that is pushed: ustar, pax and GNU long names, base-256 numbers.
+ * A push parser for tar: ustar, pax and GNU long names, base-256 numbers.
  *
- * It calls a {@link TarSink} as the bytes come and keeps no more than a header. Sparse files are refused by name:
- * no image builder makes them, and a hole that is misread is a damaged file.
+ * It calls a {@link TarSink} as bytes arrive and buffers no more than a header. Sparse files are refused: no image
+ * builder creates them, and a misread hole would corrupt a file.
  */
 import { BerthError } from "@berth/base";
 
-/** What an entry is: the tar type flag, with the old variants folded in. */
+/** Type of an entry: the tar type flag, with old variants folded in. */
 export type TarType = "file" | "hardlink" | "symlink" | "char" | "block" | "directory" | "fifo";
 
 /** One entry's header. */
@@ -17,7 +17,7 @@ export interface TarEntry {
   readonly mode: number;
   readonly uid: number;
   readonly gid: number;
-  /** Bytes of data that follow. */
+  /** Size of the data that follows, in bytes. */
   readonly size: number;
   /** Nanoseconds since the epoch. */
   readonly mtime: bigint;
@@ -28,7 +28,7 @@ export interface TarEntry {
   readonly xattrs: ReadonlyMap<string, Uint8Array> | undefined;
 }
 
-/** Takes what the parser finds: an entry, its data in pieces, its end. */
+/** Receives the parsed entries: a header, its data in chunks, its end. */
 export interface TarSink {
   entry(entry: TarEntry): void;
   data(chunk: Uint8Array): void;
@@ -36,13 +36,13 @@ export interface TarSink {
 }
 
 const BLOCK = 512;
-/** Limit of one entry's pax header, in bytes; what archive/tar of Go takes. */
+/** Limit of one entry's pax header, in bytes; the same as in Go's archive/tar. */
 const MAX_PAX = 1 << 20;
-/** Limit of what all global pax headers of an archive may say together, in bytes: tools write a comment, or nothing. */
+/** Limit of all global pax headers of an archive together, in bytes: tools write a comment, or nothing. */
 const MAX_GLOBAL = 64 << 10;
-/** Limit of a name, in bytes: the kernel takes no longer path. */
+/** Limit of a name, in bytes: the kernel's limit of a path. */
 const MAX_NAME = 4096;
-/** Each record costs more than its bytes. */
+/** Memory overhead of a record beyond its bytes. */
 const RECORD_OVERHEAD = 64;
 const TYPES: Readonly<Record<string, TarType>> = {
   "0": "file",
@@ -90,7 +90,7 @@ function checkName(what: string, name: string): void {
 
 function numberAt(block: Uint8Array, from: number, length: number): number {
   if (block[from]! & 0x80) {
-    // GNU base-256: big endian, the top bit is the mark.
+    // GNU base-256: big endian, marked by the top bit.
     let value = block[from]! & 0x7f;
     if (value & 0x40) return 0; // negative: only broken archives have such sizes, and times before 1970
     for (let i = from + 1; i < from + length; i++) value = value * 256 + block[i]!;
@@ -127,12 +127,12 @@ export class TarParser {
   readonly #sink: TarSink;
   readonly #block = new Uint8Array(BLOCK);
   #filled = 0;
-  /** Bytes of data left in the entry, then of padding. */
+  /** Bytes left of the entry's data, then of its padding. */
   #left = 0;
   #padding = 0;
-  /** Collects a pax header or a long name instead of handing data to the sink. */
+  /** Collects a pax header or a long name, instead of passing data to the sink. */
   #meta: { kind: string; bytes: Uint8Array; at: number } | undefined;
-  /** What the headers of entries are collected in, so that each does not leave a megabyte to be collected. */
+  /** Reused buffer for entries' headers, so that each does not leave a megabyte of garbage. */
   #scratch = new Uint8Array(4096);
   #global = new Map<string, Uint8Array>();
   #local: Map<string, Uint8Array> | undefined;
@@ -179,7 +179,7 @@ export class TarParser {
     }
   }
 
-  /** Checks that the archive ended where an entry does. */
+  /** Checks that the archive ended at the end of an entry. */
   finish(): void {
     if (this.#left > 0 || this.#filled > 0) throw broken("it ends in the middle of an entry");
   }
@@ -211,7 +211,7 @@ export class TarParser {
     let sum = 0;
     for (let i = 0; i < BLOCK; i++) sum += block[i]!;
     if (sum === 0) {
-      // Two blocks of zeros end the archive; what follows is padding.
+      // Two zero blocks end the archive; the rest is padding.
       if (++this.#zeros === 2) this.#ended = true;
       return;
     }
@@ -221,7 +221,7 @@ export class TarParser {
     const flag = String.fromCharCode(block[156]!);
     const size = numberAt(block, 124, 12);
     if (flag === "x" || flag === "g" || flag === "L" || flag === "K") {
-      // A long name ends with a zero.
+      // A long name includes its terminating zero.
       const most = flag === "x" ? MAX_PAX : flag === "g" ? MAX_GLOBAL : MAX_NAME + 1;
       if (size > most) throw broken(`a header of type ${flag} has ${size} bytes, at most ${most} are taken`);
       if (size > this.#scratch.length)

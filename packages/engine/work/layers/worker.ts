@@ -19,7 +19,7 @@ interface State {
 
 const jobs = new Map<number, State>();
 
-/** Yields the file's bytes, waiting where it has not grown far enough yet. */
+/** Yields the file's bytes, waiting for it to grow where necessary. */
 async function* follow(file: string, state: State): AsyncGenerator<Uint8Array> {
   const handle = await open(file, "r");
   try {
@@ -65,7 +65,7 @@ async function apply(job: ApplyJob, state: State): Promise<Applied> {
     };
   } finally {
     applier.close();
-    // Whoever still reads or waits for the file can stop.
+    // Wakes a pending read or wait.
     state.cancelled ??= "the layer was given up";
     state.wake?.();
   }

@@ -1,6 +1,6 @@
 /**
- * Containers that are to vanish: by label, once their task has ended, or when the command that made them died before it could
- * start them. A removal that fails is tried again.
+ * Removes containers with the auto-remove label: once their task has ended, or when the command that created them
+ * died before starting them. A failed removal is retried.
  */
 import { LABEL } from "@berth/api";
 import { log } from "@berth/base";
@@ -8,37 +8,37 @@ import type { TaskState } from "@berth/shim";
 import type { ContainerRecord } from "../../objects/containers/container-store.ts";
 import { isUp } from "../tasks/task-state.ts";
 
-/** How long a client has to collect the exit status, in milliseconds. */
+/** Time for a client to collect the exit status, in milliseconds. */
 const AFTER_END_MS: ReadonlyMap<string | undefined, number> = new Map([
   ["true", 300],
   ["detached", 300],
   ["attached", 10_000],
 ]);
-/** How long a command that starts what it made may take to do so, in milliseconds. */
+/** Time for a command to start the container it created, in milliseconds. */
 const UNSTARTED_MS = 60_000;
-/** A removal that failed is tried again after this long, in milliseconds; then after twice that, and so on. */
+/** First delay before a failed removal is retried, in milliseconds; doubled each time. */
 const AGAIN_MS = 1000;
 const MAX_AGAIN_MS = 60_000;
 
-/** What removing takes. */
+/** Operations needed for a removal. */
 export interface AutoRemovalParts {
-  /** The container; undefined when it is gone. */
+  /** The container; undefined if it is gone. */
   find(ns: string, id: string): ContainerRecord | undefined;
-  /** The container's task; undefined when there is none. */
+  /** The container's task; undefined if there is none. */
   taskOf(ns: string, id: string): TaskState | undefined;
-  /** Notes labels of a container. */
+  /** Sets labels of a container. */
   note(ns: string, id: string, labels: { [key: string]: string }): void;
   /** Removes a container whose task does not run. */
   remove(ns: string, id: string): Promise<void>;
 }
 
-/** Whether the command that made it was to start it. */
+/** Whether the command that created it was to start it. */
 function startsAtOnce(record: ContainerRecord): boolean {
   const value = record.labels[LABEL.autoRemove];
   return value === "detached" || value === "attached";
 }
 
-/** See the module comment. */
+/** Schedules and performs automatic removals. */
 export class AutoRemoval {
   readonly #parts: AutoRemovalParts;
   readonly #timers = new Map<string, NodeJS.Timeout>();
@@ -47,7 +47,7 @@ export class AutoRemoval {
     this.#parts = parts;
   }
 
-  /** A container was made, or its task was: it waits for its start. */
+  /** A container or its task was created: it waits for its start. */
   made(ns: string, record: ContainerRecord): void {
     this.keep(ns, record.id);
     if (startsAtOnce(record)) this.#later(ns, record.id, UNSTARTED_MS);
@@ -69,7 +69,10 @@ export class AutoRemoval {
     this.#later(ns, id, delay);
   }
 
-  /** A daemon that starts sees a container: whoever was to start it has lost the connection, and does not come back. */
+  /**
+   * Called for each container when the daemon starts: the client that was to start it has lost its connection, and
+   * does not come back.
+   */
   recovered(ns: string, record: ContainerRecord, task: TaskState | undefined): void {
     const delay = AFTER_END_MS.get(record.labels[LABEL.autoRemove]);
     if (delay === undefined) return;
@@ -85,7 +88,7 @@ export class AutoRemoval {
       this.#later(ns, record.id, 0);
   }
 
-  /** Calls off the removal of a container that is used again, or gone. */
+  /** Cancels the removal of a container that is in use again, or gone. */
   keep(ns: string, id: string): void {
     const key = `${ns}/${id}`;
     clearTimeout(this.#timers.get(key));

@@ -1,4 +1,4 @@
-/** Streams of a task that the daemon starts by itself: nothing comes in, the output goes to the container's log. */
+/** Streams of a task that the daemon starts itself: no input, output to the container's log. */
 import { CONTAINERD_LABEL, LABEL } from "@berth/api";
 import { CRI_LOG, criLogUri } from "@berth/base";
 import type { Stdio } from "@berth/shim";
@@ -7,8 +7,8 @@ import type { ContainerRecord } from "../../objects/containers/container-store.t
 const encodePath = (path: string): string => path.split("/").map(encodeURIComponent).join("/");
 
 /**
- * `before` are the streams of the last task: what it wrote to without a client goes on. `otherwise` is where the output goes
- * when nothing else says; "" for nowhere.
+ * `before` are the streams of the last task, kept except for those to a client. `otherwise` is the default target of
+ * output; "" to discard it.
  */
 export function detachedStdio(record: ContainerRecord, before: Stdio | undefined, otherwise = ""): Stdio {
   const terminal = hasTerminal(record);
@@ -29,7 +29,7 @@ export function detachedStdio(record: ContainerRecord, before: Stdio | undefined
   };
 }
 
-/** A log's URI without the client that it was also sent to, and without limits, which may have changed. */
+/** A log's URI without the attached client and without limits, which may have changed. */
 function withoutClient(uri: string): string {
   return uri.startsWith(CRI_LOG) ? uri.split("?")[0]! : uri;
 }

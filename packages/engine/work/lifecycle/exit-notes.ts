@@ -1,11 +1,11 @@
-/** How a container's last task ended, kept as labels of the container for when the task is gone. */
+/** How a container's last task ended, kept in labels of the container for when the task is gone. */
 import { LABEL } from "@berth/api";
 import { log } from "@berth/base";
 import type { Exit } from "@berth/shim";
 import { rfc3339 } from "../../base/core/time.ts";
 import type { ContainerRecord, ContainerStore } from "../../objects/containers/container-store.ts";
 
-/** See the module comment. */
+/** Writes exits to labels. */
 export class ExitNotes {
   readonly #containers: Pick<ContainerStore, "note">;
   /** Exits that are not written yet. */
@@ -16,7 +16,7 @@ export class ExitNotes {
   }
 
   /**
-   * Writes an exit once those who wait for it have been answered: writing takes longer than telling. Until the task is
+   * Writes an exit after waiting clients have been answered: writing takes longer than answering. Until the task is
    * deleted the shim has it too, so nothing is lost in between.
    */
   soon(ns: string, id: string, exit: Exit): void {
@@ -24,7 +24,7 @@ export class ExitNotes {
     setImmediate(() => this.now(ns, id));
   }
 
-  /** Writes an exit that {@link soon} has put off. */
+  /** Writes an exit that {@link soon} has deferred. */
   now(ns: string, id: string): void {
     const key = `${ns}/${id}`;
     const write = this.#pending.get(key);
@@ -36,9 +36,9 @@ export class ExitNotes {
     }
   }
 
-  /** Writes an exit of a task that an earlier daemon left, unless it did that. */
+  /** Writes an exit of a task left by an earlier daemon, unless that daemon did. */
   recover(ns: string, record: ContainerRecord, exit: Exit): void {
-    // Most are written: a start on a full disk has no room to say everything again.
+    // Most are written already: a start on a full disk has no space to write them all again.
     if (record.labels[LABEL.finishedAt] !== rfc3339(exit.exitedAt)) this.#write(ns, record.id, exit);
   }
 
@@ -49,7 +49,7 @@ export class ExitNotes {
     });
   }
 
-  /** The container has a new task: how the last one ended is history. */
+  /** The container has a new task: the previous exit no longer applies. */
   clear(ns: string, { id, labels }: ContainerRecord): void {
     if (labels[LABEL.exitCode] === undefined && labels[LABEL.oomCgroup] === undefined) return;
     this.#containers.note(ns, id, {
@@ -64,7 +64,7 @@ export class ExitNotes {
     this.#pending.delete(`${ns}/${id}`);
   }
 
-  /** Writes what is left. */
+  /** Writes the deferred exits. */
   close(): void {
     for (const key of [...this.#pending.keys()]) {
       const slash = key.indexOf("/");

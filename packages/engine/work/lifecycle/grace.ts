@@ -1,4 +1,4 @@
-/** A time that a process has to end by itself, which may be cut short while it runs. */
+/** A grace period that may be shortened while it runs. */
 export class Grace {
   readonly over: Promise<void>;
   readonly #end: () => void;
@@ -13,7 +13,7 @@ export class Grace {
     this.atMost(ms);
   }
 
-  /** From now on at most `ms` milliseconds are left. */
+  /** Limits the remaining time to `ms` milliseconds. */
   atMost(ms: number): void {
     const until = performance.now() + ms;
     if (until >= this.#until) return;
@@ -25,11 +25,11 @@ export class Grace {
     clearTimeout(this.#timer);
     const left = this.#until - performance.now();
     if (left <= 0) this.#end();
-    // Timers take no more than 2^31 - 1 milliseconds.
+    // Timers are limited to 2^31 - 1 milliseconds.
     else this.#timer = setTimeout(() => this.#arm(), Math.min(left, 2 ** 31 - 1));
   }
 
-  /** Nobody waits any more. */
+  /** Cancels the timer. */
   stop(): void {
     clearTimeout(this.#timer);
   }

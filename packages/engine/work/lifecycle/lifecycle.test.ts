@@ -43,7 +43,7 @@ function world(labels: { [key: string]: string } = {}) {
 
 const request = { containerId: "c1", rootfs: [], ...stdio };
 
-test("a task's life, and how it ended is kept", async () => {
+test("a task's lifecycle, and its exit is recorded", async () => {
   const { store, shim, manager, topics, close } = world();
   await manager.create("n", request);
   await assert.rejects(manager.create("n", request), (e) => isCode(e, "already_exists"));
@@ -68,7 +68,7 @@ test("a task's life, and how it ended is kept", async () => {
   await close();
 });
 
-test("who watched a container and was killed is stood in for, after a while", async (t) => {
+test("the daemon removes an attached container whose client was killed, after a while", async (t) => {
   t.mock.timers.enable({ apis: ["setTimeout"] });
   const { store, shim, manager, close } = world({ [LABEL.autoRemove]: "attached" });
   await manager.create("n", request);
@@ -82,7 +82,7 @@ test("who watched a container and was killed is stood in for, after a while", as
   await close();
 });
 
-test("what a watched run had begun when the daemon was killed is removed", async (t) => {
+test("a run that was in progress when the daemon was killed is removed", async (t) => {
   t.mock.timers.enable({ apis: ["setTimeout"] });
   const { store, manager, lifecycle, close } = world({ [LABEL.autoRemove]: "attached" });
   await manager.create("n", request);
@@ -94,7 +94,7 @@ test("what a watched run had begun when the daemon was killed is removed", async
   await close();
 });
 
-test("what a command made and died before it could start is removed; what may be started at any time is not", async (t) => {
+test("a container whose command died before starting it is removed; one that may be started at any time is not", async (t) => {
   t.mock.timers.enable({ apis: ["setTimeout"] });
   for (const [label, stays] of [
     ["attached", false],
@@ -134,7 +134,7 @@ test("a removal that fails is tried again", async (t) => {
   await close();
 });
 
-test("what is not there is named as containerd names it", async () => {
+test("missing objects are reported in containerd's words", async () => {
   const { manager, close } = world();
   assert.throws(() => manager.state(ref), /^BerthError: task c1 not found: not found$/);
   assert.throws(
@@ -144,7 +144,7 @@ test("what is not there is named as containerd names it", async () => {
   await close();
 });
 
-test("a runtime of others is told from berth's own; options that it does not have are refused by name", () => {
+test("foreign runtimes are distinguished from berth's own; its unsupported options are refused by name", () => {
   const record = (name: string, labels = {}) => ({ runtime: { name }, labels }) as ContainerRecord;
   assert.equal(foreignRuntime(record("io.containerd.runc.v2"), BUILT_IN), undefined);
   assert.equal(foreignRuntime(record("io.containerd.runc.v2"), []), "io.containerd.runc.v2");

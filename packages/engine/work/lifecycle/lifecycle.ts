@@ -1,7 +1,7 @@
 /**
- * What becomes of containers. It alone decides what the end of a task means: that it is noted, that the container is
- * started again ({@link RestartMonitor}), or removed ({@link AutoRemoval}). What a client asks for as a whole (start,
- * stop, restart, remove) is the {@link Supervisor}'s.
+ * The lifecycle of containers. This alone decides what follows the end of a task: that it is recorded, that the
+ * container is restarted ({@link RestartMonitor}), or removed ({@link AutoRemoval}). Clients' compound operations
+ * (start, stop, restart, remove) are in {@link Supervisor}.
  */
 import { eventTypes, LABEL, type types } from "@berth/api";
 import { type Clock, ignoreMissing, log, stage } from "@berth/base";
@@ -18,17 +18,17 @@ import { ExitNotes } from "./exit-notes.ts";
 import { RestartMonitor } from "./restart-monitor.ts";
 import { Supervisor } from "./supervisor.ts";
 
-/** What the life cycle of containers takes. */
+/** Dependencies of the lifecycle. */
 export interface LifecycleParts {
   db: Database;
   containers: ContainerStore;
   events: EventBus;
   tasks: TaskManager;
-  /** Tells how long a container ran; one that nobody sets. Default: the machine's. */
+  /** Measures how long a container ran; monotonic. Default: the machine's. */
   clock?: Pick<Clock, "monotonic">;
 }
 
-/** See the module comment. */
+/** Reacts to the task manager's events. */
 export class Lifecycle implements TaskHooks {
   readonly supervisor: Supervisor;
   readonly monitor: RestartMonitor;
@@ -54,7 +54,7 @@ export class Lifecycle implements TaskHooks {
     tasks.attach(this);
   }
 
-  /** Goes on where an earlier daemon was; call it once its tasks are known. */
+  /** Resumes the work of an earlier daemon; call it once its tasks are known. */
   recover(): void {
     const { db, containers, tasks } = this.#parts;
     for (const { name: ns } of db.all("SELECT name FROM namespaces") as { name: string }[]) {
@@ -111,7 +111,7 @@ export class Lifecycle implements TaskHooks {
     this.#notes.forget(ns, id);
   }
 
-  /** Stops deciding; containers are left as they are. */
+  /** Stops acting; containers are left as they are. */
   close(): void {
     this.#stopListening();
     this.monitor.close();

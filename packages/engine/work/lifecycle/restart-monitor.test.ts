@@ -14,7 +14,7 @@ const ref = { namespace: "n", id: "c1" };
 const stdio = { stdin: "", stdout: "", stderr: "", terminal: false };
 const POLICY = "berth/restart-policy";
 
-/** A daemon without processes; `again` is the one that follows it, with the same tasks unless the machine was off. */
+/** A daemon without processes; `again` is its successor, with the same tasks unless the machine was rebooted. */
 function world(t: TestContext, labels: { [key: string]: string }) {
   t.mock.timers.enable({ apis: ["setTimeout", "Date"] });
   let ticks = 1000;
@@ -42,7 +42,7 @@ function world(t: TestContext, labels: { [key: string]: string }) {
         await tasks.start(ref);
         await settle();
       },
-      /** The process ends after `ranMs`; gives what it does `afterMs` later. */
+      /** The process exits after `ranMs`; returns what happened `afterMs` later. */
       exits: async (code: number, ranMs: number, afterMs: number) => {
         t.mock.timers.tick(ranMs);
         ticks += ranMs;
@@ -73,7 +73,7 @@ async function settle(): Promise<void> {
   for (let i = 0; i < 20; i++) await new Promise((resolve) => setImmediate(resolve));
 }
 
-test("always: 100 ms, then twice that, and anew after ten seconds", async (t) => {
+test("always: 100 ms, doubled each time, and reset after ten seconds", async (t) => {
   const w = world(t, { [POLICY]: "always" });
   await w.run();
   assert.equal(await w.exits(0, 10, 99), "stopped");
@@ -91,14 +91,14 @@ test("always: 100 ms, then twice that, and anew after ten seconds", async (t) =>
   w.monitor.close();
 });
 
-test("the clock is set while it runs: the back-off neither begins anew nor ends", async (t) => {
+test("setting the clock while it runs neither resets nor ends the back-off", async (t) => {
   const w = world(t, { [POLICY]: "always" });
   await w.run();
   assert.equal(await w.exits(0, 10, 100), "running");
   const real = Date.now;
   let step = 0;
   t.mock.method(Date, "now", () => real.call(Date) + step);
-  // An hour forward: it has not run for an hour. An hour back: ten seconds are ten seconds.
+  // An hour forward: it has not run for an hour. An hour back: ten seconds are still ten seconds.
   for (const [next, ran, ms] of [
     [3_600_000, 10, 200],
     [-3_600_000, 10, 400],
@@ -113,14 +113,14 @@ test("the clock is set while it runs: the back-off neither begins anew nor ends"
   w.monitor.close();
 });
 
-test("on-failure: only failures, and only so many", async (t) => {
+test("on-failure: only failures, up to the limit", async (t) => {
   const w = world(t, { [POLICY]: "on-failure:2" });
   await w.run();
   assert.equal(await w.exits(3, 0, 100), "running");
   assert.equal(await w.exits(3, 0, 200), "running");
   assert.equal(await w.exits(3, 0, 60_000), "stopped");
   assert.equal(w.labels()["berth/restart-count"], "2");
-  // Started by hand it begins anew.
+  // A start by hand resets the count.
   await w.tasks.delete(ref);
   await w.run();
   assert.equal(w.labels()["berth/restart-count"], undefined);
@@ -128,7 +128,7 @@ test("on-failure: only failures, and only so many", async (t) => {
   w.monitor.close();
 });
 
-test("who was stopped by hand stays so, until the daemon starts anew or for ever", async (t) => {
+test("a container stopped by hand stays stopped, until the daemon restarts or for good", async (t) => {
   for (const [policy, after] of [
     ["always", "running"],
     ["unless-stopped", "stopped"],
@@ -147,7 +147,7 @@ test("who was stopped by hand stays so, until the daemon starts anew or for ever
     });
 });
 
-test("a stop takes the place of a restart that waits", async (t) => {
+test("a stop cancels a pending restart", async (t) => {
   const w = world(t, { [POLICY]: "unless-stopped" });
   await w.run();
   assert.equal(await w.exits(1, 0, 50), "stopped");
@@ -162,7 +162,7 @@ test("a stop takes the place of a restart that waits", async (t) => {
   w.monitor.close();
 });
 
-test("docker's rules for signals: without a stop signal each is a stop, with one only that and SIGKILL", async (t) => {
+test("docker's rules for signals: without a stop signal any signal is a stop, otherwise only that one and SIGKILL", async (t) => {
   const w = world(t, { [POLICY]: "always" });
   await w.run();
   assert.equal(w.monitor.killed("n", "c1", 1), false);
@@ -181,7 +181,7 @@ test("docker's rules for signals: without a stop signal each is a stop, with one
   });
 });
 
-test("after a reboot comes back what ran, as the policies say", async (t) => {
+test("running containers come back after a reboot, according to their policies", async (t) => {
   for (const [policy, after] of [
     ["always", "running"],
     ["unless-stopped", "running"],
@@ -210,7 +210,7 @@ test("after a reboot comes back what ran, as the policies say", async (t) => {
   });
 });
 
-test("containerd's labels: what is follows what they say", async (t) => {
+test("containerd's labels: the task follows its desired state", async (t) => {
   const STATUS = "containerd.io/restart.status";
   const w = world(t, { [STATUS]: "running" });
   t.mock.timers.tick(10_000);
@@ -237,7 +237,7 @@ test("containerd's labels: what is follows what they say", async (t) => {
   w.monitor.close();
 });
 
-test("a policy that is taken away ends the waiting", async (t) => {
+test("removing the policy cancels a pending restart", async (t) => {
   const w = world(t, { [POLICY]: "always" });
   await w.run();
   assert.equal(await w.exits(1, 0, 50), "stopped");
@@ -248,7 +248,7 @@ test("a policy that is taken away ends the waiting", async (t) => {
   w.monitor.close();
 });
 
-test("a removed container is forgotten, and a start that fails is tried again", async (t) => {
+test("a removed container is forgotten, and a failed start is retried", async (t) => {
   const w = world(t, { [POLICY]: "always" });
   await w.run();
   const { create: make } = w.shim;

@@ -1,9 +1,9 @@
 /**
- * The restart monitor: containers that are to run are started again when they have ended. It acts on events, and keeps
- * what it must know later in labels, so that a daemon that starts anew (or a machine) goes on where it was.
+ * The restart monitor: restarts containers after they exit. It acts on events, and keeps its state in labels, so that
+ * it resumes after a restart of the daemon (or the machine).
  *
- * Two sets of labels, each with its own rules: berth's mean what docker's --restart means, containerd's what containerd
- * makes of them. What neither of them retries, a start that fails, is retried here as if the container had ended.
+ * Two sets of labels, each with its own rules: berth's mean what docker's --restart means, containerd's mean what its
+ * monitor makes of them. Unlike both, it retries a failed start, as if the container had exited.
  */
 import { CONTAINERD_LABEL, eventTypes, LABEL, nanoseconds } from "@berth/api";
 import { type Clock, isCode, log, SIGKILL, signalNumber, systemClock } from "@berth/base";
@@ -26,22 +26,22 @@ import {
 import { Slots } from "./slots.ts";
 import type { Supervisor } from "./supervisor.ts";
 
-/** So many containers are started at a time. */
+/** Concurrent starts. */
 const STARTS = 4;
-/** containerd looks this often whether what is and what the labels say are the same, in milliseconds. */
+/** Interval of containerd's reconciliation of tasks with labels, in milliseconds. */
 const RECONCILE_MS = 10_000;
-/** Exit status of a container that was lost with the machine, and of one that could not be started; docker's. */
+/** Exit status of a container lost in a reboot, and of one that could not be started; docker's. */
 const LOST = 255;
 const NOT_STARTED = 128;
 
-/** What the monitor works with. */
+/** Dependencies of the monitor. */
 export interface MonitorParts {
   db: Database;
   containers: ContainerStore;
   events: EventBus;
   tasks: TaskManager;
   supervisor: Supervisor;
-  /** How long a container ran is told by a clock that nobody sets. Default: the machine's. */
+  /** Measures how long a container ran; monotonic. Default: the machine's. */
   clock?: Pick<Clock, "monotonic">;
 }
 
@@ -49,25 +49,25 @@ export interface MonitorParts {
 interface Watched {
   readonly ns: string;
   readonly id: string;
-  /** When it was last started, in the clock's monotonic milliseconds; undefined when it does not run. */
+  /** When it was last started, in the clock's monotonic milliseconds; undefined while it does not run. */
   startedAt: number | undefined;
-  /** Its end is meant. */
+  /** Its exit is intended. */
   canceled: boolean;
   backOffMs: number;
-  /** Its next start. */
+  /** Timer of its next start. */
   timer: NodeJS.Timeout | undefined;
-  /** A start of this monitor's is under way. */
+  /** A start by this monitor is in progress. */
   starting: boolean;
 }
 
-/** See the module comment. */
+/** Watches containers and restarts them. */
 export class RestartMonitor {
   readonly #parts: MonitorParts;
   readonly #watched = new Map<string, Watched>();
   readonly #clock: Pick<Clock, "monotonic">;
   readonly #slots = new Slots(STARTS);
   #stopListening: () => void = () => {};
-  /** Containers of containerd's labels to be looked at by {@link #reconcile}. */
+  /** Containers with containerd's labels, to be reconciled. */
   readonly #unsettled = new Set<string>();
   #reconciler: NodeJS.Timeout | undefined;
   #running = false;
@@ -77,7 +77,10 @@ export class RestartMonitor {
     this.#clock = parts.clock ?? systemClock;
   }
 
-  /** Starts what should run after the daemon (or the machine) was away, and from now on what ends. */
+  /**
+   * Starts containers that should be running after the daemon (or the machine) was down, and from now on those that
+   * exit.
+   */
   start(): void {
     const { events, supervisor } = this.#parts;
     this.#running = true;
@@ -86,7 +89,7 @@ export class RestartMonitor {
     this.#takeOver();
   }
 
-  /** Stops starting; containers are left as they are. */
+  /** Stops restarting; containers are left as they are. */
   close(): void {
     this.#running = false;
     this.#stopListening();
@@ -94,7 +97,7 @@ export class RestartMonitor {
     for (const { timer } of this.#watched.values()) clearTimeout(timer);
   }
 
-  /** Containers that wait for their next start. */
+  /** Number of containers waiting for their next start. */
   get waiting(): number {
     return [...this.#watched.values()].filter(({ timer }) => timer !== undefined).length;
   }
@@ -122,7 +125,7 @@ export class RestartMonitor {
     this.#watched.delete(key);
   }
 
-  /** Something happened to a task. */
+  /** Handles a task's event. */
   onTask(event: TaskEvent): void {
     if (!this.#running) return;
     const { namespace: ns, id } = event;
@@ -151,7 +154,7 @@ export class RestartMonitor {
       const again = byMonitor ? {} : { [LABEL.restartCount]: "", [LABEL.stoppedByHand]: "" };
       containers.note(ns, id, { [LABEL.startedAt]: rfc3339(now()), [LABEL.restartAt]: "", ...again });
     } else if (!byMonitor && intent.desired === "stopped" && stoppedByHand(intent.rules, record.labels)) {
-      // Whoever stopped it by hand starts it by hand.
+      // A container stopped by hand is started by hand.
       containers.note(ns, id, {
         [CONTAINERD_LABEL.restartStatus]: "running",
         [CONTAINERD_LABEL.explicitlyStopped]: "false",
@@ -161,14 +164,14 @@ export class RestartMonitor {
 
   #onExit(ns: string, id: string, exitStatus: number): void {
     const watched = this.#watched.get(`${ns}/${id}`);
-    // A start that fails is answered to whoever asked for it.
+    // The client gets the error of a failed start.
     if (watched?.startedAt === undefined) return;
     const ranMs = this.#clock.monotonic() - watched.startedAt;
     watched.startedAt = undefined;
     setImmediate(() => this.#quietly(watched, (record) => this.#ended(watched, record, exitStatus, ranMs)));
   }
 
-  /** Decides about a container that has ended. */
+  /** Decides about a container that has exited. */
   #ended(watched: Watched, record: ContainerRecord, exitStatus: number, ranMs: number): void {
     const { ns, id } = watched;
     const intent = wanted(record);
@@ -197,7 +200,7 @@ export class RestartMonitor {
     this.#startIn(watched, watched.backOffMs);
   }
 
-  /** A container that stays as it is does not wait for a start. */
+  /** Cancels a pending start of a container that stays as it is. */
   #settle({ ns, id }: Watched, record: ContainerRecord): void {
     if (record.labels[LABEL.restartAt] !== undefined)
       this.#parts.containers.note(ns, id, { [LABEL.restartAt]: "" });
@@ -216,7 +219,7 @@ export class RestartMonitor {
     const { ns, id } = watched;
     try {
       await this.#parts.supervisor.startAgain(ns, id, () => {
-        // Whoever stopped it meanwhile has taken the timer away.
+        // A stop meanwhile has cleared the timer.
         if (watched.timer === undefined || !this.#running) return false;
         watched.timer = undefined;
         watched.starting = true;
@@ -234,7 +237,7 @@ export class RestartMonitor {
     }
   }
 
-  /** Somebody stops the container: its end is meant, and it does not wait for a start any more. */
+  /** A client stops the container: its exit is intended, and a pending start is cancelled. */
   stoppedByHand(ns: string, id: string): void {
     const record = this.#parts.containers.find(ns, id);
     const intent = record === undefined ? undefined : intentOf(record.labels);
@@ -255,8 +258,9 @@ export class RestartMonitor {
   }
 
   /**
-   * A client signals the container's process. By docker's rules SIGKILL and the container's stop signal stop it; where
-   * it has none of its own, every signal does. True when it waited for a start: then there is nobody to signal.
+   * A client signals the container's process. By docker's rules SIGKILL and the container's stop signal count as a
+   * stop; without a stop signal of its own, any signal does. Returns true if it was waiting for a start: then there
+   * is no process to signal.
    */
   killed(ns: string, id: string, signal: number): boolean {
     const record = this.#parts.containers.find(ns, id);
@@ -286,7 +290,7 @@ export class RestartMonitor {
     }
   }
 
-  /** Labels may have changed: who is no longer to run does not wait for a start. */
+  /** Labels may have changed: a container whose policy was removed no longer waits for a start. */
   #onUpdate(ns: string, id: string): void {
     const record = this.#parts.containers.find(ns, id);
     if (record === undefined) return;
@@ -313,7 +317,7 @@ export class RestartMonitor {
     }, RECONCILE_MS).unref();
   }
 
-  /** Makes what is what containerd's labels say. */
+  /** Makes the task match containerd's labels. */
   #reconcile(ns: string, id: string): void {
     const { containers, tasks, supervisor } = this.#parts;
     const record = containers.find(ns, id);
@@ -332,7 +336,7 @@ export class RestartMonitor {
     }
   }
 
-  /** Starts what should run, in the order in which it was made. */
+  /** Starts containers that should be running, in creation order. */
   #takeOver(): void {
     const { db, containers, tasks: manager } = this.#parts;
     const due: { watched: Watched; made: bigint }[] = [];
@@ -348,7 +352,7 @@ export class RestartMonitor {
     for (const { watched } of due) this.#startIn(watched, 0);
   }
 
-  /** Whether the container is to be started now that the daemon has been away. */
+  /** Whether the container is to be started after the daemon was down. */
   #takeOverOne(ns: string, record: ContainerRecord, task: TaskState | undefined): boolean {
     const { id, labels } = record;
     const intent = wanted(record);
@@ -360,7 +364,7 @@ export class RestartMonitor {
       return false;
     }
     if (intent === undefined) return false;
-    // One that is set up and not started waits for its client, unless it was this monitor that made it.
+    // A created task that was not started waits for its client, unless this monitor created it.
     if (task?.status === "created" && intent.rules === "docker" && labels[LABEL.restartAt] === undefined)
       return false;
     if (intent.rules === "docker") {
@@ -385,7 +389,7 @@ export class RestartMonitor {
     return false;
   }
 
-  /** The exit status of a container without a task; one that was lost with the machine gets one. */
+  /** The exit status of a container without a task; one lost in a reboot gets one. */
   #recorded(ns: string, { id, labels }: ContainerRecord, ran: boolean): number {
     if (labels[LABEL.exitCode] !== undefined) return Number(labels[LABEL.exitCode]);
     if (!ran) return 0;
@@ -407,12 +411,12 @@ export class RestartMonitor {
   }
 }
 
-/** What the labels ask for; nothing of a container that is to vanish. */
+/** The restart intent in the labels; none for containers to be removed automatically. */
 function wanted(record: ContainerRecord): RestartIntent | undefined {
   return record.labels[LABEL.autoRemove] === undefined ? intentOf(record.labels) : undefined;
 }
 
-/** Milliseconds since the start that the labels tell of; without one, it has run for long. */
+/** Milliseconds since the start recorded in the labels; without one, assumes a long run. */
 function ageOf(labels: Readonly<Record<string, string>>): number {
   const at = parseRfc3339(labels[LABEL.startedAt] ?? "");
   return at === undefined ? Number.POSITIVE_INFINITY : Math.max(0, Number((now() - at) / 1_000_000n));

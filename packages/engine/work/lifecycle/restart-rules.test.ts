@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import test from "node:test";
 import { backOff, intentOf, restartsNow } from "./restart-rules.ts";
 
-test("labels say whose rules hold", () => {
+test("labels decide which rules apply", () => {
   assert.equal(intentOf({}), undefined);
   assert.equal(intentOf({ "berth/restart-policy": "no" }), undefined);
   assert.equal(intentOf({ "berth/restart-policy": "nonsense" }), undefined);
@@ -20,7 +20,7 @@ test("labels say whose rules hold", () => {
   assert.equal(intentOf({ "containerd.io/restart.policy": "always" }), undefined);
 });
 
-test("who is started again: the table of both rules", () => {
+test("which containers are restarted: the table of both rules", () => {
   const again = (policy: string, exitStatus: number, byHand: boolean, count = 0) =>
     restartsNow(intentOf({ "berth/restart-policy": policy })!, { exitStatus, byHand, count });
   assert.deepEqual(
@@ -45,7 +45,7 @@ test("who is started again: the table of both rules", () => {
   assert.equal(theirs({ "containerd.io/restart.status": "stopped" }, false), false);
 });
 
-test("the back-off doubles up to a minute, and begins anew after ten good seconds", () => {
+test("the back-off doubles up to a minute, and resets after ten good seconds", () => {
   const delays = [0];
   for (let i = 0; i < 12; i++) delays.push(backOff(delays.at(-1)!, 50));
   delays.shift();

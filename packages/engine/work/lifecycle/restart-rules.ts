@@ -1,18 +1,18 @@
-/** Whether a container that has ended is started again, and when: docker's rules and containerd's. */
+/** Whether and when an exited container is restarted: docker's rules and containerd's. */
 import { CONTAINERD_LABEL, LABEL, parseRestartPolicy, type RestartPolicy } from "@berth/api";
 
 type Labels = Readonly<Record<string, string>>;
 
-/** What the labels of a container ask for. */
+/** A container's restart configuration, from its labels. */
 export interface RestartIntent {
-  /** Whose rules: berth's labels mean what docker's flags mean, containerd's what its monitor makes of them. */
+  /** The rules: berth's labels mean what docker's flags mean, containerd's what its monitor makes of them. */
   readonly rules: "docker" | "containerd";
   readonly policy: RestartPolicy;
-  /** Of containerd: what the task is to be. */
+  /** For containerd: the desired state of the task. */
   readonly desired: "running" | "stopped";
 }
 
-/** Reads the labels; undefined for a container that is left alone. */
+/** Reads the labels; undefined for a container without a restart policy. */
 export function intentOf(labels: Labels): RestartIntent | undefined {
   const own = labels[LABEL.restartPolicy];
   if (own !== undefined) {
@@ -27,7 +27,7 @@ export function intentOf(labels: Labels): RestartIntent | undefined {
   return policy === undefined ? undefined : { rules: "containerd", policy, desired };
 }
 
-// Anybody who may make containers writes labels: one that makes no sense asks for nothing.
+// Labels are untrusted client input: an invalid one counts as none.
 function read(text: string): RestartPolicy | undefined {
   try {
     return parseRestartPolicy("label", text);
@@ -36,16 +36,16 @@ function read(text: string): RestartPolicy | undefined {
   }
 }
 
-/** What a container is known by when it has ended. */
+/** Facts about an exited container. */
 export interface Ended {
   exitStatus: number;
-  /** Somebody stopped it; of containerd, its label says so. */
+  /** A client stopped it; for containerd, according to its label. */
   byHand: boolean;
-  /** Restarts so far. */
+  /** Number of restarts so far. */
   count: number;
 }
 
-/** Tells whether a container that has just ended is started again. */
+/** Whether a container that has just exited is restarted. */
 export function restartsNow(
   { rules, policy, desired }: RestartIntent,
   { exitStatus, byHand, count }: Ended,
@@ -65,24 +65,24 @@ export function restartsNow(
 
 const FIRST_MS = 100;
 const LONGEST_MS = 60_000;
-/** Who ran this long has started well. */
+/** A run of this length counts as a successful start. */
 const WELL_MS = 10_000;
 
-/** Milliseconds until the next start; `last` is what it was the time before, 0 for none. */
+/** Milliseconds until the next start; `last` is the previous delay, 0 for none. */
 export function backOff(last: number, ranMs: number): number {
   if (last === 0 || ranMs >= WELL_MS) return FIRST_MS;
   return Math.min(last * 2, LONGEST_MS);
 }
 
-/** How often a container was started again, by its labels. */
+/** Number of restarts, from the container's labels. */
 export function restartCount(rules: RestartIntent["rules"], labels: Labels): number {
   const count = Number(labels[rules === "docker" ? LABEL.restartCount : CONTAINERD_LABEL.restartCount] ?? 0);
   return Number.isSafeInteger(count) && count > 0 ? count : 0;
 }
 
-/** Whether somebody stopped the container, by its labels. */
+/** Whether a client stopped the container, from its labels. */
 export function stoppedByHand(rules: RestartIntent["rules"], labels: Labels): boolean {
   const value = labels[rules === "docker" ? LABEL.stoppedByHand : CONTAINERD_LABEL.explicitlyStopped];
-  // What Go reads as true.
+  // The texts Go parses as true.
   return value !== undefined && /^(1|t|true)$/i.test(value);
 }

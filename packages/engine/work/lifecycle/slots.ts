@@ -1,4 +1,4 @@
-/** A limit on how much is done at a time; who comes first is served first. */
+/** A limit on concurrency; first come, first served. */
 export class Slots {
   #free: number;
   readonly #waiting: (() => void)[] = [];

@@ -1,6 +1,7 @@
 /**
- * The ladder that ends a container: its signal and a grace period, SIGKILL for its process, SIGKILL for all of its
- * processes (thawed, as a frozen one of cgroup version 1 does not die), and then an error that names who is stuck.
+ * The escalation that stops a container: its stop signal and a grace period, SIGKILL to its process, SIGKILL to all
+ * of its processes (thawed, as a frozen one does not die in cgroup version 1), and then an error that names the stuck
+ * ones.
  */
 import { BerthError, isCode, log, SIGKILL, stage } from "@berth/base";
 import type { Exit, ProcessRef } from "@berth/shim";
@@ -9,15 +10,15 @@ import { taskOf } from "../tasks/task-state.ts";
 import type { Grace } from "./grace.ts";
 import { stuckProcesses } from "./stuck-processes.ts";
 
-/** After SIGKILL a process that is not stuck in the kernel is gone at once. */
+/** After SIGKILL, a process that is not stuck in the kernel is gone at once. */
 const KILLED_MS = 3000;
 /** The same for all processes, which take longer together. */
 const ALL_KILLED_MS = 7000;
 
-/** What ending takes: the calls of the task service, without a client. */
+/** The task operations it needs. */
 export type Stoppable = Pick<TaskManager, "state" | "wait" | "signal" | "resume" | "pids">;
 
-/** Ends the container's task, if there is one that runs; gives its exit. See the module comment. */
+/** Stops the container's task, if one is running; returns its exit. */
 export async function stopTask(
   tasks: Stoppable,
   ref: ProcessRef,
@@ -29,14 +30,14 @@ export async function stopTask(
   if (task.status === "stopped") return task;
   const giveUp = new AbortController();
   const ended = tasks.wait(ref, giveUp.signal);
-  // Looked at below; a failure before that must not end the program.
+  // Awaited below; an earlier failure must not end the daemon.
   ended.catch(() => {});
   const within = async (what: string, over: Promise<void>) =>
     stage(what, { signal }, () => Promise.race([ended, over.then(() => undefined)]));
   try {
     if (task.status !== "created") {
       await quietly("signal", tasks.signal(ref, signal, false));
-      // A frozen process sees no signal.
+      // A frozen process does not handle signals.
       if (task.status === "paused") await quietly("thaw", tasks.resume(ref));
       const exit = await within("grace period", grace.over);
       if (exit !== undefined) return exit;
@@ -79,7 +80,7 @@ function after(ms: number): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve, ms).unref());
 }
 
-// A process may end between looking and signalling; and what one rung cannot do is left to the next.
+// The process may exit between the check and the signal; failures are left to the next step.
 async function quietly(what: string, work: Promise<unknown>): Promise<void> {
   try {
     await work;

@@ -1,4 +1,4 @@
-/** Names the processes that do not die, and what they wait for in the kernel. */
+/** Describes processes that do not die, and what they wait for in the kernel. */
 import { readFileSync } from "node:fs";
 
 const STATES: Readonly<Record<string, string>> = {
@@ -7,16 +7,16 @@ const STATES: Readonly<Record<string, string>> = {
   t: "is stopped by a debugger",
   Z: "has ended and was not collected",
 };
-/** So many functions of a kernel stack are told. */
+/** Number of kernel stack frames in the report. */
 const DEPTH = 8;
 
-/** A process as it is right now. */
+/** Current state of a process. */
 export interface Stuck {
   pid: number;
   /** "1234 (dd), state D: waits ... in request_wait_answer". */
   text: string;
   state: string;
-  /** Innermost function first; empty when it may not be read. */
+  /** Innermost function first; empty if it may not be read. */
   stack: string[];
 }
 
@@ -28,11 +28,11 @@ function read(path: string): string {
   }
 }
 
-/** The processes among `pids` that are there, those that wait in the kernel first. */
+/** The existing processes among `pids`, those waiting in the kernel first. */
 export function stuckProcesses(pids: readonly number[]): Stuck[] {
   const found = pids.flatMap((pid): Stuck[] => {
     const stat = read(`/proc/${pid}/stat`);
-    // The command's name is in parentheses and may hold anything.
+    // The command name is in parentheses and may contain anything.
     const state = stat.slice(stat.lastIndexOf(")") + 2).split(" ")[0];
     if (!state) return [];
     const name = read(`/proc/${pid}/comm`);

@@ -1,6 +1,6 @@
 /**
- * Starting, stopping, restarting and removing a container, whole: one after the other for the same container, and a second
- * request for the same joins the first.
+ * Compound operations on a container: start, stop, restart, remove. They are serialized per container, and a repeated
+ * request joins the running one.
  */
 import { LABEL } from "@berth/api";
 import { BerthError, criLogUri, ignoreMissing, SIGTERM, signalNumber, stage } from "@berth/base";
@@ -13,33 +13,33 @@ import { detachedStdio } from "./detached-stdio.ts";
 import { Grace } from "./grace.ts";
 import { stopTask } from "./stop-task.ts";
 
-/** docker's. */
+/** Default grace period, as in docker. */
 const DEFAULT_GRACE_S = 10;
 
-/** How to stop. */
+/** How to stop a container. */
 export interface StopOptions {
-  /** Grace period in seconds; negative for ever, undefined for the container's own. */
+  /** Grace period in seconds; negative for no limit, undefined for the container's own. */
   seconds: number | undefined;
   /** Undefined for the container's own. */
   signal: number | undefined;
 }
 
-/** What a stop found. */
+/** Result of a stop. */
 export interface Stopped {
   wasRunning: boolean;
   exit: Exit | undefined;
 }
 
-/** What a start found. */
+/** Result of a start. */
 export interface Started {
   pid: number;
   wasRunning: boolean;
 }
 
-/** Called before somebody stops a container: its end is meant. */
+/** Called before a client's stop: the exit is intended. */
 export type OnStop = (ns: string, id: string) => void;
 
-/** See the module comment. */
+/** Runs compound operations. */
 export class Supervisor {
   readonly #tasks: TaskManager;
   readonly #containers: ContainerStore;
@@ -57,14 +57,14 @@ export class Supervisor {
     this.#containers = containers;
   }
 
-  /** Calls `watcher` before each stop that somebody asks for. */
+  /** Registers `watcher`, to be called before each stop by a client. */
   onStop(watcher: OnStop): void {
     this.#watchers.add(watcher);
   }
 
   /**
-   * Stops a container; at once when it does not run. "not_found" without such a container. With `byHand` false
-   * nobody asked for it: the watchers are not called.
+   * Stops a container; returns at once if it is not running. "not_found" if it does not exist. With `byHand` false,
+   * the stop is not a client's: the watchers are not called.
    */
   stop(ns: string, id: string, options: StopOptions, byHand = true): Promise<Stopped> {
     const record = this.#containers.get(ns, id);
@@ -73,7 +73,7 @@ export class Supervisor {
     );
   }
 
-  /** Starts a container that does not run, with its log as its output. */
+  /** Starts a container that is not running, with its log as output. */
   start(ns: string, id: string): Promise<Started> {
     const record = this.#containers.get(ns, id);
     return this.#join("containers.Start", this.#starts, ns, record, undefined, async () => {
@@ -85,7 +85,10 @@ export class Supervisor {
     });
   }
 
-  /** Removes a container with all that belongs to it; with `force` also one that runs or waits to be restarted. */
+  /**
+   * Removes a container and everything that belongs to it; with `force` even one that is running or waits for a
+   * restart.
+   */
   remove(ns: string, id: string, force: boolean): Promise<void> {
     const record = this.#containers.get(ns, id);
     if (force) {
@@ -108,7 +111,7 @@ export class Supervisor {
     });
   }
 
-  /** Stops a container if it runs, and starts it again. */
+  /** Stops a container if it is running, and starts it again. */
   restart(ns: string, id: string, options: StopOptions): Promise<{ pid: number }> {
     const record = this.#containers.get(ns, id);
     return this.#join("containers.Restart", this.#restarts, ns, record, options, async () => {
@@ -118,8 +121,8 @@ export class Supervisor {
   }
 
   /**
-   * Starts a container that has ended, when it is its turn and `still` says so; undefined when it does not, or when
-   * somebody else has started it.
+   * Restarts an exited container in its turn, if `still` then returns true; undefined if it does not, or if a client
+   * has started it meanwhile.
    */
   startAgain(ns: string, id: string, still: () => boolean): Promise<{ pid: number } | undefined> {
     return this.#locks.run(`${ns}/${id}`, async () => {
@@ -129,7 +132,10 @@ export class Supervisor {
     });
   }
 
-  /** Runs `work` for a container once nobody else works on it, or gives the promise of the one that already does. */
+  /**
+   * Runs `work` for a container after other operations on it, or returns the promise of the same operation in
+   * progress.
+   */
   #join<T>(
     name: string,
     running: Map<string, Promise<T>>,
@@ -139,7 +145,7 @@ export class Supervisor {
     work: () => Promise<T>,
   ): Promise<T> {
     const key = `${ns}/${record.id}`;
-    // Whoever stops it now may be more patient than this caller is.
+    // The stop in progress may have a longer grace period than this caller's.
     if (options !== undefined) this.#graces.get(key)?.atMost(graceMs(record, options));
     const first = running.get(key);
     if (first !== undefined) return first;
@@ -172,7 +178,10 @@ export class Supervisor {
     }
   }
 
-  /** Replaces a task that has ended, or was never started, by a new one that runs; `log`: where else its output goes. */
+  /**
+   * Replaces a task that has exited, or was never started, with a running one; `log`: an additional target of its
+   * output.
+   */
   async #renew(ns: string, id: string, log = ""): Promise<{ pid: number }> {
     const ref = { namespace: ns, id };
     const record = this.#containers.get(ns, id);
@@ -183,7 +192,7 @@ export class Supervisor {
     try {
       return await this.#tasks.start(ref);
     } catch (error) {
-      // A client was faster: it runs.
+      // A client was faster: it is running.
       const task = taskOf(this.#tasks, ref);
       if (task !== undefined && isUp(task)) return { pid: task.pid };
       await this.#tasks.discard(ref);
@@ -191,7 +200,7 @@ export class Supervisor {
     }
   }
 
-  /** Ends and removes a task whose container has no record any more. */
+  /** Stops and removes a task whose container's record is gone. */
   forget(ns: string, id: string): Promise<void> {
     return this.#locks.run(`${ns}/${id}`, () => this.#tasks.discard({ namespace: ns, id }));
   }

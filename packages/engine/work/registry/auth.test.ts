@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import test from "node:test";
 import { parseChallenges } from "./auth.ts";
 
-test("challenges are taken apart", () => {
+test("challenges are parsed", () => {
   assert.deepEqual(
     parseChallenges(
       'Bearer realm="https://auth.docker.io/token",service="registry.docker.io",scope="repository:a:pull,push"',

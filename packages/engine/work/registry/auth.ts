@@ -2,13 +2,13 @@
 import { BerthError } from "@berth/base";
 import { type HttpAnswer, readAll, refuseDowngrade, send } from "./http.ts";
 
-/** What a user proves his identity with. */
+/** A user's credentials. */
 export type Credentials =
   | { kind: "password"; username: string; secret: string }
   | { kind: "refresh"; secret: string }
   | { kind: "header"; value: string };
 
-/** Asks for credentials, once a registry wants some; undefined for none. */
+/** Asks for credentials when a registry requires them; undefined for none. */
 export type AskCredentials = (
   host: string,
   challenges: readonly string[],
@@ -32,7 +32,7 @@ export function parseChallenges(header: string): Challenge[] {
   return out;
 }
 
-/** Makes Authorization headers for one registry. */
+/** Creates Authorization headers for one registry. */
 export class Authorizer {
   readonly #host: string;
   readonly #ask: AskCredentials;
@@ -45,12 +45,12 @@ export class Authorizer {
     this.#ask = ask;
   }
 
-  /** The header for a scope, if one is known. */
+  /** The cached header for a scope, if there is one. */
   header(scope: string): string | undefined {
     return this.#headers.get(scope);
   }
 
-  /** Answers a challenge; false when nothing more can be tried. */
+  /** Answers a challenge; returns false if nothing is left to try. */
   async answer(challenged: HttpAnswer, scope: string, signal?: AbortSignal): Promise<boolean> {
     const header = challenged.headers["www-authenticate"];
     if (header === undefined) return false;
@@ -76,8 +76,8 @@ function basic(username: string, secret: string): string {
 }
 
 /**
- * A registry names its token server, which may be another host, and gets the credentials checked there. It must be as well
- * protected as the registry is: not by http where that has https, and by http only on the same machine.
+ * A registry names its token server, possibly on another host, and the credentials are sent there. It must be as well
+ * protected as the registry: no http if the registry has https, and http only on the same machine.
  */
 function checkRealm(registry: URL, realm: URL, credentials: Credentials | undefined): void {
   refuseDowngrade(registry, realm, "sends credentials");

@@ -10,16 +10,16 @@ const { index, manifest, dockerIndex, dockerManifest } = MEDIA_TYPES;
 const ACCEPT = [index, manifest, dockerIndex, dockerManifest, "*/*;q=0.1"].join(", ");
 
 const TRIES = 5;
-/** Longest wait that a registry may ask for, in seconds; beyond it the pull fails. */
+/** Longest Retry-After that is honoured, in seconds; beyond it the pull fails. */
 const MAX_WAIT_S = 10;
 
 /** How to reach a registry. */
 export interface RegistryOptions {
   reference: Reference;
-  /** Speak http; loopback addresses do in any case. */
+  /** Use http; loopback addresses always do. */
   plainHttp: boolean;
   ask: AskCredentials;
-  /** Further headers for every request to the registry itself. */
+  /** Additional headers for every request to the registry itself. */
   headers?: Readonly<Record<string, string>>;
   signal?: AbortSignal | undefined;
 }
@@ -42,25 +42,25 @@ export class Repository {
     this.#auth = new Authorizer(host, options.ask);
     this.#signal = options.signal;
     this.#origin = new URL(this.#base).origin;
-    // A name that comes in two ways of writing would be sent twice.
+    // A name in two spellings would be sent twice.
     this.#headers = Object.fromEntries(
       Object.entries(options.headers ?? {}).map(([name, value]) => [name.toLowerCase(), value]),
     );
   }
 
-  /** Tells whether whoever made this has given up. */
+  /** Whether the client's request was cancelled. */
   get aborted(): boolean {
     return this.#signal?.aborted ?? false;
   }
 
-  /** Asks for tokens that allow pushing, too. */
+  /** Requests tokens with push scope, too. */
   allowPush(): void {
     this.#actions = "pull,push";
   }
 
   /**
-   * Sends a request; answers challenges; tries again what may succeed later. Only the registry's own origin gets credentials,
-   * and only its challenges are answered: where it sends us is no concern of theirs.
+   * Sends a request; answers challenges; retries transient failures. Only the registry's own origin gets credentials,
+   * and only its challenges are answered: redirect targets must not see them.
    */
   async #request(
     method: string,
@@ -107,7 +107,7 @@ export class Repository {
       }
       const later = answer.status === 429 || answer.status >= 500;
       const wait = Number(answer.headers["retry-after"]);
-      // Who is told to come back in an hour is told so now.
+      // A long Retry-After is reported at once.
       if (!later || attempt >= TRIES || wait > MAX_WAIT_S) return answer;
       answer.body.destroy();
       await this.#pause(attempt, wait);
@@ -129,7 +129,7 @@ export class Repository {
     });
   }
 
-  /** The error for an answer that is not what was asked for. */
+  /** The error for an unexpected response. */
   async #refused(answer: HttpAnswer, what: string): Promise<BerthError> {
     const { host, repository } = this.reference;
     const text = (await readAll(answer, 64 << 10).catch(() => Buffer.alloc(0))).toString("utf8");
@@ -138,7 +138,7 @@ export class Repository {
       const { errors } = JSON.parse(text) as { errors?: { code?: string; message?: string }[] };
       detail = (errors ?? []).map((e) => `${e.code ?? ""} ${e.message ?? ""}`.trim()).join("; ");
     } catch {
-      // Not the specification's form of errors: the status has to do.
+      // Not in the specification's error format: the status has to do.
     }
     const message = `registry ${host} answered ${answer.status} for ${what}${detail === "" ? "" : ` (${detail})`}`;
     const facts = { stage: "registry" };
@@ -174,7 +174,7 @@ export class Repository {
     }
   }
 
-  /** What the reference's tag (or digest) stands for. */
+  /** Resolves the reference's tag (or digest) to a descriptor. */
   async resolve(): Promise<Descriptor> {
     const { tag, digest } = this.reference;
     const target = digest ?? tag!;
@@ -192,7 +192,7 @@ export class Repository {
       if (digest !== undefined && found !== digest) throw wrongDigest(this.reference.host, digest, found);
       return { mediaType, digest: found, size: length };
     }
-    // A registry that leaves out what HEAD should tell: fetch it and look.
+    // The registry's HEAD response lacks headers: fetch the manifest instead.
     const got = await this.#request("GET", `/manifests/${target}`, { headers: { accept: ACCEPT } });
     if (got.status !== 200) throw await this.#refused(got, `manifest ${target}`);
     const body = await readAll(got);
@@ -215,7 +215,8 @@ export class Repository {
   }
 
   /**
-   * A blob's bytes from `offset` on. `from` is where the answer begins: registries may ignore the wish and start at 0.
+   * A blob's bytes from `offset` on. `from` is where the response begins: registries may ignore the range and start
+   * at 0.
    */
   async blob(wanted: Descriptor, offset: number): Promise<{ body: Readable; from: number }> {
     const headers: Record<string, string> = offset > 0 ? { range: `bytes=${offset}-` } : {};
@@ -234,7 +235,7 @@ export class Repository {
     return { body: answer.body, from: 0 };
   }
 
-  /** Tells whether the repository has a blob. */
+  /** Whether the repository has a blob. */
   async hasBlob(digest: string): Promise<boolean> {
     const answer = await this.#request("HEAD", `/blobs/${digest}`);
     answer.body.destroy();
@@ -242,7 +243,7 @@ export class Repository {
     return answer.status === 200;
   }
 
-  /** Sends a blob; `from` names another repository of the same registry that has it. */
+  /** Uploads a blob; `from` names another repository of the same registry that has it. */
   async pushBlob(blob: Descriptor, read: () => AsyncIterable<Uint8Array>, from?: string): Promise<void> {
     const mount = from === undefined ? "" : `?${new URLSearchParams({ mount: blob.digest, from })}`;
     const begun = await this.#request("POST", `/blobs/uploads/${mount}`, { body: () => Buffer.alloc(0) });
@@ -264,7 +265,7 @@ export class Repository {
     put.body.resume();
   }
 
-  /** Sends a manifest under its digest, or under a tag. */
+  /** Uploads a manifest under its digest, or under a tag. */
   async pushManifest(manifest: Descriptor, bytes: Buffer, tag?: string): Promise<void> {
     const put = await this.#request("PUT", `/manifests/${tag ?? manifest.digest}`, {
       headers: { "content-type": manifest.mediaType },
@@ -275,7 +276,7 @@ export class Repository {
   }
 }
 
-/** The media type that a manifest gives itself, or what its fields tell. */
+/** A manifest's declared media type, or the one its fields imply. */
 function mediaTypeOf(bytes: Buffer): string {
   const parsed = JSON.parse(bytes.toString("utf8")) as { mediaType?: unknown; manifests?: unknown };
   if (typeof parsed.mediaType === "string") return parsed.mediaType;

@@ -14,7 +14,7 @@ const digest = `sha256:${"a".repeat(64)}`;
 const blob = { mediaType: "application/octet-stream", digest, size: 4 };
 const SECRET = "s3cret-token";
 
-/** A server that remembers the headers of what it was asked. */
+/** A server that records the headers of its requests. */
 async function listen(t: TestContext, handler: Handler) {
   const seen: IncomingMessage["headers"][] = [];
   const server = createServer((request, response) => {
@@ -30,7 +30,7 @@ async function listen(t: TestContext, handler: Handler) {
   return { host: `127.0.0.1:${(server.address() as AddressInfo).port}`, seen };
 }
 
-/** A registry that wants a password, and a client that has it and further headers of its own. */
+/** A registry that requires a password, and a client with the password and additional headers. */
 async function registry(t: TestContext, handler: Handler) {
   const home = await listen(t, (request, response) => {
     if (request.headers.authorization !== undefined) return handler(request, response);
@@ -54,7 +54,7 @@ const isClean = (headers: IncomingMessage["headers"]) => {
   assert.ok(!JSON.stringify(headers).includes(SECRET), JSON.stringify(headers));
 };
 
-test("an upload that is sent elsewhere goes there without credentials", async (t) => {
+test("an upload redirected elsewhere goes there without credentials", async (t) => {
   const elsewhere = await listen(t, (_request, response) => response.writeHead(201).end());
   const { repository, seen } = await registry(t, (_request, response) =>
     response.writeHead(202, { location: `http://${elsewhere.host}/upload` }).end(),
@@ -67,7 +67,7 @@ test("an upload that is sent elsewhere goes there without credentials", async (t
   isClean(elsewhere.seen[0]!);
 });
 
-test("a redirect elsewhere loses every header that was the registry's, however it is written", async (t) => {
+test("a redirect elsewhere drops every header for the registry, in any spelling", async (t) => {
   const elsewhere = await listen(t, (_request, response) => response.writeHead(200).end("data"));
   const { repository } = await registry(t, (_request, response) =>
     response.writeHead(307, { location: `http://${elsewhere.host}/blob` }).end(),
@@ -109,7 +109,7 @@ test("a token server on another machine gets no password without https", async (
   });
 });
 
-test("no way leads from https to http", () => {
+test("https is never downgraded to http", () => {
   const secure = new URL("https://registry.example/");
   assert.throws(
     () => refuseDowngrade(secure, new URL("http://registry.example/upload"), "sends an upload"),

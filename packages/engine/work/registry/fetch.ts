@@ -1,4 +1,4 @@
-/** Fetching a blob into the content store: resumed where it broke off, checked, and once however many want it. */
+/** Fetching a blob into the content store: resumable, verified, and shared between concurrent pulls. */
 import { BerthError, isCode, log, stage } from "@berth/base";
 import type { Descriptor } from "@berth/oci";
 import type { Labels } from "../../base/core/names.ts";
@@ -6,7 +6,7 @@ import type { Scope } from "../../base/core/scope.ts";
 import type { ContentStore } from "../../objects/content/content-store.ts";
 import type { Repository } from "./client.ts";
 
-/** Called with the number of bytes that are on disk. */
+/** Called with the number of bytes on disk. */
 export type OnBytes = (available: number) => void;
 
 const TRIES = 6;
@@ -15,7 +15,7 @@ interface Fetching {
   done: Promise<void>;
   listeners: Set<OnBytes>;
   available: number;
-  /** File that the bytes go to, once it is known. */
+  /** File being written, once it is known. */
   file: Promise<string>;
 }
 
@@ -29,8 +29,8 @@ export class Fetcher {
   }
 
   /**
-   * Fetches a blob unless it is there. `onFile` is told the file that grows (only when something is fetched), and
-   * `onBytes` how far it has grown.
+   * Fetches a blob unless it exists. `onFile` is called with the growing file (only if something is fetched), and
+   * `onBytes` with its size.
    */
   async fetch(
     scope: Scope,
@@ -50,12 +50,12 @@ export class Fetcher {
         await running.done;
       } catch (error) {
         running.listeners.delete(options.onBytes ?? (() => {}));
-        // The other one gave up; this one did not.
+        // The other pull was cancelled; this one was not.
         if (isCode(error, "canceled") && !repository.aborted)
           return this.fetch(scope, repository, blob, options);
         throw error;
       }
-      // The blob belongs to the other pull's lease: it has to belong to ours, too.
+      // The blob is held by the other pull's lease: add it to ours, too.
       this.#content.hold(scope, blob.digest);
       return "fetched";
     }
@@ -109,7 +109,7 @@ export class Fetcher {
     };
     try {
       if (writer.offset > blob.size) await writer.restart();
-      // A blob of another namespace is complete: there is no file that grows.
+      // A blob of another namespace is complete: no file is growing.
       if (writer.ingest.expected === "") tellFile(this.#content.ingestPath(writer.ingest.number));
       report();
       for (let attempt = 1; writer.offset < blob.size; attempt++) {
@@ -118,7 +118,7 @@ export class Fetcher {
           await this.#stream(repository, blob, writer, report);
         } catch (error) {
           if (!isCode(error, "unavailable")) throw error;
-          // Progress earns new tries.
+          // Progress resets the attempts.
           if (writer.offset > before) attempt = 1;
           if (attempt >= TRIES) throw error;
           log.debug("a download broke off; resuming", {
@@ -144,7 +144,7 @@ export class Fetcher {
     report: () => void,
   ): Promise<void> {
     const { body, from } = await repository.blob(blob, writer.offset);
-    // A registry that cannot resume sends everything again: skip what is there.
+    // A registry that cannot resume sends everything again: skip what exists.
     let skip = writer.offset - from;
     try {
       for await (const chunk of body as AsyncIterable<Buffer>) {

@@ -1,4 +1,4 @@
-/** HTTP for registries: streaming, credentials for nobody but whom they were given for, and limits on every wait. */
+/** HTTP for registries: streaming, credentials for their own origin only, and limits on every wait. */
 import type * as http from "node:http";
 import type { Readable } from "node:stream";
 import { BerthError, present, VERSION } from "@berth/base";
@@ -8,32 +8,35 @@ export interface HttpRequest {
   method: string;
   url: URL;
   headers?: Readonly<Record<string, string>>;
-  /** Credentials and what else is for the origin (scheme, host and port) of `url` alone: a redirect elsewhere loses them. */
+  /**
+   * Credentials and other headers for the origin (scheme, host and port) of `url` only: dropped in a redirect
+   * elsewhere.
+   */
   confidential?: Readonly<Record<string, string>>;
-  /** Sent as it is; a stream needs a content-length header. */
+  /** Sent unmodified; a stream needs a content-length header. */
   body?: Buffer | AsyncIterable<Uint8Array>;
   signal?: AbortSignal | undefined;
 }
 
-/** An answer whose body has not been read yet: read it, or call `body.destroy()`. */
+/** A response whose body is unread: read it, or call `body.destroy()`. */
 export interface HttpAnswer {
   status: number;
   headers: http.IncomingHttpHeaders;
   body: Readable;
-  /** Where it came from, after redirects. */
+  /** The final URL, after redirects. */
   url: URL;
 }
 
-/** A peer that is silent for so long is given up. */
+/** A peer that is silent for this long counts as dead. */
 const IDLE_MS = 60_000;
 const CONNECT_MS = 20_000;
 const MAX_REDIRECTS = 10;
 /** Limit of bodies that are read as a whole. */
 const MAX_TEXT = 8 << 20;
 
-// HTTP_PROXY, HTTPS_PROXY and NO_PROXY count, as for every registry client.
+// HTTP_PROXY, HTTPS_PROXY and NO_PROXY are honoured, as in other registry clients.
 const options = { keepAlive: true, maxSockets: 32, timeout: IDLE_MS, proxyEnv: process.env };
-// Not imported as modules: that would load all that hangs on them (fetch, WebSocket).
+// Not imported as modules: that would load all their dependencies (fetch, WebSocket).
 const { Agent: PlainAgent, request: plainRequest } = process.getBuiltinModule("node:http");
 const { Agent: TlsAgent, request: tlsRequest } = process.getBuiltinModule("node:https");
 const plainAgent = new PlainAgent(options);
@@ -49,7 +52,7 @@ export async function send(request: HttpRequest): Promise<HttpAnswer> {
     const answer = await once({ ...request, url, headers });
     const { location } = answer.headers;
     const redirected = [301, 302, 303, 307, 308].includes(answer.status) && location !== undefined;
-    // A body cannot be sent a second time; uploads handle their Location themselves.
+    // A body cannot be sent twice; uploads handle their Location themselves.
     if (!redirected || (request.method !== "GET" && request.method !== "HEAD")) return answer;
     answer.body.destroy();
     const next = new URL(location, url);
@@ -61,7 +64,7 @@ export async function send(request: HttpRequest): Promise<HttpAnswer> {
   });
 }
 
-/** No way leads from https to http: who listens on the way would read, and change, what follows. */
+/** Refuses a downgrade from https to http: an eavesdropper could read and change the traffic. */
 export function refuseDowngrade(from: URL, to: URL, how: string): void {
   if (from.protocol === "https:" && to.protocol !== "https:")
     throw new BerthError("permission_denied", `${from.host} ${how} from https to http, to ${to.host}`, {
@@ -132,7 +135,7 @@ function canceled(signal: AbortSignal, cause: unknown): BerthError {
     : new BerthError("canceled", "the transfer was canceled", { cause });
 }
 
-/** The error for a registry that cannot be spoken to. */
+/** The error for an unreachable registry. */
 function unreachable(url: URL, cause: unknown): BerthError {
   const { code, message } = cause as NodeJS.ErrnoException;
   const hints: Readonly<Record<string, string>> = {
@@ -143,7 +146,7 @@ function unreachable(url: URL, cause: unknown): BerthError {
     ERR_SSL_WRONG_VERSION_NUMBER: "the registry may speak plain HTTP: use --plain-http",
   };
   const hint = hints[code ?? ""];
-  // A list of failed addresses has its reasons inside.
+  // An AggregateError of failed addresses has its reasons inside.
   const why =
     message || ((cause as AggregateError).errors?.[0] as Error | undefined)?.message || String(code);
   return new BerthError("unavailable", `cannot reach registry ${url.host}: ${why}`, {

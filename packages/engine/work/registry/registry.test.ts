@@ -23,7 +23,7 @@ const digest = `sha256:${createHash("sha256").update(blob).digest("hex")}`;
 const descriptor = { mediaType: "application/vnd.oci.image.layer.v1.tar", digest, size: blob.length };
 const scope = { namespace: "n", lease: undefined };
 
-/** Runs `work` with a content store and a repository that `handler` answers for. */
+/** Runs `work` with a content store and a repository served by `handler`. */
 async function withRegistry(
   handler: Handler,
   work: (parts: {
@@ -54,7 +54,7 @@ async function withRegistry(
 
 const fetchOptions = { ref: "r", labels: {} };
 
-test("a download that breaks off is resumed by range", async () => {
+test("a download that is interrupted is resumed by range", async () => {
   const ranges: (string | undefined)[] = [];
   await withRegistry(
     (request, response) => {
@@ -97,7 +97,7 @@ test("a registry that ignores ranges sends everything again, and that is fine", 
   );
 });
 
-test("content that is not what its digest says is refused and not kept", async () => {
+test("content that does not match its digest is refused and discarded", async () => {
   const wrong = Buffer.from(blob);
   wrong[5] = 0;
   await withRegistry(
@@ -113,7 +113,7 @@ test("content that is not what its digest says is refused and not kept", async (
   );
 });
 
-test("more than announced is refused", async () => {
+test("more bytes than announced are refused", async () => {
   await withRegistry(
     (_request, response) => response.end(Buffer.concat([blob, blob])),
     async ({ repository, fetcher }) => {
@@ -125,7 +125,7 @@ test("more than announced is refused", async () => {
   );
 });
 
-test("many who want the same blob share one download", async () => {
+test("concurrent pulls of a blob share one download", async () => {
   let calls = 0;
   await withRegistry(
     (_request, response) => {
@@ -201,7 +201,7 @@ test("a redirect to elsewhere does not get the credentials", async () => {
   assert.equal(leaked, undefined);
 });
 
-test("answers that are no help become errors that are", async () => {
+test("unhelpful responses become helpful errors", async () => {
   const cases: [number, RegExp][] = [
     [403, /answered 403 for manifest t \(DENIED no entry\)/],
     [404, /answered 404 .*not found/],
@@ -217,7 +217,7 @@ test("answers that are no help become errors that are", async () => {
     );
 });
 
-test("refusals end at once and say what to do", async () => {
+test("refusals fail at once and say what to do", async () => {
   let asked = 0;
   await withRegistry(
     (request, response) => {
@@ -233,5 +233,5 @@ test("refusals end at once and say what to do", async () => {
       });
     },
   );
-  assert.ok(asked <= 2, "who is to come back in an hour does not wait here");
+  assert.ok(asked <= 2, "a Retry-After of an hour is not waited for");
 });

@@ -1,6 +1,6 @@
 /**
- * Checkpoints as content: the folder that CRIU writes becomes a blob, as a tar, beside one of the container's spec; and a
- * blob becomes a folder again, which is kept as long as the task that was made from it. Media types are containerd's.
+ * Checkpoints as content. CRIU's image folder becomes a tar blob, beside one of the container's spec; a blob becomes
+ * a folder again, which is kept as long as the task restored from it. Media types are containerd's.
  */
 import { randomBytes } from "node:crypto";
 import { existsSync, mkdirSync, readdirSync, rmSync } from "node:fs";
@@ -24,7 +24,7 @@ export class Checkpoints {
   readonly #pool: LayerPool;
   readonly #folder: string;
 
-  /** `folder` is of this alone; what an earlier daemon was writing there is removed. */
+  /** `folder` is exclusively for checkpoints; an earlier daemon's partial images are removed. */
   constructor(content: ContentStore, pool: LayerPool, folder: string) {
     this.#content = content;
     this.#pool = pool;
@@ -32,7 +32,7 @@ export class Checkpoints {
     rmSync(join(folder, "new"), { recursive: true, force: true });
   }
 
-  /** Has `write` fill a folder, and keeps what is in it: the descriptors of the image and of the spec. */
+  /** Calls `write` to fill a folder, and stores its contents; returns the descriptors of the image and the spec. */
   async save(
     scope: Scope,
     spec: Any,
@@ -44,7 +44,7 @@ export class Checkpoints {
     try {
       await write(folder);
       const source = { type: "bind", source: folder, target: "", options: [] };
-      const wish = {
+      const request = {
         left: [],
         right: [source],
         mediaType: IMAGE_TYPE,
@@ -52,7 +52,7 @@ export class Checkpoints {
         labels: {},
         newest: undefined,
       };
-      const image = await createDiff(this.#content, scope, wish, signal);
+      const image = await createDiff(this.#content, scope, request, signal);
       const config = toBinary(AnySchema, spec);
       const digest = digestOf(config);
       await this.#content.put(scope, digest, config);
@@ -62,7 +62,7 @@ export class Checkpoints {
     }
   }
 
-  /** The folder of an image, for a task that is to be made from it. */
+  /** Unpacks an image into a folder, for a task to be restored from it. */
   async load(ns: string, id: string, image: Descriptor): Promise<string> {
     if (image.mediaType !== IMAGE_TYPE)
       throw new BerthError(
@@ -88,13 +88,13 @@ export class Checkpoints {
     return folder;
   }
 
-  /** Removes the folder of a task that is no more. */
+  /** Removes the image folder of a deleted task. */
   forget(ns: string, id: string): void {
     const folder = join(this.#folder, ns, id);
     if (existsSync(folder)) rmSync(folder, { recursive: true, force: true });
   }
 
-  /** Removes the folders of tasks that there are not. */
+  /** Removes the image folders of tasks that no longer exist. */
   sweep(exists: (ns: string, id: string) => boolean): void {
     if (!existsSync(this.#folder)) return;
     for (const ns of readdirSync(this.#folder))

@@ -1,4 +1,4 @@
-/** A shim without processes, for tests: every rule of the Task service, no kernel. */
+/** A shim without processes, for tests: the rules of the Task service, without a kernel. */
 import { anyOf } from "@berth/api";
 import { BerthError } from "@berth/base";
 import type {
@@ -85,7 +85,7 @@ export class FakeShim implements TaskShim {
     return { pid };
   }
 
-  /** Ends a process, as if it had exited. */
+  /** Ends a process as if it had exited. */
   exit(ref: ProcessRef, exitStatus: number): void {
     const fake = this.#get(ref);
     const exit = { exitStatus, exitedAt: now() };

@@ -1,9 +1,9 @@
 /**
- * Tasks: containers that run, over the shim. The shim knows processes, this knows containers; what follows from the end of
- * one is decided behind {@link TaskHooks}.
+ * Tasks: running containers, on top of the shim. The shim knows processes, this knows containers; {@link TaskHooks}
+ * decide what follows an exit.
  *
- * Operations that make or remove a container's task or its record exclude each other, so that no task is ever without a
- * record: that is how a client reaches it.
+ * Operations that create or remove a container's task or its record exclude each other, so that no task is ever
+ * without a record: clients reach it by its record.
  */
 import { runc, type tasks, type types, unpack } from "@berth/api";
 import { BerthError, ignoreMissing, isCode, log, present, SIGKILL, stage } from "@berth/base";
@@ -38,10 +38,10 @@ import type { TaskHooks } from "./hooks.ts";
 import { BUILT_IN, foreignRuntime } from "./runtime.ts";
 import { isUp, taskOf } from "./task-state.ts";
 
-/** How long a task that is discarded may take to end, in milliseconds. */
+/** Time for a discarded task to exit, in milliseconds. */
 const DISCARD_MS = 5000;
 
-/** The stores that tasks touch. */
+/** The stores that tasks use. */
 export interface TaskStores {
   db: Database;
   containers: ContainerStore;
@@ -49,20 +49,20 @@ export interface TaskStores {
   events: EventBus;
   /** Folder of containers' logs. */
   logs: string;
-  /** Images of CRIU's; without them no task is checkpointed. */
+  /** CRIU images; without them, checkpointing is unavailable. */
   checkpoints?: Checkpoints;
-  /** How far logs grow whose containers say nothing; none: without end. */
+  /** Default limits of logs; none: unlimited. */
   rotation?: LogRotation;
-  /** Names of runtimes that mean berth's own; default: {@link BUILT_IN}. */
+  /** Runtime names that select berth's own; default: {@link BUILT_IN}. */
   builtIn?: readonly string[];
 }
 
-/** A task to be made: the fields of containerd's request that matter. */
+/** A task to create: the relevant fields of containerd's request. */
 export type TaskRequest = Pick<tasks.CreateTaskRequest, "containerId" | keyof Stdio> & {
-  /** None: the mounts of the container's snapshot. */
+  /** Empty: the mounts of the container's snapshot. */
   rootfs: readonly Mount[];
   options?: Any | undefined;
-  /** Image that its processes come from. */
+  /** Image to restore from. */
   checkpoint?: types.Descriptor | undefined;
 };
 
@@ -71,7 +71,7 @@ export class TaskManager {
   readonly #shim: TaskShim;
   readonly #stores: TaskStores;
   readonly #stopListening: () => void;
-  /** One at a time for a container: see the module comment. */
+  /** Serializes operations on a container: see the module comment. */
   readonly #turns = new KeyedMutex();
   #hooks: TaskHooks | undefined;
 
@@ -81,12 +81,12 @@ export class TaskManager {
     this.#stopListening = shim.onEvent((event) => this.#onEvent(event));
   }
 
-  /** Has `hooks` called from now on. */
+  /** Calls `hooks` from now on. */
   attach(hooks: TaskHooks): void {
     this.#hooks = hooks;
   }
 
-  /** Takes over what an earlier daemon left. */
+  /** Takes over the tasks of an earlier daemon. */
   async recover(): Promise<void> {
     await this.#shim.recover();
     const { containers, checkpoints } = this.#stores;
@@ -95,7 +95,7 @@ export class TaskManager {
     this.#endOrphans();
   }
 
-  /** Ends tasks whose containers have no record: no client can. Not waited for, as one may be stuck in the kernel. */
+  /** Ends tasks whose containers have no record: no client can. Not awaited, as one may be stuck in the kernel. */
   #endOrphans(): void {
     for (const { namespace, id } of this.#shim.list()) {
       if (this.#stores.containers.find(namespace, id) !== undefined) continue;
@@ -110,8 +110,8 @@ export class TaskManager {
   }
 
   /**
-   * Removes a container whole: its task, record, snapshot and log. `end` ends a task that runs; nobody can start another one
-   * meanwhile. Without it, "failed_precondition" while the task runs.
+   * Removes a container entirely: its task, record, snapshot and log. `end` stops a running task; no other can be
+   * started meanwhile. Without it, "failed_precondition" while the task runs.
    */
   remove(ns: string, id: string, end?: () => Promise<unknown>): Promise<void> {
     return this.#turns.run(`${ns}/${id}`, async () => {
@@ -131,7 +131,7 @@ export class TaskManager {
   }
 
   /**
-   * Removes a container's record, with its log and a task that has ended, and leaves the snapshot to the client;
+   * Removes a container's record, with its log and an exited task, and leaves the snapshot to the client;
    * "failed_precondition" while a task runs.
    */
   removeRecord(ns: string, id: string): Promise<void> {
@@ -145,7 +145,7 @@ export class TaskManager {
     });
   }
 
-  /** Deletes a container's task, if there is one that has ended or was not started. */
+  /** Deletes a container's task, if it has one that has exited or was not started. */
   async #deleteEnded(ns: string, id: string): Promise<void> {
     const ref = { namespace: ns, id };
     const task = taskOf(this.#shim, ref);
@@ -162,13 +162,13 @@ export class TaskManager {
     await ignoreMissing(this.#shim.delete(ref));
   }
 
-  /** Drops what is kept of a container that is gone. */
+  /** Drops everything kept for a container that is gone. */
   #forget(ns: string, id: string): void {
     this.#hooks?.removed(ns, id);
     this.#stores.checkpoints?.forget(ns, id);
   }
 
-  /** Ends and deletes a task that nobody wants, also one whose container is gone. */
+  /** Kills and deletes an unwanted task, even one whose container is gone. */
   async discard(ref: ProcessRef): Promise<void> {
     await this.#shim.kill(ref, SIGKILL, true).catch(() => {});
     await this.#shim.wait(ref, AbortSignal.timeout(DISCARD_MS)).catch(() => {});
@@ -178,23 +178,23 @@ export class TaskManager {
     });
   }
 
-  /** The container, with a check that it can have tasks. */
+  /** The container, checked for being able to have tasks. */
   #container(ns: string, id: string): ContainerRecord {
     return this.#stores.containers.get(ns, id);
   }
 
-  /** Name of a task's runtime, as its container has it. */
+  /** Name of a task's runtime, from its container. */
   runtimeOf({ namespace, id }: ProcessRef): string {
     return this.#stores.containers.find(namespace, id)?.runtime?.name ?? "";
   }
 
-  /** The task's process; "not_found" in containerd's words. */
+  /** State of the task's process; "not_found" with containerd's message. */
   state(ref: ProcessRef): TaskState {
     this.#container(ref.namespace, ref.id);
     return this.#known(ref, () => this.#shim.state(ref));
   }
 
-  /** Turns the shim's "not found" for the init process into the words that clients look for. */
+  /** Replaces the shim's "not_found" for the init process with the message that clients look for. */
   #known<T>(ref: ProcessRef, work: () => T): T {
     try {
       return work();
@@ -252,24 +252,24 @@ export class TaskManager {
     });
   }
 
-  /** The mounts of the container's snapshot, for clients that leave them to the daemon. */
+  /** The mounts of the container's snapshot, for clients that leave mounting to the daemon. */
   #rootfs(ns: string, record: ContainerRecord): RootfsMount[] {
     if (record.snapshotKey === "") return [];
     return this.#stores.snapshots.mounts({ ns, snapshotter: record.snapshotter }, record.snapshotKey);
   }
 
-  /** Where the log of a container lies whose streams the daemon chooses. */
+  /** Path of a container's log when the daemon chooses the streams. */
   logFile(ns: string, record: ContainerRecord): string {
     return logFile(this.#stores.logs, ns, record);
   }
 
-  /** Runs what makes or removes a task, once nobody else does the same with that container. */
+  /** Runs an operation that creates or removes a task, after those in progress for the container. */
   #inTurn<T>(name: string, { namespace, id }: ProcessRef, work: () => Promise<T>): Promise<T> {
     const key = `${namespace}/${id}`;
     return stage(name, { namespace, container: id }, () => {
       const turn = Promise.withResolvers<void>();
       if (this.#turns.busy(key)) void stage("wait for another operation", {}, () => turn.promise);
-      // The same once more, while the first is at work, is the shim's to answer: it joins.
+      // A repeated request, while the first is running, is passed on to the shim: it joins.
       return this.#turns.runWith(key, name, () => {
         turn.resolve();
         return work();
@@ -294,7 +294,7 @@ export class TaskManager {
     };
     if (ref.execId) return stage("tasks.Delete", facts, () => this.#ask(ref, () => this.#shim.delete(ref)));
     return this.#inTurn("tasks.Delete", ref, async () => {
-      // With the task goes the only other record of how it ended.
+      // The task holds the only other record of its exit.
       this.#hooks?.deleting(ref.namespace, ref.id);
       this.#stores.containers.settle(ref.namespace, ref.id);
       const exit = await this.#ask(ref, () => this.#shim.delete(ref));
@@ -309,7 +309,7 @@ export class TaskManager {
     return checkpoints;
   }
 
-  /** Has CRIU write a container's processes down: into a folder that the options name, or into blobs. */
+  /** Has CRIU checkpoint a container: into a folder that the options name, or into blobs. */
   checkpoint(scope: Scope, id: string, options: Any | undefined, signal: AbortSignal): Promise<Descriptor[]> {
     const { namespace } = scope;
     return stage("tasks.Checkpoint", { namespace, container: id }, async () => {
@@ -345,14 +345,14 @@ export class TaskManager {
     );
   }
 
-  /** A client's signal: it may also keep a container from its next start. */
+  /** A client's signal: it may also cancel the container's next start. */
   async kill(ref: ProcessRef, signal: number, all: boolean): Promise<void> {
     const waited = !ref.execId && signal !== 0 && this.#hooks?.killing(ref.namespace, ref.id, signal);
     if (waited && !isUp(taskOf(this.#shim, ref))) return;
     await this.signal(ref, signal, all);
   }
 
-  /** Sends a signal, whatever it means. */
+  /** Sends a signal, without consulting the hooks. */
   signal(ref: ProcessRef, signal: number, all: boolean): Promise<void> {
     return stage("tasks.Kill", { namespace: ref.namespace, container: ref.id, signal }, () =>
       this.#ask(ref, () => this.#shim.kill(ref, signal, all)),
@@ -403,7 +403,7 @@ export class TaskManager {
   }
 }
 
-/** containerd's options in the shim's terms. */
+/** Converts containerd's options to the shim's request. */
 function checkpointRequest(path: string, wanted: runc.CheckpointOptions | undefined): CheckpointTask {
   if (wanted === undefined) return { path, exit: false };
   const { exit, openTcp, externalUnixSockets, terminal, fileLocks, emptyNamespaces } = wanted;

@@ -1,4 +1,4 @@
-/** Images whose content is in the store: what they refer to is kept alive, and their layers are unpacked. */
+/** Images whose content is in the store: labels references for garbage collection, and unpacks layers. */
 import { CONTAINERD_LABEL, type transferTypes } from "@berth/api";
 import { BerthError } from "@berth/base";
 import { type Descriptor, isIndex, platformMatches } from "@berth/oci";
@@ -7,7 +7,7 @@ import * as manifests from "./manifests.ts";
 import type { TransferJob } from "./parts.ts";
 import { Unpacker } from "./unpack.ts";
 
-/** Checks that everything an image refers to is there, labels it, and unpacks it where `destination` asks for that. */
+/** Checks that an image's references exist, labels them, and unpacks the image if `destination` asks for that. */
 export async function adopt(
   job: TransferJob,
   target: Descriptor,
@@ -35,7 +35,7 @@ export async function adopt(
   )
     return;
   const config = manifests.readConfig(parts.content, namespace, parsed.config.digest);
-  // An image of another machine can be kept, but its layers are of no use here.
+  // An image for another platform can be stored, but its layers cannot be used here.
   if (!platformMatches(hostPlatform(), config.architecture ? config : undefined)) return;
   for (const wanted of destination.unpacks) {
     const snapshotter = wanted.snapshotter || parts.snapshots.defaultName;

@@ -1,4 +1,4 @@
-/** Reading an image archive: every file becomes a blob, and the index or manifest.json says what they mean. */
+/** Reading an image archive: every file becomes a blob, described by the index or manifest.json. */
 import { createHash } from "node:crypto";
 import { posix } from "node:path";
 import { BerthError, isCode } from "@berth/base";
@@ -10,7 +10,7 @@ import { type TarEntry, TarParser } from "../layers/tar.ts";
 import * as manifests from "./manifests.ts";
 import type { TransferJob } from "./parts.ts";
 
-/** An image of an archive, and what the archive calls it. */
+/** An image of an archive, and its name there. */
 export interface ArchivedImage {
   descriptor: Descriptor;
   /** Full name ("docker.io/library/busybox:1"), or only a tag, or nothing. */
@@ -18,19 +18,19 @@ export interface ArchivedImage {
   tag: string | undefined;
 }
 
-/** JSON files of the layouts are kept in memory up to this size. */
+/** JSON files of the layouts are buffered up to this size. */
 const MAX_JSON = 4 << 20;
 
 interface StoredFile {
   digest: string;
   size: number;
-  /** First bytes, to tell how a layer is compressed. */
+  /** First bytes, for detecting the layer's compression. */
   head: Uint8Array;
 }
 
 type Action = { kind: "entry"; entry: TarEntry } | { kind: "data"; chunk: Uint8Array } | { kind: "end" };
 
-/** Reads the archive into the content store; the images it holds. */
+/** Reads the archive into the content store; returns its images. */
 export async function readArchive(
   job: TransferJob,
   source: AsyncIterable<Uint8Array>,
@@ -91,7 +91,7 @@ class ArchiveReader {
     const isJson =
       blob === null && entry.size <= MAX_JSON && /^(index\.json|manifest\.json|oci-layout)$/.test(path);
     const ref = `import-${createHash("sha256").update(path).digest("hex").slice(0, 16)}-${Date.now()}-${this.#files.size}`;
-    // A blob that is there is read and checked all the same: the archive has to be consistent.
+    // An existing blob is read and checked all the same: the archive has to be consistent.
     const writer = await parts.content.openWriter(scope, {
       ref: blob === null ? ref : `${ref}-${blob[2]!.slice(0, 12)}`,
       total: entry.size,

@@ -1,13 +1,13 @@
-/** Bytes over a named stream, with containerd's windows: the receiver says how much may be sent. */
+/** Bytes over a named stream, with containerd's flow control: the receiver grants a window. */
 import { pack, transferTypes, unpack } from "@berth/api";
 import { BerthError } from "@berth/base";
 import type { NamedStream } from "./stream-manager.ts";
 
-/** How much a client may send ahead, and how much is sent in one message. */
+/** Window granted to a client, and size of one message. */
 const WINDOW = 2 << 20;
 const PIECE = 64 << 10;
 
-/** Yields the bytes that the client sends. */
+/** Yields the bytes sent by the client. */
 export async function* receiveBytes(stream: NamedStream): AsyncGenerator<Uint8Array> {
   let window = 0;
   for (;;) {
@@ -25,7 +25,7 @@ export async function* receiveBytes(stream: NamedStream): AsyncGenerator<Uint8Ar
   }
 }
 
-/** Sends bytes as the client makes room. */
+/** Sends bytes within the client's window. */
 export async function sendBytes(stream: NamedStream, source: AsyncIterable<Uint8Array>): Promise<void> {
   let room = 0;
   for await (const chunk of source)

@@ -102,7 +102,7 @@ function pathOf(digest: string): string {
   return `blobs/${digest.replace(":", "/")}`;
 }
 
-/** What is exported of an image: all of it when it is there, else its manifest for the platform. */
+/** The part of an image to export: all of it if it is complete, else its manifest for the platform. */
 function exportRoot(
   content: ContentStore,
   ns: string,

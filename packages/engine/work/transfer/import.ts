@@ -7,7 +7,7 @@ import { type ArchivedImage, readArchive } from "./archive.ts";
 import { receiveBytes } from "./bytes.ts";
 import type { TransferJob } from "./parts.ts";
 
-/** Reads the archive of `source` and names its images as `destination` says. */
+/** Reads the archive of `source` and names its images as `destination` requests. */
 export async function importArchive(
   job: TransferJob,
   source: transferTypes.ImageImportStream,
@@ -39,7 +39,7 @@ export async function importArchive(
   progress.step("Completed import", source.stream);
 }
 
-/** The names an archived image gets: its own, else what the request says. */
+/** The names of an archived image: its own, else those of the request. */
 function namesFor(
   { name, tag, descriptor }: ArchivedImage,
   destination: transferTypes.ImageStore,

@@ -1,4 +1,4 @@
-/** Manifests and indexes in the store: what they refer to, for which platform, and the labels that keep it all alive. */
+/** Stored manifests and indexes: their references, by platform, and the labels that protect these. */
 import { CONTAINERD_LABEL } from "@berth/api";
 import {
   chooseManifest,
@@ -16,19 +16,19 @@ import {
 import type { Labels } from "../../base/core/names.ts";
 import type { ContentStore } from "../../objects/content/content-store.ts";
 
-/** The entries of an index that run on one of the platforms; all of them without platforms. */
+/** The entries of an index that match one of the platforms; all of them without platforms. */
 export function chooseEntries(index: Index, platforms: readonly Platform[]): Descriptor[] {
   if (platforms.length === 0) return index.manifests;
   const chosen = platforms.flatMap((platform) => chooseManifest(index.manifests, platform) ?? []);
   return [...new Set(chosen)];
 }
 
-/** A manifest or an index of the store. */
+/** Reads a manifest or an index from the store. */
 export function readManifest(content: ContentStore, ns: string, digest: string): Manifest | Index {
   return parseManifest(textOf(content.readAll(ns, digest)), digest);
 }
 
-/** An image's config in the store. */
+/** Reads an image's config from the store. */
 export function readConfig(content: ContentStore, ns: string, digest: string): ImageConfig {
   return parseConfig(textOf(content.readAll(ns, digest)), digest);
 }
@@ -36,7 +36,7 @@ export function readConfig(content: ContentStore, ns: string, digest: string): I
 /** The text of a document. */
 export const textOf = (bytes: Uint8Array) => Buffer.from(bytes).toString("utf8");
 
-/** The labels by which a manifest keeps what it refers to. */
+/** The labels by which a manifest references its children. */
 export function childLabels(parsed: Manifest | Index, wanted?: readonly Descriptor[]): Labels {
   const labels: Labels = {};
   if (!isIndex(parsed)) {
@@ -50,7 +50,7 @@ export function childLabels(parsed: Manifest | Index, wanted?: readonly Descript
   return labels;
 }
 
-/** The reference of a write, as containerd's clients name them; also the name under which progress is told. */
+/** The ref of an ingest, as containerd's clients name them; also the name in progress messages. */
 export function refOf({ mediaType, digest }: Descriptor): string {
   if (isIndexType(mediaType)) return `index-${digest}`;
   if (isManifestType(mediaType)) return `manifest-${digest}`;
@@ -59,7 +59,7 @@ export function refOf({ mediaType, digest }: Descriptor): string {
   return /layer|diff\.tar/.test(mediaType) ? `layer-${digest}` : `unknown-${digest}`;
 }
 
-/** The manifests of an image in the store that run on one of the platforms (all that are there without platforms). */
+/** The stored manifests of an image that match one of the platforms (all stored ones without platforms). */
 export function manifestsOf(
   content: ContentStore,
   ns: string,

@@ -1,4 +1,4 @@
-/** What transfers work with. */
+/** Dependencies of transfers. */
 
 import type { Scope } from "../../base/core/scope.ts";
 import type { Database } from "../../base/store/database.ts";
@@ -13,9 +13,9 @@ import type { StreamManager } from "./stream-manager.ts";
 
 /** The stores and tools of all transfers. */
 export interface TransferParts {
-  /** Layers of one pull that are downloaded at a time. */
+  /** Concurrent layer downloads of one pull. */
   downloads: number;
-  /** Registries spoken to over plain HTTP, as host or host:port. */
+  /** Registries accessed over plain HTTP, as host or host:port. */
   insecureRegistries: readonly string[];
   db: Database;
   content: ContentStore;
@@ -27,7 +27,7 @@ export interface TransferParts {
   fetcher: Fetcher;
 }
 
-/** One transfer: for whom, with what, told to whom. */
+/** One transfer: its scope, dependencies and progress. */
 export interface TransferJob {
   parts: TransferParts;
   scope: Scope;

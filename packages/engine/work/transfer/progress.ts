@@ -4,7 +4,7 @@ import type { Descriptor } from "@berth/oci";
 import { toDescriptor } from "../../base/core/wire.ts";
 import type { NamedStream } from "./stream-manager.ts";
 
-/** Byte counts of one thing are sent at most this often. */
+/** Minimum interval of byte counts, per item. */
 const INTERVAL_MS = 100;
 
 /** Sends progress, or does nothing without a stream. */
@@ -16,7 +16,7 @@ export class Progress {
     this.#stream = stream;
   }
 
-  /** Tells about a step; `desc` is the blob it is about. */
+  /** Sends a step; `desc` is its blob. */
   step(
     event: string,
     name: string,
@@ -36,7 +36,7 @@ export class Progress {
     );
   }
 
-  /** Tells how many bytes are done; dropped when the last one was sent a moment ago. */
+  /** Sends a byte count; dropped if the last one was sent a moment ago. */
   bytes(event: string, name: string, desc: Descriptor, progress: number): void {
     if (this.#stream === undefined) return;
     const now = performance.now();

@@ -1,4 +1,4 @@
-/** OCIRegistry -> ImageStore: fetch, unpack while it arrives, name. */
+/** OCIRegistry -> ImageStore: fetches, unpacks while downloading, and names an image. */
 import { CONTAINERD_LABEL, type transferTypes } from "@berth/api";
 import { BerthError, stage } from "@berth/base";
 import {
@@ -18,7 +18,7 @@ import type { TransferJob } from "./parts.ts";
 import { openRepository } from "./resolver.ts";
 import { Unpacker } from "./unpack.ts";
 
-/** Pulls `source` into the store as `destination` says. */
+/** Pulls `source` into the store as `destination` requests. */
 export async function pull(
   job: TransferJob,
   source: transferTypes.OCIRegistry,
@@ -50,7 +50,7 @@ export async function pull(
       parts.images.put(scope.namespace, { name: extra.name, target, labels: destination.labels });
 }
 
-/** Fetches a manifest or an index, and what it refers to for the platforms. */
+/** Fetches a manifest or an index, and its references for the platforms. */
 async function fetchTree(
   job: TransferJob,
   repository: Repository,
@@ -79,7 +79,7 @@ async function fetchTree(
     );
   }
   const labels = { ...manifests.childLabels(parsed, entries), ...sourceLabel(repository) };
-  // The labels come with the content: there is no moment in which the children are not held.
+  // The labels are stored with the content: the children are protected at all times.
   await parts.content.put(scope, target.digest, bytes, labels);
   progress.step(known ? "already exists" : "complete", manifests.refOf(target), {
     desc: target,
@@ -138,7 +138,7 @@ async function fetchImage(
   }
 }
 
-/** Fetches one blob; `onFile` is called when it grows in a file, and gives functions that want to know how far. */
+/** Fetches one blob; `onFile` is called with a growing file, and returns callbacks for its size. */
 async function fetchBlob(
   job: TransferJob,
   repository: Repository,
@@ -166,7 +166,7 @@ async function fetchBlob(
   progress.step(how === "exists" ? "already exists" : "complete", name, { desc: blob, progress: blob.size });
 }
 
-/** Runs `work` for each item, at most `limit` at a time; the first failure ends it. */
+/** Runs `work` for each item, at most `limit` concurrently; the first failure ends it. */
 async function eachLimited<T>(
   items: readonly T[],
   limit: number,

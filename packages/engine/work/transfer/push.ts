@@ -7,7 +7,7 @@ import * as manifests from "./manifests.ts";
 import type { TransferJob } from "./parts.ts";
 import { openRepository } from "./resolver.ts";
 
-/** Pushes the image that `source` names. */
+/** Pushes the image named by `source`. */
 export async function push(
   job: TransferJob,
   source: transferTypes.ImageStore,
@@ -29,7 +29,7 @@ export async function push(
   progress.step("pushed content", destination.reference, { desc: target });
 }
 
-/** The image's target, or the manifest for the platform where the rest of an index is not in the store. */
+/** The image's target, or the platform's manifest if the rest of an index is not in the store. */
 function smallestComplete(
   job: TransferJob,
   target: Descriptor,

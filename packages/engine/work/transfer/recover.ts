@@ -1,4 +1,7 @@
-/** What transfers of a daemon that died left: their leases and half-unpacked layers go, half-fetched blobs stay. */
+/**
+ * Cleans up after the transfers of a crashed daemon: removes their leases and half-unpacked layers, keeps partial
+ * downloads.
+ */
 import { log } from "@berth/base";
 import { now } from "../../base/core/time.ts";
 import type { Database } from "../../base/store/database.ts";
@@ -6,10 +9,10 @@ import { deleteIngest } from "../../objects/content/rows.ts";
 import { ACTIVE } from "../../objects/snapshots/rows.ts";
 import type { SnapshotStore } from "../../objects/snapshots/snapshot-store.ts";
 
-/** Begin of the ids of leases under which transfers work. */
+/** Id prefix of the leases of transfers. */
 export const LEASE_PREFIX = "berth-transfer-";
 
-/** Call once at start, when no transfer can be under way. */
+/** Call once at start, when no transfer can be in progress. */
 export function recoverTransfers(db: Database, snapshots: SnapshotStore): void {
   db.transaction(() => {
     const leases = db.all("SELECT ns, id FROM leases WHERE id LIKE ? || '%'", LEASE_PREFIX) as {
@@ -21,7 +24,7 @@ export function recoverTransfers(db: Database, snapshots: SnapshotStore): void {
       for (const resource of held) {
         const type = resource.type as string;
         const name = resource.id as string;
-        // The next pull goes on with a blob it fetched; what came from the client cannot be continued. Its file goes with
+        // The next pull resumes a partial download; an upload from a client cannot be resumed. Its file is removed by
         // the clean-up that follows.
         if (type === "ingests" && /^(layer|config|unknown)-sha/.test(name))
           db.run(

@@ -1,4 +1,4 @@
-/** Repositories from what a Transfer request says about a registry. */
+/** Opens repositories for the registries in Transfer requests. */
 import { pack, transferTypes, unpack } from "@berth/api";
 import { BerthError } from "@berth/base";
 import { parseReference } from "@berth/oci";
@@ -6,7 +6,7 @@ import type { AskCredentials } from "../registry/auth.ts";
 import { Repository } from "../registry/client.ts";
 import type { TransferJob } from "./parts.ts";
 
-/** Opens the repository that `registry` names. */
+/** Opens the repository of `registry`. */
 export function openRepository(job: TransferJob, registry: transferTypes.OCIRegistry): Repository {
   const reference = parseReference(registry.reference);
   const { resolver } = registry;
@@ -21,7 +21,7 @@ export function openRepository(job: TransferJob, registry: transferTypes.OCIRegi
   });
 }
 
-/** Asks the client for credentials over its stream; none without one. */
+/** Asks the client for credentials over its stream; none without a stream. */
 function askOver(job: TransferJob, registry: transferTypes.OCIRegistry): AskCredentials {
   const id = registry.resolver?.authStream;
   if (!id) return async () => undefined;

@@ -1,13 +1,13 @@
-/** Streams that other calls refer to: the client opens one under an id, the daemon finds it by that id. */
+/** Streams referred to by other calls: the client opens one under an id, the daemon looks it up by that id. */
 import { BerthError } from "@berth/base";
 import { create } from "@bufbuild/protobuf";
 import { type Any, AnySchema, EmptySchema } from "@bufbuild/protobuf/wkt";
 import { Queue } from "../../base/core/queue.ts";
 
-/** Messages that may wait for a slow client, per stream. */
+/** Limit on messages queued for a slow client, per stream. */
 const MAX_WAITING = 4096;
 
-/** One stream, seen from the daemon. */
+/** The daemon's end of a stream. */
 export class NamedStream {
   readonly #incoming: AsyncIterator<Any>;
   readonly outgoing = new Queue<Any>(MAX_WAITING);
@@ -17,29 +17,29 @@ export class NamedStream {
     this.#incoming = incoming;
   }
 
-  /** The next message of the client; undefined at its end. */
+  /** The client's next message; undefined at its end. */
   async receive(): Promise<Any | undefined> {
     const item = await this.#incoming.next();
     return item.done ? undefined : item.value;
   }
 
-  /** Sends a message to the client; without effect once closed. */
+  /** Sends a message to the client; ignored once closed. */
   send(message: Any): void {
     if (!this.#closed) this.outgoing.push(message);
   }
 
-  /** Ends the stream from the daemon's side. */
+  /** Ends the stream from the daemon's end. */
   close(): void {
     this.#closed = true;
     this.outgoing.end();
   }
 }
 
-/** The streams that are open, by namespace and id. */
+/** Open streams, by namespace and id. */
 export class StreamManager {
   readonly #streams = new Map<string, NamedStream>();
 
-  /** The stream; "not_found" when the client has not opened it. */
+  /** The stream; "not_found" if the client has not opened it. */
   get(ns: string, id: string): NamedStream {
     const found = this.#streams.get(`${ns}/${id}`);
     if (found === undefined)
@@ -49,7 +49,7 @@ export class StreamManager {
     return found;
   }
 
-  /** Carries one Stream call: registers it, acknowledges, and passes messages until either side ends. */
+  /** Handles one Stream call: registers it, acknowledges, and passes messages until either side ends. */
   async *serve(
     ns: string,
     id: string,

@@ -1,9 +1,9 @@
-/** ImageStore -> ImageStore: an image gets another name, or (under its own) its layers are unpacked. */
+/** ImageStore -> ImageStore: gives an image another name, or (under its own name) unpacks its layers. */
 import type { transferTypes } from "@berth/api";
 import { adopt } from "./adopt.ts";
 import type { TransferJob } from "./parts.ts";
 
-/** Names the image of `source` as `destination` says, and unpacks it where that asks for it. */
+/** Names the image of `source` as `destination` requests, and unpacks it if that asks for it. */
 export async function tag(
   job: TransferJob,
   source: transferTypes.ImageStore,

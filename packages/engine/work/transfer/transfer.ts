@@ -1,4 +1,4 @@
-/** Transfers: which source goes to which destination, under a lease that ends with the transfer. */
+/** Dispatches transfers by source and destination, under a lease that ends with the transfer. */
 
 import { randomBytes } from "node:crypto";
 import { CONTAINERD_LABEL, transferTypes, typeNameOf, unpack } from "@berth/api";
@@ -16,7 +16,7 @@ import { push } from "./push.ts";
 import { LEASE_PREFIX } from "./recover.ts";
 import { tag } from "./tag.ts";
 
-/** A lease of a daemon that died holds what it has for this long, in nanoseconds. */
+/** A crashed daemon's lease expires after this many nanoseconds. */
 const LEASE_NS = 24n * 3600n * 1_000_000_000n;
 
 /** What a transfer is asked to do. */

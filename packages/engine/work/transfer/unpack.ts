@@ -1,8 +1,8 @@
 /**
- * Layers to snapshots: each layer is applied to a folder of its own as its bytes arrive, all in parallel; then they
- * are committed in order, each on top of the one before.
+ * Layers to snapshots: layers are applied in parallel, each to its own folder as its bytes arrive; then they are
+ * committed in order, each on top of the previous one.
  *
- * A layer's snapshot is named by its chain id (image-spec, config): the hash of the chain of uncompressed digests.
+ * A layer's snapshot is named by its ChainID (image-spec, config): the hash of the chain of uncompressed digests.
  */
 
 import { randomBytes } from "node:crypto";
@@ -22,24 +22,24 @@ import type { Applying, LayerPool } from "../layers/pool.ts";
 import type { Applied } from "../layers/protocol.ts";
 import type { Progress } from "./progress.ts";
 
-/** What unpacking works on. */
+/** Dependencies of unpacking. */
 export interface UnpackParts {
   content: ContentStore;
   snapshots: SnapshotStore;
   pool: LayerPool;
 }
 
-/** Unpacks of the same image wait for each other: the second one finds everything done. */
+/** Concurrent unpacks of an image are serialized: the second one finds everything done. */
 const unpacking = new KeyedMutex();
 
 interface Pending {
   index: number;
   key: string;
-  /** Set while the layer is applied in advance, before its parent is there. */
+  /** Set while the layer is applied ahead of its parent. */
   early: Applying | undefined;
 }
 
-/** Unpacks one image; feed it with {@link growing} while layers arrive, then call {@link finish}. */
+/** Unpacks one image; call {@link growing} as layers arrive, then {@link finish}. */
 export class Unpacker {
   readonly #parts: UnpackParts;
   readonly #scope: Scope;
@@ -86,17 +86,17 @@ export class Unpacker {
     return { ns: this.#scope.namespace, snapshotter: this.#snapshotter };
   }
 
-  /** Tells whether the layer's snapshot is there. */
+  /** Whether the layer's snapshot exists. */
   has(index: number): boolean {
     return this.#parts.snapshots.find(this.#where, this.#chain[index]!) !== undefined;
   }
 
-  /** Lets the call's lease hold the snapshots that are there already. */
+  /** Adds the existing snapshots to the call's lease. */
   #holdExisting(index: number): void {
     this.#parts.snapshots.hold(this.#scope, this.#snapshotter, this.#chain[index]!);
   }
 
-  /** Begins to apply a layer from a file that still grows; gives the function that tells how far it has. */
+  /** Begins to apply a layer from a growing file; returns a callback for its size. */
   growing(index: number, file: string): (available: number) => void {
     const size = this.#layers[index]!.size;
     let available = 0;
@@ -112,7 +112,7 @@ export class Unpacker {
     };
   }
 
-  /** Opens the file now: it gets another name once it is complete, and the worker may come to it later. */
+  /** Opens the file now: it is renamed once it is complete, and the worker may get to it only later. */
   #openSource(index: number, file: string): number {
     try {
       return fs.openSync(file, "r");
@@ -130,7 +130,7 @@ export class Unpacker {
           index === 0
             ? { root, parents: [], whiteouts: "delete" as const }
             : { root, parents: undefined, whiteouts: "overlay" as const };
-        // Threads share descriptors: the worker opens the same file anew.
+        // Threads share descriptors: the worker opens the same file through it.
         const file = `/proc/self/fd/${source}`;
         const early = this.#parts.pool.apply(file, `layer ${this.#layers[index]!.digest}`, target);
         early.done.catch(() => {}).finally(() => fs.closeSync(source));
@@ -138,7 +138,7 @@ export class Unpacker {
         this.#pending.set(index, pending);
         return pending;
       },
-      // What is wrong will show, and be told, when the layer's turn comes.
+      // The error will be reported when it is the layer's turn.
       () => {
         fs.closeSync(source);
         return undefined;
@@ -159,13 +159,13 @@ export class Unpacker {
     return key;
   }
 
-  /** Applies and commits everything that is not there; all blobs must be in the store. Resolves with the top. */
+  /** Applies and commits the missing layers; all blobs must be in the store. Resolves with the top snapshot. */
   finish(): Promise<string> {
     if (this.top === "") return Promise.resolve("");
     const lock = `${this.#scope.namespace}/${this.#snapshotter}/${this.top}`;
     return unpacking.run(lock, () =>
       stage("unpack", { snapshotter: this.#snapshotter, layers: this.#layers.length }, async () => {
-        // Layers whose bytes were there from the start are applied in parallel, too.
+        // Layers that were complete from the start are applied in parallel, too.
         if (this.#snapshotter === "overlayfs")
           for (const [index, layer] of this.#layers.entries())
             if (!this.has(index) && !this.#preparing.has(index))
@@ -249,13 +249,13 @@ export class Unpacker {
     this.#progress.step("extracted", name, { desc: layer, progress: layer.size });
   }
 
-  /** What went wrong with a layer may be its blob's fault: then that is said instead. */
+  /** A layer's failure may be due to a corrupt blob: then that is reported instead. */
   async #blame(layer: Descriptor, error: unknown): Promise<never> {
     if (!isCode(error, "canceled")) await this.#parts.content.check(this.#scope.namespace, layer.digest);
     throw error;
   }
 
-  /** The root folder looks as the layer below has it, unless the layer says otherwise. */
+  /** Copies the root folder's attributes from the layer below, unless the layer sets them. */
   #copyRoot(key: string, parent: string): void {
     const below = fs.statSync(this.#parts.snapshots.folder(this.#where, parent));
     const folder = this.#parts.snapshots.folder(this.#where, key);
@@ -276,7 +276,7 @@ export class Unpacker {
     }
   }
 
-  /** Removes what was prepared and not committed; call it in any case. */
+  /** Removes prepared but uncommitted snapshots; always call it. */
   async abandon(): Promise<void> {
     for (const preparing of this.#preparing.values()) await preparing;
     for (const index of [...this.#pending.keys()]) await this.#dropPending(index);
