@@ -6,7 +6,8 @@
 import { execFileSync } from "node:child_process";
 import { existsSync, rmSync, statfsSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { Lane, sleep, until } from "../crash/lane.ts";
+import { Lane } from "../crash/lane.ts";
+import { sleep, until } from "../support/until.ts";
 import { type Arena, ChaosClient } from "./clients.ts";
 import { Random } from "./random.ts";
 
@@ -152,7 +153,7 @@ async function examine(lane: Lane, clients: readonly ChaosClient[], findings: st
   await until(
     "containers that remove themselves are gone",
     async () => (await fleeting()).length === 0 || undefined,
-    FLEETING_MS,
+    { patienceMs: FLEETING_MS },
   ).catch(async () => findings.push(`still there: ${JSON.stringify(await fleeting())}`));
   const listed = new Map((await list(lane)).map((each) => [each.Names, each]));
   for (const client of clients) {

@@ -2,8 +2,9 @@
 
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { type Lane, sleep, testImage } from "../crash/lane.ts";
+import { type Lane, testImage } from "../crash/lane.ts";
 import { ociArchive } from "../support/images.ts";
+import { sleep } from "../support/until.ts";
 import { COMMANDS, FAULTS, REFUSALS, type State } from "./expected.ts";
 import type { Random } from "./random.ts";
 

@@ -3,9 +3,9 @@ import assert from "node:assert/strict";
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
-import { setTimeout as sleep } from "node:timers/promises";
 import { traces } from "../support/bundles.ts";
 import { type Cli, startCli } from "../support/cli.ts";
+import { until } from "../support/until.ts";
 
 const RUNC = ["--runtime", "io.containerd.runc.v2"];
 let cli: Cli;
@@ -36,11 +36,6 @@ const idOf = async (name: string) => (await cli.berth(["inspect", "--format", "{
 const stateOf = async (name: string) =>
   (await cli.berth(["inspect", "--format", "{{.State.Status}} {{.State.ExitCode}}", name])).out.trim();
 
-async function until(what: () => Promise<boolean>): Promise<void> {
-  for (let i = 0; i < 100 && !(await what()); i++) await sleep(50);
-  assert.ok(await what(), "it did not come to that within five seconds");
-}
-
 describe("--runtime io.containerd.runc.v2", () => {
   test("run: streams, exit codes, a terminal", async () => {
     const script = "echo out; echo err >&2; exit 3";
@@ -61,7 +56,7 @@ describe("--runtime io.containerd.runc.v2", () => {
   test("detached: logs, exec, pause, limits, stats, stop, rm", async () => {
     const run = ["run", "-d", "--name", "web", ...RUNC, "busybox", "sh", "-c", "echo begun; exec sleep 1000"];
     assert.equal((await cli.berth(run)).code, 0);
-    await until(async () => (await cli.berth(["logs", "web"])).out === "begun\n");
+    await until("it has come to that", async () => (await cli.berth(["logs", "web"])).out === "begun\n");
     const exec = await cli.berth(["exec", "web", "sh", "-c", "echo added; exit 4"]);
     assert.deepEqual({ ...exec, err: "" }, { code: 4, out: "added\n", err: "" });
     assert.equal((await cli.berth(["pause", "web"])).code, 0);
@@ -99,7 +94,7 @@ describe("--runtime io.containerd.runc.v2", () => {
       0,
     );
     process.kill(shimOf(await idOf("lost")), "SIGKILL");
-    await until(async () => (await stateOf("lost")) === "exited 137");
+    await until("it has come to that", async () => (await stateOf("lost")) === "exited 137");
     assert.equal((await cli.berth(["rm", "lost"])).code, 0);
     assert.deepEqual(readdirSync(join(cli.folder, "state/shims/default")), []);
   });

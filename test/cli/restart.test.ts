@@ -4,16 +4,9 @@ import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { type TestContext, test } from "node:test";
 import { startCli } from "../support/cli.ts";
 import { cannotRun } from "../support/daemons.ts";
+import { until } from "../support/until.ts";
 
 const skip = cannotRun("/bin/busybox") ?? false;
-
-async function until(what: string, done: () => Promise<boolean>, log = () => ""): Promise<void> {
-  for (let i = 0; i < 400; i++) {
-    if (await done()) return;
-    await new Promise((resolve) => setTimeout(resolve, 25));
-  }
-  assert.fail(`waited in vain until ${what}\n${log()}`);
-}
 
 /** Whether a process is running; a zombie is not. */
 function alive(pid: number): boolean {
@@ -36,11 +29,9 @@ async function setUp(t: TestContext) {
   const inspect = async (name: string) => JSON.parse(await ok("inspect", name))[0];
   const status = async (name: string): Promise<string> => (await inspect(name)).State.Status;
   const runs = (name: string) =>
-    until(
-      `${name} runs`,
-      async () => (await status(name)) === "running",
-      () => `${cli.log()}\n${readFileSync("/proc/loadavg", "utf8")}`,
-    );
+    until(`${name} runs`, async () => (await status(name)) === "running", {
+      report: () => `${cli.log()}\n${readFileSync("/proc/loadavg", "utf8")}`,
+    });
   const run = (name: string, ...more: string[]) => ok("run", "-d", "--name", name, ...more);
   return { cli, ok, inspect, status, runs, run };
 }

@@ -7,17 +7,10 @@ import test, { after } from "node:test";
 import { BerthClient } from "@berth/client";
 import { berthdArgs, cannotRun, type Daemon, Folder, run, startBerthd } from "../support/daemons.ts";
 import { busyboxLayer, makeImage, ociArchive, sha256, tar } from "../support/images.ts";
+import { until } from "../support/until.ts";
 
 const skip = cannotRun("/usr/bin/ctr");
 const NAME = "docker.io/library/bb:1";
-
-async function until(what: string, done: () => Promise<boolean>): Promise<void> {
-  for (let i = 0; i < 200; i++) {
-    if (await done()) return;
-    await new Promise((resolve) => setTimeout(resolve, 50));
-  }
-  assert.fail(`waited in vain until ${what}`);
-}
 
 test("kill -9 and restart", { skip: skip ?? false }, async (t) => {
   const folder = new Folder();

@@ -17,7 +17,8 @@ import { join } from "node:path";
 import { type TestContext, test } from "node:test";
 import { realSys } from "@berth/sys";
 import { cannotRun } from "../support/daemons.ts";
-import { Lane, until } from "./lane.ts";
+import { until } from "../support/until.ts";
+import { Lane } from "./lane.ts";
 
 const skip = cannotRun("/bin/busybox") ?? false;
 realSys.becomeSubreaper();

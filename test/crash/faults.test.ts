@@ -9,8 +9,9 @@ import { realSys } from "@berth/sys";
 import { cannotRun } from "../support/daemons.ts";
 import { HangingMount } from "../support/hanging-mount.ts";
 import { makeImage, ociArchive, tar } from "../support/images.ts";
+import { until } from "../support/until.ts";
 import { containerMaker } from "./container-maker.ts";
-import { Lane, until } from "./lane.ts";
+import { Lane } from "./lane.ts";
 
 const skip = cannotRun("/bin/busybox") ?? false;
 realSys.becomeSubreaper();

@@ -7,7 +7,8 @@ import { DatabaseSync } from "node:sqlite";
 import { type TestContext, test } from "node:test";
 import { realSys } from "@berth/sys";
 import { cannotRun } from "../support/daemons.ts";
-import { Lane, until } from "./lane.ts";
+import { until } from "../support/until.ts";
+import { Lane } from "./lane.ts";
 
 const skip = cannotRun("/bin/busybox") ?? false;
 realSys.becomeSubreaper();

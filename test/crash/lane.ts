@@ -10,6 +10,7 @@ import { BerthClient, examine } from "@berth/client";
 import { linux, realSys } from "@berth/sys";
 import { BIN } from "../support/checkout.ts";
 import { makeImage, ociArchive, type TestImage, tar } from "../support/images.ts";
+import { sleep, until } from "../support/until.ts";
 import { difference, processes, traces } from "./traces.ts";
 
 const KILLER = join(import.meta.dirname, "killer.ts");
@@ -30,23 +31,6 @@ export interface Point {
   /** For a process spawned there: kills this many microseconds later. */
   delay?: number;
   name: string;
-}
-
-export const sleep = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
-
-/** Polls `look` until it returns something other than undefined. */
-export async function until<T>(
-  what: string,
-  look: () => Promise<T | undefined> | T | undefined,
-  patienceMs = PATIENCE_MS,
-): Promise<T> {
-  const deadline = performance.now() + patienceMs;
-  for (;;) {
-    const found = await look();
-    if (found !== undefined) return found;
-    if (performance.now() > deadline) throw new Error(`waited in vain until ${what}`);
-    await sleep(10);
-  }
 }
 
 /**

@@ -4,7 +4,8 @@ import { writeFileSync } from "node:fs";
 import { createServer, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import { ociArchive, sha256 } from "../support/images.ts";
-import { type Lane, type Ran, testImage, until } from "./lane.ts";
+import { until } from "../support/until.ts";
+import { type Lane, type Ran, testImage } from "./lane.ts";
 
 /** One request; `act` is run, interrupted, and retried. */
 export interface Scenario {

@@ -3,7 +3,8 @@
  * subreaper of everything that the daemon starts, so that leftover processes are below it.
  */
 import { realSys } from "@berth/sys";
-import { Lane, type Point, until } from "./lane.ts";
+import { until } from "../support/until.ts";
+import { Lane, type Point } from "./lane.ts";
 import { SCENARIOS, type Scenario } from "./scenarios.ts";
 
 /** The work to do. */

@@ -9,7 +9,8 @@ import { test } from "node:test";
 import { realSys } from "@berth/sys";
 import { ROOT } from "../support/checkout.ts";
 import { cannotRun } from "../support/daemons.ts";
-import { Lane, until } from "./lane.ts";
+import { until } from "../support/until.ts";
+import { Lane } from "./lane.ts";
 
 /** The last commit before the shim, restarts and the daemon's recovery took their current form. */
 const BEFORE = "288c64f";

@@ -6,8 +6,9 @@ import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
 import { type TestContext, test } from "node:test";
 import { realSys } from "@berth/sys";
-import { Lane, until } from "../crash/lane.ts";
+import { Lane } from "../crash/lane.ts";
 import { cannotRun } from "../support/daemons.ts";
+import { until } from "../support/until.ts";
 
 const skip = cannotRun("/bin/busybox") ?? false;
 realSys.becomeSubreaper();

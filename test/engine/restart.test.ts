@@ -6,18 +6,11 @@ import test, { after } from "node:test";
 import { BerthClient } from "@berth/client";
 import { cannotRun, Folder, run, startBerthd } from "../support/daemons.ts";
 import { busyboxLayer, makeImage, ociArchive } from "../support/images.ts";
+import { until } from "../support/until.ts";
 
 const skip = cannotRun("/usr/bin/ctr") ?? false;
 const NAME = "docker.io/library/bb:1";
 const STATUS = "containerd.io/restart.status";
-
-async function until(what: string, done: () => Promise<boolean>): Promise<void> {
-  for (let i = 0; i < 600; i++) {
-    if (await done()) return;
-    await new Promise((resolve) => setTimeout(resolve, 50));
-  }
-  assert.fail(`waited in vain until ${what}`);
-}
 
 test("containers kept running by containerd's labels", { skip }, async (t) => {
   const folder = new Folder();

@@ -6,6 +6,7 @@ import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { BERTH_RUNC, type Bundle, makeBundle, traces } from "../support/bundles.ts";
 import { skipWithoutCriu as skip } from "../support/criu.ts";
+import { until } from "../support/until.ts";
 
 let beforehand: string[] = [];
 before(() => {
@@ -14,13 +15,6 @@ before(() => {
 after(() => assert.deepEqual(traces(), beforehand, "something was left behind"));
 
 const status = (b: Bundle) => JSON.parse(b.runc("state", b.id).stdout).status;
-const waitFor = async (what: string, is: () => boolean) => {
-  const end = Date.now() + 15_000;
-  while (!is()) {
-    assert.ok(Date.now() < end, `waited in vain for ${what}`);
-    await new Promise((resolve) => setTimeout(resolve, 10));
-  }
-};
 
 /** A container that counts in /tmp/count of its root file system. */
 function counting(b: Bundle): void {
@@ -40,7 +34,7 @@ test("a restored container continues where it was, and is a container like any o
 }, async (t) => {
   const b = makeBundle(t);
   counting(b);
-  await waitFor("a count", () => count(b) >= 5);
+  await until("a count", () => count(b) >= 5);
   const dumped = b.runc("checkpoint", "--image-path", "image", b.id);
   assert.equal(dumped.status, 0, dumped.stderr);
   assert.match(b.runc("state", b.id).stderr, /container does not exist/);
@@ -52,7 +46,7 @@ test("a restored container continues where it was, and is a container like any o
     assert.equal(b.detached("restore", "-d", "--image-path", "image", "--pid-file", pidFile, b.id), 0);
     const state = JSON.parse(b.runc("state", b.id).stdout);
     assert.deepEqual([state.status, state.pid], ["running", Number(readFileSync(pidFile, "utf8"))]);
-    await waitFor("more counts", () => count(b) > stopped + 3 * (turn + 1));
+    await until("more counts", () => count(b) > stopped + 3 * (turn + 1));
     assert.equal(b.runc("exec", b.id, "cat", "/proc/1/comm").stdout, "sh\n");
     assert.match(b.runc("ps", b.id).stdout, /while true/);
     assert.equal(b.runc("pause", b.id).status, 0);
@@ -68,7 +62,7 @@ test("a restored container continues where it was, and is a container like any o
 test("--leave-running dumps and leaves the container running", { skip }, async (t) => {
   const b = makeBundle(t);
   counting(b);
-  await waitFor("a count", () => count(b) >= 2);
+  await until("a count", () => count(b) >= 2);
   const result = b.runc(
     "checkpoint",
     "--leave-running",
@@ -81,7 +75,7 @@ test("--leave-running dumps and leaves the container running", { skip }, async (
   assert.equal(result.status, 0, result.stderr);
   const at = count(b);
   assert.equal(status(b), "running");
-  await waitFor("more counts", () => count(b) > at);
+  await until("more counts", () => count(b) > at);
   assert.ok(existsSync(join(b.folder, "work/dump.log")));
   assert.ok(!existsSync(join(b.folder, "image/dump.log")));
 });

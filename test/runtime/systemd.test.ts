@@ -7,6 +7,7 @@ import { after, before, type TestContext, test } from "node:test";
 import { CAPABILITIES, defaultSpec } from "@berth/oci";
 import { type Bundle, makeBundle, makeRootfs, traces } from "../support/bundles.ts";
 import { ROOT } from "../support/checkout.ts";
+import { until } from "../support/until.ts";
 
 const SYSTEMD = "/lib/systemd/systemd";
 const version = existsSync(SYSTEMD)
@@ -27,14 +28,6 @@ before(() => {
   beforehand = traces();
 });
 after(() => assert.deepEqual(traces(), beforehand, "something was left behind"));
-
-const waitFor = async (what: string, is: () => boolean) => {
-  const end = Date.now() + 20_000;
-  while (!is()) {
-    assert.ok(Date.now() < end, `waited in vain for ${what}`);
-    await new Promise((resolve) => setTimeout(resolve, 20));
-  }
-};
 
 /** A machine that runs systemd on the host's /usr, and inside it a bundle at /bundle. */
 interface Machine {
@@ -97,7 +90,7 @@ async function boot(t: TestContext): Promise<Machine> {
   });
   assert.equal(outer.detached("run", "-d", outer.id), 0);
   const run = (...args: string[]) => outer.runc("exec", outer.id, ...args);
-  await waitFor("systemd", () => run("systemctl", "is-active", "bare.target").stdout.trim() === "active");
+  await until("systemd", () => run("systemctl", "is-active", "bare.target").stdout.trim() === "active");
   return {
     run,
     runc: (...args) => run("/berth/bin/berth-runc", "--root", "/run/inner", ...args),

@@ -6,20 +6,13 @@ import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { BERTH_RUNC, makeBundle, output, runBundle, traces } from "../support/bundles.ts";
+import { until } from "../support/until.ts";
 
 let beforehand: string[] = [];
 before(() => {
   beforehand = traces();
 });
 after(() => assert.deepEqual(traces(), beforehand, "something was left behind"));
-
-const waitFor = async (what: string, is: () => boolean) => {
-  const end = Date.now() + 10_000;
-  while (!is()) {
-    assert.ok(Date.now() < end, `waited in vain for ${what}`);
-    await new Promise((resolve) => setTimeout(resolve, 5));
-  }
-};
 
 test("run passes on output and exit code, and leaves nothing", (t) => {
   const b = makeBundle(t);
@@ -48,7 +41,7 @@ test("create, start, kill, delete, with state and list between", async (t) => {
   assert.deepEqual(JSON.parse(b.runc("ps", "--format", "json", b.id).stdout), [pid]);
   assert.match(b.runc("ps", b.id).stdout, /sleep 100/);
   assert.equal(b.runc("kill", b.id, "KILL").status, 0);
-  await waitFor("the end", () => state().status === "stopped");
+  await until("the end", () => state().status === "stopped");
   assert.match(b.runc("start", b.id).stderr, /cannot start a container that has stopped/);
   assert.match(b.runc("kill", b.id, "KILL").stderr, /container not running/);
   assert.match(b.runc("exec", b.id, "true").stderr, /cannot exec in a stopped container/);
@@ -285,7 +278,7 @@ test("signals to the foreground runtime reach the container", async (t) => {
   child.stdout.on("data", (d) => {
     out += d;
   });
-  await waitFor("ready", () => out.includes("ready"));
+  await until("ready", () => out.includes("ready"));
   child.kill("SIGTERM");
   const code = await new Promise((resolve) => child.on("exit", resolve));
   assert.deepEqual([code, out], [3, "ready\ncaught\n"]);
@@ -316,7 +309,7 @@ test("run never takes an unreported exit for success", async (t) => {
   let said = "";
   runc.stderr.on("data", (chunk) => (said += chunk));
   const ended = once(runc, "close");
-  await waitFor("the container to run", () => {
+  await until("the container to run", () => {
     const state = b.runc("state", b.id);
     return state.status === 0 && JSON.parse(state.stdout).status === "running";
   });

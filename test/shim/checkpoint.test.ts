@@ -3,12 +3,12 @@ import assert from "node:assert/strict";
 import { createReadStream, existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
-import { setTimeout as sleep } from "node:timers/promises";
 import { defaultSpec, type Spec } from "@berth/oci";
 import type { Stdio } from "@berth/shim";
 import { traces } from "../support/bundles.ts";
 import { skipWithoutCriu as skip } from "../support/criu.ts";
 import { type Bench, bench, encode, mkfifo, NONE, reading } from "../support/shim.ts";
+import { until } from "../support/until.ts";
 
 let beforehand: string[] = [];
 before(() => {
@@ -21,10 +21,6 @@ const writable = (spec: Spec) => {
   spec.root!.readonly = false;
 };
 
-async function until(what: () => boolean): Promise<void> {
-  for (let i = 0; i < 1000 && !what(); i++) await sleep(20);
-  assert.ok(what(), "it did not come to that within twenty seconds");
-}
 const count = (b: Bench) => {
   const path = join(b.folder, "image/tmp/count");
   return existsSync(path) ? Number(readFileSync(path, "utf8")) : 0;
@@ -47,7 +43,7 @@ async function goesOn(b: Bench, stdio: Stdio, again: Stdio, written: () => strin
   const image = join(b.folder, "checkpoint");
   const ref = await b.create(COUNT, stdio, writable);
   await b.shim.start(ref);
-  await until(() => count(b) >= 5);
+  await until("it has come to that", () => count(b) >= 5);
   await b.shim.checkpoint(ref, { path: image, exit: true });
   assert.equal(b.shim.state(ref).status, "stopped");
   await b.shim.delete(ref);
@@ -55,8 +51,11 @@ async function goesOn(b: Bench, stdio: Stdio, again: Stdio, written: () => strin
   const next = await restored(b, image, again);
   const { pid } = await b.shim.start(next);
   assert.ok(pid > 1);
-  await until(() => count(b) >= stopped + 5);
-  await until(() => written().includes(`\n${stopped + 3}\n`) || written().includes(` ${stopped + 3}\n`));
+  await until("it has come to that", () => count(b) >= stopped + 5);
+  await until(
+    "it has come to that",
+    () => written().includes(`\n${stopped + 3}\n`) || written().includes(` ${stopped + 3}\n`),
+  );
   // The keeper is its parent: a new daemon finds it, and its exit is reported.
   await b.shim.close();
   const another = b.open();
@@ -98,12 +97,12 @@ test("a checkpoint that leaves the task running; an invalid request", { skip }, 
   const image = join(b.folder, "checkpoint");
   const ref = await b.create(COUNT, NONE, writable);
   await b.shim.start(ref);
-  await until(() => count(b) >= 3);
+  await until("it has come to that", () => count(b) >= 3);
   await b.shim.checkpoint(ref, { path: image, exit: false });
   assert.equal(b.shim.state(ref).status, "running");
   assert.ok(b.events.some((e) => e.topic === "/tasks/checkpointed" && e.path === image));
   const stopped = count(b);
-  await until(() => count(b) > stopped);
+  await until("it has come to that", () => count(b) > stopped);
   await assert.rejects(b.shim.checkpoint(ref, { path: "relative", exit: false }), /path: found "relative"/);
   // A failed restore leaves a task that can be deleted, and nothing else.
   const bad = await restored(b, join(b.folder, "nothing"), NONE);

@@ -18,12 +18,12 @@ import { BIN } from "../support/checkout.ts";
 import { skipWithoutCriu } from "../support/criu.ts";
 import { cannotRun, type Daemon, Folder, type Ran, run, startContainerd } from "../support/daemons.ts";
 import { busyboxLayer, makeImage, ociArchive } from "../support/images.ts";
+import { until } from "../support/until.ts";
 
 const skip = cannotRun("/usr/bin/containerd", "/usr/bin/ctr", "/usr/bin/script", "/bin/busybox") ?? false;
 const RUNTIME = "io.containerd.berth.v1";
 const SHIM = join(BIN, "containerd-shim-berth-v1");
 const PREFIX = `shim-test-${process.pid}`;
-const PATIENCE_MS = 20_000;
 
 let folder: Folder;
 let containerd: Daemon;
@@ -65,15 +65,8 @@ const traces = () => ({
 });
 const NOTHING = { mounts: [], cgroups: [], processes: [], files: [], bundles: [] };
 
-async function waitFor(what: string, is: () => boolean | Promise<boolean>): Promise<void> {
-  const end = Date.now() + PATIENCE_MS;
-  while (!(await is())) {
-    assert.ok(Date.now() < end, `waited in vain for ${what}`);
-    await new Promise((resolve) => setTimeout(resolve, 10));
-  }
-}
 const nothingLeft = () =>
-  waitFor("the last trace to go", () => JSON.stringify(traces()) === JSON.stringify(NOTHING)).catch(() =>
+  until("the last trace to go", () => JSON.stringify(traces()) === JSON.stringify(NOTHING)).catch(() =>
     assert.deepEqual(traces(), NOTHING),
   );
 
@@ -105,7 +98,7 @@ async function lastingWith(t: Test, options: string[], ...command: string[]): Pr
   await ok("run", "-d", ...options, ...flags(), id, ...words);
   t.after(async () => {
     await ctr("t", "kill", "-s", "SIGKILL", "-a", id);
-    await waitFor("the end", async () => (await status(id)) !== "RUNNING");
+    await until("the end", async () => (await status(id)) !== "RUNNING");
     await ctr("t", "delete", id);
     await ctr("c", "rm", id);
   });
@@ -187,7 +180,7 @@ test("pause, resume, metrics, kill", { skip }, async (t) => {
   assert.match(await ok("t", "metrics", id), /memory\.usage_in_bytes +[1-9]/);
   await ok("t", "kill", "-s", "SIGTERM", "-a", id);
   await ok("t", "kill", "-s", "SIGKILL", id);
-  await waitFor("the end", async () => (await status(id)) === "STOPPED");
+  await until("the end", async () => (await status(id)) === "STOPPED");
   assert.match((await ctr("t", "delete", id)).stderr, /exit code 137/);
 });
 
@@ -224,16 +217,16 @@ test("a container is restored from its checkpoint, under another name", {
   const counted = async (id: string) =>
     Number(await ok("t", "exec", "--exec-id", name(), id, "cat", "/tmp/count"));
   await ok("run", "-d", "--runtime", RUNTIME, image, first, "sh", "-c", script);
-  await waitFor("a count", async () => (await counted(first)) > 5);
+  await until("a count", async () => (await counted(first)) > 5);
   await ok("c", "checkpoint", "--rw", "--task", first, `example.org/${PREFIX}:saved`);
   const before = await counted(first);
   await ok("t", "kill", "-s", "SIGKILL", first);
-  await waitFor("the end", async () => (await status(first)) === "STOPPED");
+  await until("the end", async () => (await status(first)) === "STOPPED");
   await ctr("t", "delete", first);
   await ok("c", "rm", first);
   await ok("c", "restore", "--rw", "--live", second, `example.org/${PREFIX}:saved`);
   assert.equal(await status(second), "RUNNING");
-  await waitFor("it to go on", async () => (await counted(second)) > before);
+  await until("it to go on", async () => (await counted(second)) > before);
 });
 
 test("events come in order", { skip }, async (t) => {
@@ -245,7 +238,7 @@ test("events come in order", { skip }, async (t) => {
   let seen = "";
   events.stdout.on("data", (chunk) => (seen += chunk));
   // Only events after the subscription arrive: others are triggered until one is seen.
-  await waitFor("an event", async () => {
+  await until("an event", async () => {
     await ok("c", "create", ...flags(), `${id}-probe`);
     await ok("c", "rm", `${id}-probe`);
     return seen !== "";
@@ -257,7 +250,7 @@ test("events come in order", { skip }, async (t) => {
       .filter((line) => line.includes(`"${id}"`))
       .map((line) => /\/tasks\/\w+/.exec(line)?.[0])
       .filter(Boolean);
-  await waitFor("the task's deletion", () => topics().includes("/tasks/delete"));
+  await until("the task's deletion", () => topics().includes("/tasks/delete"));
   assert.deepEqual(topics(), ["/tasks/create", "/tasks/start", "/tasks/exit", "/tasks/delete"]);
 });
 
@@ -271,10 +264,10 @@ test("one process serves all containers of a namespace, and one those of a group
   await ok("run", "-d", "--annotation", "io.containerd.runc.v2.group=g", ...flags(), id, "sleep", "1000");
   assert.equal(shims().length, 2);
   await ok("t", "kill", "-s", "SIGKILL", id);
-  await waitFor("the end", async () => (await status(id)) === "STOPPED");
+  await until("the end", async () => (await status(id)) === "STOPPED");
   await ctr("t", "delete", id);
   await ok("c", "rm", id);
-  await waitFor("the group's process to end", () => shims().length === 1);
+  await until("the group's process to end", () => shims().length === 1);
   assert.deepEqual([await status(first), await status(second)], ["RUNNING", "RUNNING"]);
 });
 
@@ -283,14 +276,14 @@ for (const signal of ["SIGTERM", "SIGKILL"] as const)
     const lives = await lasting(t);
     const ends = await lasting(t, "sh", "-c", "sleep 0.3; exit 9");
     await containerd.stop(signal);
-    await waitFor(
+    await until(
       "the container to end",
       () => processes((w) => w[0] === "sleep" && w[1] === "0.3").length === 0,
     );
     containerd = await startContainerd(folder.path, env());
     assert.equal(await ok("t", "exec", "--exec-id", "after", lives, "echo", "still here"), "still here\n");
     assert.equal(await status(lives), "RUNNING");
-    await waitFor("the exit", async () => (await status(ends)) === "STOPPED");
+    await until("the exit", async () => (await status(ends)) === "STOPPED");
     assert.match((await ctr("t", "delete", ends)).stderr, /exit code 9/);
   });
 
@@ -301,7 +294,7 @@ test("kill -9 of the shim: its containers are killed, and nothing of them is lef
   await ok("t", "exec", "-d", "--exec-id", "more", ids[0]!, "sleep", "1001");
   const [serving] = shims();
   process.kill(serving!, "SIGKILL");
-  await waitFor("the tasks to go", async () => !(await ok("t", "ls")).includes(PREFIX));
+  await until("the tasks to go", async () => !(await ok("t", "ls")).includes(PREFIX));
   for (const id of ids) await ok("c", "rm", id);
   await nothingLeft();
   assert.deepEqual(

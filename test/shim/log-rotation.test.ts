@@ -5,8 +5,9 @@ import { existsSync, readdirSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { type TestContext, test } from "node:test";
 import { realSys } from "@berth/sys";
-import { Lane, until } from "../crash/lane.ts";
+import { Lane } from "../crash/lane.ts";
 import { cannotRun } from "../support/daemons.ts";
+import { until } from "../support/until.ts";
 
 const skip = cannotRun("/bin/busybox", "/usr/bin/containerd-shim-runc-v2", "/usr/sbin/runc") ?? false;
 realSys.becomeSubreaper();

@@ -20,19 +20,12 @@ import { connect } from "@berth/ttrpc";
 import { makeRootfs } from "../support/bundles.ts";
 import { BIN } from "../support/checkout.ts";
 import { cannotRun, run } from "../support/daemons.ts";
+import { until } from "../support/until.ts";
 
 const skip = cannotRun("/bin/busybox") ?? false;
 const SHIM = join(BIN, "containerd-shim-berth-v1");
 const NAMESPACE = "sandbox-test";
 const PATIENCE_MS = 20_000;
-
-async function waitFor(what: string, is: () => boolean | Promise<boolean>): Promise<void> {
-  const end = Date.now() + PATIENCE_MS;
-  while (!(await is())) {
-    assert.ok(Date.now() < end, `waited in vain for ${what}`);
-    await new Promise((resolve) => setTimeout(resolve, 10));
-  }
-}
 
 /** A running sandbox, and helpers to add containers to it. */
 async function makeSandbox(t: TestContext, options: { netnsPath?: string } = {}) {
@@ -109,7 +102,7 @@ test("members share the requested namespaces, and a shutdown removes everything"
   await tasks.wait({ id: first.id });
   await tasks.delete({ id: first.id });
   const second = await member("second", ["sh", "-c", "hostname; cat /dev/shm/file; sleep 1000"], inside);
-  await waitFor("the output", () => second.output().split("\n").length > 2);
+  await until("the output", () => second.output().split("\n").length > 2);
   assert.equal(second.output(), "member\nshared\n");
   const apart = await member("apart", ["sh", "-c", "ls /dev/shm; hostname"], () => {});
   await tasks.wait({ id: apart.id });
@@ -117,7 +110,7 @@ test("members share the requested namespaces, and a shutdown removes everything"
   const ended = pods.waitSandbox({ sandboxId: id });
   await pods.shutdownSandbox({ sandboxId: id });
   await ended.catch(() => undefined);
-  await waitFor("the shim to end", () => readdirSync(join(folder, "s")).length === 0);
+  await until("the shim to end", () => readdirSync(join(folder, "s")).length === 0);
   assert.ok(
     !existsSync(`/proc/${pid}/ns/uts`) || /State:\tZ/.test(readFileSync(`/proc/${pid}/status`, "utf8")),
   );
@@ -128,10 +121,7 @@ test("a sandbox is in the given network, and so are its members", { skip }, asyn
   const holder = await run("/bin/sh", ["-c", "unshare -n sleep 1002 >/dev/null 2>&1 & echo $!"]);
   const net = Number(holder.stdout);
   t.after(() => process.kill(net, "SIGKILL"));
-  await waitFor(
-    "the network",
-    () => readlinkSync(`/proc/${net}/ns/net`) !== readlinkSync("/proc/self/ns/net"),
-  );
+  await until("the network", () => readlinkSync(`/proc/${net}/ns/net`) !== readlinkSync("/proc/self/ns/net"));
   const { pid, member, tasks } = await makeSandbox(t, { netnsPath: `/proc/${net}/ns/net` });
   assert.equal(readlinkSync(`/proc/${pid}/ns/net`), readlinkSync(`/proc/${net}/ns/net`));
   const inside = await member("inside", ["readlink", "/proc/self/ns/net"], (spec) => {
@@ -141,7 +131,9 @@ test("a sandbox is in the given network, and so are its members", { skip }, asyn
   assert.equal(inside.output().trim(), readlinkSync(`/proc/${net}/ns/net`));
 });
 
-test("calls for another sandbox are refused, and a killed shim leaves nothing after delete", { skip }, async (t) => {
+test("calls for another sandbox are refused, and a killed shim leaves nothing after delete", {
+  skip,
+}, async (t) => {
   const { id, pid, pods, tasks, call, folder } = await makeSandbox(t);
   await assert.rejects(pods.createSandbox({ sandboxId: `${id}-2`, bundlePath: "." }), {
     code: "already_exists",
@@ -150,9 +142,9 @@ test("calls for another sandbox are refused, and a killed shim leaves nothing af
   const { shimPid, taskPid } = await tasks.connect({ id });
   assert.equal(taskPid, pid);
   process.kill(shimPid, "SIGKILL");
-  await waitFor("the shim's end", () => !existsSync(`/proc/${shimPid}/ns/net`));
+  await until("the shim's end", () => !existsSync(`/proc/${shimPid}/ns/net`));
   assert.equal((await call("delete")).code, 0);
-  await waitFor("the pause process's end", () => !existsSync(`/proc/${pid}/ns/net`));
+  await until("the pause process's end", () => !existsSync(`/proc/${pid}/ns/net`));
   assert.doesNotMatch(readFileSync("/proc/self/mountinfo", "utf8"), new RegExp(folder));
   assert.deepEqual(readdirSync(join(folder, "s")), []);
 });
@@ -195,5 +187,5 @@ test("racing starts result in one process, which exits when it is not used", { s
   });
   assert.deepEqual(serving, [String(shimPid)]);
   for (const id of ids) assert.equal((await call(id, "delete")).stderr, "");
-  await waitFor("its end", () => readdirSync(join(folder, "s")).length === 0);
+  await until("its end", () => readdirSync(join(folder, "s")).length === 0);
 });

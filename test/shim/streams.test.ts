@@ -15,6 +15,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { defaultSpec } from "@berth/oci";
 import { traces } from "../support/bundles.ts";
 import { bench, encode, mkfifo, NONE } from "../support/shim.ts";
+import { until } from "../support/until.ts";
 
 let beforehand: string[] = [];
 before(() => {
@@ -27,11 +28,6 @@ function loggerIn(folder: string, body: string): string {
   const path = join(folder, "logger");
   writeFileSync(path, `#!/bin/sh\ncd ${folder}\n${body}\n`, { mode: 0o755 });
   return path;
-}
-
-async function until(what: () => boolean): Promise<void> {
-  for (let i = 0; i < 2000 && !what(); i++) await sleep(10);
-  assert.ok(what(), "it did not come to that within twenty seconds");
 }
 
 const COLLECT = `env | sort > env
@@ -54,7 +50,7 @@ test("binary://: a logging binary gets both streams, the ids and its arguments, 
       return "";
     }
   };
-  await until(() => text("done") !== "");
+  await until("it has come to that", () => text("done") !== "");
   assert.equal(text("out"), "to out\n");
   assert.equal(text("err"), "to err\n");
   assert.equal(text("args"), "key value flag \n");
@@ -69,7 +65,7 @@ test("binary://: a logging binary gets both streams, the ids and its arguments, 
     process: encode({ ...defaultSpec().process, terminal: false, args: ["echo", "added"] }),
   });
   await b.shim.start({ ...running, execId: "more" });
-  await until(() => text("out") === "added\n");
+  await until("it has come to that", () => text("out") === "added\n");
 });
 
 test("a failing logging binary is named, and nothing of the container is left", async (t) => {

@@ -5,6 +5,7 @@ import http2 from "node:http2";
 import net from "node:net";
 import test, { after } from "node:test";
 import { BerthError, isCode } from "@berth/base";
+import { until } from "../support/until.ts";
 import { Echo, seen, startEcho } from "../support/wire.ts";
 
 const host = await startEcho();
@@ -14,14 +15,6 @@ after(async () => {
   await host.stop();
 });
 const MiB = 1 << 20;
-
-async function until(what: string, done: () => boolean): Promise<void> {
-  for (let i = 0; i < 2000; i++) {
-    if (done()) return;
-    await new Promise((resolve) => setTimeout(resolve, 5));
-  }
-  assert.fail(`waited in vain until ${what}`);
-}
 
 test("unary, empty to 16 MiB, and no more", async () => {
   for (const size of [0, 1, 16_384, 16 * MiB - 16]) {
