@@ -23,7 +23,7 @@ const skip = cannotRun("/usr/bin/containerd", "/usr/bin/ctr", "/usr/bin/script",
 const RUNTIME = "io.containerd.berth.v1";
 const SHIM = join(BIN, "containerd-shim-berth-v1");
 const PREFIX = `shim-test-${process.pid}`;
-const PATIENCE_MS = 20_000;
+const TIMEOUT_MS = 20_000;
 
 let folder: Folder;
 let containerd: Daemon;
@@ -66,7 +66,7 @@ const traces = () => ({
 const NOTHING = { mounts: [], cgroups: [], processes: [], files: [], bundles: [] };
 
 async function waitFor(what: string, is: () => boolean | Promise<boolean>): Promise<void> {
-  const end = Date.now() + PATIENCE_MS;
+  const end = Date.now() + TIMEOUT_MS;
   while (!(await is())) {
     assert.ok(Date.now() < end, `waited in vain for ${what}`);
     await new Promise((resolve) => setTimeout(resolve, 10));

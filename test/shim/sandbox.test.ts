@@ -24,10 +24,10 @@ import { cannotRun, run } from "../support/daemons.ts";
 const skip = cannotRun("/bin/busybox") ?? false;
 const SHIM = join(BIN, "containerd-shim-berth-v1");
 const NAMESPACE = "sandbox-test";
-const PATIENCE_MS = 20_000;
+const TIMEOUT_MS = 20_000;
 
 async function waitFor(what: string, is: () => boolean | Promise<boolean>): Promise<void> {
-  const end = Date.now() + PATIENCE_MS;
+  const end = Date.now() + TIMEOUT_MS;
   while (!(await is())) {
     assert.ok(Date.now() < end, `waited in vain for ${what}`);
     await new Promise((resolve) => setTimeout(resolve, 10));
@@ -55,7 +55,7 @@ async function makeSandbox(t: TestContext, options: { netnsPath?: string } = {})
     ]);
   const { stdout: address, stderr } = await call("start");
   assert.match(address, /^unix:\/\//, stderr);
-  const connection = connect({ address, timeoutMs: PATIENCE_MS });
+  const connection = connect({ address, timeoutMs: TIMEOUT_MS });
   const pods = connection.client(sandbox.Sandbox);
   const tasks = connection.client(task3.Task);
   t.after(async () => {
@@ -141,7 +141,9 @@ test("a sandbox is in the given network, and so are its members", { skip }, asyn
   assert.equal(inside.output().trim(), readlinkSync(`/proc/${net}/ns/net`));
 });
 
-test("calls for another sandbox are refused, and a killed shim leaves nothing after delete", { skip }, async (t) => {
+test("calls for another sandbox are refused, and a killed shim leaves nothing after delete", {
+  skip,
+}, async (t) => {
   const { id, pid, pods, tasks, call, folder } = await makeSandbox(t);
   await assert.rejects(pods.createSandbox({ sandboxId: `${id}-2`, bundlePath: "." }), {
     code: "already_exists",
@@ -183,7 +185,7 @@ test("racing starts result in one process, which exits when it is not used", { s
   const ids = ["a", "b", "c", "d", "e", "f"];
   const answers = new Set((await Promise.all(ids.map((id) => call(id, "start")))).map((ran) => ran.stdout));
   assert.equal(answers.size, 1);
-  const connection = connect({ address: [...answers][0]!, timeoutMs: PATIENCE_MS });
+  const connection = connect({ address: [...answers][0]!, timeoutMs: TIMEOUT_MS });
   t.after(() => connection.close());
   const { shimPid } = await connection.client(task3.Task).connect({ id: "a" });
   const serving = readdirSync("/proc").filter((pid) => {
