@@ -7,7 +7,7 @@ import { connect, DEFAULT_ADDRESS } from "@berth/client";
 import { logLines } from "./log-lines.ts";
 
 /** The fields used here of the events /tasks/create and /containers/delete. */
-type Told = { containerId: string; io?: { stdout: string }; id: string };
+type TaskEvent = { containerId: string; io?: { stdout: string }; id: string };
 
 const { BERTH_ADDRESS: address = DEFAULT_ADDRESS } = process.env;
 const stop = new AbortController();
@@ -24,9 +24,9 @@ const filters = ["/tasks/create", "/containers/delete"].map(
 );
 try {
   for await (const { topic, event } of client.events.follow({ since, filters, signal: stop.signal })) {
-    const told = event as unknown as Told;
-    if (topic === "/tasks/create") follow(told.containerId, told.io?.stdout ?? "");
-    else followed.get(told.id)?.ended.abort();
+    const task = event as unknown as TaskEvent;
+    if (topic === "/tasks/create") follow(task.containerId, task.io?.stdout ?? "");
+    else followed.get(task.id)?.ended.abort();
   }
 } catch (error) {
   if (!stop.signal.aborted) throw error;

@@ -12,7 +12,7 @@ import { cannotRun } from "./support/daemons.ts";
 
 const IMAGE = "docker.io/library/busybox:latest";
 /** A program that takes longer hangs. */
-const PATIENCE_MS = 30_000;
+const TIMEOUT_MS = 30_000;
 
 interface Program {
   child: ChildProcess;
@@ -27,7 +27,7 @@ function start(folder: string, address: string, name: string, ...args: string[])
     env: { ...process.env, BERTH_ADDRESS: address, TMPDIR: folder },
     stdio: ["ignore", "pipe", "pipe"],
   });
-  const timer = setTimeout(() => child.kill("SIGKILL"), PATIENCE_MS);
+  const timer = setTimeout(() => child.kill("SIGKILL"), TIMEOUT_MS);
   let [out, err] = ["", ""];
   child.stdout.on("data", (chunk) => (out += chunk));
   child.stderr.on("data", (chunk) => (err += chunk));
@@ -140,7 +140,7 @@ test("oci-hook: with an owner, and without", { skip }, async (t) => {
     return ended;
   };
   t.after(() => {
-    for (const id of ids) spawnSync(BERTH_RUNC, ["delete", "--force", id], { timeout: PATIENCE_MS });
+    for (const id of ids) spawnSync(BERTH_RUNC, ["delete", "--force", id], { timeout: TIMEOUT_MS });
   });
 
   const allowed = await run("ada", "echo", "hello");

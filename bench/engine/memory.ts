@@ -32,8 +32,8 @@ export async function memory({ engines }: Setup): Promise<void> {
   for (const count of COUNTS.filter((n) => large || n <= 100)) {
     const cells: string[] = [];
     for (const e of engines) {
-      const asked = e.name === "berthd" || count <= MOST_OF_OTHERS;
-      cells.push(asked ? await cellOf(e, made, count) : "not measured");
+      const measured = e.name === "berthd" || count <= MOST_OF_OTHERS;
+      cells.push(measured ? await cellOf(e, made, count) : "not measured");
     }
     console.log(`| at ${count} | ${cells.join(" | ")} |`);
   }

@@ -56,11 +56,11 @@ export function startExitCode(thrown: unknown): number {
 export function printError(thrown: unknown, debug: boolean, write: (text: string) => void): void {
   const error = BerthError.from(thrown);
   const lines = [`berth: ${error.message}`];
-  let told = error.message;
+  let printed = error.message;
   for (let cause = error.cause; cause !== undefined; ) {
     const message = cause instanceof Error ? cause.message : String(cause);
-    if (message !== "" && !told.includes(message)) lines.push(`cause: ${message}`);
-    told += message;
+    if (message !== "" && !printed.includes(message)) lines.push(`cause: ${message}`);
+    printed += message;
     cause = cause instanceof Error ? cause.cause : undefined;
   }
   if (error.hint) lines.push(`next: ${sentence(error.hint)}`);

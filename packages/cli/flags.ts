@@ -93,7 +93,7 @@ export function parseFlags<T extends FlagTable>(
         throw usageError(`unknown flag: ${written}${suggestion(written, known)}`);
       }
       if (table[key]!.kind !== "bool") put(key, equals < 0 ? next(word) : word.slice(equals + 1));
-      else values[key] = equals < 0 ? true : truth(word, word.slice(equals + 1));
+      else values[key] = equals < 0 ? true : parseBool(word, word.slice(equals + 1));
     } else {
       for (let at = 1; at < word.length; at++) {
         const key = byShort.get(word[at]!);
@@ -103,7 +103,7 @@ export function parseFlags<T extends FlagTable>(
             values[key] = true;
             continue;
           }
-          values[key] = truth(word, word.slice(at + 2));
+          values[key] = parseBool(word, word.slice(at + 2));
         } else if (at + 1 === word.length) put(key, next(`-${word[at]}`));
         else put(key, word.slice(at + (word[at + 1] === "=" ? 2 : 1)));
         break;
@@ -113,7 +113,7 @@ export function parseFlags<T extends FlagTable>(
   return { flags: values as FlagValues<T>, args };
 }
 
-function truth(written: string, value: string): boolean {
+function parseBool(written: string, value: string): boolean {
   if (["true", "1", "t"].includes(value)) return true;
   if (["false", "0", "f"].includes(value)) return false;
   throw usageError(`found "${written}", expected true or false`);

@@ -113,7 +113,7 @@ function makeContext(
 }
 
 /** Exit code for SIGPIPE, by the shell's convention. */
-const READER_LEFT = 141;
+const SIGPIPE_EXIT = 141;
 
 // A closed pipe (`berth logs x | head`) ends this program like any other: at once and silently.
 function printer(): Context["out"] {
@@ -122,7 +122,7 @@ function printer(): Context["out"] {
     const { stdout } = process;
     if (!watched)
       stdout.on("error", (error: NodeJS.ErrnoException) => {
-        if (error.code === "EPIPE") process.exit(READER_LEFT);
+        if (error.code === "EPIPE") process.exit(SIGPIPE_EXIT);
         throw error;
       });
     watched = true;

@@ -3,10 +3,10 @@
 /** "; did you mean "run"?" for the nearest known word, or "" if none is near. */
 export function suggestion(written: string, words: readonly string[]): string {
   const most = written.length > 4 ? 2 : 1;
-  let nearest: { word: string; away: number } | undefined;
+  let nearest: { word: string; edits: number } | undefined;
   for (const word of words) {
-    const away = distance(word, written);
-    if (away <= most && (nearest === undefined || away < nearest.away)) nearest = { word, away };
+    const edits = distance(word, written);
+    if (edits <= most && (nearest === undefined || edits < nearest.edits)) nearest = { word, edits };
   }
   return nearest === undefined ? "" : `; did you mean "${nearest.word}"?`;
 }

@@ -23,7 +23,7 @@ export type ProcessStatus = "unknown" | "created" | "running" | "stopped" | "pau
 const STATUSES: readonly ProcessStatus[] = ["unknown", "created", "running", "stopped", "paused", "pausing"];
 
 // A restarted (or crashed) daemon is back soon.
-const DAEMON_BACK_MS = 60_000;
+const DAEMON_RESTART_MS = 60_000;
 const DAEMON_POLL_MS = 200;
 
 /** State of a process. */
@@ -82,7 +82,7 @@ export class TaskProcess {
       } catch (error) {
         if (!isCode(error, "unavailable")) throw error;
         lostAt ||= performance.now();
-        if (performance.now() - lostAt > DAEMON_BACK_MS) throw error;
+        if (performance.now() - lostAt > DAEMON_RESTART_MS) throw error;
         await new Promise((resolve) => setTimeout(resolve, DAEMON_POLL_MS));
       }
   }

@@ -5,7 +5,7 @@
  * the server went away. `connection.client(Service)` gives typed methods. Every failure is a BerthError.
  */
 import { BerthError, present } from "@berth/base";
-import { type CallOptions, type Client, ClientBinding, DETAILS_HEADER, dial, onGiveUp } from "@berth/rpc";
+import { type CallOptions, type Client, ClientBinding, DETAILS_HEADER, dial, onAbandoned } from "@berth/rpc";
 import type { DescMethod, DescService } from "@bufbuild/protobuf";
 import { DEFAULT_MAX_MESSAGE, type Encoding, encodingOf, FrameReader, frame } from "./frames.ts";
 import type { Headers } from "./http2/hpack.ts";
@@ -166,7 +166,7 @@ class ClientCall implements StreamListener {
     try {
       this.#frames ??= new FrameReader(this.#options.max, encodingOf(headers["grpc-encoding"]));
     } catch (error) {
-      this.#give(BerthError.from(error));
+      this.#fail(BerthError.from(error));
     }
     this.#notify();
   }
@@ -196,7 +196,7 @@ class ClientCall implements StreamListener {
   }
 
   // Ends the call from the client's side.
-  #give(error: BerthError): void {
+  #fail(error: BerthError): void {
     this.#failed ??= error;
     this.#stream?.cancel();
     this.#notify();
@@ -218,12 +218,12 @@ class ClientCall implements StreamListener {
     encoding: Encoding,
   ): AsyncGenerator<Uint8Array> {
     this.#stream = stream;
-    const stopListening = onGiveUp(this.#method.name, this.#options, (reason) => this.#give(reason), {
+    const stopListening = onAbandoned(this.#method.name, this.#options, (reason) => this.#fail(reason), {
       path: this.#options.path,
     });
     try {
       if (Symbol.asyncIterator in requests)
-        this.#sendAll(stream, requests, encoding).catch((error) => this.#give(BerthError.from(error)));
+        this.#sendAll(stream, requests, encoding).catch((error) => this.#fail(BerthError.from(error)));
       else {
         for (const request of requests) sendMessage(stream, request, encoding);
         stream.send(NOTHING, true);

@@ -57,14 +57,14 @@ export class Connections {
     let begun: Buffer = Buffer.alloc(0);
     const look = (chunk: Buffer) => {
       begun = begun.length === 0 ? chunk : Buffer.concat([begun, chunk]);
-      const whole = begun.length >= PREFACE.length;
-      if (!whole && PREFACE.subarray(0, begun.length).equals(begun)) return;
+      const complete = begun.length >= PREFACE.length;
+      if (!complete && PREFACE.subarray(0, begun.length).equals(begun)) return;
       clearTimeout(timer);
       socket.off("data", look);
       socket.pause();
       socket.unshift(begun);
       connection.silent = false;
-      found(connection, whole && begun.subarray(0, PREFACE.length).equals(PREFACE) ? "h2" : "h1");
+      found(connection, complete && begun.subarray(0, PREFACE.length).equals(PREFACE) ? "h2" : "h1");
     };
     socket.on("data", look);
   }

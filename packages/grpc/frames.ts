@@ -9,9 +9,9 @@ import { BerthError } from "@berth/base";
 /** Default limit on a received message, in bytes: containerd's. */
 export const DEFAULT_MAX_MESSAGE = 16 << 20;
 /** Messages smaller than this many bytes are sent uncompressed even when gzip was negotiated. */
-const GZIP_FROM = 1024;
+const GZIP_THRESHOLD = 1024;
 /** From this size on, header and message are written separately rather than copied together. */
-const SPLIT_FROM = 16 << 10;
+const SPLIT_THRESHOLD = 16 << 10;
 
 // Loaded at the first compressed message: most connections never see one, and commands must start at once.
 const zlib = () => process.getBuiltinModule("node:zlib");
@@ -30,19 +30,19 @@ export function encodingOf(header: unknown): Encoding {
 
 /** Frames a message: one or two buffers, to be written in order. */
 export function frame(message: Uint8Array, encoding: Encoding): Uint8Array[] {
-  const zip = encoding === "gzip" && message.length >= GZIP_FROM;
+  const zip = encoding === "gzip" && message.length >= GZIP_THRESHOLD;
   const body = zip ? zlib().gzipSync(message, { level: 1 }) : message;
-  if (body.length >= SPLIT_FROM) {
+  if (body.length >= SPLIT_THRESHOLD) {
     const header = Buffer.allocUnsafe(5);
     header[0] = zip ? 1 : 0;
     header.writeUInt32BE(body.length, 1);
     return [header, body];
   }
-  const whole = Buffer.allocUnsafe(5 + body.length);
-  whole[0] = zip ? 1 : 0;
-  whole.writeUInt32BE(body.length, 1);
-  whole.set(body, 5);
-  return [whole];
+  const framed = Buffer.allocUnsafe(5 + body.length);
+  framed[0] = zip ? 1 : 0;
+  framed.writeUInt32BE(body.length, 1);
+  framed.set(body, 5);
+  return [framed];
 }
 
 /** Splits a byte stream into messages. */

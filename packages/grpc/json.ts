@@ -14,7 +14,7 @@ import { parseTimeout } from "./timeout.ts";
 export type Pages = Readonly<Record<string, { type: string; text: () => string }>>;
 
 /** What this needs from the server. */
-export interface JsonFace {
+export interface JsonBackend {
   readonly routes: ReadonlyMap<string, Route>;
   /** Largest request body, in bytes. */
   readonly max: number;
@@ -45,13 +45,13 @@ const HTTP_STATUS: Readonly<Partial<Record<ErrorCode, number>>> = {
 export async function answerJson(
   request: IncomingMessage,
   response: ServerResponse,
-  face: JsonFace,
+  backend: JsonBackend,
 ): Promise<void> {
   let call: Call | undefined;
   try {
     const path = (request.url ?? "").split("?")[0]!;
-    const route = face.routes.get(path);
-    const page = Object.hasOwn(face.pages, path) ? face.pages[path] : undefined;
+    const route = backend.routes.get(path);
+    const page = Object.hasOwn(backend.pages, path) ? backend.pages[path] : undefined;
     if (page !== undefined && request.method === "GET") {
       response.writeHead(200, { "content-type": page.type });
       response.end(page.text());
@@ -70,8 +70,8 @@ export async function answerJson(
       call?.abort(new BerthError("canceled", "the client went away"));
       call?.end();
     });
-    const body = await readBody(request, face.max);
-    await run(route, call, body, response, face);
+    const body = await readBody(request, backend.max);
+    await run(route, call, body, response, backend);
   } catch (error) {
     fail(response, call?.aborted ?? error);
   } finally {
@@ -104,7 +104,7 @@ async function run(
   call: Call,
   body: JsonValue,
   response: ServerResponse,
-  { registry, around, beforeAnswer }: JsonFace,
+  { registry, around, beforeAnswer }: JsonBackend,
 ): Promise<void> {
   const { method } = route;
   if (route.run === undefined) throw refusalOf(route);

@@ -69,7 +69,7 @@ export interface RunningServer {
 const RESET_BURST = 10_000;
 const RESET_RATE = 1000;
 /** Interval of the check that the socket file still exists, in milliseconds. */
-const SOCKET_LOOK_MS = 1000;
+const SOCKET_CHECK_MS = 1000;
 const STREAM_WINDOW = 1 << 20;
 const SESSION_WINDOW = 8 << 20;
 
@@ -148,7 +148,7 @@ export async function serve(options: ServeOptions): Promise<RunningServer> {
     }),
   );
   await listen(listener, options);
-  const watch = setInterval(() => void remake(listener, options), SOCKET_LOOK_MS).unref();
+  const watch = setInterval(() => void remake(listener, options), SOCKET_CHECK_MS).unref();
 
   return {
     path: options.path,

@@ -25,6 +25,6 @@ export function parseTimeout(header: unknown): number | undefined {
 
 /** Formats a `grpc-timeout` header for `ms` milliseconds. */
 export function formatTimeout(ms: number): string {
-  const whole = Math.max(0, Math.ceil(ms));
-  return whole < 1e8 ? `${whole}m` : `${Math.min(99_999_999, Math.ceil(whole / 1000))}S`;
+  const rounded = Math.max(0, Math.ceil(ms));
+  return rounded < 1e8 ? `${rounded}m` : `${Math.min(99_999_999, Math.ceil(rounded / 1000))}S`;
 }

@@ -1,5 +1,5 @@
 /**
- * The door of `packages/protobuf`: messages without descriptors. The doors `./messages`, `./codegen` and `./wkt`
- * mirror those of @bufbuild/protobuf, which they replace in the compiled commands.
+ * The door of `packages/protobuf`: messages without descriptors. messages.ts, codegen.ts and wkt.ts replace the entry
+ * points of @bufbuild/protobuf in the compiled commands (packages/bin/tsconfig.bundle.json).
  */
 export { MessageReader, MessageWriter } from "./fields.ts";

@@ -1,4 +1,6 @@
 /** The door of `packages/rpc`: services, calls and statuses, independent of the wire. */
+
+export { MAX_TIMER_MS, onAbandoned } from "./abandon.ts";
 export { MAX_SOCKET_PATH, shownName, socketName } from "./address.ts";
 export { Call, refusalOf } from "./call.ts";
 export {
@@ -9,7 +11,6 @@ export {
   type OpenCall,
 } from "./client-binding.ts";
 export { type DialHints, dial } from "./dial.ts";
-export { MAX_TIMER_MS, onGiveUp } from "./give-up.ts";
 export { MessageQueue, type MessageSource } from "./message-queue.ts";
 export { type Metadata, metadataOf } from "./metadata.ts";
 export {

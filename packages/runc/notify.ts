@@ -8,7 +8,7 @@ import { containerFiles } from "@berth/runtime";
 import type { Sys } from "@berth/sys";
 
 const FOLDER = "/run/notify";
-const LOOK_MS = 100;
+const POLL_MS = 100;
 const POLLIN = 1;
 const MESSAGE_LIMIT = 4096;
 const BARRIER_MS = 30_000;
@@ -42,7 +42,7 @@ export function openNotify(sys: Sys, root: string, id: string): number {
 }
 
 /** Notifies the manager, and waits until it has processed the message (sd_notify_barrier(3)). */
-async function tell(sys: Sys, manager: string, ready: string, pid: number): Promise<void> {
+async function notifyManager(sys: Sys, manager: string, ready: string, pid: number): Promise<void> {
   const utf8 = new TextEncoder();
   const socket = sys.connectUnix(manager, "datagram");
   const [ours, theirs] = sys.pipe();
@@ -79,11 +79,11 @@ export async function passOn(
 ): Promise<void> {
   try {
     while (!ended()) {
-      if ((await sys.poll(fd, POLLIN, LOOK_MS)) === 0) continue;
+      if ((await sys.poll(fd, POLLIN, POLL_MS)) === 0) continue;
       const text = new TextDecoder().decode(sys.readSync(fd, MESSAGE_LIMIT));
       const ready = text.split("\n").find((line) => line.startsWith("READY="));
       if (ready === undefined) continue;
-      await tell(sys, manager, ready, pid);
+      await notifyManager(sys, manager, ready, pid);
       return;
     }
   } catch (error) {

@@ -5,7 +5,7 @@ import { encodeFrame, type Frame, FrameReader } from "./frames.ts";
 /** Senders wait while the socket buffers more than this. */
 const HIGH_WATER = 1 << 20;
 /** Above this much unread output, the peer's requests are not read either. */
-const STUFFED = 8 << 20;
+const OUTPUT_LIMIT = 8 << 20;
 
 /** See the module comment. */
 export class Channel {
@@ -64,7 +64,7 @@ export class Channel {
       });
     }
     for (const part of parts) this.#socket.write(part);
-    if (this.#socket.writableLength > STUFFED) this.hold(this);
+    if (this.#socket.writableLength > OUTPUT_LIMIT) this.hold(this);
   }
 
   /** Undefined while there is room for more, else a promise of it (or of the end). */

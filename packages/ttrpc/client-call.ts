@@ -1,7 +1,7 @@
 /** One call on the client's side: sends in the background, yields responses, ends with the status. */
 import { RequestSchema, ResponseSchema } from "@berth/api/ttrpc";
 import { BerthError } from "@berth/base";
-import { type CallOptions, DETAILS_HEADER, MAX_TIMER_MS, onGiveUp } from "@berth/rpc";
+import { type CallOptions, DETAILS_HEADER, MAX_TIMER_MS, onAbandoned } from "@berth/rpc";
 import { create, type DescMethod, fromBinary, toBinary } from "@bufbuild/protobuf";
 import type { Channel } from "./channel.ts";
 import { FLAG, type Frame, TYPE, tooLarge } from "./frames.ts";
@@ -71,7 +71,7 @@ export class ClientCall {
   ): AsyncGenerator<Uint8Array> {
     const { name, methodKind, parent } = this.#method;
     const id = begin();
-    const stopListening = onGiveUp(name, this.#options, (reason) => this.fail(reason));
+    const stopListening = onAbandoned(name, this.#options, (reason) => this.fail(reason));
     let over = false;
     try {
       const message = create(RequestSchema, {

@@ -57,7 +57,7 @@ class Session {
     this.#background = background;
     this.channel = new Channel(
       socket,
-      (frame) => this.#hear(frame),
+      (frame) => this.#receive(frame),
       (cause) => {
         const reason =
           this.#reason ??
@@ -102,7 +102,7 @@ class Session {
   }
 
   // Frames of forgotten calls are dropped.
-  #hear(frame: Frame): void {
+  #receive(frame: Frame): void {
     this.#calls.get(frame.stream)?.hear(frame);
   }
 }

@@ -15,7 +15,7 @@ export const FLAG = {
 export const MAX_PAYLOAD = 4 << 20;
 const HEADER = 10;
 /** From this size on, a payload is written separately from its header rather than copied. */
-const SPLIT_FROM = 16 << 10;
+const SPLIT_THRESHOLD = 16 << 10;
 const NOTHING: Uint8Array = new Uint8Array(0);
 
 /** One frame. `oversized` is the size of a payload that exceeded the limit and was discarded. */
@@ -39,7 +39,7 @@ export function tooLarge(size: number): BerthError {
 /** The bytes of a frame: one or two buffers, to be written in order. "resource_exhausted" above the limit. */
 export function encodeFrame(stream: number, type: number, flags: number, payload = NOTHING): Uint8Array[] {
   if (payload.length > MAX_PAYLOAD) throw tooLarge(payload.length);
-  const small = payload.length < SPLIT_FROM;
+  const small = payload.length < SPLIT_THRESHOLD;
   const head = Buffer.allocUnsafe(small ? HEADER + payload.length : HEADER);
   head.writeUInt32BE(payload.length, 0);
   head.writeUInt32BE(stream, 4);

@@ -30,7 +30,7 @@ export interface RunningServer {
 }
 
 /** State shared by the connections of one server. */
-export interface Serving {
+export interface ServerState {
   readonly services: ReadonlyMap<string, ReadonlyMap<string, Route>>;
   readonly maxCalls: number;
   readonly around: NonNullable<ServeOptions["around"]>;
@@ -41,7 +41,7 @@ export interface Serving {
  * one is in use. "failed_precondition" when the address is taken.
  */
 export async function serve(options: ServeOptions): Promise<RunningServer> {
-  const serving: Serving = {
+  const state: ServerState = {
     services: new Map(
       options.services.map(({ desc, routes }) => [
         desc.typeName,
@@ -53,7 +53,7 @@ export async function serve(options: ServeOptions): Promise<RunningServer> {
   };
   const open = new Set<ServerConnection>();
   const listener = net.createServer((socket) => {
-    const connection = new ServerConnection(socket, serving, () => open.delete(connection));
+    const connection = new ServerConnection(socket, state, () => open.delete(connection));
     open.add(connection);
   });
   listener.maxConnections = options.maxConnections ?? 1024;
@@ -102,16 +102,16 @@ async function listen(listener: net.Server, address: ServeOptions["address"]): P
 /** One client with its calls. */
 class ServerConnection {
   readonly #channel: Channel;
-  readonly #serving: Serving;
+  readonly #state: ServerState;
   readonly #calls = new Map<number, Answer>();
   #last = 0;
   #retiring = false;
 
-  constructor(socket: net.Socket, serving: Serving, onClose: () => void) {
-    this.#serving = serving;
+  constructor(socket: net.Socket, state: ServerState, onClose: () => void) {
+    this.#state = state;
     this.#channel = new Channel(
       socket,
-      (frame) => this.#hear(frame),
+      (frame) => this.#receive(frame),
       (cause) => {
         if (cause !== undefined) log.debug("ttrpc: a connection failed", { error: String(cause) });
         // The client is gone: this is how ttrpc cancels.
@@ -133,7 +133,7 @@ class ServerConnection {
     this.#channel.close();
   }
 
-  #hear(frame: Frame): void {
+  #receive(frame: Frame): void {
     const { stream, type } = frame;
     try {
       if (stream % 2 !== 1) throw refused(`stream ${stream}: a client's streams have odd numbers`);
@@ -153,7 +153,7 @@ class ServerConnection {
     if (oversized !== undefined) throw tooLarge(oversized);
     if (this.#retiring)
       throw new BerthError("unavailable", "the server is shutting down", { stage: "ttrpc" });
-    if (this.#calls.size >= this.#serving.maxCalls)
+    if (this.#calls.size >= this.#state.maxCalls)
       throw new BerthError(
         "resource_exhausted",
         `${this.#calls.size} calls are in flight on this connection, which is the limit`,
@@ -168,7 +168,7 @@ class ServerConnection {
         cause,
       });
     }
-    const methods = this.#serving.services.get(request.service);
+    const methods = this.#state.services.get(request.service);
     if (methods === undefined)
       throw new BerthError("unimplemented", `service ${request.service} is not served here`);
     const route = methods.get(request.method);
@@ -176,7 +176,7 @@ class ServerConnection {
       throw new BerthError("unimplemented", `method ${request.method} of ${request.service} is unknown`);
     const call = new Answer(this.#channel, stream, route, request, (flags & FLAG.open) !== 0);
     this.#calls.set(stream, call);
-    void call.run(this.#serving.around).finally(() => {
+    void call.run(this.#state.around).finally(() => {
       this.#calls.delete(stream);
       if (this.#retiring && this.#calls.size === 0) this.#channel.close(true);
     });

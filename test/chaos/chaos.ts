@@ -30,7 +30,7 @@ export interface Outcome {
   succeeded: number;
   refused: number;
   /** Commands interrupted by a kill or a full disk. */
-  cutOff: number;
+  interrupted: number;
 }
 
 /** Space for the images, and for a run without faults. */
@@ -39,7 +39,7 @@ const DISK = "96m";
  * By then an auto-removed container is gone: its client had ten seconds to fetch the exit code, or a minute to start
  * it.
  */
-const FLEETING_MS = 75_000;
+const AUTO_REMOVE_MS = 75_000;
 
 /** Runs clients and faults, then checks the result. */
 export async function chaos({ seed, milliseconds, clients = 5, bin }: ChaosOptions): Promise<Outcome> {
@@ -48,7 +48,7 @@ export async function chaos({ seed, milliseconds, clients = 5, bin }: ChaosOptio
   const arena: Arena = {
     lane,
     findings,
-    counts: { commands: 0, succeeded: 0, cutOff: 0, refused: 0 },
+    counts: { commands: 0, succeeded: 0, interrupted: 0, refused: 0 },
     over: false,
   };
   try {
@@ -153,7 +153,7 @@ async function examine(lane: Lane, clients: readonly ChaosClient[], findings: st
   await until(
     "containers that remove themselves are gone",
     async () => (await fleeting()).length === 0 || undefined,
-    { patienceMs: FLEETING_MS },
+    { timeoutMs: AUTO_REMOVE_MS },
   ).catch(async () => findings.push(`still there: ${JSON.stringify(await fleeting())}`));
   const listed = new Map((await list(lane)).map((each) => [each.Names, each]));
   for (const client of clients) {

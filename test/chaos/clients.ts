@@ -30,7 +30,7 @@ export interface Arena {
   /** Violations are recorded here. */
   findings: string[];
   /** Number of commands, and of those that succeeded. */
-  counts: { commands: number; succeeded: number; cutOff: number; refused: number };
+  counts: { commands: number; succeeded: number; interrupted: number; refused: number };
   over: boolean;
 }
 
@@ -69,7 +69,7 @@ export class ChaosClient {
       const what = this.#random.next();
       if (what < 0.68) await this.#ownContainer();
       else if (what < 0.88) await this.#sharedContainer();
-      else if (what < 0.96) await this.#fleeting();
+      else if (what < 0.96) await this.#autoRemoved();
       else await this.#ownImage();
     }
     for (const name of this.#states.keys())
@@ -82,7 +82,7 @@ export class ChaosClient {
     const reason = /^facts: \{"code":"(\w+)"/m.exec(ran.err)?.[1] ?? "";
     counts.commands++;
     if (ran.code === 0) counts.succeeded++;
-    else if (FAULTS.has(reason)) counts.cutOff++;
+    else if (FAULTS.has(reason)) counts.interrupted++;
     else counts.refused++;
     if (ran.code === -1) this.#find(`${args.join(" ")} did not end`);
     if (reason !== "" && !FAULTS.has(reason) && !REFUSALS.has(reason))
@@ -118,7 +118,7 @@ export class ChaosClient {
   }
 
   /** The daemon's view of a container, waiting for one that is being started. */
-  async #look(name: string): Promise<State | undefined> {
+  async #observe(name: string): Promise<State | undefined> {
     for (const deadline = performance.now() + RESYNC_MS; performance.now() < deadline; await sleep(50)) {
       const { code, out, reason } = await this.#berth("inspect", name);
       if (code === 0) return JSON.parse(out)[0].State.Status as State;
@@ -128,7 +128,7 @@ export class ChaosClient {
   }
 
   async #resync(name: string): Promise<void> {
-    const state = await this.#look(name);
+    const state = await this.#observe(name);
     if (state === undefined) this.#find(`nobody says what became of ${name}`);
     // One that is about to be restarted will run.
     const seen: Readonly<Record<string, State>> = { restarting: "unknown", created: "unstarted" };
@@ -137,7 +137,7 @@ export class ChaosClient {
 
   async #verify(name: string, after: readonly string[]): Promise<void> {
     const expected = this.#states.get(name)!;
-    const found = await this.#look(name);
+    const found = await this.#observe(name);
     if (found === expected || expected === "unknown" || (found === "created" && expected === "unstarted"))
       return;
     this.#find(`after ${after.join(" ")} ${name} is ${found}, expected ${expected}`);
@@ -150,7 +150,7 @@ export class ChaosClient {
   }
 
   /** An attached, auto-removed container; sometimes its client is killed. */
-  async #fleeting(): Promise<void> {
+  async #autoRemoved(): Promise<void> {
     const { lane } = this.#arena;
     const label = ["--rm", "--label", "chaos=fleeting"];
     if (this.#random.chance(0.5)) {

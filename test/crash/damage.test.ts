@@ -103,10 +103,10 @@ test("a damaged database is named, reported, and rebuilt from its readable rows 
     assert.match(error.message, /--doctor/);
     return true;
   });
-  const [told] = doctor();
-  assert.equal(told!.kind, "metadata database");
-  assert.equal(told!.where, path);
-  assert.match(told!.why, /what can be read: .*containers \d+.*; the backup is of 20/);
+  const [finding] = doctor();
+  assert.equal(finding!.kind, "metadata database");
+  assert.equal(finding!.where, path);
+  assert.match(finding!.why, /what can be read: .*containers \d+.*; the backup is of 20/);
   const [mended] = doctor("--fix");
   assert.equal(mended!.fixed, true);
   assert.ok(readdirSync(join(on.folder, "root")).some((name) => name.startsWith("metadata.db.damaged-")));

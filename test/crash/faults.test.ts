@@ -167,8 +167,8 @@ test("a full disk: errors name the path, containers keep running, and all is wel
 test("a full /run: the same, and no exit is lost", { skip }, async (t) => {
   const on = await lane(t, { state: 4 << 20 });
   await started(on, "runs", "trap 'exit 6' TERM; echo up; sleep 1000 & wait");
-  await started(on, "tells", "trap 'exit 8' TERM; echo up; sleep 1000 & wait");
-  await until("they are up", async () => (await on.must("logs", "tells")) === "up" || undefined);
+  await started(on, "exits", "trap 'exit 8' TERM; echo up; sleep 1000 & wait");
+  await until("they are up", async () => (await on.must("logs", "exits")) === "up" || undefined);
   await until("they are up", async () => (await on.must("logs", "runs")) === "up" || undefined);
   const rest = on.traces();
   const free = fill(`${on.folder}/state`);
@@ -180,17 +180,17 @@ test("a full /run: the same, and no exit is lost", { skip }, async (t) => {
   assert.match((await on.berth("exec", "runs", "true")).err, /ENOSPC/);
   const { Pid } = (await on.inspect("runs")).State;
   // One exits while the daemon is down, one while it is up.
-  await on.must("stop", "-t", "5", "tells");
+  await on.must("stop", "-t", "5", "exits");
   await on.down();
   process.kill(Pid, "SIGTERM");
   await until("it has ended", () => !existsSync(`/proc/${Pid}`) || undefined);
   await on.up();
   assert.equal(await exited(on, "runs"), 6);
-  assert.equal(await exited(on, "tells"), 8);
+  assert.equal(await exited(on, "exits"), 8);
   free();
-  for (const name of ["runs", "tells"]) await on.must("start", name);
+  for (const name of ["runs", "exits"]) await on.must("start", name);
   assert.deepEqual(await on.settle(rest), []);
-  for (const name of ["runs", "tells"]) await on.must("rm", "-f", name);
+  for (const name of ["runs", "exits"]) await on.must("rm", "-f", name);
 });
 
 test("an unwritable log is named, and does not stop its container", { skip }, async (t) => {

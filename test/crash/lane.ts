@@ -15,7 +15,7 @@ import { difference, processes, traces } from "./traces.ts";
 
 const KILLER = join(import.meta.dirname, "killer.ts");
 /** Timeout of every operation, in milliseconds. */
-const PATIENCE_MS = 15_000;
+const TIMEOUT_MS = 15_000;
 
 /** Result of a command. */
 export interface Ran {
@@ -135,7 +135,7 @@ export class Lane {
   }
 
   /** Sends the killer its next instruction. */
-  #tell(message: object): Promise<void> {
+  #instruct(message: object): Promise<void> {
     return new Promise((resolve, reject) => {
       const daemon = this.#daemon!;
       daemon.once("message", () => resolve());
@@ -148,10 +148,10 @@ export class Lane {
   async record(work: () => Promise<unknown>): Promise<string[]> {
     const path = join(this.folder, "steps");
     writeFileSync(path, "");
-    await this.#tell({ record: true });
+    await this.#instruct({ record: true });
     await work();
     await sleep(150);
-    await this.#tell({});
+    await this.#instruct({});
     return readFileSync(path, "utf8")
       .split("\n")
       .filter(Boolean)
@@ -163,7 +163,7 @@ export class Lane {
    * outcome of the work (some clients wait for the daemon to come back), and whether the point was reached.
    */
   async dieAt<T>({ at, delay }: Point, work: () => Promise<T>): Promise<{ result: T; reached: boolean }> {
-    await this.#tell({ at, ...(delay === undefined ? {} : { delay }) });
+    await this.#instruct({ at, ...(delay === undefined ? {} : { delay }) });
     const working = work();
     await Promise.race([working, this.#ended]);
     // Part of it happens after the client has its answer.
@@ -176,7 +176,7 @@ export class Lane {
 
   /** Runs `berth`. */
   berth(...args: string[]): Promise<Ran> {
-    return this.berthKilled(PATIENCE_MS, ...args);
+    return this.berthKilled(TIMEOUT_MS, ...args);
   }
 
   /** Runs `berth`, and kills it after so many milliseconds: its exit code is then -1. */
@@ -267,9 +267,9 @@ export class Lane {
   }
 
   /** Waits until everything is as before; returns the remaining differences. */
-  async settle(before: readonly string[], patienceMs = 4000): Promise<string[]> {
+  async settle(before: readonly string[], timeoutMs = 4000): Promise<string[]> {
     let left: string[] = [];
-    for (const deadline = performance.now() + patienceMs; performance.now() < deadline; await sleep(20)) {
+    for (const deadline = performance.now() + timeoutMs; performance.now() < deadline; await sleep(20)) {
       left = difference(before, this.traces());
       if (left.length === 0) break;
     }

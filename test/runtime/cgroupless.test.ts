@@ -23,9 +23,9 @@ function start(b: Bundle): number {
 /** Its processes, once there are so many. */
 function membersOf(b: Bundle, count: number): number[] {
   for (let turn = 0; ; turn++) {
-    const told = b.runc("ps", "--format", "json", b.id);
-    assert.equal(told.status, 0, told.stderr);
-    const members: number[] = JSON.parse(told.stdout);
+    const listed = b.runc("ps", "--format", "json", b.id);
+    assert.equal(listed.status, 0, listed.stderr);
+    const members: number[] = JSON.parse(listed.stdout);
     if (members.length === count) return members;
     assert.ok(turn < 100, `found ${members}, expected ${count} processes`);
     spawnSync("sleep", ["0.01"]);

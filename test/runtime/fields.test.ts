@@ -44,7 +44,7 @@ function sleeper(b: Bundle, change: (spec: Spec) => void): void {
   assert.equal(b.detached("run", "-d", b.id), 0, b.runc("run", b.id).stderr);
 }
 
-const ownUsers = (s: Spec) => {
+const userNamespace = (s: Spec) => {
   s.linux!.namespaces!.push({ type: "user" });
   s.linux!.uidMappings = [{ containerID: 0, hostID: 100000, size: 65536 }];
   s.linux!.gidMappings = [{ containerID: 0, hostID: 100000, size: 65536 }];
@@ -64,7 +64,7 @@ test("a time namespace moves the clocks, for exec'd processes too", (t) => {
 test("a time namespace beside a user namespace", (t) => {
   const b = makeBundle(t);
   const seen = script(b, "cat /proc/self/timens_offsets", (s) => {
-    ownUsers(s);
+    userNamespace(s);
     s.linux!.namespaces!.push({ type: "time" });
     s.linux!.timeOffsets = { boottime: { secs: 42 } };
   });
@@ -106,7 +106,7 @@ test("an id-mapped mount without mappings uses those of the user namespace", (t)
   writeFileSync(join(data, "file"), "x");
   mkdirSync(join(b.rootfs, "data"));
   const seen = script(b, "stat -c %u:%g /data/file", (s) => {
-    ownUsers(s);
+    userNamespace(s);
     s.mounts!.push({ destination: "/data", type: "bind", source: data, options: ["bind", "idmap"] });
   });
   assert.equal(seen, "0:0\n");
@@ -121,7 +121,7 @@ test("an id-mapped mount below a user namespace can show files from an earlier m
   for (const folder of [within, seenAt]) mkdirSync(folder);
   const calls = join(b.folder, "calls");
   const seen = script(b, "stat -c %u:%g /within/file /seen/file", (s) => {
-    ownUsers(s);
+    userNamespace(s);
     s.mounts!.push(
       { destination: "/within", type: "bind", source: data, options: ["bind"] },
       { destination: "/seen", type: "bind", source: within, options: ["bind", "idmap"] },
@@ -188,7 +188,7 @@ test("in a user namespace, a bind mount does not lift restrictions of the host m
   const script = 'mount -t tmpfs tmpfs "$1"; mount -o remount,bind,ro,nosuid,noatime "$1"; shift; exec "$@"';
   const attempt = (user: boolean, ...options: string[]) => {
     b.configure((s) => {
-      if (user) ownUsers(s);
+      if (user) userNamespace(s);
       s.process!.args = ["grep", " /tmp ", "/proc/self/mounts"];
       s.mounts!.push({ destination: "/tmp", type: "bind", source: strict, options: ["bind", ...options] });
     });
@@ -209,7 +209,7 @@ test("in a user namespace, a bind mount does not lift restrictions of the host m
 });
 
 test("a bind source inside the root sees earlier mounts", (t) => {
-  for (const change of [() => {}, ownUsers]) {
+  for (const change of [() => {}, userNamespace]) {
     const b = makeBundle(t);
     const data = join(b.folder, "data");
     mkdirSync(data);
@@ -391,7 +391,7 @@ ip link set v1 up; ip link set v0 up; "$@"; code=$?; ip -o link; exit $code`;
 
 for (const [kind, change] of [
   ["a new network namespace", () => {}],
-  ["a user namespace too", ownUsers],
+  ["a user namespace too", userNamespace],
 ] as const) {
   test(`a network device moves into ${kind}, with a new name and its addresses`, (t) => {
     const b = makeBundle(t);
@@ -449,12 +449,12 @@ for (const noNewPrivileges of [false, true]) {
       s.linux!.seccomp = notify(socket);
     });
     assert.match(seen, /No medium found/);
-    const told = await state();
-    assert.deepEqual(told.fds, ["seccompFd"]);
-    assert.equal(told.metadata, "who knows");
-    assert.equal(told.state.id, b.id);
-    assert.equal(told.state.status, "creating");
-    assert.ok(told.pid > 0 && told.state.pid === told.pid);
+    const received = await state();
+    assert.deepEqual(received.fds, ["seccompFd"]);
+    assert.equal(received.metadata, "who knows");
+    assert.equal(received.state.id, b.id);
+    assert.equal(received.state.status, "creating");
+    assert.ok(received.pid > 0 && received.state.pid === received.pid);
   });
 }
 
@@ -468,9 +468,9 @@ test("SCMP_ACT_NOTIFY: an exec'd process has its own listener, along with the co
   const saved = JSON.parse(execFileSync("cat", [spec], { encoding: "utf8" }));
   writeFileSync(spec, JSON.stringify({ ...saved, linux: { ...saved.linux, seccomp: notify(socket) } }));
   assert.match(b.runc("exec", b.id, "mkdir", "/dev/shm/y").stderr, /No medium found/);
-  const told = await state();
-  assert.equal(told.state.pid, pid);
-  assert.notEqual(told.pid, pid);
+  const received = await state();
+  assert.equal(received.state.pid, pid);
+  assert.notEqual(received.pid, pid);
 });
 
 test("SCMP_ACT_NOTIFY without an agent: the error names the socket, and nothing is left", (t) => {

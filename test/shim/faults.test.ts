@@ -55,18 +55,18 @@ test("a parent's limit is distinguished from the container's own; a restarted sh
     await b.shim.start(ref);
     for (let i = 0; i < 2000 && !b.events.some((e) => e.topic === "/tasks/oom"); i++) await sleep(10);
     const oom = b.events.find((e) => e.topic === "/tasks/oom");
-    assert.ok(oom !== undefined, "nobody told of the kill");
+    assert.ok(oom !== undefined, "the kill was not reported");
     assert.equal(oom.cgroup, pod);
     // Both ends of the pipe may be killed: the next command begins when that is over.
     const begun = () => b.shim.pids(ref).then((pids) => pids.some((p) => isSleep(p.pid)));
     for (let i = 0; i < 2000 && !(await begun()); i++) await sleep(10);
     await sleep(50);
-    const told = b.events.filter((e) => e.topic === "/tasks/oom").length;
+    const reported = b.events.filter((e) => e.topic === "/tasks/oom").length;
     await b.shim.close();
     const next = b.open();
     await next.recover();
     await sleep(50);
-    assert.equal(b.events.filter((e) => e.topic === "/tasks/oom").length, told);
+    assert.equal(b.events.filter((e) => e.topic === "/tasks/oom").length, reported);
     await next.kill(ref, 9, true);
     await next.wait(ref);
     await next.delete(ref);

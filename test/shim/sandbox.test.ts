@@ -25,7 +25,7 @@ import { until } from "../support/until.ts";
 const skip = cannotRun("/bin/busybox") ?? false;
 const SHIM = join(BIN, "containerd-shim-berth-v1");
 const NAMESPACE = "sandbox-test";
-const PATIENCE_MS = 20_000;
+const TIMEOUT_MS = 20_000;
 
 /** A running sandbox, and helpers to add containers to it. */
 async function makeSandbox(t: TestContext, options: { netnsPath?: string } = {}) {
@@ -48,7 +48,7 @@ async function makeSandbox(t: TestContext, options: { netnsPath?: string } = {})
     ]);
   const { stdout: address, stderr } = await call("start");
   assert.match(address, /^unix:\/\//, stderr);
-  const connection = connect({ address, timeoutMs: PATIENCE_MS });
+  const connection = connect({ address, timeoutMs: TIMEOUT_MS });
   const pods = connection.client(sandbox.Sandbox);
   const tasks = connection.client(task3.Task);
   t.after(async () => {
@@ -175,7 +175,7 @@ test("racing starts result in one process, which exits when it is not used", { s
   const ids = ["a", "b", "c", "d", "e", "f"];
   const answers = new Set((await Promise.all(ids.map((id) => call(id, "start")))).map((ran) => ran.stdout));
   assert.equal(answers.size, 1);
-  const connection = connect({ address: [...answers][0]!, timeoutMs: PATIENCE_MS });
+  const connection = connect({ address: [...answers][0]!, timeoutMs: TIMEOUT_MS });
   t.after(() => connection.close());
   const { shimPid } = await connection.client(task3.Task).connect({ id: "a" });
   const serving = readdirSync("/proc").filter((pid) => {

@@ -10,7 +10,7 @@ import { linux } from "@berth/sys";
 import { ROOT } from "./checkout.ts";
 
 /** Timeout of every operation, in milliseconds. */
-const PATIENCE_MS = 20_000;
+const TIMEOUT_MS = 20_000;
 const main = join(ROOT, "packages/engine/serving/main.ts");
 
 /** Output and exit code of a command. */
@@ -26,7 +26,7 @@ export function run(path: string, args: string[], input?: Buffer): Promise<Ran> 
     const child = execFile(
       path,
       args,
-      { timeout: PATIENCE_MS, maxBuffer: 64 << 20 },
+      { timeout: TIMEOUT_MS, maxBuffer: 64 << 20 },
       (error, stdout, stderr) =>
         resolve({
           stdout,
@@ -68,7 +68,7 @@ export async function start(
   child.stdout.on("data", (chunk) => (log += chunk));
   child.stderr.on("data", (chunk) => (log += chunk));
   const ended = once(child, "exit");
-  const deadline = Date.now() + PATIENCE_MS;
+  const deadline = Date.now() + TIMEOUT_MS;
   while (!(await ready())) {
     if (child.exitCode !== null || Date.now() > deadline) {
       child.kill("SIGKILL");

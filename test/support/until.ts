@@ -1,7 +1,7 @@
 /** Waiting for something to come about, with a limit that names it. */
 
-/** Time until a wait is given up, in milliseconds; on a busy machine things take long. */
-const PATIENCE_MS = 30_000;
+/** Time limit of a wait, in milliseconds; generous, for busy machines. */
+const TIMEOUT_MS = 30_000;
 const POLL_MS = 10;
 
 /** Resolves after a time in milliseconds. */
@@ -14,9 +14,9 @@ export const sleep = (ms: number): Promise<void> => new Promise((resolve) => set
 export async function until<T>(
   what: string,
   look: () => Promise<T | undefined | false> | T | undefined | false,
-  { patienceMs = PATIENCE_MS, report = () => "" }: { patienceMs?: number; report?: () => string } = {},
+  { timeoutMs = TIMEOUT_MS, report = () => "" }: { timeoutMs?: number; report?: () => string } = {},
 ): Promise<T> {
-  const deadline = performance.now() + patienceMs;
+  const deadline = performance.now() + timeoutMs;
   for (;;) {
     const found = await look();
     if (found !== undefined && found !== false) return found;

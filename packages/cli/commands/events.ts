@@ -2,7 +2,7 @@
 import type { FollowOptions } from "@berth/client";
 import { command } from "../command.ts";
 import { dockerFilter, parseFilters } from "../events/filter.ts";
-import { type Shown, subjectOf, wordsOf } from "../events/words.ts";
+import { type Shown, subjectOf, termsOf } from "../events/terms.ts";
 import { list, text, wholeNumber } from "../flags.ts";
 import { parseTemplate } from "../format/template.ts";
 import { parseMoment } from "../units.ts";
@@ -45,7 +45,7 @@ export default command({
     try {
       for await (const event of client.events.follow(options)) {
         const facts = readable(event.event ?? {}) as Record<string, unknown>;
-        const [type, action] = wordsOf(event.topic, facts);
+        const [type, action] = termsOf(event.topic, facts);
         const shown: Shown = {
           Sequence: event.sequence,
           Time: event.timestamp?.toISOString() ?? "",

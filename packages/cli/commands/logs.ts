@@ -91,7 +91,7 @@ function printer(context: Context, selection: LogSelection, timestamps: boolean)
       if (entry.stream !== stream) flush();
       stream = entry.stream;
       waiting += renderEntry(entry, timestamps, continued[stream]);
-      continued[stream] = !entry.whole;
+      continued[stream] = !entry.complete;
       if (waiting.length < BATCH) return false;
       flush();
       return true;

@@ -71,14 +71,14 @@ export default command({
 });
 
 /** A container as a row of docker's field names. */
-export function rowOf(seen: Seen, whole: boolean, now = Date.now()): Row {
+export function rowOf(seen: Seen, full: boolean, now = Date.now()): Row {
   const { container } = seen;
   const made = container.createdAt;
   const args = container.spec().process?.args ?? [];
   return {
-    ID: whole ? container.id : container.id.slice(0, 12),
+    ID: full ? container.id : container.id.slice(0, 12),
     Image: imageText(container.image),
-    Command: `"${whole ? args.join(" ") : shorten(args.join(" "), 20)}"`,
+    Command: `"${full ? args.join(" ") : shorten(args.join(" "), 20)}"`,
     RunningFor: made ? `${formatSpan(now - made.getTime())} ago` : "",
     CreatedAt: made ? made.toISOString() : "",
     Status: statusText(seen, now),

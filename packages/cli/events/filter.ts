@@ -3,7 +3,7 @@
 import type { BerthClient, Container } from "@berth/client";
 import { normalizeReference } from "@berth/oci";
 import { usageError } from "../flags.ts";
-import type { Shown } from "./words.ts";
+import type { Shown } from "./terms.ts";
 
 const KEYS = ["type", "event", "container", "image", "label", "namespace"] as const;
 type Key = (typeof KEYS)[number];

@@ -7,7 +7,7 @@ import { usageError } from "../flags.ts";
 type Node =
   | { kind: "text"; text: string }
   | { kind: "value"; pipe: string }
-  | { kind: "range" | "if"; pipe: string; body: Node[]; otherwise: Node[] };
+  | { kind: "range" | "if"; pipe: string; body: Node[]; elseBody: Node[] };
 
 interface Scope {
   dot: unknown;
@@ -41,8 +41,8 @@ export function parseTemplate(text: string): Template {
       }
       if (word === "range" || word === "if") {
         const body = block(true);
-        const otherwise = body.end === "else" ? block(true).nodes : [];
-        nodes.push({ kind: word, pipe: rest.join(" "), body: body.nodes, otherwise });
+        const elseBody = body.end === "else" ? block(true).nodes : [];
+        nodes.push({ kind: word, pipe: rest.join(" "), body: body.nodes, elseBody });
       } else nodes.push({ kind: "value", pipe: action });
     }
     if (inside) throw usageError("--format: {{end}} is missing");
@@ -62,9 +62,9 @@ function renderNode(node: Node, scope: Scope): string {
   if (node.kind === "text") return node.text;
   const value = evaluate(node.pipe, scope);
   if (node.kind === "value") return show(value);
-  if (node.kind === "if") return render(isTrue(value) ? node.body : node.otherwise, scope);
+  if (node.kind === "if") return render(isTrue(value) ? node.body : node.elseBody, scope);
   const items = Array.isArray(value) ? value : typeof value === "object" && value ? Object.values(value) : [];
-  if (items.length === 0) return render(node.otherwise, scope);
+  if (items.length === 0) return render(node.elseBody, scope);
   return items.map((dot) => render(node.body, { ...scope, dot })).join("");
 }
 

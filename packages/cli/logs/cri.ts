@@ -6,7 +6,7 @@ export interface LogEntry {
   time: string;
   stream: "stdout" | "stderr";
   /** False if the line continues in the stream's next entry. */
-  whole: boolean;
+  complete: boolean;
   text: string;
 }
 
@@ -23,7 +23,7 @@ export function parseLogLine(line: string): LogEntry | undefined {
   return {
     time: line.slice(0, first),
     stream,
-    whole: tag.startsWith("F"),
+    complete: tag.startsWith("F"),
     text: third < 0 ? "" : line.slice(third + 1),
   };
 }
@@ -45,5 +45,5 @@ export function isSelected(entry: LogEntry, selection: LogSelection): boolean {
 /** An entry as terminal output. */
 export function renderEntry(entry: LogEntry, timestamps: boolean, continued: boolean): string {
   const head = timestamps && !continued ? `${entry.time} ` : "";
-  return `${head}${entry.text}${entry.whole ? "\n" : ""}`;
+  return `${head}${entry.text}${entry.complete ? "\n" : ""}`;
 }

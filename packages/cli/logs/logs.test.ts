@@ -11,15 +11,15 @@ test("lines in CRI format", () => {
   assert.deepEqual(parseLogLine(`${time} stdout F a b`), {
     time,
     stream: "stdout",
-    whole: true,
+    complete: true,
     text: "a b",
   });
-  assert.deepEqual(parseLogLine(`${time} stderr P `), { time, stream: "stderr", whole: false, text: "" });
+  assert.deepEqual(parseLogLine(`${time} stderr P `), { time, stream: "stderr", complete: false, text: "" });
   assert.equal(parseLogLine(`${time} stdout F`)?.text, "");
   for (const bad of ["", "x", "a b c", `${time} stdin F x`]) assert.equal(parseLogLine(bad), undefined);
   const entry = parseLogLine(`${time} stdout F x`)!;
   assert.equal(renderEntry(entry, true, false), `${time} x\n`);
-  assert.equal(renderEntry({ ...entry, whole: false }, true, true), "x");
+  assert.equal(renderEntry({ ...entry, complete: false }, true, true), "x");
   assert.ok(isSelected(entry, { since: new Date("2026-01-31T11:00:00Z") }));
   assert.ok(!isSelected(entry, { until: new Date("2026-01-31T11:00:00Z") }));
 });
@@ -61,9 +61,16 @@ test("tails, growth and rotation", () => {
     reader.close();
     // A tail reaches into rotated files; a reader without one begins with the oldest.
     assert.deepEqual(from(3), ["last of it", "between", "newest"]);
-    const whole = new LineReader(path);
-    assert.deepEqual([...whole.read()].slice(-6), ["5", "half", "new", "last of it", "between", "newest"]);
-    whole.close();
+    const fromOldest = new LineReader(path);
+    assert.deepEqual([...fromOldest.read()].slice(-6), [
+      "5",
+      "half",
+      "new",
+      "last of it",
+      "between",
+      "newest",
+    ]);
+    fromOldest.close();
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }

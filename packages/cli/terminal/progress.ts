@@ -17,7 +17,7 @@ export class ProgressView {
   readonly #write: (text: string) => void;
   readonly #terminal: ProgressTerminal;
   readonly #steps = new Map<string, Progress>();
-  readonly #told = new Set<string>();
+  readonly #printed = new Set<string>();
   #drawn = 0;
   #timer: NodeJS.Timeout | undefined;
 
@@ -47,9 +47,9 @@ export class ProgressView {
 
   #line(key: string, step: Progress): void {
     if (!isDone(step.event)) return;
-    const told = `${key} ${step.event}`;
-    if (this.#told.has(told)) return;
-    this.#told.add(told);
+    const line = `${key} ${step.event}`;
+    if (this.#printed.has(line)) return;
+    this.#printed.add(line);
     this.#write(`${shortKey(key)}: ${step.event}\n`);
   }
 

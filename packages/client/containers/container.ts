@@ -16,7 +16,7 @@ export interface StopOptions {
   signal?: number;
 }
 
-const asked = ({ seconds, signal }: StopOptions) => ({
+const stopRequest = ({ seconds, signal }: StopOptions) => ({
   ...present({ timeoutSeconds: seconds }),
   signal: signal ?? 0,
 });
@@ -154,14 +154,14 @@ export class Container {
    */
   async stop(how: StopOptions = {}, options?: CallOptions): Promise<{ wasRunning: boolean; code: number }> {
     const service = this.#connection.client((await import("@berth/api/supervisor")).Supervisor);
-    const answer = await service.stop({ containerId: this.id, ...asked(how) }, options);
+    const answer = await service.stop({ containerId: this.id, ...stopRequest(how) }, options);
     return { wasRunning: answer.wasRunning, code: answer.exitStatus };
   }
 
   /** Stops the container and starts it again, with its log as output; returns the new process's pid. */
   async restart(how: StopOptions = {}, options?: CallOptions): Promise<number> {
     const service = this.#connection.client((await import("@berth/api/supervisor")).Supervisor);
-    return (await service.restart({ containerId: this.id, ...asked(how) }, options)).pid;
+    return (await service.restart({ containerId: this.id, ...stopRequest(how) }, options)).pid;
   }
 
   /** Sets one label; an empty value removes it. */

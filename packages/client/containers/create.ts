@@ -85,7 +85,7 @@ export async function createContainer(
     // An image's labels are kept, except those that would instruct the daemon.
     ...userLabels(image.config.config?.Labels ?? {}),
     ...options.labels,
-    ...ownLabels(options, image),
+    ...daemonLabels(options, image),
     [LABEL.name]: name,
     [LABEL.logPath]: logPathFor(root, client.namespace, id),
   };
@@ -138,7 +138,7 @@ export function userLabels(labels: Readonly<Record<string, string>>): Record<str
 }
 
 /** The labels that instruct the daemon. */
-function ownLabels(options: CreateContainer, image: ResolvedImage): Record<string, string> {
+function daemonLabels(options: CreateContainer, image: ResolvedImage): Record<string, string> {
   const restart =
     typeof options.restart === "string" ? parseRestartPolicy("restart", options.restart) : options.restart;
   return present({

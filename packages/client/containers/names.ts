@@ -1,11 +1,11 @@
 /** Ids and names of new containers. */
 import { randomBytes, randomInt } from "node:crypto";
 
-const MANNERS =
+const ADJECTIVES =
   "amber brave bright calm clever crisp eager early fair fleet gentle glad golden hardy keen kind light lively lucky \
 mellow merry misty modest nimble noble patient plain proud quick quiet ready rosy shiny silent silver smooth snug \
 stable steady still stout sunny swift tidy trusty warm wise witty young";
-const THINGS =
+const NOUNS =
   "anchor barge beacon bollard bow bridge buoy cabin canvas captain channel chart cleat clipper compass coral crane \
 crew current cutter deck dinghy dock estuary ferry galley gull harbor haven heron hull jetty keel ketch lagoon \
 lantern lighthouse locker mast mooring oar otter pelican pennant pier pilot porthole quay raft reef rigging rudder \
@@ -23,7 +23,7 @@ export function newId(): string {
 
 /** A random name of an adjective and a noun. */
 export function randomName(): string {
-  return `${pick(MANNERS)}_${pick(THINGS)}_${randomBytes(2).toString("hex")}`;
+  return `${pick(ADJECTIVES)}_${pick(NOUNS)}_${randomBytes(2).toString("hex")}`;
 }
 
 /** Whether a text is a valid container name, by docker's rule. */

@@ -83,11 +83,11 @@ export class ClientStream {
       const room = Math.min(this.sendWindow, this.#session.room());
       const part = entry.bytes.subarray(0, Math.max(0, Math.min(room, this.#session.maxFrame)));
       if (part.length === 0 && entry.bytes.length > 0) return;
-      const whole = part.length === entry.bytes.length;
+      const complete = part.length === entry.bytes.length;
       this.sendWindow -= part.length;
-      this.#session.sendData(this.id, part, whole && entry.last);
+      this.#session.sendData(this.id, part, complete && entry.last);
       entry.bytes = entry.bytes.subarray(part.length);
-      if (!whole) continue;
+      if (!complete) continue;
       this.#pending.shift();
       if (entry.last) this.#localEnded = true;
       entry.done?.();

@@ -1,4 +1,4 @@
-/** Docker's default seccomp profile for one container; a door of its own, as its table is long. */
+/** Docker's default seccomp profile for one container; separate from the other builders, as its table is long. */
 import { present } from "@berth/base";
 import type { Seccomp, SeccompRule } from "../runtime/seccomp.ts";
 import { DOCKER_RULES, MACHINE_ARCHITECTURES, type MachineName } from "./docker-rules.ts";

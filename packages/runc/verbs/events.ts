@@ -18,9 +18,9 @@ export const command = defineCommand({
       throw new BerthError("invalid_argument", "duration interval must be greater than 0", {
         stage: "flags",
       });
-    const tell = (event: ContainerEvent) => out(`${stringifyJson(event)}\n`);
-    if (flags.stats) tell(stats(runtime, id!));
-    else await follow(runtime, id!, interval, tell);
+    const print = (event: ContainerEvent) => out(`${stringifyJson(event)}\n`);
+    if (flags.stats) print(stats(runtime, id!));
+    else await follow(runtime, id!, interval, print);
     return 0;
   },
 });

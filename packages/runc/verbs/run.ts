@@ -57,10 +57,10 @@ export const command = defineCommand({
       await runPoststart(runtime, spec, launched.record);
       const ended = () => !isAlive(sys, launched.record);
       const pid = detach ? launched.pid : sys.pid();
-      const told =
+      const passedOn =
         manager === undefined || notify === undefined ? undefined : passOn(sys, notify, manager, pid, ended);
       const code = signals === undefined ? await launched.exit() : await waitInForeground(launched, signals);
-      await told;
+      await passedOn;
       if (!detach && !flags.keep) await remove(runtime, id!, true);
       return code;
     } catch (error) {

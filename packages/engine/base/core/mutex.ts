@@ -1,7 +1,7 @@
 /** Locks by name, for work that must not overlap. */
 
 /** Concurrent work of one kind, and its count. */
-interface Party {
+interface Group {
   kind: string;
   size: number;
   readonly over: PromiseWithResolvers<void>;
@@ -10,7 +10,7 @@ interface Party {
 /** Serializes work on the same key. */
 export class KeyedMutex {
   readonly #tails = new Map<string, Promise<unknown>>();
-  readonly #parties = new Map<string, Party>();
+  readonly #groups = new Map<string, Group>();
 
   /** Whether `key` is held or waited for. */
   busy(key: string): boolean {
@@ -19,12 +19,12 @@ export class KeyedMutex {
 
   /** Like {@link run}, but joins running work of the same kind: a repeated request. */
   async runWith<T>(key: string, kind: string, work: () => Promise<T>): Promise<T> {
-    const party = this.#parties.get(key);
-    if (party?.kind === kind) return this.#join(key, party, work);
+    const group = this.#groups.get(key);
+    if (group?.kind === kind) return this.#join(key, group, work);
     let result: Promise<T> | undefined;
     await this.run(key, async () => {
-      const own: Party = { kind, size: 0, over: Promise.withResolvers() };
-      this.#parties.set(key, own);
+      const own: Group = { kind, size: 0, over: Promise.withResolvers() };
+      this.#groups.set(key, own);
       result = this.#join(key, own, work);
       result.catch(() => {});
       await own.over.promise;
@@ -32,14 +32,14 @@ export class KeyedMutex {
     return result!;
   }
 
-  async #join<T>(key: string, party: Party, work: () => Promise<T>): Promise<T> {
-    party.size++;
+  async #join<T>(key: string, group: Group, work: () => Promise<T>): Promise<T> {
+    group.size++;
     try {
       return await work();
     } finally {
-      if (--party.size === 0) {
-        this.#parties.delete(key);
-        party.over.resolve();
+      if (--group.size === 0) {
+        this.#groups.delete(key);
+        group.over.resolve();
       }
     }
   }

@@ -3,11 +3,11 @@ import { BerthError, log } from "@berth/base";
 import { linux } from "@berth/sys";
 
 /** Minimum to start anything: the daemon's own files, and those of one launch. */
-const LEAST = 96;
+const MINIMUM = 96;
 /** Recommended: a running container takes one, a client one, a transfer some. */
-const ENOUGH = 1024;
+const RECOMMENDED = 1024;
 /** Usual limit of a service that asks for many. */
-const GENEROUS = 1 << 20;
+const PREFERRED = 1 << 20;
 
 /**
  * Raises the limit as far as permitted, warns if it is low, and throws "failed_precondition" if nothing could be
@@ -15,14 +15,14 @@ const GENEROUS = 1 << 20;
  */
 export function checkOpenFiles(): void {
   let { soft, hard } = linux.openFileLimit();
-  if (hard < ENOUGH && linux.setOpenFileLimit(GENEROUS)) ({ soft, hard } = linux.openFileLimit());
+  if (hard < RECOMMENDED && linux.setOpenFileLimit(PREFERRED)) ({ soft, hard } = linux.openFileLimit());
   const hint = "raise it: `ulimit -n 65536`, or LimitNOFILE= of the service";
-  if (soft < LEAST)
+  if (soft < MINIMUM)
     throw new BerthError(
       "failed_precondition",
-      `the limit on open files is ${soft} (ulimit -n), at least ${LEAST} are needed to start anything`,
+      `the limit on open files is ${soft} (ulimit -n), at least ${MINIMUM} are needed to start anything`,
       { stage: "limits", hint },
     );
-  if (soft < ENOUGH)
-    log.warn(`the limit on open files is ${soft} (ulimit -n), expected at least ${ENOUGH}: ${hint}`);
+  if (soft < RECOMMENDED)
+    log.warn(`the limit on open files is ${soft} (ulimit -n), expected at least ${RECOMMENDED}: ${hint}`);
 }

@@ -7,7 +7,7 @@ import * as fs from "node:fs";
 import { isCode, log } from "@berth/base";
 import { makeFolder } from "../core/folder.ts";
 import type { Database } from "../store/database.ts";
-import { type Kept, Segment } from "./segment.ts";
+import { Segment, type StoredEvent } from "./segment.ts";
 
 /** Limits of the history. */
 export interface HistoryLimits {
@@ -30,7 +30,7 @@ const RESERVE = 1_000_000;
 export class EventHistory {
   readonly #folder: string | undefined;
   readonly #limits: HistoryLimits;
-  #recent: Kept[] = [];
+  #recent: StoredEvent[] = [];
   #recentBytes = 0;
   #segments: Segment[] = [];
   #newest = 0;
@@ -72,7 +72,7 @@ export class EventHistory {
   }
 
   /** Appends events whose numbers follow {@link newest}. Never throws: unwritable events are kept in memory only. */
-  append(events: readonly Kept[]): void {
+  append(events: readonly StoredEvent[]): void {
     const last = events.at(-1);
     if (last === undefined) return;
     try {
@@ -86,7 +86,7 @@ export class EventHistory {
     for (const event of events) this.#remember(event);
   }
 
-  #write(events: readonly Kept[]): void {
+  #write(events: readonly StoredEvent[]): void {
     if (this.#folder === undefined || performance.now() < this.#retryAt) return;
     let segment = this.#segments.at(-1);
     if (segment === undefined || segment.size >= this.#limits.segment) {
@@ -97,7 +97,7 @@ export class EventHistory {
     segment.append(events);
   }
 
-  #remember(event: Kept): void {
+  #remember(event: StoredEvent): void {
     this.#recent.push(event);
     this.#recentBytes += event.bytes.length + OVERHEAD;
     let gone = 0;
@@ -116,7 +116,7 @@ export class EventHistory {
   }
 
   /** A batch of events after number `after`, at least one if there is one. Undefined if they are no longer kept. */
-  read(after: number): readonly Kept[] | undefined {
+  read(after: number): readonly StoredEvent[] | undefined {
     const first = this.#recent[0]?.sequence;
     if (first !== undefined && after + 1 >= first) return this.#recent.slice(after + 1 - first);
     if (after + 1 < this.oldest) return undefined;

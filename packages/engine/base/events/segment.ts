@@ -8,7 +8,7 @@ import * as fs from "node:fs";
 import { join } from "node:path";
 
 /** A stored event: its number and its encoded envelope. */
-export interface Kept {
+export interface StoredEvent {
   readonly sequence: number;
   readonly bytes: Uint8Array;
 }
@@ -60,7 +60,7 @@ export class Segment {
     if (this.#size < all.length) fs.ftruncateSync(this.#fd, this.#size);
   }
 
-  #note({ bytes }: Kept): void {
+  #note({ bytes }: StoredEvent): void {
     if (this.#count % INDEX_STEP === 0) this.#index.push(this.#size);
     this.#count++;
     this.#size += HEAD + bytes.length;
@@ -76,7 +76,7 @@ export class Segment {
   }
 
   /** Appends events whose numbers follow the last one. Throws if not all could be written. */
-  append(events: readonly Kept[]): void {
+  append(events: readonly StoredEvent[]): void {
     const parts: Uint8Array[] = [];
     for (const { sequence, bytes } of events) {
       const head = Buffer.allocUnsafe(HEAD);
@@ -91,7 +91,7 @@ export class Segment {
   }
 
   /** A batch of events after number `after`, at least one if there is one. */
-  read(after: number): Kept[] {
+  read(after: number): StoredEvent[] {
     const wanted = Math.max(after + 1, this.first);
     if (wanted > this.last) return [];
     const entry = Math.floor((wanted - this.first) / INDEX_STEP);
@@ -116,7 +116,7 @@ export class Segment {
 }
 
 /** The complete records at the start of `data`, as long as their numbers are the expected ones. */
-function* recordsOf(data: Buffer, first: number, last: number): Generator<Kept> {
+function* recordsOf(data: Buffer, first: number, last: number): Generator<StoredEvent> {
   let at = 0;
   for (let sequence = first; sequence <= last && at + HEAD <= data.length; sequence++) {
     const end = at + HEAD + data.readUInt32LE(at);

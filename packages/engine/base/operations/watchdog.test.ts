@@ -18,14 +18,14 @@ test("a long operation is logged, with its stage and path, and again at twice it
   const patient = stage("containers.Stop", { container: "c2" }, () =>
     stage("grace period", {}, () => promise),
   );
-  watchdog.look(begin + 29_000);
+  watchdog.check(begin + 29_000);
   assert.equal(lines.length, 0);
-  watchdog.look(begin + 31_000);
-  watchdog.look(begin + 40_000);
-  watchdog.look(begin + 63_000);
+  watchdog.check(begin + 31_000);
+  watchdog.check(begin + 40_000);
+  watchdog.check(begin + 63_000);
   resolve();
   await Promise.all([slow, patient]);
-  watchdog.look(begin + 300_000);
+  watchdog.check(begin + 300_000);
   recorder.stop();
   configureLog({ format: "text", write: (line) => process.stderr.write(line) });
   assert.deepEqual(

@@ -4,9 +4,9 @@ import type { Node, Recorder } from "./recorder.ts";
 
 /** Age at which an operation is logged first; again each time it has doubled. */
 const LONG_MS = 30_000;
-const LOOK_MS = 5_000;
+const CHECK_MS = 5_000;
 /** Stages that wait on purpose. */
-const MEANT = new Set(["grace period"]);
+const WAITS_ON_PURPOSE = new Set(["grace period"]);
 
 /** The stages of an operation in flight, outermost first. */
 function stagesInFlight(root: Node): Node[] {
@@ -18,7 +18,7 @@ function stagesInFlight(root: Node): Node[] {
 export class Watchdog {
   readonly #recorder: Recorder;
   /** Age at which an operation is logged next, by its stage's number. */
-  readonly #told = new Map<number, number>();
+  readonly #nextAge = new Map<number, number>();
   #timer: NodeJS.Timeout | undefined;
 
   constructor(recorder: Recorder) {
@@ -26,7 +26,7 @@ export class Watchdog {
   }
 
   start(): void {
-    this.#timer ??= setInterval(() => this.look(performance.now()), LOOK_MS).unref();
+    this.#timer ??= setInterval(() => this.check(performance.now()), CHECK_MS).unref();
   }
 
   close(): void {
@@ -34,17 +34,17 @@ export class Watchdog {
   }
 
   /** Checks everything in flight; `now` in performance.now() milliseconds. */
-  look(now: number): void {
+  check(now: number): void {
     const operations = this.#recorder.inFlight();
     const alive = new Set(operations.map(({ stage }) => stage.id));
-    for (const id of this.#told.keys()) if (!alive.has(id)) this.#told.delete(id);
+    for (const id of this.#nextAge.keys()) if (!alive.has(id)) this.#nextAge.delete(id);
     for (const root of operations) {
       const age = now - root.stage.begin;
-      if (age < (this.#told.get(root.stage.id) ?? LONG_MS)) continue;
+      if (age < (this.#nextAge.get(root.stage.id) ?? LONG_MS)) continue;
       const stages = stagesInFlight(root);
       const last = stages.at(-1)!.stage;
-      if (MEANT.has(last.name)) continue;
-      this.#told.set(root.stage.id, age * 2);
+      if (WAITS_ON_PURPOSE.has(last.name)) continue;
+      this.#nextAge.set(root.stage.id, age * 2);
       log.warn("an operation takes long", {
         ...root.stage.facts,
         ...last.facts,

@@ -10,7 +10,7 @@ export interface SalvagedTable {
   /** Rows read from the damaged file. */
   rows: number;
   /** The table was read to its end. */
-  whole: boolean;
+  complete: boolean;
   /** Rows taken from the backup. */
   fromBackup: number;
 }
@@ -23,9 +23,9 @@ export function salvage(path: string, into: string): SalvagedTable[] {
     target.exec(SCHEMA);
     target.exec(`PRAGMA user_version=${SCHEMA_VERSION}`);
     const tables = TABLES.map((name): SalvagedTable => {
-      const { rows, whole } = copyTable(target, path, name);
-      const fromBackup = whole ? 0 : copyTable(target, backupOf(path), name).rows;
-      return { name, rows, whole, fromBackup };
+      const { rows, complete } = copyTable(target, path, name);
+      const fromBackup = complete ? 0 : copyTable(target, backupOf(path), name).rows;
+      return { name, rows, complete, fromBackup };
     });
     // Remove the dependents of leases that could not be read.
     target.exec(
@@ -39,8 +39,8 @@ export function salvage(path: string, into: string): SalvagedTable[] {
 }
 
 /** Copies the readable rows that are not there yet. */
-function copyTable(target: DatabaseSync, path: string, name: string): { rows: number; whole: boolean } {
-  if (!fs.existsSync(path)) return { rows: 0, whole: false };
+function copyTable(target: DatabaseSync, path: string, name: string): { rows: number; complete: boolean } {
+  if (!fs.existsSync(path)) return { rows: 0, complete: false };
   let source: DatabaseSync | undefined;
   let rows = 0;
   try {
@@ -52,10 +52,10 @@ function copyTable(target: DatabaseSync, path: string, name: string): { rows: nu
       const sql = `INSERT OR IGNORE INTO ${name} (${columns.join(", ")}) VALUES (${columns.map(() => "?").join(", ")})`;
       rows += Number(target.prepare(sql).run(...Object.values(row)).changes);
     }
-    return { rows, whole: true };
+    return { rows, complete: true };
   } catch (error) {
     if (!isDamage(error) && !/no such table/.test(String(error))) throw error;
-    return { rows, whole: false };
+    return { rows, complete: false };
   } finally {
     source?.close();
   }

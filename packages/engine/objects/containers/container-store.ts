@@ -10,7 +10,7 @@ import type { Database } from "../../base/store/database.ts";
 import { ensureNamespace } from "../namespaces/rows.ts";
 
 /** Delay before labels that a full disk rejected are written again, in milliseconds. */
-const WRITE_AGAIN_MS = 1000;
+const RETRY_MS = 1000;
 
 /** A stored container: the wire's message. */
 export type ContainerRecord = containers.Container;
@@ -21,7 +21,7 @@ export class ContainerStore {
   readonly #events: EventBus;
   /** Labels that a full disk kept from being written, by "namespace/id"; "" removes one. */
   readonly #unwritten = new Map<string, { ns: string; id: string; labels: Labels }>();
-  #writeAgain: NodeJS.Timeout | undefined;
+  #retry: NodeJS.Timeout | undefined;
 
   constructor(db: Database, events: EventBus) {
     this.#db = db;
@@ -179,10 +179,10 @@ export class ContainerStore {
   }
 
   #writeSoon(): void {
-    this.#writeAgain ??= setTimeout(() => {
-      this.#writeAgain = undefined;
+    this.#retry ??= setTimeout(() => {
+      this.#retry = undefined;
       for (const { ns, id } of [...this.#unwritten.values()]) this.note(ns, id, {});
-    }, WRITE_AGAIN_MS).unref();
+    }, RETRY_MS).unref();
   }
 
   #save(ns: string, record: ContainerRecord, announce: boolean): ContainerRecord {

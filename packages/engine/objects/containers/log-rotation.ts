@@ -23,6 +23,6 @@ export function withRotation(
 }
 
 // Labels are untrusted client input: an invalid one is ignored.
-function numberOf(label: string | undefined, otherwise: number): number {
-  return label !== undefined && /^\d{1,15}$/.test(label) ? Number(label) : otherwise;
+function numberOf(label: string | undefined, fallback: number): number {
+  return label !== undefined && /^\d{1,15}$/.test(label) ? Number(label) : fallback;
 }

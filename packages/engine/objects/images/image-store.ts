@@ -10,7 +10,7 @@ import type { Database } from "../../base/store/database.ts";
 import * as store from "./rows.ts";
 
 /** The fields of an image that clients set. */
-export interface WantedImage {
+export interface ImageFields {
   name: string;
   target: Descriptor | undefined;
   labels: Labels;
@@ -38,7 +38,7 @@ export class ImageStore {
     return store.listImages(this.#db, ns);
   }
 
-  create(ns: string, wanted: WantedImage, createdNs?: bigint): store.ImageRecord {
+  create(ns: string, wanted: ImageFields, createdNs?: bigint): store.ImageRecord {
     const at = String(createdNs ?? now());
     const image = { ...checked(wanted), created: at, updated: at };
     this.#db.transaction(() => {
@@ -54,7 +54,7 @@ export class ImageStore {
   }
 
   /** Updates the fields in `paths`: target, annotations, labels or labels.<key>; without paths, target and labels. */
-  update(ns: string, wanted: WantedImage, paths: readonly string[] | undefined): store.ImageRecord {
+  update(ns: string, wanted: ImageFields, paths: readonly string[] | undefined): store.ImageRecord {
     return this.#db.transaction(() => {
       const found = store.getImage(this.#db, ns, wanted.name);
       const next = { ...found, updated: String(now()) };
@@ -78,7 +78,7 @@ export class ImageStore {
   }
 
   /** Creates the image, or points an existing one to the new target. */
-  put(ns: string, wanted: WantedImage): store.ImageRecord {
+  put(ns: string, wanted: ImageFields): store.ImageRecord {
     return this.#db.transaction(() =>
       this.find(ns, wanted.name) === undefined
         ? this.create(ns, wanted)
@@ -98,7 +98,7 @@ export class ImageStore {
   }
 }
 
-function checked(wanted: WantedImage): { name: string; target: Descriptor; labels: Labels } {
+function checked(wanted: ImageFields): { name: string; target: Descriptor; labels: Labels } {
   const { name, target, labels } = wanted;
   const refuse = (why: string) => new BerthError("invalid_argument", `${why}: invalid argument`);
   if (name === "") throw refuse("image name must not be empty");

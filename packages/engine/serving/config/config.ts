@@ -169,7 +169,7 @@ export function loadConfig(file: string | undefined, flags: ConfigFlags): Config
     }
     settings = parseConfig(toml, file);
   }
-  const get = <T>(key: string, otherwise: T): T => (settings.get(key) as T | undefined) ?? otherwise;
+  const get = <T>(key: string, fallback: T): T => (settings.get(key) as T | undefined) ?? fallback;
   const absolute = (flag: string, path: string) => {
     if (isAbsolute(path)) return path;
     throw new BerthError(

@@ -4,10 +4,10 @@ import { doctor } from "@berth/api";
 import { BerthError } from "@berth/base";
 import { type Service, service } from "@berth/rpc";
 import { examine } from "../../work/doctor/examine.ts";
-import { type Place, TEMPORARY } from "../../work/doctor/finding.ts";
+import { type Instance, TEMPORARY } from "../../work/doctor/finding.ts";
 
 /** Serves examinations of the daemon's directories; one at a time. */
-export function doctorService(place: Omit<Place, "temporary">): Service {
+export function doctorService(instance: Omit<Instance, "temporary">): Service {
   let last: Promise<unknown> = Promise.resolve();
   return service(doctor.Doctor, {
     examine: ({ fix, temporaryFolders }) => {
@@ -17,7 +17,7 @@ export function doctorService(place: Omit<Place, "temporary">): Service {
           "invalid_argument",
           `temporary_folders: found ${JSON.stringify(relative)}, expected absolute paths: invalid argument`,
         );
-      const work = () => examine({ ...place, temporary: [...TEMPORARY, ...temporaryFolders] }, fix);
+      const work = () => examine({ ...instance, temporary: [...TEMPORARY, ...temporaryFolders] }, fix);
       const done = last.then(work, work);
       last = done.catch(() => {});
       return done;

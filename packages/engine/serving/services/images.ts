@@ -7,7 +7,7 @@ import { scopeOf } from "../../base/core/scope.ts";
 import { fromDescriptor, toDescriptor } from "../../base/core/wire.ts";
 import { compileFilters, fieldsOf } from "../../base/filters/index.ts";
 import type { Collector } from "../../objects/gc/collector.ts";
-import type { ImageStore, WantedImage } from "../../objects/images/image-store.ts";
+import type { ImageFields, ImageStore } from "../../objects/images/image-store.ts";
 import type { ImageRecord } from "../../objects/images/rows.ts";
 
 /** Serves `store`; deletions trigger `collector`. */
@@ -19,7 +19,7 @@ export function imagesService(store: ImageStore, collector: Collector): Service 
     createdAt: timestamp(BigInt(image.created)),
     updatedAt: timestamp(BigInt(image.updated)),
   });
-  const wanted = (image: images.Image | undefined): WantedImage => {
+  const wanted = (image: images.Image | undefined): ImageFields => {
     if (image === undefined) throw new BerthError("invalid_argument", "image is missing: invalid argument");
     return { name: image.name, labels: image.labels, target: fromDescriptor(image.target) };
   };

@@ -1,26 +1,26 @@
 /** Leaked cgroups: of containers created here, below a namespace's cgroup, and without a task. */
 import { cgroupFolders, cgroupPids, pathsBelow, readLayout, removeCgroup } from "@berth/runtime";
-import type { Leak, Place } from "./finding.ts";
+import type { Instance, Leak } from "./finding.ts";
 import { bundlesOf, hasRecord, madeHere, namespacesOf } from "./known.ts";
 
 /** Ids that cannot be another engine's by chance. */
 const UNIQUE = /^[0-9a-f]{64}$/;
 
 /** Searches below /NAMESPACE in every hierarchy. */
-export function cgroupLeaks(place: Place): Leak[] {
-  const { sys } = place;
+export function cgroupLeaks(instance: Instance): Leak[] {
+  const { sys } = instance;
   const layout = readLayout(sys);
   const found = new Set<string>();
-  for (const ns of namespacesOf(place))
+  for (const ns of namespacesOf(instance))
     for (const folder of cgroupFolders(pathsBelow(layout, `/${ns}`)))
       for (const id of sys.list(folder) ?? [])
         if (!id.includes(".") && sys.lstat(`${folder}/${id}`)?.kind === "folder") found.add(`${ns}/${id}`);
   if (found.size === 0) return [];
-  const alive = new Set(bundlesOf(place).map(({ ns, id }) => `${ns}/${id}`));
-  const made = madeHere(place);
+  const alive = new Set(bundlesOf(instance).map(({ ns, id }) => `${ns}/${id}`));
+  const made = madeHere(instance);
   return [...found].flatMap((name): Leak[] => {
     const [ns, id] = name.split("/") as [string, string];
-    if (alive.has(name) || !(made.has(name) || hasRecord(place, ns, id))) return [];
+    if (alive.has(name) || !(made.has(name) || hasRecord(instance, ns, id))) return [];
     const paths = pathsBelow(layout, `/${name}`);
     const folders = cgroupFolders(paths).filter((folder) => sys.stat(folder) !== undefined);
     const pids = cgroupPids(sys, paths);

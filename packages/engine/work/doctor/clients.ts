@@ -1,14 +1,14 @@
 /** Leaks of killed clients and daemons: FIFOs of streams, and a stale socket. */
 import * as fs from "node:fs";
-import type { Leak, Place } from "./finding.ts";
+import type { Instance, Leak } from "./finding.ts";
 import { allPids, boundSockets, descriptors } from "./processes.ts";
 
 const FOLDER = /^berth-io-\w+$/;
 const FIFOS = new Set(["stdin", "stdout", "stderr"]);
 
 /** FIFOs that no process has open, and sockets without a listener. */
-export function clientLeaks(place: Place): Leak[] {
-  const { sys, temporary, state } = place;
+export function clientLeaks(instance: Instance): Leak[] {
+  const { sys, temporary, state } = instance;
   const folders = [...new Set(temporary)].flatMap((folder) =>
     (sys.list(folder) ?? []).filter((name) => FOLDER.test(name)).map((name) => `${folder}/${name}`),
   );

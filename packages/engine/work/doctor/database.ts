@@ -26,8 +26,8 @@ export function repairDatabase(path: string, damage: string, fix: boolean): Find
   };
 }
 
-function describe({ name, rows, whole, fromBackup }: SalvagedTable): string {
-  const words = name.replace("_", " ");
-  if (whole) return `${words} ${rows}`;
-  return `${words} ${rows} and no more${fromBackup > 0 ? `, ${fromBackup} from the backup` : ""}`;
+function describe({ name, rows, complete, fromBackup }: SalvagedTable): string {
+  const label = name.replace("_", " ");
+  if (complete) return `${label} ${rows}`;
+  return `${label} ${rows} and no more${fromBackup > 0 ? `, ${fromBackup} from the backup` : ""}`;
 }

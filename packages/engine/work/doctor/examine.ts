@@ -2,7 +2,7 @@
 import { BerthError, log } from "@berth/base";
 import { cgroupLeaks } from "./cgroups.ts";
 import { clientLeaks } from "./clients.ts";
-import type { Check, Leak, Place } from "./finding.ts";
+import type { Check, Instance, Leak } from "./finding.ts";
 import { hostChecks } from "./host.ts";
 import { mountLeaks } from "./mounts.ts";
 import { storageLeaks } from "./storage.ts";
@@ -29,32 +29,32 @@ export interface Examination {
 const nameOf = ({ kind, where }: Leak): string => `${kind} ${where}`;
 
 // In the order of removal: unmount before removing files.
-const look = (place: Place): Leak[] => [
-  ...mountLeaks(place),
-  ...taskLeaks(place),
-  ...cgroupLeaks(place),
-  ...storageLeaks(place),
-  ...clientLeaks(place),
+const look = (instance: Instance): Leak[] => [
+  ...mountLeaks(instance),
+  ...taskLeaks(instance),
+  ...cgroupLeaks(instance),
+  ...storageLeaks(instance),
+  ...clientLeaks(instance),
 ];
 
 /** Leaks that were found twice, with a pause in between. */
-async function lasting(place: Place): Promise<Leak[]> {
-  const first = new Set(look(place).map(nameOf));
+async function lasting(instance: Instance): Promise<Leak[]> {
+  const first = new Set(look(instance).map(nameOf));
   if (first.size === 0) return [];
-  await place.sys.sleep(TRANSIENT_MS);
-  return look(place).filter((leak) => first.has(nameOf(leak)));
+  await instance.sys.sleep(TRANSIENT_MS);
+  return look(instance).filter((leak) => first.has(nameOf(leak)));
 }
 
 /** Examines, and with `fix` removes leaks and nothing else. */
-export async function examine(place: Place, fix: boolean): Promise<Examination> {
+export async function examine(instance: Instance, fix: boolean): Promise<Examination> {
   const findings = new Map<string, Finding>();
   for (let round = 0; round < (fix ? ROUNDS : 1); round++) {
-    const leaks = await lasting(place);
+    const leaks = await lasting(instance);
     for (const leak of leaks) findings.set(nameOf(leak), { ...leak, fixed: false, error: "" });
     if (!fix || leaks.length === 0) break;
     for (const leak of leaks) findings.set(nameOf(leak), await repair(leak));
   }
-  return { host: hostChecks(place), findings: [...findings.values()] };
+  return { host: hostChecks(instance), findings: [...findings.values()] };
 }
 
 async function repair(leak: Leak): Promise<Finding> {

@@ -31,7 +31,7 @@ export interface Check {
 export const TEMPORARY = [...new Set(["/tmp", tmpdir()])];
 
 /** A daemon's directories and records, running or not. */
-export interface Place {
+export interface Instance {
   sys: Sys;
   db: Database;
   history: EventHistory;

@@ -1,7 +1,7 @@
 /** berth's requirements on the host, and whether they are met. */
 import * as fs from "node:fs";
 import { readLayout } from "@berth/runtime";
-import type { Check, Place } from "./finding.ts";
+import type { Check, Instance } from "./finding.ts";
 
 const OLDEST_KERNEL = [5, 12] as const;
 const CONTROLLERS = ["memory", "cpu", "cpuset", "pids", "devices", "freezer"];
@@ -10,18 +10,18 @@ const DESCRIPTORS = 65_536;
 const ROOM = 0.05;
 
 /** Checks the host. */
-export function hostChecks(place: Place): Check[] {
+export function hostChecks(instance: Instance): Check[] {
   return [
-    kernel(place),
-    cgroups(place),
-    overlayfs(place),
-    userNamespaces(place),
-    seccomp(place),
-    criu(place),
-    descriptors(place),
-    threads(place),
-    room("root directory", place.root),
-    room("state directory", place.state),
+    kernel(instance),
+    cgroups(instance),
+    overlayfs(instance),
+    userNamespaces(instance),
+    seccomp(instance),
+    criu(instance),
+    descriptors(instance),
+    threads(instance),
+    room("root directory", instance.root),
+    room("state directory", instance.state),
   ];
 }
 
@@ -32,7 +32,7 @@ const check = (name: string, level: Check["level"], found: string, fix = ""): Ch
   fix,
 });
 
-function kernel({ sys }: Place): Check {
+function kernel({ sys }: Instance): Check {
   const release = sys.kernelRelease();
   const [major = 0, minor = 0] = release.split(".").map((part) => Number.parseInt(part, 10));
   const enough = major > OLDEST_KERNEL[0] || (major === OLDEST_KERNEL[0] && minor >= OLDEST_KERNEL[1]);
@@ -41,7 +41,7 @@ function kernel({ sys }: Place): Check {
     : check("kernel", "problem", release, `use Linux ${OLDEST_KERNEL.join(".")} or later`);
 }
 
-function cgroups({ sys }: Place): Check {
+function cgroups({ sys }: Instance): Check {
   const layout = readLayout(sys);
   const v1 = layout.v1.flatMap(({ controllers }) => controllers);
   const v2 =
@@ -67,7 +67,7 @@ function cgroups({ sys }: Place): Check {
       );
 }
 
-function overlayfs({ sys }: Place): Check {
+function overlayfs({ sys }: Instance): Check {
   const known = (sys.readTextIfAny("/proc/filesystems") ?? "").split(/\s+/).includes("overlay");
   return known || sys.stat("/sys/module/overlay") !== undefined
     ? check("overlayfs", "ok", "in the kernel")
@@ -79,7 +79,7 @@ function overlayfs({ sys }: Place): Check {
       );
 }
 
-function userNamespaces({ sys }: Place): Check {
+function userNamespaces({ sys }: Instance): Check {
   const most = Number(sys.readTextIfAny("/proc/sys/user/max_user_namespaces") ?? 0);
   if (most === 0)
     return check(
@@ -98,7 +98,7 @@ function userNamespaces({ sys }: Place): Check {
     : check("user namespaces", "ok", `up to ${most}`);
 }
 
-function seccomp({ sys }: Place): Check {
+function seccomp({ sys }: Instance): Check {
   return sys.stat("/proc/sys/kernel/seccomp") !== undefined
     ? check("seccomp", "ok", "in the kernel")
     : check(
@@ -109,7 +109,7 @@ function seccomp({ sys }: Place): Check {
       );
 }
 
-function criu({ sys }: Place): Check {
+function criu({ sys }: Instance): Check {
   const found = (sys.env("PATH") ?? "/usr/sbin:/usr/bin:/sbin:/bin")
     .split(":")
     .map((folder) => `${folder}/criu`)
@@ -119,7 +119,7 @@ function criu({ sys }: Place): Check {
     : check("CRIU", "ok", found);
 }
 
-function limitOf({ sys }: Place, name: string): number {
+function limitOf({ sys }: Instance, name: string): number {
   const line = (sys.readTextIfAny("/proc/self/limits") ?? "")
     .split("\n")
     .find((text) => text.startsWith(name));
@@ -127,8 +127,8 @@ function limitOf({ sys }: Place, name: string): number {
   return soft === "unlimited" ? Number.POSITIVE_INFINITY : Number(soft ?? 0);
 }
 
-function descriptors(place: Place): Check {
-  const limit = limitOf(place, "Max open files");
+function descriptors(instance: Instance): Check {
+  const limit = limitOf(instance, "Max open files");
   return limit >= DESCRIPTORS
     ? check("open files", "ok", `up to ${limit}`)
     : check(
@@ -139,7 +139,7 @@ function descriptors(place: Place): Check {
       );
 }
 
-function threads({ sys }: Place): Check {
+function threads({ sys }: Instance): Check {
   const most = Number(sys.readTextIfAny("/proc/sys/kernel/pid_max") ?? 0);
   return most >= DESCRIPTORS
     ? check("processes", "ok", `up to ${most}`)

@@ -1,10 +1,10 @@
 /** Resources that are in use: containers with a record, and tasks with a bundle. */
 import { eventTypes, types } from "@berth/api";
 import { fromBinary } from "@bufbuild/protobuf";
-import type { Place } from "./finding.ts";
+import type { Instance } from "./finding.ts";
 
 /** Folder of all bundles; the shim uses the same name. */
-export const tasksFolder = ({ state }: Place) => `${state}/io.containerd.runtime.v2.task`;
+export const tasksFolder = ({ state }: Instance) => `${state}/io.containerd.runtime.v2.task`;
 /** Name prefix of bundles that are being removed. */
 export const GONE = ".gone-";
 
@@ -21,20 +21,20 @@ export interface Bundle {
 }
 
 /** Whether a container has a record. */
-export function hasRecord({ db }: Place, ns: string, id: string): boolean {
+export function hasRecord({ db }: Instance, ns: string, id: string): boolean {
   return db.get("SELECT 1 FROM containers WHERE ns = ? AND id = ?", ns, id) !== undefined;
 }
 
 /** Names of all namespaces that have, or had, containers. */
-export function namespacesOf({ db, sys, state }: Place): string[] {
+export function namespacesOf({ db, sys, state }: Instance): string[] {
   const rows = db.all("SELECT name FROM namespaces") as { name: string }[];
   return [...new Set([...rows.map(({ name }) => name), ...(sys.list(`${state}/runc`) ?? [])])];
 }
 
 /** All bundles. */
-export function bundlesOf(place: Place): Bundle[] {
-  const { sys } = place;
-  const folder = tasksFolder(place);
+export function bundlesOf(instance: Instance): Bundle[] {
+  const { sys } = instance;
+  const folder = tasksFolder(instance);
   return (sys.list(folder) ?? []).flatMap((ns) =>
     (sys.list(`${folder}/${ns}`) ?? []).map((id) => {
       const path = `${folder}/${ns}/${id}`;
@@ -61,7 +61,7 @@ function tokenOf(content: string | undefined): string[] {
 }
 
 /** "NAMESPACE/ID" of containers created here, as far as the event log goes: no other engine's have these names. */
-export function madeHere({ history }: Place): Set<string> {
+export function madeHere({ history }: Instance): Set<string> {
   const found = new Set<string>();
   for (let at = history.oldest - 1; ; ) {
     const events = history.read(at);

@@ -4,20 +4,20 @@
  */
 import { BerthError } from "@berth/base";
 import { linux, type Sys } from "@berth/sys";
-import type { Leak, Place } from "./finding.ts";
+import type { Instance, Leak } from "./finding.ts";
 import { hasRecord, tasksFolder } from "./known.ts";
 
 /**
  * Mount points below the daemon's private folders; mounts that an administrator made for it (a disk, say) are
  * skipped.
  */
-export function mountLeaks(place: Place): Leak[] {
-  const { root, state, sys } = place;
-  const tasks = `${tasksFolder(place)}/`;
+export function mountLeaks(instance: Instance): Leak[] {
+  const { root, state, sys } = instance;
+  const tasks = `${tasksFolder(instance)}/`;
   const leaks = mountPoints(sys.readText("/proc/self/mountinfo")).flatMap(({ point, type }): Leak[] => {
     const [ns, id] = point.startsWith(tasks) ? point.slice(tasks.length).split("/") : [];
     const ofTask = ns !== undefined && id !== undefined;
-    if (ofTask && hasRecord(place, ns, id)) return [];
+    if (ofTask && hasRecord(instance, ns, id)) return [];
     const ofRuntime = point.startsWith(`${state}/runc/`) || point.startsWith(`${state}/netns/`);
     const ofSnapshot = point.startsWith(`${root}/snapshots/`) && /\/snapshots\/[^/]+\/\d+\//.test(point);
     if (!ofTask && !ofRuntime && !ofSnapshot) return [];

@@ -38,8 +38,8 @@ export async function examineOffline(
     undo.push(() => db.close());
     const history = new EventHistory(join(state, "events"));
     undo.push(() => history.close());
-    const place = { sys: realSys, db, history, root, state, temporary: [...TEMPORARY, ...temporary] };
-    const { host, findings } = await examine(place, fix);
+    const instance = { sys: realSys, db, history, root, state, temporary: [...TEMPORARY, ...temporary] };
+    const { host, findings } = await examine(instance, fix);
     return { host, findings: [...repaired, ...findings] };
   } finally {
     for (const action of undo.reverse()) action();

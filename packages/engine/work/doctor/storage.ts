@@ -1,12 +1,12 @@
 /** Leaked files of the root directory: snapshots, blobs and ingests without a row, logs without a container. */
 import * as fs from "node:fs";
 import { isKnown } from "../../objects/content/rows.ts";
-import type { Leak, Place } from "./finding.ts";
+import type { Instance, Leak } from "./finding.ts";
 import { hasRecord } from "./known.ts";
 import { refuseMounts } from "./mounts.ts";
 
 /** A client creates a log's folder before the container. */
-const YOUNG_MS = 60_000;
+const MIN_AGE_MS = 60_000;
 
 const namesIn = (folder: string): string[] => {
   try {
@@ -17,8 +17,8 @@ const namesIn = (folder: string): string[] => {
 };
 
 /** Finds files unknown to the database. */
-export function storageLeaks(place: Place): Leak[] {
-  const { root, db, sys } = place;
+export function storageLeaks(instance: Instance): Leak[] {
+  const { root, db, sys } = instance;
   const leak = (kind: string, where: string, why: string): Leak => ({
     kind,
     where,
@@ -49,7 +49,8 @@ export function storageLeaks(place: Place): Leak[] {
     for (const id of namesIn(`${root}/logs/${ns}`)) {
       const path = `${root}/logs/${ns}/${id}`;
       const age = Date.now() - (fs.lstatSync(path, { throwIfNoEntry: false })?.mtimeMs ?? Date.now());
-      if (age > YOUNG_MS && !hasRecord(place, ns, id)) leaks.push(leak("log", path, "its container is gone"));
+      if (age > MIN_AGE_MS && !hasRecord(instance, ns, id))
+        leaks.push(leak("log", path, "its container is gone"));
     }
   return leaks;
 }

@@ -1,6 +1,6 @@
 /** Leaks of tasks: bundles, runtime records, keepers and their files. */
 import { openRuntime, remove } from "@berth/runtime";
-import type { Leak, Place } from "./finding.ts";
+import type { Instance, Leak } from "./finding.ts";
 import { type Bundle, bundlesOf, GONE, hasRecord, namespacesOf } from "./known.ts";
 import { refuseMounts } from "./mounts.ts";
 import { keepersIn, killKeeper } from "./processes.ts";
@@ -8,15 +8,15 @@ import { keepersIn, killKeeper } from "./processes.ts";
 /**
  * Candidates are listed before the bundles: a task's bundle is created before anything else of it, and removed last.
  */
-export function taskLeaks(place: Place): Leak[] {
-  const { sys, state } = place;
+export function taskLeaks(instance: Instance): Leak[] {
+  const { sys, state } = instance;
   const folder = `${state}/keepers`;
   const keepers = keepersIn(sys, folder);
   const files = (sys.list(folder) ?? []).filter((name) => /\.(sock|exit)$/.test(name));
-  const records = namespacesOf(place).flatMap((ns) =>
+  const records = namespacesOf(instance).flatMap((ns) =>
     (sys.list(`${state}/runc/${ns}`) ?? []).filter((id) => !id.startsWith(".")).map((id) => ({ ns, id })),
   );
-  const bundles = bundlesOf(place);
+  const bundles = bundlesOf(instance);
   const tokens = new Set(bundles.flatMap((bundle) => bundle.tokens));
   const tasks = new Set(bundles.map(({ ns, id }) => `${ns}/${id}`));
   const tokenOf = (file: string) => file.replace(/\.(sock|exit)$/, "");
@@ -63,30 +63,30 @@ export function taskLeaks(place: Place): Leak[] {
             },
           ],
     ),
-    ...bundles.flatMap((bundle) => bundleLeak(place, bundle)),
+    ...bundles.flatMap((bundle) => bundleLeak(instance, bundle)),
   ];
 }
 
-function bundleLeak(place: Place, bundle: Bundle): Leak[] {
-  const { sys } = place;
+function bundleLeak(instance: Instance, bundle: Bundle): Leak[] {
+  const { sys } = instance;
   const { ns, id, path, own } = bundle;
   const leak = (why: string, fix: string, apply: () => Promise<void>): Leak[] => [
     { kind: "bundle", where: path, why, fix, apply },
   ];
   if (id.startsWith(GONE))
     return leak("its removal was begun and not finished", "remove what is left", async () =>
-      forget(place, bundle),
+      forget(instance, bundle),
     );
-  if (!own || hasRecord(place, ns, id) || sys.stat(path) === undefined) return [];
+  if (!own || hasRecord(instance, ns, id) || sys.stat(path) === undefined) return [];
   return leak("its container has no record any more", "end the task and remove the bundle", async () => {
-    if (place.removeTask !== undefined) await place.removeTask(ns, id);
+    if (instance.removeTask !== undefined) await instance.removeTask(ns, id);
     if (sys.stat(path) === undefined) return;
-    await remove(openRuntime(sys, `${place.state}/runc/${ns}`), id, true);
-    forget(place, bundle);
+    await remove(openRuntime(sys, `${instance.state}/runc/${ns}`), id, true);
+    forget(instance, bundle);
   });
 }
 
-function forget({ sys, state }: Place, { path, tokens }: Bundle): void {
+function forget({ sys, state }: Instance, { path, tokens }: Bundle): void {
   refuseMounts(sys, path);
   for (const token of tokens)
     for (const end of ["sock", "exit"]) sys.unlink(`${state}/keepers/${token}.${end}`);

@@ -66,7 +66,7 @@ export class LayerApplier implements TarSink {
   /** Folders whose times are set at the end, as adding entries changes them. */
   readonly #folderTimes: { path: string; mtime: bigint }[] = [];
   /** Paths from this layer, for opaque folders in "delete" style. */
-  readonly #brought: Set<string> | undefined;
+  readonly #ownPaths: Set<string> | undefined;
   #file: { fd: number; dir: number; base: string; entry: TarEntry } | undefined;
   /** The folder of the current entry: kept open even if the cache drops it. */
   #held: number | undefined;
@@ -79,7 +79,7 @@ export class LayerApplier implements TarSink {
 
   constructor(target: ApplyTarget) {
     this.#target = target;
-    this.#brought = target.whiteouts === "delete" ? new Set() : undefined;
+    this.#ownPaths = target.whiteouts === "delete" ? new Set() : undefined;
     this.#rootFd = linux.syscall(
       "openat",
       target.root,
@@ -199,14 +199,14 @@ export class LayerApplier implements TarSink {
     }
     if (this.#folders.size >= MAX_CACHED_FOLDERS) {
       const [oldest, oldFd] = this.#folders.entries().next().value!;
-      this.#letGo(oldest, oldFd);
+      this.#evict(oldest, oldFd);
     }
     this.#folders.set(path, fd);
     return fd;
   }
 
   /** Evicts a folder from the cache; one that is in use is closed later. */
-  #letGo(path: string, fd: number): void {
+  #evict(path: string, fd: number): void {
     this.#folders.delete(path);
     if (fd === this.#held) this.#released.push(fd);
     else linux.close(fd);
@@ -266,13 +266,13 @@ export class LayerApplier implements TarSink {
     if (result === EISDIR) fs.rmSync(`/proc/self/fd/${dir}/${base}`, { recursive: true, force: true });
     else if (result < 0 && result !== ENOENT) throw linux.syscallError("unlinkat", -result, base);
     // Folders that were reached through it no longer match their paths.
-    for (const [path, fd] of this.#folders) if (fd !== dir) this.#letGo(path, fd);
+    for (const [path, fd] of this.#folders) if (fd !== dir) this.#evict(path, fd);
   }
 
   #place(steps: string[], base: string, entry: TarEntry): void {
     const dir = this.#folder(steps);
     this.#held = dir;
-    this.#brought?.add([...steps, base].join("/"));
+    this.#ownPaths?.add([...steps, base].join("/"));
     switch (entry.type) {
       case "directory":
         this.#makeDirectory(dir, base, entry);
@@ -442,7 +442,7 @@ export class LayerApplier implements TarSink {
     for (const name of fs.readdirSync(`/proc/self/fd/${dir}`)) {
       const path = `${prefix}${name}`;
       let keep = false;
-      for (const brought of this.#brought ?? [])
+      for (const brought of this.#ownPaths ?? [])
         if (brought === path || brought.startsWith(`${path}/`)) {
           keep = true;
           break;

@@ -17,8 +17,8 @@ const AFTER_END_MS: ReadonlyMap<string | undefined, number> = new Map([
 /** Time for a command to start the container it created, in milliseconds. */
 const UNSTARTED_MS = 60_000;
 /** First delay before a failed removal is retried, in milliseconds; doubled each time. */
-const AGAIN_MS = 1000;
-const MAX_AGAIN_MS = 60_000;
+const RETRY_MS = 1000;
+const MAX_RETRY_MS = 60_000;
 
 /** Operations needed for a removal. */
 export interface AutoRemovalParts {
@@ -95,14 +95,14 @@ export class AutoRemoval {
     this.#timers.delete(key);
   }
 
-  #later(ns: string, id: string, delay: number, again = AGAIN_MS): void {
+  #later(ns: string, id: string, delay: number, again = RETRY_MS): void {
     const key = `${ns}/${id}`;
     if (this.#timers.has(key)) return;
     const timer = setTimeout(() => {
       this.#timers.delete(key);
       this.#remove(ns, id).catch((error) => {
         log.warn("a container could not be removed after its end", { container: id, error: String(error) });
-        this.#later(ns, id, again, Math.min(2 * again, MAX_AGAIN_MS));
+        this.#later(ns, id, again, Math.min(2 * again, MAX_RETRY_MS));
       });
     }, delay);
     this.#timers.set(key, timer);

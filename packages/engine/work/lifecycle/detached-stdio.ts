@@ -7,10 +7,10 @@ import type { ContainerRecord } from "../../objects/containers/container-store.t
 const encodePath = (path: string): string => path.split("/").map(encodeURIComponent).join("/");
 
 /**
- * `before` are the streams of the last task, kept except for those to a client. `otherwise` is the default target of
+ * `before` are the streams of the last task, kept except for those to a client. `fallback` is the default target of
  * output; "" to discard it.
  */
-export function detachedStdio(record: ContainerRecord, before: Stdio | undefined, otherwise = ""): Stdio {
+export function detachedStdio(record: ContainerRecord, before: Stdio | undefined, fallback = ""): Stdio {
   const terminal = hasTerminal(record);
   const both = (uri: string): Stdio => ({ stdin: "", stdout: uri, stderr: terminal ? "" : uri, terminal });
   const own = record.labels[LABEL.logPath];
@@ -20,7 +20,7 @@ export function detachedStdio(record: ContainerRecord, before: Stdio | undefined
   const path = record.labels[CONTAINERD_LABEL.logPath];
   if (path) return both(`file://${encodePath(path)}`);
   const lasts = (stream: string) => (/^(file|binary|cri-log):/.test(stream) ? withoutClient(stream) : "");
-  if (otherwise !== "" && lasts(before?.stdout ?? "") === "") return both(otherwise);
+  if (fallback !== "" && lasts(before?.stdout ?? "") === "") return both(fallback);
   return {
     stdin: "",
     stdout: lasts(before?.stdout ?? ""),

@@ -131,7 +131,7 @@ export class RestartMonitor {
     const { namespace: ns, id } = event;
     if (event.topic === "/tasks/start") this.#onStart(this.#of(ns, id));
     else if (event.topic === "/tasks/exit" && event.execId === "") this.#onExit(ns, id, event.exitStatus);
-    else if (event.topic === "/tasks/delete" && event.execId === "") this.#lookLater(ns, id);
+    else if (event.topic === "/tasks/delete" && event.execId === "") this.#reconcileLater(ns, id);
   }
 
   #onStart(watched: Watched): void {
@@ -159,7 +159,7 @@ export class RestartMonitor {
         [CONTAINERD_LABEL.restartStatus]: "running",
         [CONTAINERD_LABEL.explicitlyStopped]: "false",
       });
-    } else this.#lookLater(ns, id);
+    } else this.#reconcileLater(ns, id);
   }
 
   #onExit(ns: string, id: string, exitStatus: number): void {
@@ -280,7 +280,7 @@ export class RestartMonitor {
     if (event === undefined || !topic.startsWith("/containers/")) return;
     switch (topic) {
       case "/containers/create":
-        this.#lookLater(ns, fromBinary(eventTypes.ContainerCreateSchema, event.value).id);
+        this.#reconcileLater(ns, fromBinary(eventTypes.ContainerCreateSchema, event.value).id);
         break;
       case "/containers/update":
         this.#onUpdate(ns, fromBinary(eventTypes.ContainerUpdateSchema, event.value).id);
@@ -300,10 +300,10 @@ export class RestartMonitor {
       watched.timer = undefined;
       this.#settle(watched, record);
     }
-    this.#lookLater(ns, id);
+    this.#reconcileLater(ns, id);
   }
 
-  #lookLater(ns: string, id: string): void {
+  #reconcileLater(ns: string, id: string): void {
     this.#unsettled.add(`${ns}/${id}`);
     if (this.#reconciler !== undefined || !this.#running) return;
     this.#reconciler = setTimeout(() => {
@@ -327,7 +327,7 @@ export class RestartMonitor {
     if (intent.desired === "stopped" && alive)
       supervisor.stop(ns, id, { seconds: 0, signal: SIGKILL }, false).catch((error) => {
         log.warn("a container that is to be stopped was not", { container: id, error: String(error) });
-        this.#lookLater(ns, id);
+        this.#reconcileLater(ns, id);
       });
     else if (intent.desired === "running" && !alive) {
       const watched = this.#of(ns, id);
@@ -360,7 +360,7 @@ export class RestartMonitor {
       const watched = this.#of(ns, id);
       watched.startedAt = this.#clock.monotonic() - ageOf(labels);
       watched.canceled = intent?.rules === "docker" && stoppedByHand(intent.rules, labels);
-      if (intent?.rules === "containerd") this.#lookLater(ns, id);
+      if (intent?.rules === "containerd") this.#reconcileLater(ns, id);
       return false;
     }
     if (intent === undefined) return false;

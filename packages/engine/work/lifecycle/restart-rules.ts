@@ -37,7 +37,7 @@ function read(text: string): RestartPolicy | undefined {
 }
 
 /** Facts about an exited container. */
-export interface Ended {
+export interface Exited {
   exitStatus: number;
   /** A client stopped it; for containerd, according to its label. */
   byHand: boolean;
@@ -48,7 +48,7 @@ export interface Ended {
 /** Whether a container that has just exited is restarted. */
 export function restartsNow(
   { rules, policy, desired }: RestartIntent,
-  { exitStatus, byHand, count }: Ended,
+  { exitStatus, byHand, count }: Exited,
 ): boolean {
   if (desired === "stopped") return false;
   switch (policy.name) {
@@ -66,11 +66,11 @@ export function restartsNow(
 const FIRST_MS = 100;
 const LONGEST_MS = 60_000;
 /** A run of this length counts as a successful start. */
-const WELL_MS = 10_000;
+const STABLE_MS = 10_000;
 
 /** Milliseconds until the next start; `last` is the previous delay, 0 for none. */
 export function backOff(last: number, ranMs: number): number {
-  if (last === 0 || ranMs >= WELL_MS) return FIRST_MS;
+  if (last === 0 || ranMs >= STABLE_MS) return FIRST_MS;
   return Math.min(last * 2, LONGEST_MS);
 }
 

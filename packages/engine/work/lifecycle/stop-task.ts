@@ -28,8 +28,8 @@ export async function stopTask(
   const task = taskOf(tasks, ref);
   if (task === undefined) return undefined;
   if (task.status === "stopped") return task;
-  const giveUp = new AbortController();
-  const ended = tasks.wait(ref, giveUp.signal);
+  const abandon = new AbortController();
+  const ended = tasks.wait(ref, abandon.signal);
   // Awaited below; an earlier failure must not end the daemon.
   ended.catch(() => {});
   const within = async (what: string, over: Promise<void>) =>
@@ -51,7 +51,7 @@ export async function stopTask(
     const killed = await within("wait after SIGKILL for all processes", after(ALL_KILLED_MS));
     if (killed !== undefined) return killed;
   } finally {
-    giveUp.abort(new BerthError("canceled", "nobody waits any more"));
+    abandon.abort(new BerthError("canceled", "nobody waits any more"));
   }
   throw await didNotEnd(tasks, ref, task.pid);
 }

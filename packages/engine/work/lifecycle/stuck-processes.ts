@@ -41,9 +41,9 @@ export function stuckProcesses(pids: readonly number[]): Stuck[] {
       .split("\n")
       .flatMap((line) => /\] ([\w.]+)/.exec(line)?.[1] ?? [])
       .slice(0, DEPTH);
-    const words = STATES[state];
+    const description = STATES[state];
     const at = where === "" || where === "0" ? "" : ` in ${where}`;
-    const text = `${pid} (${name}), state ${state}${words === undefined ? "" : `: ${words}`}${at}`;
+    const text = `${pid} (${name}), state ${state}${description === undefined ? "" : `: ${description}`}${at}`;
     return [{ pid, text, state, stack }];
   });
   return found.sort((a, b) => Number(b.state === "D") - Number(a.state === "D"));

@@ -121,13 +121,13 @@ export class Supervisor {
   }
 
   /**
-   * Restarts an exited container in its turn, if `still` then returns true; undefined if it does not, or if a client
+   * Restarts an exited container in its turn, if `stillDue` then returns true; undefined if it does not, or if a client
    * has started it meanwhile.
    */
-  startAgain(ns: string, id: string, still: () => boolean): Promise<{ pid: number } | undefined> {
+  startAgain(ns: string, id: string, stillDue: () => boolean): Promise<{ pid: number } | undefined> {
     return this.#locks.run(`${ns}/${id}`, async () => {
       const task = taskOf(this.#tasks, { namespace: ns, id });
-      if (isUp(task) || !still()) return undefined;
+      if (isUp(task) || !stillDue()) return undefined;
       return stage("restart", { namespace: ns, container: id }, () => this.#renew(ns, id));
     });
   }

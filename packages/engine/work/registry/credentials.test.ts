@@ -36,17 +36,17 @@ async function registry(t: TestContext, handler: Handler) {
     if (request.headers.authorization !== undefined) return handler(request, response);
     response.writeHead(401, { "www-authenticate": "Basic realm=x" }).end();
   });
-  const asked: string[] = [];
+  const requested: string[] = [];
   const repository = new Repository({
     reference: parseReference(`${home.host}/a/b:t`),
     plainHttp: true,
     headers: { "X-Registry-Key": SECRET, Cookie: SECRET },
     ask: async (host) => {
-      asked.push(host);
+      requested.push(host);
       return { kind: "password", username: "me", secret: SECRET };
     },
   });
-  return { ...home, repository, asked };
+  return { ...home, repository, requested };
 }
 
 const isClean = (headers: IncomingMessage["headers"]) => {
@@ -81,13 +81,13 @@ test("a challenge from elsewhere is not answered", async (t) => {
   const elsewhere = await listen(t, (_request, response) =>
     response.writeHead(401, { "www-authenticate": "Basic realm=mine" }).end(),
   );
-  const { repository, asked } = await registry(t, (_request, response) =>
+  const { repository, requested } = await registry(t, (_request, response) =>
     response.writeHead(307, { location: `http://${elsewhere.host}/blob` }).end(),
   );
   await assert.rejects(repository.blob(blob, 0), (e) => isCode(e, "unauthenticated"));
   assert.equal(elsewhere.seen.length, 1);
   isClean(elsewhere.seen[0]!);
-  assert.equal(asked.length, 1);
+  assert.equal(requested.length, 1);
 });
 
 test("a token server on another machine gets no password without https", async (t) => {

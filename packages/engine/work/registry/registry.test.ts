@@ -218,10 +218,10 @@ test("unhelpful responses become helpful errors", async () => {
 });
 
 test("refusals fail at once and say what to do", async () => {
-  let asked = 0;
+  let requests = 0;
   await withRegistry(
     (request, response) => {
-      asked++;
+      requests++;
       response.writeHead(429, { "retry-after": "3600" });
       response.end(request.method === "HEAD" ? undefined : '{"errors":[{"code":"TOOMANYREQUESTS"}]}');
     },
@@ -233,5 +233,5 @@ test("refusals fail at once and say what to do", async () => {
       });
     },
   );
-  assert.ok(asked <= 2, "a Retry-After of an hour is not waited for");
+  assert.ok(requests <= 2, "a Retry-After of an hour is not waited for");
 });

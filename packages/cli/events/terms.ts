@@ -15,7 +15,7 @@ export interface Shown {
 }
 
 /** docker's terms by topic; other topics use their first part as type and the rest as action. */
-const WORDS: Readonly<Record<string, readonly [type: string, action: string]>> = {
+const TERMS: Readonly<Record<string, readonly [type: string, action: string]>> = {
   "/containers/delete": ["container", "destroy"],
   "/tasks/create": ["container", "prepare"],
   "/tasks/start": ["container", "start"],
@@ -30,9 +30,9 @@ const WORDS: Readonly<Record<string, readonly [type: string, action: string]>> =
 };
 
 /** Type and action of a topic. */
-export function wordsOf(topic: string, facts: Readonly<Record<string, unknown>>): [string, string] {
+export function termsOf(topic: string, facts: Readonly<Record<string, unknown>>): [string, string] {
   const [, first = "", ...rest] = topic.split("/");
-  const known = WORDS[topic];
+  const known = TERMS[topic];
   // The exit of an additional process has its own action.
   if (topic === "/tasks/exit" && facts.id !== facts.containerId) return ["container", "exec_die"];
   return known === undefined ? [first.replace(/s$/, ""), rest.join("_")] : [...known];

@@ -6,24 +6,24 @@ import type { CallOptions } from "./client-binding.ts";
 export const MAX_TIMER_MS = 2 ** 31 - 1;
 
 /**
- * Calls `give` when the call `name` is cancelled or its deadline passes; returns a function that stops listening.
+ * Calls `abandon` when the call `name` is cancelled or its deadline passes; returns a function that stops listening.
  * `facts` are attached to the deadline's error.
  */
-export function onGiveUp(
+export function onAbandoned(
   name: string,
   { signal, timeoutMs }: CallOptions,
-  give: (reason: BerthError) => void,
+  abandon: (reason: BerthError) => void,
   facts: ErrorFacts = {},
 ): () => void {
   const abort = () =>
-    give(
+    abandon(
       signal?.reason instanceof BerthError
         ? signal.reason
         : new BerthError("canceled", `${name} was canceled`, { cause: signal?.reason }),
     );
   signal?.addEventListener("abort", abort, { once: true });
   const expire = () =>
-    give(new BerthError("deadline_exceeded", `${name} took longer than ${timeoutMs} ms`, facts));
+    abandon(new BerthError("deadline_exceeded", `${name} took longer than ${timeoutMs} ms`, facts));
   const timer = timeoutMs === undefined ? undefined : setTimeout(expire, Math.min(timeoutMs, MAX_TIMER_MS));
   return () => {
     clearTimeout(timer);
