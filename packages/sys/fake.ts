@@ -54,15 +54,20 @@ export class FakePeer {
   /** Called for each of them. */
   onLine: ((line: string) => void) | undefined;
   closed = false;
+  /** Resolves when lines arrive. */
+  readonly opened: Promise<void>;
   readonly #events: LineEvents;
   #pending: (() => void)[] | undefined = [];
 
   constructor(events: LineEvents) {
     this.#events = events;
-    setImmediate(() => {
-      const pending = this.#pending ?? [];
-      this.#pending = undefined;
-      for (const deliver of pending) deliver();
+    this.opened = new Promise((resolve) => {
+      setImmediate(() => {
+        const pending = this.#pending ?? [];
+        this.#pending = undefined;
+        for (const deliver of pending) deliver();
+        resolve();
+      });
     });
   }
 
