@@ -14,7 +14,8 @@ import type {
   Sys,
 } from "./sys.ts";
 
-interface FakeFile {
+/** A file of {@link FakeSys}. */
+export interface FakeFile {
   kind: FileKind;
   content: Uint8Array;
   mode: number;
@@ -168,8 +169,8 @@ export class FakeSys implements Sys {
   }
 
   /** What was written to a descriptor that leads out of the machine, such as standard output. */
-  output(fd: number): string {
-    return text.decode(Buffer.concat(this.#output.get(fd) ?? []));
+  output(fd: number): Buffer {
+    return Buffer.concat(this.#output.get(fd) ?? []);
   }
 
   /** Makes bytes readable at a descriptor. */

@@ -1,6 +1,6 @@
 /** The door of `packages/sys`. */
 
-export { FakePeer, FakeSys } from "./fake.ts";
+export { type FakeFile, FakePeer, FakeSys } from "./fake.ts";
 export * as linux from "./linux/index.ts";
 export { commandSys, exitNow, realSys } from "./linux/real.ts";
 export type {

@@ -3,12 +3,14 @@
  * Containers run the keeper's protocol, and end by {@link FakeHost.end} or by SIGKILL.
  */
 import { SIGKILL } from "@berth/base";
-import { type FakePeer, FakeSys, type SpawnOptions } from "@berth/sys";
+import { type FakeFile, type FakePeer, FakeSys, type SpawnOptions } from "@berth/sys";
 
 const CGROUPS = "/sys/fs/cgroup";
-const INIT_ROOT = "/run/berth";
 const [POLLIN, POLLERR] = [1, 8];
 const [PID, FAILED, READY] = [1, 2, 5];
+const NAMESPACES = ["ipc", "net", "pid", "uts"];
+/** Device of the file system of namespaces. */
+const NSFS = 4;
 
 /** A container's process, or one added to it, and its keeper. */
 export interface FakeProcess {
@@ -44,9 +46,16 @@ export class FakeHost extends FakeSys {
   readonly failures: number[] = [];
   /** Called when a launch begins, before it reports anything. */
   onLaunch: (() => void) | undefined;
+  /** Signals that end a process. */
+  readonly deadly = new Set([SIGKILL]);
+  readonly #keepers: string;
 
-  constructor() {
+  /** `stateDir`: the shim's. */
+  constructor(stateDir = "/run/berth") {
     super();
+    this.#keepers = `${stateDir}/keepers`;
+    for (const name of NAMESPACES)
+      for (const pid of ["1", "self"]) this.files.set(`/proc/${pid}/ns/${name}`, this.#namespace(name));
     this.put("/proc/self/mountinfo", `30 23 0:26 / ${CGROUPS} rw - cgroup2 cgroup rw\n`);
     this.put("/proc/sys/kernel/random/boot_id", "boot-1\n");
     this.put("/lib/berth/berth-init", "ELF", "file", 0o755);
@@ -54,6 +63,27 @@ export class FakeHost extends FakeSys {
     this.put(`${CGROUPS}/cgroup.subtree_control`, "memory pids\n");
     this.onSpawn = (options, pid) => this.#spawned(options, pid);
     this.onWrite = (path, content) => this.#written(path, content);
+  }
+
+  readonly #hosts = new Map<string, FakeFile>();
+
+  /** The host's own namespace. */
+  #namespace(name: string): FakeFile {
+    const known = this.#hosts.get(name) ?? {
+      kind: "file",
+      content: new Uint8Array(),
+      mode: 0o444,
+      dev: NSFS,
+    };
+    this.#hosts.set(name, known);
+    return known;
+  }
+
+  /** Creates a file of a namespace that is none of the host's. */
+  putNamespace(path: string): this {
+    this.put(path, "");
+    this.files.get(path)!.dev = NSFS;
+    return this;
   }
 
   /** The latest launch. */
@@ -97,6 +127,7 @@ export class FakeHost extends FakeSys {
     this.running.add(initPid);
     this.put(`/proc/${pid}/stat`, `${pid} (sh) S ${initPid}${" 0".repeat(17)} ${pid * 10}`);
     this.put(`/proc/${pid}/cmdline`, "berth-init\0");
+    for (const name of NAMESPACES) this.putNamespace(`/proc/${pid}/ns/${name}`);
     this.put(`/proc/${initPid}/cmdline`, `berth-init\0${id}\0${token}.exit\0`);
     const folder = this.cgroup(id);
     if (!this.files.has(folder)) {
@@ -106,7 +137,7 @@ export class FakeHost extends FakeSys {
     }
     this.#writeMembers(id);
     if (token !== "")
-      this.listen(`${INIT_ROOT}/keepers/${token}.sock`, (peer) => {
+      this.listen(`${this.#keepers}/${token}.sock`, (peer) => {
         process.peers.push(peer);
         peer.onLine = (line) => peer.send(process.answer(line));
         peer.send(`PID ${pid}`);
@@ -142,8 +173,8 @@ export class FakeHost extends FakeSys {
   end(process: FakeProcess, status: number, at: bigint, ooms = 0): void {
     this.#remove(process);
     const exit = `${status} ${at} ${ooms}`;
-    this.put(`${INIT_ROOT}/keepers/${process.token}.exit`, `${exit}\n`);
-    this.unlink(`${INIT_ROOT}/keepers/${process.token}.sock`);
+    this.put(`${this.#keepers}/${process.token}.exit`, `${exit}\n`);
+    this.unlink(`${this.#keepers}/${process.token}.sock`);
     for (const peer of process.peers) peer.send(`EXIT ${exit}`).close();
   }
 
@@ -151,7 +182,7 @@ export class FakeHost extends FakeSys {
   loseKeeper(process: FakeProcess): void {
     this.running.delete(process.initPid);
     this.removeTree(`/proc/${process.initPid}`);
-    this.unlink(`${INIT_ROOT}/keepers/${process.token}.sock`);
+    this.unlink(`${this.#keepers}/${process.token}.sock`);
     const { peers } = process;
     process.token = "";
     for (const peer of peers) peer.close();
@@ -160,9 +191,9 @@ export class FakeHost extends FakeSys {
   override kill(pid: number, signal: number): boolean {
     const process = this.alive.get(pid);
     const found = super.kill(pid, signal);
-    if (process !== undefined && signal === SIGKILL) {
+    if (process !== undefined && this.deadly.has(signal)) {
       if (process.token === "") this.#remove(process);
-      else this.end(process, 128 + SIGKILL, 99n);
+      else this.end(process, 128 + signal, 99n);
     }
     return found;
   }
