@@ -40,7 +40,7 @@ function change(host: FakeHost, name: string, edit: (record: ProcessRecord) => v
 }
 
 const traces = (host: FakeHost) =>
-  [...host.files.keys()].filter((path) => /\/ns\/.|\.sock$|\.exit$|cgroup\/c(\/|$)/.test(path));
+  [...host.files.keys()].filter((path) => /(v2\.task|runc)\/ns\/.|\.sock$|\.exit$|cgroup\/c(\/|$)/.test(path));
 
 test("a running task is followed again by its keeper", async () => {
   const host = await left("start");
