@@ -49,7 +49,9 @@ const readRecord = (host: FakeHost, name = "task.json") =>
   JSON.parse(host.readText(`${BUNDLE}/${name}`)) as ProcessRecord;
 const topics = (events: readonly TaskEvent[]) => events.map((event) => event.topic);
 const leftovers = (host: FakeHost) =>
-  [...host.files.keys()].filter((path) => /(v2\.task|runc)\/ns\/.|\.sock$|\.exit$|cgroup\/c(\/|$)/.test(path));
+  [...host.files.keys()].filter((path) =>
+    /(v2\.task|runc)\/ns\/.|\.sock$|\.exit$|cgroup\/c(\/|$)/.test(path),
+  );
 
 test("a created task has a bundle, a record, a keeper and an event", async () => {
   const { host, shim, events } = setup();

@@ -49,6 +49,10 @@ test("a container that comes in time keeps the process alive", async (t) => {
   assert.equal(residents.bundleOf("b"), "/b");
   await residents.admit("b", "/b", async () => {});
   assert.ok(!residents.isAnnounced("b") && residents.has("b") && !residents.isEmpty);
+  // One that became empty later has ended by now.
+  const other = setup(t);
+  other.residents.endIfEmpty();
+  await other.ended;
   assert.equal(ends(), 0);
 });
 

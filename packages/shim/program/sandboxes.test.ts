@@ -182,8 +182,10 @@ test("members: IPC and /dev/shm go together", async () => {
     { destination: "/dev/shm", type: "bind", source: SHM, options: ["bind", "nosuid", "noexec", "nodev"] },
     mounts[1],
   ]);
-  const own = specOf(await started(), { mounts, linux: { namespaces: [{ type: "ipc" }] } });
-  assert.deepEqual(own?.mounts, mounts);
+  const all = await started();
+  all.host.putNamespace("/run/ipc");
+  for (const ipc of [{ type: "ipc" }, { type: "ipc", path: "/run/ipc" }])
+    assert.deepEqual(specOf(all, { mounts, linux: { namespaces: [ipc] } })?.mounts, mounts);
 });
 
 test("members: by containerd's file, by the kubelet's annotation, or as they were not announced", async () => {
