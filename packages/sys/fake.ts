@@ -1,15 +1,42 @@
 /**
- * A machine in memory that records what was asked of it: code behind {@link Sys} is tested without root, and a test
- * can see every call. Files and folders work; processes are what the test says they are.
+ * An in-memory machine that records the calls, for tests without root. Files, folders, pipes and locks work; processes,
+ * programs and the peers of sockets are up to the test.
  */
 import { BerthError, codeOfErrno } from "@berth/base";
-import type { FileInfo, FileKind, SpawnOptions, Sys } from "./sys.ts";
+import type {
+  FileInfo,
+  FileKind,
+  LineChannel,
+  LineEvents,
+  RunOptions,
+  RunResult,
+  SpawnOptions,
+  Sys,
+} from "./sys.ts";
 
-interface FakeFile {
+/** A file of {@link FakeSys}. */
+export interface FakeFile {
   kind: FileKind;
   content: Uint8Array;
   mode: number;
+  dev?: number;
+  ino?: number;
 }
+
+/** An open descriptor. */
+interface FakeFd {
+  path: string;
+  file: FakeFile;
+  /** What can be read; for the end of a pipe or socket. */
+  queue: Uint8Array[];
+  /** The other end. */
+  peer?: FakeFd;
+  /** Answers of a socket's server. */
+  answer?: (request: Uint8Array) => Uint8Array | undefined;
+}
+
+const O_CREAT = 0o100;
+const POLLIN = 1;
 
 const utf8 = new TextEncoder();
 const text = new TextDecoder();
@@ -18,32 +45,162 @@ function parent(path: string): string {
   return path.slice(0, Math.max(1, path.lastIndexOf("/")));
 }
 
+/**
+ * The far end of a {@link LineChannel}, for a test to play. As with a real socket, nothing arrives before the code under
+ * test has its channel; later lines arrive at once.
+ */
+export class FakePeer {
+  /** Lines that were sent here. */
+  readonly received: string[] = [];
+  /** Called for each of them. */
+  onLine: ((line: string) => void) | undefined;
+  closed = false;
+  /** Resolves when lines arrive. */
+  readonly opened: Promise<void>;
+  readonly #events: LineEvents;
+  #pending: (() => void)[] | undefined = [];
+
+  constructor(events: LineEvents) {
+    this.#events = events;
+    this.opened = new Promise((resolve) => {
+      setImmediate(() => {
+        const pending = this.#pending ?? [];
+        this.#pending = undefined;
+        for (const deliver of pending) deliver();
+        resolve();
+      });
+    });
+  }
+
+  #deliver(action: () => void): void {
+    if (this.#pending === undefined) action();
+    else this.#pending.push(action);
+  }
+
+  send(...lines: string[]): this {
+    for (const line of lines) this.#deliver(() => this.closed || this.#events.onLine(line));
+    return this;
+  }
+
+  close(): void {
+    this.#deliver(() => {
+      if (this.closed) return;
+      this.closed = true;
+      this.#events.onClose?.();
+    });
+  }
+
+  /** The near end. */
+  get channel(): LineChannel {
+    const isClosed = () => this.closed;
+    return {
+      get closed() {
+        return isClosed();
+      },
+      send: (line) => {
+        if (this.closed) return;
+        this.received.push(line);
+        this.onLine?.(line);
+      },
+      close: () => {
+        if (this.closed) return;
+        this.closed = true;
+        queueMicrotask(() => this.#events.onClose?.());
+      },
+    };
+  }
+}
+
 /** See the module comment. */
 export class FakeSys implements Sys {
   /** Every call that changes something, in order: "mkdir /a 700". */
   readonly calls: string[] = [];
+  /** Open descriptors; a test that ends with more than it began with has found a leak. */
+  readonly fds = new Map<number, FakeFd>();
   readonly files = new Map<string, FakeFile>([
     ["/", { kind: "folder", content: new Uint8Array(), mode: 0o755 }],
   ]);
   /** Signals by pid; a pid that is not listed does not exist. */
   readonly processes = new Map<number, number[]>();
   readonly spawned: SpawnOptions[] = [];
-  /** Runs before every write into an existing file, so that a test can act as the kernel does. */
+  /** Called by {@link spawn} while the child's descriptors are open, so that a test can act as the child. */
+  onSpawn: ((options: SpawnOptions, pid: number) => void) | undefined;
+  /** Children that have not exited, for {@link reap}. */
+  readonly running = new Set<number>();
+  /** Exit codes of children; default: 0. */
+  readonly exitCodes = new Map<number, number>();
+  /** Programs that {@link run} finds, by path. */
+  readonly programs = new Map<string, (options: RunOptions) => Partial<RunResult>>();
+  readonly ran: RunOptions[] = [];
+  readonly variables: Record<string, string> = {};
+  /** Called after every write to an existing file, so that a test can act as the kernel. */
   onWrite: ((path: string, content: string) => void) | undefined;
+  /** Paths that are locked by another process. */
+  readonly locked = new Set<string>();
+  readonly mounted = new Set<string>();
+  readonly signalListeners = new Map<string, () => void>();
+  /** Exit code of this process. */
+  exited: number | undefined;
+  readonly #output = new Map<number, Uint8Array[]>();
+  readonly #acceptors = new Map<string, (peer: FakePeer) => void>();
+  readonly #answers = new Map<string, (request: Uint8Array) => Uint8Array | undefined>();
+  #nextFd = 100;
+  #nextInode = 1;
   #now = 0;
+  #cwd = "/";
 
-  /** Puts a file there, with its folders. */
-  put(path: string, content: string, kind: FileKind = "file"): this {
+  /** Creates a file, with its folders. */
+  put(path: string, content: string, kind: FileKind = "file", mode = 0o644): this {
     this.mkdirAll(parent(path), 0o755);
-    this.files.set(path, { kind, content: utf8.encode(content), mode: 0o644 });
+    this.files.set(path, { kind, content: utf8.encode(content), mode });
     return this;
+  }
+
+  /** Listens on a unix stream socket for {@link connectLines}; `accept` gets the far end of each connection. */
+  listen(path: string, accept: (peer: FakePeer) => void): this {
+    this.#acceptors.set(path, accept);
+    return this.put(path, "", "socket");
+  }
+
+  /** Listens on a unix socket for {@link connectUnix}; `answer` is called for each write. */
+  serve(path: string, answer: (request: Uint8Array) => Uint8Array | undefined): this {
+    this.#answers.set(path, answer);
+    return this.put(path, "", "socket");
+  }
+
+  /** What was written to a descriptor that leads out of the machine, such as standard output. */
+  output(fd: number): Buffer {
+    return Buffer.concat(this.#output.get(fd) ?? []);
+  }
+
+  /** Makes bytes readable at a descriptor. */
+  feed(fd: number, bytes: Uint8Array): void {
+    if (!this.fds.has(fd)) this.#addFd(`descriptor ${fd}`, undefined, fd);
+    this.fds.get(fd)!.queue.push(bytes);
+  }
+
+  #addFd(path: string, file: FakeFile | undefined, fd = this.#nextFd++): number {
+    const none: FakeFile = { kind: "file", content: new Uint8Array(), mode: 0o600 };
+    this.fds.set(fd, { path, file: file ?? none, queue: [] });
+    return fd;
+  }
+
+  #addPair(path: string): [number, number] {
+    const [a, b] = [this.#addFd(path, undefined), this.#addFd(path, undefined)];
+    this.fds.get(a)!.peer = this.fds.get(b)!;
+    this.fds.get(b)!.peer = this.fds.get(a)!;
+    return [a, b];
   }
 
   #fail(call: string, path: string, errno: string): never {
     throw new BerthError(codeOfErrno(errno), `${call} ${path}: ${errno}`, { syscall: call, errno, path });
   }
+  #find(path: string): FakeFile | undefined {
+    const fd = /^\/proc\/self\/fd\/(\d+)$/.exec(path)?.[1];
+    return fd === undefined ? this.files.get(path) : this.fds.get(Number(fd))?.file;
+  }
   #get(call: string, path: string): FakeFile {
-    return this.files.get(path) ?? this.#fail(call, path, "ENOENT");
+    return this.#find(path) ?? this.#fail(call, path, "ENOENT");
   }
 
   readFile(path: string): Uint8Array {
@@ -119,19 +276,11 @@ export class FakeSys implements Sys {
       .map((n) => n.slice(prefix.length));
   }
   stat(path: string): FileInfo | undefined {
-    const file = this.files.get(path);
-    return file === undefined
-      ? undefined
-      : {
-          kind: file.kind,
-          mode: file.mode,
-          uid: 0,
-          gid: 0,
-          size: file.content.length,
-          dev: 1,
-          rdev: 0,
-          ino: 1,
-        };
+    const file = this.#find(path);
+    if (file === undefined) return undefined;
+    file.ino ??= this.#nextInode++;
+    const { kind, mode, ino, dev = 1 } = file;
+    return { kind, mode, uid: 0, gid: 0, size: file.content.length, dev, rdev: 0, ino };
   }
   lstat(path: string): FileInfo | undefined {
     return this.stat(path);
@@ -142,6 +291,9 @@ export class FakeSys implements Sys {
   writable(path: string): boolean {
     return this.stat(path) !== undefined;
   }
+  executable(path: string): boolean {
+    return ((this.stat(path)?.mode ?? 0) & 0o111) !== 0;
+  }
   realpath(path: string): string {
     this.#get("realpath", path);
     return path;
@@ -150,39 +302,98 @@ export class FakeSys implements Sys {
     const file = this.files.get(path);
     return file?.kind === "symlink" ? text.decode(file.content) : undefined;
   }
+  symlink(target: string, path: string): void {
+    if (this.files.has(path)) this.#fail("symlinkat", path, "EEXIST");
+    this.calls.push(`symlink ${target} ${path}`);
+    this.put(path, target, "symlink");
+  }
+  lchown(path: string, uid: number, gid: number): void {
+    this.#get("fchownat", path);
+    this.calls.push(`chown ${path} ${uid}:${gid}`);
+  }
+  mount(_source: string, target: string, type: string): void {
+    this.#get("mount", target);
+    this.calls.push(`mount ${type} ${target}`);
+    this.mounted.add(target);
+  }
+  async umount(target: string): Promise<void> {
+    this.#get("umount2", target);
+    if (!this.mounted.delete(target)) this.#fail("umount2", target, "EINVAL");
+    this.calls.push(`umount ${target}`);
+  }
   mkfifo(path: string, mode: number): void {
     this.calls.push(`mkfifo ${path} ${mode.toString(8)}`);
     this.files.set(path, { kind: "fifo", content: new Uint8Array(), mode });
   }
 
-  open(path: string): number {
-    this.#get("open", path);
-    return 100;
+  open(path: string, flags = 0, mode = 0o600): number {
+    if (flags & O_CREAT && !this.files.has(path)) this.writeFile(path, "", mode);
+    return this.#addFd(path, path === "/dev/null" ? this.#find(path) : this.#get("open", path));
   }
   openInRoot(root: string, path: string): number {
     return this.open(root + path);
   }
-  close(): void {}
-  async read(): Promise<Uint8Array> {
-    return new Uint8Array();
+  close(fd: number): void {
+    this.fds.delete(fd);
   }
-  readSync(): Uint8Array {
-    return new Uint8Array();
+  /** The next bytes of a pipe or socket; none at the end. */
+  async read(fd: number, _size: number): Promise<Uint8Array> {
+    return this.readSync(fd, _size);
   }
-  write(): void {}
-  sealedFile(): number {
-    return 128;
+  readSync(fd: number, _size: number): Uint8Array {
+    return this.fds.get(fd)?.queue.shift() ?? new Uint8Array();
   }
-  sealedCopy(_name: string, path: string): number {
-    this.readFile(path);
-    return this.sealedFile();
+  write(fd: number, bytes: Uint8Array): void {
+    const open = this.fds.get(fd);
+    if (open?.peer !== undefined) open.peer.queue.push(bytes);
+    else if (open?.answer !== undefined) {
+      const answer = open.answer(bytes);
+      if (answer !== undefined) open.queue.push(answer);
+    } else this.#output.set(fd, [...(this.#output.get(fd) ?? []), bytes]);
+  }
+  tryLock(fd: number): boolean {
+    return !this.locked.has(this.fds.get(fd)!.path);
+  }
+  sealedFile(name: string, content: Uint8Array): number {
+    return this.#addFd(`memfd:${name}`, { kind: "file", content, mode: 0o777 });
+  }
+  sealedCopy(name: string, path: string): number {
+    return this.sealedFile(name, this.readFile(path));
   }
   socketPair(): [number, number] {
-    return [101, 102];
+    return this.#addPair("socket pair");
   }
   connectUnix(path: string): number {
     this.#get("connect", path);
-    return 103;
+    const fd = this.#addFd(path, undefined);
+    const answer = this.#answers.get(path);
+    if (answer !== undefined) this.fds.get(fd)!.answer = answer;
+    return fd;
+  }
+  async connectLines(path: string, events: LineEvents): Promise<LineChannel | undefined> {
+    const accept = this.files.has(path) ? this.#acceptors.get(path) : undefined;
+    if (accept === undefined) return undefined;
+    const peer = new FakePeer(events);
+    accept(peer);
+    return peer.channel;
+  }
+  /** Far ends of the channels over descriptors, by path. */
+  readonly lineWriters = new Map<string, FakePeer>();
+  readLines(fd: number, events: LineEvents): LineChannel {
+    const peer = new FakePeer(events);
+    const path = this.fds.get(fd)?.path ?? "";
+    this.lineWriters.set(path, peer);
+    const { channel } = peer;
+    return {
+      get closed() {
+        return channel.closed;
+      },
+      send: channel.send,
+      close: () => {
+        this.close(fd);
+        channel.close();
+      },
+    };
   }
   /** Messages that {@link receive} hands out, in order; then the peer has closed. */
   readonly messages: { bytes: Uint8Array; descriptors: number[] }[] = [];
@@ -199,22 +410,31 @@ export class FakeSys implements Sys {
   bindDatagram(path: string): number {
     this.put(path, "", "socket");
     this.calls.push(`bind ${path}`);
-    return 104;
+    return this.#addFd(path, undefined);
   }
   pipe(): [number, number] {
-    return [105, 106];
+    return this.#addPair("pipe");
   }
-  async poll(): Promise<number> {
-    return 0;
+  /** POLLIN if something can be read, else a timeout. */
+  async poll(fd: number, events: number, _timeoutMs: number): Promise<number> {
+    return events & POLLIN && (this.fds.get(fd)?.queue.length ?? 0) > 0 ? POLLIN : 0;
   }
 
   spawn(options: SpawnOptions): number {
     this.spawned.push(options);
     this.calls.push(`spawn ${options.path}`);
-    return 1000 + this.spawned.length;
+    const pid = 1000 + this.spawned.length;
+    this.onSpawn?.(options, pid);
+    return pid;
   }
-  reap(): number | undefined {
-    return 0;
+  async run(options: RunOptions): Promise<RunResult> {
+    this.ran.push(options);
+    const program = this.programs.get(options.path) ?? this.#fail("spawn", options.path, "ENOENT");
+    const none = new Uint8Array();
+    return { code: 0, signal: undefined, stdout: none, stderr: none, truncated: false, ...program(options) };
+  }
+  reap(pid: number): number | undefined {
+    return this.running.has(pid) ? undefined : (this.exitCodes.get(pid) ?? 0);
   }
   kill(pid: number, signal: number): boolean {
     const signals = this.processes.get(pid);
@@ -224,10 +444,10 @@ export class FakeSys implements Sys {
     return true;
   }
   pidfdOpen(pid: number): number | undefined {
-    return this.processes.has(pid) ? pid : undefined;
+    return this.processes.has(pid) ? this.#addFd(`pidfd:${pid}`, undefined) : undefined;
   }
   pidfdSignal(pidfd: number, signal: number): boolean {
-    return this.kill(pidfd, signal);
+    return this.kill(Number(this.fds.get(pidfd)!.path.slice("pidfd:".length)), signal);
   }
   becomeSubreaper(on = true): void {
     this.calls.push(on ? "subreaper" : "no subreaper");
@@ -243,6 +463,12 @@ export class FakeSys implements Sys {
   }
   libraryFolder(): string {
     return "/lib/berth";
+  }
+  programPath(): string {
+    return "/usr/bin/berth";
+  }
+  processors(): number {
+    return 2;
   }
   kernelRelease(): string {
     return "6.1.0";
@@ -260,10 +486,24 @@ export class FakeSys implements Sys {
     return 0;
   }
   cwd(): string {
-    return "/";
+    return this.#cwd;
   }
-  env(): string | undefined {
-    return undefined;
+  chdir(path: string): void {
+    this.#cwd = path;
+  }
+  env(name: string): string | undefined {
+    return this.variables[name];
+  }
+  environment(): Record<string, string> {
+    return { ...this.variables };
+  }
+  onSignal(signal: string, listener: () => void): void {
+    this.signalListeners.set(signal, listener);
+  }
+  onUncaught(): void {}
+  /** Only notes the code: the test goes on. */
+  exit(code: number): void {
+    this.exited ??= code;
   }
   monotonicMs(): number {
     return this.#now;

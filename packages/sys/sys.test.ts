@@ -1,10 +1,12 @@
 import assert from "node:assert/strict";
 import { existsSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import net from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
 import { BerthError } from "@berth/base";
-import { linux, realSys } from "./index.ts";
+import { type LineEvents, linux, type RunOptions, realSys } from "./index.ts";
+import { lineSplitter } from "./linux/lines.ts";
 
 const scratch = (use: (folder: string) => void | Promise<void>) => async () => {
   const folder = mkdtempSync(join(tmpdir(), "berth-sys-"));
@@ -138,3 +140,111 @@ test("links are read, and what is no terminal has no modes", () => {
   assert.equal(realSys.makeRaw(fd), undefined);
   realSys.close(fd);
 });
+
+test("text is split into lines wherever it breaks, and long lines are cut off", () => {
+  const lines: string[] = [];
+  const push = lineSplitter(4, (line) => lines.push(line));
+  for (const text of ["ab", "c\n\nd", "", "ef\nlong", "er than", " four\nx"]) push(text);
+  assert.deepEqual(lines, ["abc", "", "def", "long"]);
+  push("\n");
+  assert.deepEqual(lines.at(-1), "x");
+});
+
+/** Collects the lines of a channel. */
+function collector(): { events: LineEvents; lines: string[]; closed: Promise<void> } {
+  const lines: string[] = [];
+  const { promise, resolve } = Promise.withResolvers<void>();
+  return { events: { onLine: (line) => lines.push(line), onClose: resolve }, lines, closed: promise };
+}
+
+test(
+  "lines go over a unix socket, both ways, until the peer closes",
+  scratch(async (folder) => {
+    const path = join(folder, "s");
+    const server = net.createServer((socket) => {
+      socket.setEncoding("utf8");
+      socket.write("hel");
+      socket.on("data", (text) => socket.end(`lo\n${text}`));
+    });
+    await new Promise<void>((resolve) => server.listen(path, resolve));
+    const { events, lines, closed } = collector();
+    const channel = await realSys.connectLines(path, events, 100);
+    channel!.send("there");
+    await closed;
+    assert.deepEqual(lines, ["hello", "there"]);
+    assert.ok(channel!.closed);
+    server.close();
+    assert.equal(await realSys.connectLines(join(folder, "nothing"), events, 100), undefined);
+  }),
+);
+
+// Bun has no sockets over given descriptors; only berthd, which runs on Node, reads FIFOs.
+test(
+  "lines of a FIFO are read whoever writes them, until the channel is closed",
+  { skip: process.versions.bun !== undefined },
+  scratch(async (folder) => {
+    const path = join(folder, "fifo");
+    realSys.mkfifo(path, 0o600);
+    const { promise, resolve } = Promise.withResolvers<void>();
+    const lines: string[] = [];
+    const fd = realSys.open(path, linux.O_RDWR | linux.O_NONBLOCK);
+    const channel = realSys.readLines(
+      fd,
+      { onLine: (line) => lines.push(line) === 2 && channel.close(), onClose: resolve },
+      100,
+    );
+    for (const text of ["one\n", "two\n"]) {
+      const writer = realSys.open(path, linux.O_WRONLY);
+      realSys.write(writer, Buffer.from(text));
+      realSys.close(writer);
+    }
+    // The channel does not keep the process alive.
+    const hold = setInterval(() => {}, 1000);
+    await promise;
+    clearInterval(hold);
+    assert.deepEqual(lines, ["one", "two"]);
+  }),
+);
+
+test("a program runs to its end, in its folder, with its variables and a bound on its output", async () => {
+  const run = (script: string, more: Partial<RunOptions> = {}) =>
+    realSys.run({
+      path: "/bin/sh",
+      args: ["-c", script],
+      cwd: "/proc",
+      env: { A: "1" },
+      timeoutMs: 30_000,
+      maxOutput: 20,
+      ...more,
+    });
+  const text = (bytes: Uint8Array) => Buffer.from(bytes).toString();
+  const good = await run("pwd; echo $A >&2; exit 3");
+  assert.deepEqual([good.code, good.signal, good.truncated], [3, undefined, false]);
+  assert.deepEqual([text(good.stdout), text(good.stderr)], ["/proc\n", "1\n"]);
+  assert.ok((await run("echo a text that is longer than that")).truncated);
+  const killed = await run("kill -9 $$");
+  assert.deepEqual([killed.code, killed.signal], [undefined, "SIGKILL"]);
+  assert.equal((await run("exec sleep 1000", { timeoutMs: 1 })).signal, "SIGKILL");
+  await assert.rejects(run("", { path: "/nothing" }), { code: "not_found", errno: "ENOENT" });
+});
+
+test("whether a file may be executed, and this process's program", () => {
+  assert.ok(realSys.executable("/bin/sh"));
+  assert.ok(!realSys.executable("/etc/passwd"));
+  assert.ok(!realSys.executable("/nothing"));
+  assert.ok(realSys.executable(realSys.programPath()));
+  assert.ok(realSys.processors() >= 1);
+});
+
+test(
+  "a lock is taken once",
+  scratch((folder) => {
+    const path = join(folder, "lock");
+    const [a, b] = [realSys.open(path, linux.O_CREAT | 2), realSys.open(path, 2)];
+    assert.ok(realSys.tryLock(a));
+    assert.ok(!realSys.tryLock(b));
+    realSys.close(a);
+    assert.ok(realSys.tryLock(b));
+    realSys.close(b);
+  }),
+);

@@ -1,14 +1,14 @@
 /**
  * The one interface through which `packages/runtime` and `packages/shim` touch the machine: files, processes,
- * sockets. {@link realSys} is Linux, {@link FakeSys} (fake.ts) a machine in memory that records what was asked of it.
+ * sockets. {@link realSys} is Linux, {@link FakeSys} (fake.ts) an in-memory machine that records the calls.
  *
- * Every method throws a BerthError that names system call, errno and path, unless its comment says otherwise.
+ * Every method throws a BerthError with the system call, errno and path, unless its comment says otherwise.
  */
 
-/** What kind of file a path is. */
+/** File type. */
 export type FileKind = "file" | "folder" | "symlink" | "fifo" | "socket" | "char" | "block";
 
-/** What stat(2) tells, as far as berth needs it. */
+/** The fields of stat(2) that berth uses. */
 export interface FileInfo {
   kind: FileKind;
   /** Permission bits. */
@@ -22,11 +22,11 @@ export interface FileInfo {
   ino: number;
 }
 
-/** How to start a program. */
+/** Options of {@link Sys.spawn}. */
 export interface SpawnOptions {
   /** Absolute path of the executable. */
   path: string;
-  /** Arguments, the program's name first. */
+  /** Arguments, argv[0] first. */
   argv: readonly string[];
   /** Environment as KEY=value. */
   env: readonly string[];
@@ -36,113 +36,189 @@ export interface SpawnOptions {
   setsid?: boolean;
 }
 
+/** Options of {@link Sys.run}. */
+export interface RunOptions {
+  /** Absolute path of the executable. */
+  path: string;
+  /** Arguments after argv[0]. */
+  args: readonly string[];
+  /** Working directory. */
+  cwd: string;
+  env: Readonly<Record<string, string>>;
+  /** SIGKILL is sent after this time. */
+  timeoutMs: number;
+  /** Output beyond this many bytes (stdout and stderr together) is dropped. */
+  maxOutput: number;
+}
+
+/** How a program ended, and what it wrote. */
+export interface RunResult {
+  /** Exit code; undefined if a signal killed it. */
+  code: number | undefined;
+  /** "SIGKILL"; undefined if it exited by itself. */
+  signal: string | undefined;
+  stdout: Uint8Array;
+  stderr: Uint8Array;
+  /** It wrote more than `maxOutput` bytes. */
+  truncated: boolean;
+}
+
+/** Callbacks of a {@link LineChannel}. */
+export interface LineEvents {
+  /** A line, without its newline. */
+  onLine(line: string): void;
+  /** The channel is closed, by either end or by an error; called once. */
+  onClose?(): void;
+}
+
+/** A stream of lines. It does not keep the process alive. */
+export interface LineChannel {
+  /** True as soon as nothing can be sent any more; the close callback may still be pending. */
+  readonly closed: boolean;
+  /** Sends a line; the newline is added. */
+  send(line: string): void;
+  close(): void;
+}
+
 /** The machine. */
 export interface Sys {
   /** Contents of a whole file of at most 64 MiB. */
   readFile(path: string): Uint8Array;
   readText(path: string): string;
-  /** Same as readText, but undefined when there is no such file (or it went away: ENODEV, ESRCH). */
+  /** Same as readText, but undefined if the file does not exist, or went away (ENODEV, ESRCH). */
   readTextIfAny(path: string): string | undefined;
   /** Writes an existing or new file. Default mode: 0600. */
   writeFile(path: string, content: string | Uint8Array, mode?: number): void;
-  /** Writes a new file beside the old one and renames it over: a reader sees the old or the new, never a part. */
+  /** Writes a new file and renames it over the old one: a reader sees either, never a part. */
   replaceFile(path: string, content: string | Uint8Array, mode?: number): void;
-  /** Gives a file or folder another name on the same file system, in one step. */
+  /** rename(2): atomic, within one file system. */
   rename(from: string, to: string): void;
-  /** Adds to the end of a file, made if it is missing. */
+  /** Appends to a file, creating it if needed. */
   appendFile(path: string, content: string, mode: number): void;
-  /** Writes into an existing file (cgroup, /proc) with a single write. */
+  /** Writes to an existing file (cgroup, /proc) with a single write. */
   writeExisting(path: string, content: string): void;
-  /** Makes a folder; "already_exists" when it is there. */
+  /** Creates a folder; "already_exists" if there is one. */
   mkdir(path: string, mode: number): void;
-  /** Makes a folder and its parents; no error when it is there. */
+  /** Creates a folder and its parents; no error if it exists. */
   mkdirAll(path: string, mode: number): void;
   rmdir(path: string): void;
-  /** Removes a file; false when there was none. */
+  /** Removes a file; false if there was none. */
   unlink(path: string): boolean;
-  /** Removes a folder with all below it, not following links; no error when there is none. */
+  /** Removes a folder recursively, without following links; no error if there is none. */
   removeTree(path: string): void;
-  /** Names in a folder; undefined when there is none. */
+  /** Names in a folder; undefined if it does not exist. */
   list(path: string): string[] | undefined;
-  /** stat(2), following links; undefined when there is no such file. */
+  /** stat(2): follows links; undefined if the file does not exist. */
   stat(path: string): FileInfo | undefined;
   /** lstat(2). */
   lstat(path: string): FileInfo | undefined;
-  /** May the caller write there (W_OK)? False too when there is no such file. */
+  /** access(2) with W_OK; false if the file does not exist. */
   writable(path: string): boolean;
+  /** access(2) with X_OK; false if the file does not exist. */
+  executable(path: string): boolean;
   realpath(path: string): string;
-  /** Text of a symbolic link; undefined when there is no such file. */
+  /** Target of a symbolic link; undefined if the file does not exist. */
   readlink(path: string): string | undefined;
+  symlink(target: string, path: string): void;
   mkfifo(path: string, mode: number): void;
   chmod(path: string, mode: number): void;
+  /** Changes the owner, without following a final link. */
+  lchown(path: string, uid: number, gid: number): void;
+  /** mount(2); `data` is the file system's option string. */
+  mount(source: string, target: string, type: string, flags: number, data?: string): void;
+  /** umount2(2), on a thread: unmounting may write back and block. */
+  umount(target: string, flags: number): Promise<void>;
 
   /** open(2), close-on-exec. */
   open(path: string, flags: number, mode?: number): number;
-  /** openat2(2) with RESOLVE_IN_ROOT below the folder `root`: links, also absolute ones, stay inside. */
+  /** openat2(2) with RESOLVE_IN_ROOT below `root`: links stay inside, absolute ones too. */
   openInRoot(root: string, path: string, flags: number): number;
   close(fd: number): void;
-  /** Reads up to `size` bytes without waiting for more than one read; on a thread, so that waiting blocks nobody. */
+  /** A single read of up to `size` bytes, on a thread. */
   read(fd: number, size: number): Promise<Uint8Array>;
   readSync(fd: number, size: number): Uint8Array;
   write(fd: number, bytes: Uint8Array): void;
-  /** A sealed, anonymous file with this content: nobody can change it any more. */
+  /** flock(2), exclusive and non-blocking: false if another process holds the lock. */
+  tryLock(fd: number): boolean;
+  /** An anonymous file with this content, sealed against any change. */
   sealedFile(name: string, content: Uint8Array): number;
-  /** The same with what a file holds; copied by the kernel. */
+  /** The same with the content of a file, copied by the kernel. */
   sealedCopy(name: string, path: string): number;
-  /** Two connected unix sockets: a stream (default), or one that keeps messages apart. */
+  /** socketpair(2): a stream (default), or SOCK_SEQPACKET. */
   socketPair(kind?: "stream" | "packets"): [number, number];
-  /** Connects to a unix socket (default: stream); a path that begins with NUL is an abstract name. */
+  /** Connects to a unix socket (default: stream); a leading NUL makes the name an abstract one. */
   connectUnix(path: string, kind?: "stream" | "datagram"): number;
-  /** Makes a unix datagram socket that receives at `path`. */
+  /** Connects to a unix stream socket and reads its lines; undefined if nobody listens. */
+  connectLines(path: string, events: LineEvents, maxLine: number): Promise<LineChannel | undefined>;
+  /**
+   * Reads the lines of a non-blocking descriptor, which the channel owns from now on. Of a line that is longer than
+   * `maxLine`, the rest is dropped.
+   */
+  readLines(fd: number, events: LineEvents, maxLine: number): LineChannel;
+  /** Binds a unix datagram socket to `path`. */
   bindDatagram(path: string): number;
   /** pipe2(2), close-on-exec: [read end, write end]. */
   pipe(): [number, number];
-  /** Waits for a message of at most `size` bytes, with the descriptors that come along; no bytes: the peer has closed. */
+  /** Waits for a message of at most `size` bytes, with its descriptors; no bytes: the peer has closed. */
   receive(fd: number, size: number): Promise<{ bytes: Uint8Array; descriptors: number[] }>;
   /** Sends bytes and a copy of a descriptor over a unix socket. */
   sendDescriptor(fd: number, bytes: Uint8Array, descriptor: number): void;
-  /** poll(2) for one descriptor on a thread: the events that are set, 0 when the time is over. */
+  /** poll(2) of one descriptor, on a thread: the events that are set, 0 on timeout. */
   poll(fd: number, events: number, timeoutMs: number): Promise<number>;
 
   /** posix_spawn(3): the child's pid. */
   spawn(options: SpawnOptions): number;
-  /** The exit code of an ended child, or undefined while it runs. */
+  /** Runs a program, with /dev/null as stdin, until it exits. What it leaves running may hold its output open. */
+  run(options: RunOptions): Promise<RunResult>;
+  /** Exit code of a child (128 + signal if killed); undefined while it runs. */
   reap(pid: number): number | undefined;
-  /** kill(2); false when there is no such process. */
+  /** kill(2); false if there is no such process. */
   kill(pid: number, signal: number): boolean;
-  /** pidfd_open(2); undefined when there is no such process. */
+  /** pidfd_open(2); undefined if there is no such process. */
   pidfdOpen(pid: number): number | undefined;
-  /** pidfd_send_signal(2); false when the process is gone. */
+  /** pidfd_send_signal(2); false if the process is gone. */
   pidfdSignal(pidfd: number, signal: number): boolean;
-  /** Become, or with false cease to be, the parent of one's descendants' orphans. */
+  /** PR_SET_CHILD_SUBREAPER, on or off. */
   becomeSubreaper(on?: boolean): void;
 
-  /** Makes a terminal hand on every key as it is; what {@link restoreTerminal} takes, or undefined when it is none. */
+  /** Puts a terminal into raw mode; returns the modes for {@link restoreTerminal}, undefined if it is no terminal. */
   makeRaw(fd: number): Uint8Array | undefined;
   restoreTerminal(fd: number, modes: Uint8Array): void;
-  /** Gives one terminal the size of another; nothing happens when one of them is none. */
+  /** Copies the window size; does nothing if either is no terminal. */
   copyTerminalSize(from: number, to: number): void;
 
   /**
-   * Objects of a kind in the caller's network namespace, by rtnetlink(7): RTM_GETLINK or RTM_GETADDR; `family` is 0 for
-   * any. Each is the body of an answer: a fixed structure, then attributes.
+   * Dumps objects of the caller's network namespace by rtnetlink(7): RTM_GETLINK or RTM_GETADDR; `family` is 0 for any.
+   * Each is the body of an answer: a fixed structure, then attributes.
    */
   netlinkDump(type: number, family: number): Uint8Array[];
 
   /** Folder with berth-init. */
   libraryFolder(): string;
+  /** Path of this process's executable. */
+  programPath(): string;
+  /** Processors this process may use. */
+  processors(): number;
   /** Kernel release, "6.1.0-13-amd64". */
   kernelRelease(): string;
-  /** Machine name as Node calls it: "x64", "arm64". */
+  /** Architecture in Node's naming: "x64", "arm64". */
   arch(): string;
   pid(): number;
   uid(): number;
   gid(): number;
   cwd(): string;
-  /** Variable of the environment. */
+  chdir(path: string): void;
+  /** A variable of the environment. */
   env(name: string): string | undefined;
+  /** All variables of the environment. */
+  environment(): Record<string, string>;
+  /** Calls `listener` for each such signal; this process no longer ends by it. */
+  onSignal(signal: "SIGINT" | "SIGTERM", listener: () => void): void;
+  /** Calls `listener` for errors that nothing caught; this process no longer ends by them. */
+  onUncaught(listener: (error: unknown, kind: "exception" | "rejection") => void): void;
+  /** Ends this process. */
+  exit(code: number): void;
   /** CLOCK_MONOTONIC in milliseconds, the clock of berth-init's records. */
   monotonicMs(): number;
-  /** Resolves after a time in milliseconds. */
   sleep(ms: number): Promise<void>;
 }

@@ -17,6 +17,7 @@ export interface Source {
   readonly package: string;
   /** Its folder inside the package; for a file beside package.json the file's own name, as it is its own room. */
   readonly folder: string;
+  /** A test, or what tests share: "fake-host.ts", "test-log.ts". */
   readonly isTest: boolean;
   readonly text: string;
   readonly imports: readonly Import[];
@@ -46,7 +47,7 @@ export function readSources(): Source[] {
       path,
       package: path.split("/")[1]!,
       folder: folderOf(path),
-      isTest: /\.test\.ts$/.test(path),
+      isTest: /\.test\.ts$|\/(fake|test)-[\w-]+\.ts$/.test(path),
       text,
       imports,
     };

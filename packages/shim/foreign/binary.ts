@@ -1,38 +1,38 @@
-/** Calling a shim's program: `start` gives the address of its Task service, `delete` removes what a dead one left. */
-import { spawn } from "node:child_process";
-import { access, constants } from "node:fs/promises";
-import { delimiter, isAbsolute, join } from "node:path";
+/** Calls of a shim's program: `start` prints the address of its Task service, `delete` cleans up after a dead shim. */
 import { task3 } from "@berth/api";
 import { nanoseconds } from "@berth/api/time";
 import { BerthError, systemClock } from "@berth/base";
+import type { Sys } from "@berth/sys";
 import { fromBinary } from "@bufbuild/protobuf";
 import type { Exit } from "../contract/task-shim.ts";
 
 const CALL_MS = 30_000;
 const MAX_OUTPUT = 64 << 10;
-/** The newest version of the Task service that is spoken here. */
+/** Newest version of the Task service that is supported. */
 const MAX_VERSION = 3;
 
-/** Where a shim's Task service is. */
+const text = new TextDecoder();
+
+/** Where a shim serves its Task service. */
 export interface ShimAddress {
   /** Version of the Task service: 2 or 3. */
   version: number;
   address: string;
 }
 
-/** What a shim is told at each call. */
+/** Parameters of every call. */
 export interface ShimCall {
-  /** Absolute path of its program. */
+  /** Absolute path of the shim's executable. */
   program: string;
   namespace: string;
   id: string;
   bundle: string;
-  /** Sockets of the daemon: its API, and where events go. */
+  /** The daemon's sockets: its API, and its events service. */
   address: string;
   ttrpcAddress: string;
 }
 
-/** The file name of a runtime's shim: "io.containerd.runc.v2" is containerd-shim-runc-v2. */
+/** File name of a runtime's shim: containerd-shim-runc-v2 for "io.containerd.runc.v2". */
 export function shimName(runtime: string): string {
   const parts = runtime.split(".");
   const [name, version] = parts.slice(-2);
@@ -45,83 +45,66 @@ export function shimName(runtime: string): string {
   return `containerd-shim-${name}-${version}`;
 }
 
+const isAbsolute = (path: string) => path.startsWith("/");
+
 /** Finds a runtime's shim: an absolute path, or a program in PATH. */
-export async function findShim(runtime: string): Promise<string> {
+export function findShim(sys: Sys, runtime: string): string {
+  const name = isAbsolute(runtime) ? runtime : shimName(runtime);
   const candidates = isAbsolute(runtime)
     ? [runtime]
-    : (process.env.PATH ?? "")
-        .split(delimiter)
+    : (sys.env("PATH") ?? "")
+        .split(":")
         .filter(isAbsolute)
-        .map((folder) => join(folder, shimName(runtime)));
-  for (const path of candidates) {
-    try {
-      await access(path, constants.X_OK);
-      return path;
-    } catch {
-      // The next one, then.
-    }
-  }
-  const name = isAbsolute(runtime) ? runtime : shimName(runtime);
+        .map((folder) => `${folder}/${name}`.replace(/\/+/g, "/"));
+  const found = candidates.find((path) => sys.executable(path));
+  if (found !== undefined) return found;
   throw new BerthError("not_found", `runtime ${JSON.stringify(runtime)}: found no program ${name}`, {
     stage: "runtime",
     hint: isAbsolute(runtime) ? "correct the path" : "install it into a folder of berthd's PATH",
   });
 }
 
-async function call(shim: ShimCall, action: "start" | "delete", more: readonly string[]): Promise<Buffer> {
+async function call(
+  sys: Sys,
+  shim: ShimCall,
+  action: "start" | "delete",
+  more: readonly string[],
+): Promise<Uint8Array> {
   const { namespace, id, address, ttrpcAddress, program } = shim;
-  const publisher = process.execPath;
+  const publisher = sys.programPath();
   const args = ["-namespace", namespace, "-address", address, "-publish-binary", publisher, "-id", id];
-  const child = spawn(program, [...args, ...more, action], {
+  // Nothing on standard input: shims disagree on its format, and all of them take their options from Create.
+  const { code, signal, stdout, stderr, truncated } = await sys.run({
+    path: program,
+    args: [...args, ...more, action],
     cwd: shim.bundle,
     env: {
-      ...process.env,
+      ...sys.environment(),
       GOMAXPROCS: "2",
       MAX_SHIM_VERSION: String(MAX_VERSION),
       TTRPC_ADDRESS: ttrpcAddress,
       GRPC_ADDRESS: address,
       NAMESPACE: namespace,
     },
-    // No options on standard input: shims differ in what they expect there, and all take them with Create.
-    stdio: ["ignore", "pipe", "pipe"],
-    timeout: CALL_MS,
-    killSignal: "SIGKILL",
+    timeoutMs: CALL_MS,
+    maxOutput: MAX_OUTPUT,
   });
-  const out: Buffer[] = [];
-  const err: Buffer[] = [];
-  let size = 0;
-  const keep = (to: Buffer[]) => (chunk: Buffer) => {
-    size += chunk.length;
-    if (size <= MAX_OUTPUT) to.push(chunk);
-  };
-  child.stdout.on("data", keep(out));
-  child.stderr.on("data", keep(err));
-  const [code, signal] = await new Promise<[number | null, string | null]>((resolve, reject) => {
-    child.on("error", reject);
-    // Not "close": the shim that stays behind may hold its standard error open.
-    child.on("exit", (...how) => setImmediate(resolve, how));
-  });
-  child.stdout.destroy();
-  child.stderr.destroy();
   const failed = (what: string) =>
     new BerthError("internal", `${program} ${action}: ${what}`, { stage: "runtime", path: program });
-  if (size > MAX_OUTPUT) throw failed(`answered more than ${MAX_OUTPUT} bytes`);
+  if (truncated) throw failed(`answered more than ${MAX_OUTPUT} bytes`);
   if (code !== 0) {
-    const words = Buffer.concat([...err, ...out])
-      .toString()
-      .trim();
-    throw failed(
-      `${signal === null ? `exit code ${code}` : `killed by ${signal}`}${words ? `: ${words}` : ""}`,
-    );
+    const output = (text.decode(stderr) + text.decode(stdout)).trim();
+    const how = signal === undefined ? `exit code ${code}` : `killed by ${signal}`;
+    throw failed(`${how}${output ? `: ${output}` : ""}`);
   }
-  return Buffer.concat(out);
+  return stdout;
 }
 
-/** Reads what `start` answers: JSON of version 2 or later, or a bare address. */
-export function parseAddress(text: string): ShimAddress {
+/** Parses the output of `start`: JSON, or a bare address (version 2). */
+export function parseAddress(output: string): ShimAddress {
   const refuse = (what: string) =>
     new BerthError("unimplemented", `the shim answered ${what}`, { stage: "runtime" });
-  const line = text.trim();
+  const line = output.trim();
   if (!line.startsWith("{")) return { version: 2, address: line };
   const { version, address, protocol } = JSON.parse(line) as Partial<Record<string, unknown>>;
   if (typeof version !== "number" || version < 2 || version > MAX_VERSION)
@@ -131,14 +114,15 @@ export function parseAddress(text: string): ShimAddress {
   return { version, address };
 }
 
-/** Starts the shim, or finds the one that serves this container's group already. */
-export async function startShim(shim: ShimCall): Promise<ShimAddress> {
-  return parseAddress((await call(shim, "start", [])).toString());
+/** Starts a shim, or finds the one that serves the container's group already. */
+export async function startShim(sys: Sys, shim: ShimCall): Promise<ShimAddress> {
+  return parseAddress(text.decode(await call(sys, shim, "start", [])));
 }
 
-/** Has the program remove what a dead shim left of a container; how that ended. */
-export async function deleteShim(shim: ShimCall): Promise<Exit & { pid: number }> {
-  const answer = fromBinary(task3.DeleteResponseSchema, await call(shim, "delete", ["-bundle", shim.bundle]));
+/** Cleans up after a dead shim; returns how the container ended. */
+export async function deleteShim(sys: Sys, shim: ShimCall): Promise<Exit & { pid: number }> {
+  const output = await call(sys, shim, "delete", ["-bundle", shim.bundle]);
+  const answer = fromBinary(task3.DeleteResponseSchema, output);
   return {
     pid: answer.pid,
     exitStatus: answer.exitStatus,

@@ -3,8 +3,7 @@
  * `shim.json`: what must be known to find the shim again, written before it is started.
  */
 import { BerthError, isCode, log } from "@berth/base";
-import type { Sys } from "@berth/sys";
-import { linux } from "@berth/sys";
+import { linux, type Sys } from "@berth/sys";
 import { parseRecord } from "../contract/parse-record.ts";
 import type { Stdio } from "../contract/task-shim.ts";
 import type { ShimAddress } from "./binary.ts";
@@ -61,7 +60,7 @@ export class ForeignBundles {
     // runc prepares the root file system as the root of the container's user namespace, who must get there.
     const group = groupOfRoot(config);
     if (group !== 0) {
-      linux.fchownat(linux.AT_FDCWD, bundle, 0, group);
+      sys.lchown(bundle, 0, group);
       sys.chmod(bundle, 0o710);
     }
     sys.mkfifo(`${bundle}/log`, 0o600);
@@ -80,7 +79,7 @@ export class ForeignBundles {
   /** Removes a bundle, with a root file system that its shim left mounted. */
   async remove(bundle: string): Promise<void> {
     try {
-      await linux.umount(`${bundle}/rootfs`, linux.MNT_DETACH | linux.UMOUNT_NOFOLLOW);
+      await this.#sys.umount(`${bundle}/rootfs`, linux.MNT_DETACH | linux.UMOUNT_NOFOLLOW);
       log.warn("a shim left its root file system mounted", { bundle });
     } catch (error) {
       // EINVAL: nothing is mounted there, as it should be.

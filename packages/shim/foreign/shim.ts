@@ -102,7 +102,7 @@ export class ForeignShims implements TaskShim {
 
   async create(request: CreateTask): Promise<{ pid: number }> {
     const { namespace, id, runtime = "", runtimeOptions } = request;
-    const program = await findShim(runtime);
+    const program = findShim(this.#options.sys, runtime);
     await this.#listen();
     const record: ForeignRecord = {
       runtime,
@@ -120,7 +120,7 @@ export class ForeignShims implements TaskShim {
       streams = foreignStdio(this.#options.sys, call.bundle, request.stdio);
       reapLater(this.#options.sys, streams.logger);
       task.closeLog = followLog(this.#options.sys, call.bundle, id);
-      await task.connect(await startShim(call), () => this.#lost(task));
+      await task.connect(await startShim(this.#options.sys, call), () => this.#lost(task));
       this.#save(task);
       const { pid } = await task.client.create({
         id,
@@ -150,7 +150,7 @@ export class ForeignShims implements TaskShim {
     await this.#shutdown(task).catch(() => undefined);
     task.close();
     try {
-      await deleteShim(task.call);
+      await deleteShim(this.#options.sys, task.call);
     } catch (error) {
       log.warn("a shim could not clear away", { id: task.call.id, error: BerthError.from(error).message });
     }
@@ -172,7 +172,7 @@ export class ForeignShims implements TaskShim {
     log.warn("a shim was lost; its container is removed", { namespace, id });
     let exit: Exit & { pid: number };
     try {
-      exit = await deleteShim(task.call);
+      exit = await deleteShim(this.#options.sys, task.call);
     } catch (error) {
       log.error("what a lost shim left could not be removed", { id, error: BerthError.from(error).message });
       exit = { pid: task.record.pid, exitStatus: 255, exitedAt: systemClock.wall() };

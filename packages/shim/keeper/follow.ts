@@ -21,7 +21,7 @@ export function recordedExit(shim: ShimContext, token: string): RecordedExit | u
 /** Listens to a process's keeper from now on. */
 export async function follow(shim: ShimContext, task: Task, process: KeeperProcess): Promise<void> {
   const { token } = process.record;
-  const link = await KeeperLink.open(shim.folders.socket(token));
+  const link = await KeeperLink.open(shim.sys, shim.folders.socket(token));
   process.link = link;
   // Not waited for: the end of a process that is still being started is told only after the start.
   if (link === undefined) {

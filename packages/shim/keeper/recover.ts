@@ -165,7 +165,7 @@ async function undoRestore(shim: ShimContext, task: Task, record: ProcessRecord)
 /** An added process whose start a crash cut short: it runs, has run, or is made not to have been. */
 async function recoverLaunch(shim: ShimContext, task: Task, process: KeeperProcess): Promise<void> {
   const { record } = process;
-  const link = await KeeperLink.open(shim.folders.socket(record.token));
+  const link = await KeeperLink.open(shim.sys, shim.folders.socket(record.token));
   const pid = await link?.pid;
   link?.close();
   const ended = recordedExit(shim, record.token);

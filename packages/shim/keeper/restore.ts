@@ -16,7 +16,7 @@ export function checkRestorable(terminal: boolean): void {
 }
 
 async function adopt(shim: ShimContext, token: string, pid: number): Promise<void> {
-  const link = await KeeperLink.open(shim.folders.socket(token));
+  const link = await KeeperLink.open(shim.sys, shim.folders.socket(token));
   if (link === undefined)
     throw new BerthError("internal", "the keeper of the restored process has gone", { stage: "restore" });
   try {

@@ -2,7 +2,6 @@
  * The Task service over keepers: containers by `packages/runtime`, one keeper per process. Whatever a daemon that starts
  * anew must know is in a file before it is done; {@link TaskShim.recover} reads those files. Each verb is a file.
  */
-import { availableParallelism } from "node:os";
 import * as runtime from "@berth/runtime";
 import { realSys, type Sys } from "@berth/sys";
 import type { TaskShim } from "../contract/task-shim.ts";
@@ -40,7 +39,7 @@ export function createTaskShim({ sys = realSys, stateDir, startWorkers }: ShimOp
     // An earlier version let everybody pass.
     sys.chmod(folder, 0o700);
   }
-  const shim = new ShimContext(sys, folders, startWorkers ?? 4 * availableParallelism());
+  const shim = new ShimContext(sys, folders, startWorkers ?? 4 * sys.processors());
   const creator = new Creator(shim);
   return {
     recover: () => recover(shim),

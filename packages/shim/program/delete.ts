@@ -1,25 +1,25 @@
 /**
- * `delete`: containerd calls it for a container whose shim has gone. Where the process that serves lives after all, it
- * does the work; else what it kept of the container says what there is to be removed.
+ * `delete`: containerd calls it for a container whose shim has gone. If the serving process is alive after all, it removes
+ * the container; otherwise its records say what is left.
  */
 import { DeleteResponseSchema } from "@berth/api/task3";
 import { timestamp } from "@berth/api/time";
 import { BerthError, isCode } from "@berth/base";
-import { commandSys as sys } from "@berth/sys";
+import type { Sys } from "@berth/sys";
 import { create, toBinary } from "@bufbuild/protobuf";
 import type { Exit } from "../contract/task-shim.ts";
 import { reach, remove } from "./ask.ts";
 import type { ShimCall } from "./flags.ts";
 import { groupOf, type Place, placeOf } from "./place.ts";
 
-/** Carries the call out; returns what goes to standard output. */
-export async function deleteContainer(call: ShimCall): Promise<Uint8Array> {
+/** Runs `delete`; returns its output. */
+export async function deleteContainer(sys: Sys, call: ShimCall): Promise<Uint8Array> {
   const { namespace, id } = call;
   if (!namespace) throw new BerthError("invalid_argument", "-namespace: found none, expected one");
   if (!id) throw new BerthError("invalid_argument", "-id: found none, expected one");
   const bundle = call.bundle || sys.cwd();
-  const place = placeOf(sys, call.address ?? "", namespace, groupIn(bundle), socketFolder(bundle));
-  const exit = (await askServing(place, id)) ?? (await removeDead(place, namespace, id, bundle));
+  const place = placeOf(sys, call.address ?? "", namespace, groupIn(sys, bundle), socketFolder(sys, bundle));
+  const exit = (await askServing(sys, place, id)) ?? (await removeDead(sys, place, namespace, id, bundle));
   const { pid, exitStatus, exitedAt } = exit;
   return toBinary(
     DeleteResponseSchema,
@@ -27,8 +27,8 @@ export async function deleteContainer(call: ShimCall): Promise<Uint8Array> {
   );
 }
 
-/** A bundle may be half gone. */
-function groupIn(bundle: string): string | undefined {
+/** Like {@link groupOf}, for a bundle that may be half gone. */
+function groupIn(sys: Sys, bundle: string): string | undefined {
   try {
     return groupOf(sys, bundle);
   } catch (error) {
@@ -37,17 +37,17 @@ function groupIn(bundle: string): string | undefined {
   }
 }
 
-/** The folder that containerd wanted sockets in, as `start` noted it. */
-function socketFolder(bundle: string): string | undefined {
+/** containerd's folder for sockets, as noted by `start`. */
+function socketFolder(sys: Sys, bundle: string): string | undefined {
   const link = `${bundle}/s`;
   return sys.lstat(link)?.kind === "symlink" ? sys.readlink(link) : undefined;
 }
 
-async function askServing(place: Place, id: string): Promise<(Exit & { pid: number }) | undefined> {
-  const fd = reach(place.socket);
+async function askServing(sys: Sys, place: Place, id: string): Promise<(Exit & { pid: number }) | undefined> {
+  const fd = reach(sys, place.socket);
   if (fd === undefined) return undefined;
   try {
-    const { pid, exitStatus, exitedAt } = await remove(fd, id);
+    const { pid, exitStatus, exitedAt } = await remove(sys, fd, id);
     return { pid, exitStatus, exitedAt };
   } catch (error) {
     if (isCode(error, "unavailable")) return undefined;
@@ -57,8 +57,8 @@ async function askServing(place: Place, id: string): Promise<(Exit & { pid: numb
   }
 }
 
-// Loaded where it is needed: containerd calls for a deletion at each container's end, and mostly there is nothing left.
-async function removeDead(place: Place, namespace: string, id: string, bundle: string) {
+// Loaded on use: containerd calls `delete` after each container, and mostly nothing is left.
+async function removeDead(sys: Sys, place: Place, namespace: string, id: string, bundle: string) {
   const { removeRemains } = await import("./remains.ts");
-  return removeRemains(place, namespace, id, bundle);
+  return removeRemains(sys, place, namespace, id, bundle);
 }

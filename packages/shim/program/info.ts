@@ -1,15 +1,16 @@
-/** `-info`: what this runtime is and can do. */
+/** `-info`: version and features of this runtime. */
 import { FEATURES_TYPE, packJson } from "@berth/api/any";
 import { RuntimeInfoSchema } from "@berth/api/runtimeTypes";
 import { BerthError } from "@berth/base";
 import { features } from "@berth/runtime/features";
+import type { Sys } from "@berth/sys";
 import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
 import { type Any, AnySchema } from "@bufbuild/protobuf/wkt";
 import { readInput } from "./input.ts";
 
-/** Reads options from standard input; returns what goes to standard output. */
-export function info(version: string, revision: string): Uint8Array {
-  const input = readInput();
+/** Reads options from standard input; returns the output. */
+export function info(sys: Sys, version: string, revision: string): Uint8Array {
+  const input = readInput(sys);
   let options: Any | undefined;
   try {
     if (input.length > 0) options = fromBinary(AnySchema, input);

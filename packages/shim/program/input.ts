@@ -1,11 +1,11 @@
-/** What containerd writes to a shim it calls. */
+/** Standard input of a shim's call. */
 import { BerthError } from "@berth/base";
-import { commandSys as sys } from "@berth/sys";
+import type { Sys } from "@berth/sys";
 
 const MAX_INPUT = 10 << 20;
 
-/** Standard input to its end. */
-export function readInput(): Uint8Array {
+/** Reads standard input to its end. */
+export function readInput(sys: Sys): Uint8Array {
   const parts: Uint8Array[] = [];
   let size = 0;
   for (;;) {

@@ -1,6 +1,6 @@
 /**
- * Handing events to containerd: in order, over ttrpc, where that has no address by containerd's own program. While
- * containerd is away (it restarts) they wait.
+ * Publishes events to containerd, in order: over ttrpc or, without an address for it, by containerd's own program. Events
+ * are queued while containerd restarts.
  */
 import { Events } from "@berth/api/shimEvents";
 import { timestamp } from "@berth/api/time";
@@ -10,11 +10,11 @@ import { type Connection, connect } from "@berth/ttrpc";
 import { toBinary } from "@bufbuild/protobuf";
 import { type Any, AnySchema } from "@bufbuild/protobuf/wkt";
 
-/** Events that may wait; what comes on top displaces the oldest. */
+/** Longest queue; beyond it the oldest event is dropped. */
 const MAX_WAITING = 8192;
-/** How long containerd may take for one. */
+/** Time limit for one event. */
 const FORWARD_MS = 5000;
-/** An event that containerd refuses this often is dropped. */
+/** An event is dropped after so many refusals. */
 const MAX_REFUSALS = 5;
 const MAX_PAUSE_MS = 2000;
 
@@ -28,9 +28,9 @@ interface Waiting {
 export interface PublisherOptions {
   sys: Sys;
   namespace: string;
-  /** containerd's ttrpc address; "" for none. */
+  /** containerd's ttrpc address; "" if it has none. */
   ttrpcAddress: string;
-  /** What the publish program is told instead: containerd's address, and the program. */
+  /** Otherwise: containerd's address and program, for `containerd publish`. */
   address: string;
   publishBinary: string | undefined;
 }
@@ -89,7 +89,7 @@ export class Publisher {
       refusals = 0;
       pause = 50;
       this.#dropped = 0;
-      // The queue may have lost its first one meanwhile.
+      // A full queue may have dropped it meanwhile.
       if (this.#waiting[0] === next) this.#waiting.shift();
     }
   }
@@ -125,13 +125,13 @@ export class Publisher {
     const input = sys.sealedFile("berth-event", toBinary(AnySchema, event));
     const none = sys.open("/dev/null", 2);
     try {
-      // By a path of its own: the descriptor is read from its beginning.
+      // Opened again, so that it is read from its beginning.
       const stdin = sys.open(`/proc/self/fd/${input}`, 0);
       try {
         const pid = sys.spawn({
           path: publishBinary!,
           argv: [publishBinary!, "--address", address, "publish", "--topic", topic, "--namespace", namespace],
-          env: Object.entries(process.env).map(([name, value]) => `${name}=${value}`),
+          env: Object.entries(sys.environment()).map(([name, value]) => `${name}=${value}`),
           fds: [stdin, none, none],
         });
         const until = sys.monotonicMs() + FORWARD_MS;
@@ -153,7 +153,7 @@ export class Publisher {
     }
   }
 
-  /** Sends what waits, for at most `ms`, and ends. */
+  /** Sends the queued events, for at most `ms`, and closes. */
   async close(ms: number): Promise<void> {
     this.#closing = true;
     this.#wake?.();

@@ -1,7 +1,7 @@
-/** Removing what a container left whose serving process has died, by what that kept of it. */
+/** Removes what is left of a container whose serving process has died, by that process's records. */
 import { isCode, SIGKILL, systemClock } from "@berth/base";
 import * as runtime from "@berth/runtime";
-import { linux, commandSys as sys } from "@berth/sys";
+import type { Sys } from "@berth/sys";
 import type { Exit } from "../contract/task-shim.ts";
 import { ShimContext } from "../keeper/context.ts";
 import { forgetTask } from "../keeper/delete.ts";
@@ -14,38 +14,39 @@ import { removeShm, SANDBOX_FILE, type SandboxRecord } from "./sandboxes.ts";
 
 const KILLED_STATUS = 137;
 const O_RDWR = 2;
-/** How long a keeper may take to write down its process's end, in milliseconds. */
+/** How long a keeper may take to record the exit, in milliseconds. */
 const RECORD_MS = 1000;
 
-/** Kills what runs and removes what there is; says how the first process ended. */
+/** Kills and removes all of a container; returns how its init process ended. */
 export async function removeRemains(
+  sys: Sys,
   place: Place,
   namespace: string,
   id: string,
   bundle: string,
 ): Promise<Exit & { pid: number }> {
-  await removeSandbox(bundle);
+  await removeSandbox(sys, bundle);
   const shim = new ShimContext(sys, new Folders(place.folder), 1);
   const task = readTask(shim, namespace, id, bundle);
   const first = task.processes.get("")?.record;
-  // Those that were on their way, then all that runs; a keeper ends with its process.
+  // Unfinished launches first, then all that runs; a keeper exits with its process.
   for (const { record } of task.processes.values())
     if (record.pid === 0) await killLaunch(shim, record.token);
   await runtime.remove(shim.runtimeOf(task), id, true);
   const exit: Exit = first === undefined ? killed() : await writtenExit(shim, first.token);
   if (first !== undefined) forgetTask(shim, task);
-  clearPlace(place, namespace);
+  clearPlace(sys, place, namespace);
   return { pid: first?.pid ?? 0, ...exit };
 }
 
-/** Kills the pause process of a sandbox whose bundle this is. */
-async function removeSandbox(bundle: string): Promise<void> {
+/** If this is the bundle of a sandbox, kills its pause process. */
+async function removeSandbox(sys: Sys, bundle: string): Promise<void> {
   const content = sys.readTextIfAny(`${bundle}/${SANDBOX_FILE}`);
   if (content === undefined) return;
   const { pid, startTime, shm } = JSON.parse(content) as SandboxRecord;
   const pidfd = sys.pidfdOpen(pid);
   if (pidfd !== undefined) {
-    // Looked at behind the pidfd: from here on the pid cannot become another's.
+    // Checked after pidfd_open: from here on the pid cannot be reused.
     if (runtime.processStat(sys, pid)?.startTime === startTime) sys.pidfdSignal(pidfd, SIGKILL);
     sys.close(pidfd);
   }
@@ -57,18 +58,19 @@ function killed(): Exit {
 }
 
 async function writtenExit(shim: ShimContext, token: string): Promise<Exit> {
+  const { sys } = shim;
   for (const until = sys.monotonicMs() + RECORD_MS; ; ) {
     const exit = recordedExit(shim, token);
     if (exit !== undefined) return exit;
-    // Without a keeper there will be no record.
+    // No keeper, no record.
     const socket = shim.folders.socket(token);
     if (sys.lstat(socket) === undefined || sys.monotonicMs() > until) return killed();
     await sys.sleep(2);
   }
 }
 
-/** Removes the serving process's folder with the last container, unless there is a new process. */
-function clearPlace({ folder, socket }: Place, namespace: string): void {
+/** Removes the serving process's folder with its last container, unless there is a new process. */
+function clearPlace(sys: Sys, { folder, socket }: Place, namespace: string): void {
   let lock: number;
   try {
     lock = sys.open(`${folder}/lock`, O_RDWR);
@@ -77,7 +79,7 @@ function clearPlace({ folder, socket }: Place, namespace: string): void {
     throw error;
   }
   try {
-    if (!linux.tryLock(lock)) return;
+    if (!sys.tryLock(lock)) return;
     const left = [
       ...(sys.list(`${folder}/runc/${namespace}`) ?? []),
       ...(sys.list(`${folder}/sandboxes`) ?? []),

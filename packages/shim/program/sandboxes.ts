@@ -116,7 +116,7 @@ export class Sandboxes {
       throw new BerthError("failed_precondition", `sandbox ${id} was started before`, { stage: "sandbox" });
     const sys = this.#sys;
     sys.mkdirAll(sandbox.shm, 0o711);
-    linux.mount("shm", sandbox.shm, "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, SHM_OPTIONS);
+    sys.mount("shm", sandbox.shm, "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, SHM_OPTIONS);
     try {
       const { pid } = await runtime.startSandbox(this.#runtime, {
         name: id,
@@ -214,7 +214,7 @@ function isNamespace(sys: Sys, path: string): boolean {
 /** Unmounts and removes a sandbox's /dev/shm. */
 export async function removeShm(sys: Sys, shm: string): Promise<void> {
   try {
-    await linux.umount(shm, linux.MNT_DETACH);
+    await sys.umount(shm, linux.MNT_DETACH);
   } catch (error) {
     // It was never mounted, or not any more, or there is none.
     const { errno } = error as BerthError;

@@ -1,8 +1,8 @@
-/** The process that serves: the Task and Sandbox services of all containers of one containerd and namespace. */
+/** The serving process: Task and Sandbox services for the containers of one containerd and namespace. */
 import { Shim } from "@berth/api/shim";
 import { BerthError, isCode, log, SIGKILL, systemClock } from "@berth/base";
 import { service } from "@berth/rpc";
-import { linux, realSys as sys } from "@berth/sys";
+import type { Sys } from "@berth/sys";
 import { serve as listen, type RunningServer } from "@berth/ttrpc";
 import { eventMessage } from "../contract/event-message.ts";
 import type { Exit, TaskShim } from "../contract/task-shim.ts";
@@ -15,10 +15,10 @@ import { sandboxService } from "./sandbox-service.ts";
 import { Sandboxes } from "./sandboxes.ts";
 import { taskServices } from "./task-service.ts";
 
-/** Descriptor over which `start` hears how it went. */
-const TELL = 3;
+/** Descriptor for the report to `start`. */
+const REPORT = 3;
 const O_RDWR_CREAT = 2 | 0o100;
-/** How long the last events may take to be handed over. */
+/** How long the last events may take. */
 const FLUSH_MS = 2000;
 const LOST_STATUS = 137;
 
@@ -29,10 +29,10 @@ function need(call: ShimCall, name: "namespace" | "id" | "state" | "socket" | "b
 }
 
 /**
- * Takes the place, for as long as the process lives; false while another process has it. The folder of a process that
- * ends goes with it: then what was locked is no longer there, and it is tried once more.
+ * Locks the folder until this process exits; false if another process holds the lock. A process removes its folder when it
+ * exits: if the locked file is no longer there, this tries again.
  */
-function takePlace(folder: string): boolean {
+export function takePlace(sys: Sys, folder: string): boolean {
   for (;;) {
     sys.mkdirAll(folder, 0o700);
     let fd: number;
@@ -42,7 +42,7 @@ function takePlace(folder: string): boolean {
       if ((error as BerthError).code === "not_found") continue;
       throw error;
     }
-    if (!linux.tryLock(fd)) {
+    if (!sys.tryLock(fd)) {
       sys.close(fd);
       return false;
     }
@@ -61,34 +61,36 @@ interface Serving {
 
 type Removed = Exit & { pid: number };
 
-/** Serves until nobody needs it; resolves when it does, and says so to who started it. */
-export async function serve(call: ShimCall): Promise<void> {
-  const tell = (text: string) => {
-    sys.write(TELL, new TextEncoder().encode(text));
-    sys.close(TELL);
+/** Serves until no container is left; resolves once it listens, and reports that to `start`. */
+export async function serve(sys: Sys, call: ShimCall): Promise<void> {
+  const report = (text: string) => {
+    sys.write(REPORT, new TextEncoder().encode(text));
+    sys.close(REPORT);
   };
   try {
     const folder = need(call, "state");
-    if (!takePlace(folder)) {
-      tell("busy");
-      return process.exit(0);
+    if (!takePlace(sys, folder)) {
+      report("busy");
+      return sys.exit(0);
     }
-    // The bundle that it was started in goes away before it does.
-    process.chdir("/");
-    await begin(call, folder);
-    tell("serving");
+    // The working folder is the bundle of the first container, which is removed earlier.
+    sys.chdir("/");
+    await begin(sys, call, folder);
+    report("serving");
   } catch (error) {
-    tell(BerthError.from(error).message);
-    process.exit(1);
+    report(BerthError.from(error).message);
+    sys.exit(1);
   }
 }
 
-async function begin(call: ShimCall, folder: string): Promise<void> {
+async function begin(sys: Sys, call: ShimCall, folder: string): Promise<void> {
   const [namespace, id, socket] = [need(call, "namespace"), need(call, "id"), need(call, "socket")];
   const fifo = new LogFifo(sys, call.debug ?? false);
-  // One container's trouble must not be the end of the others.
-  process.on("uncaughtException", (error) => log.error("unexpected error", { error: String(error.stack) }));
-  process.on("unhandledRejection", (error) => log.error("unexpected rejection", { error: String(error) }));
+  // An error in one container must not end the others.
+  sys.onUncaught((error, kind) => {
+    if (kind === "exception") log.error("unexpected error", { error: String((error as Error).stack) });
+    else log.error("unexpected rejection", { error: String(error) });
+  });
   const shim = createTaskShim({ sys, stateDir: folder });
   const sandboxes = new Sandboxes(sys, folder);
   const publisher = new Publisher({
@@ -99,7 +101,7 @@ async function begin(call: ShimCall, folder: string): Promise<void> {
     publishBinary: call["publish-binary"],
   });
   shim.onEvent((event) => {
-    // containerd hears of a container's deletion only, never of an added process's.
+    // containerd expects it for containers only, not for added processes.
     if (event.topic === "/tasks/delete" && event.execId !== "") return;
     publisher.publish(event.topic, eventMessage(event));
   });
@@ -112,17 +114,17 @@ async function begin(call: ShimCall, folder: string): Promise<void> {
       await publisher.close(FLUSH_MS);
       await server?.close(100);
       await shim.close();
-      // Containers that are still there (a signal ended us) are found by `delete`, by what is kept of them.
+      // If containers are left (after a signal), `delete` needs the records.
       if (empty) sys.removeTree(folder);
     } finally {
-      process.exit(0);
+      sys.exit(0);
     }
   };
   const residents = new Residents(fifo, () => void end());
   const remove = (gone: string) => removeAll({ shim, sandboxes, residents, namespace }, gone);
   residents.expect(id, need(call, "bundle"));
-  for (const signal of ["SIGTERM", "SIGINT"] as const) process.on(signal, () => residents.endNow());
-  // What is left of an earlier one; nobody listens there, for the place is ours.
+  for (const signal of ["SIGTERM", "SIGINT"] as const) sys.onSignal(signal, () => residents.endNow());
+  // A socket that is still there is a stale one: we hold the lock.
   sys.unlink(socket);
   sys.mkdirAll(socket.slice(0, socket.lastIndexOf("/")), 0o711);
   server = await listen({
@@ -143,14 +145,14 @@ async function begin(call: ShimCall, folder: string): Promise<void> {
   log.debug("the shim serves", { namespace, socket });
 }
 
-/** Kills a container and removes it, whatever it is doing; of a sandbox, first the containers in it. */
-async function removeAll({ shim, sandboxes, residents, namespace }: Serving, id: string): Promise<Removed> {
+/** Kills and removes a container in any state; for a sandbox, its members first. */
+async function removeAll(serving: Serving, id: string): Promise<Removed> {
+  const { shim, sandboxes, residents, namespace } = serving;
   const ref = { namespace, id };
   let removed: Removed = { pid: 0, exitStatus: LOST_STATUS, exitedAt: systemClock.wall() };
   if (sandboxes.has(id)) {
     const { pid, members } = sandboxes.get(id);
-    for (const member of members)
-      if (residents.has(member)) await removeAll({ shim, sandboxes, residents, namespace }, member);
+    for (const member of members) if (residents.has(member)) await removeAll(serving, member);
     await sandboxes.remove(id);
     removed = { ...removed, pid };
   } else if (shim.list(namespace).some((task) => task.id === id)) {

@@ -1,19 +1,18 @@
-/** `start`: answers the address of the process that serves, and makes it where there is none. */
+/** `start`: prints the address of the serving process, and starts that if needed. */
 import { BerthError } from "@berth/base";
-import { linux, commandSys as sys } from "@berth/sys";
+import type { Sys } from "@berth/sys";
 import { expect, reach } from "./ask.ts";
 import { answerOf, type Bootstrap, readBootstrap } from "./bootstrap.ts";
 import type { ShimCall } from "./flags.ts";
 import { readInput } from "./input.ts";
 import { groupOf, type Place, placeOf } from "./place.ts";
 
-/** How long until there is a process that serves, on a machine that is very busy. */
+/** How long a serving process may take to start, on a very busy machine. */
 const SERVING_MS = 30_000;
 const O_RDWR = 2;
-const AT_FDCWD = -100;
 
-/** Carries the call out; returns what goes to standard output. */
-export async function start(call: ShimCall): Promise<Uint8Array> {
+/** Runs `start`; returns its output. */
+export async function start(sys: Sys, call: ShimCall): Promise<Uint8Array> {
   const { namespace, id } = call;
   if (!namespace) throw new BerthError("invalid_argument", "-namespace: found none, expected one");
   if (!id) throw new BerthError("invalid_argument", "-id: found none, expected one");
@@ -22,29 +21,29 @@ export async function start(call: ShimCall): Promise<Uint8Array> {
       hint: "leave sched_core out of containerd's configuration for this runtime",
     });
   const bundle = sys.cwd();
-  const bootstrap = await readBootstrap(readInput(), id, namespace, sys.env("MAX_SHIM_VERSION"));
+  const bootstrap = await readBootstrap(readInput(sys), id, namespace, sys.env("MAX_SHIM_VERSION"));
   const address = bootstrap.grpcAddress || call.address || sys.env("GRPC_ADDRESS") || "";
   const place = placeOf(sys, address, namespace, groupOf(sys, bundle), bootstrap.socketDir);
   const debug = bootstrap.debug ?? call.debug ?? false;
-  // For `delete`, which is not told of it.
+  // For `delete`, which does not get it.
   if (bootstrap.socketDir !== undefined && sys.lstat(`${bundle}/s`) === undefined)
-    linux.symlinkat(bootstrap.socketDir, AT_FDCWD, `${bundle}/s`);
+    sys.symlink(bootstrap.socketDir, `${bundle}/s`);
   const until = sys.monotonicMs() + SERVING_MS;
   for (let pause = 1; ; pause = Math.min(pause * 2, 50)) {
-    const fd = reach(place.socket);
+    const fd = reach(sys, place.socket);
     if (fd !== undefined) {
       try {
-        await expect(fd, { id, bundle, debug });
-        return answer(bootstrap, bundle, place);
+        await expect(sys, fd, { id, bundle, debug });
+        return answer(sys, bootstrap, bundle, place);
       } catch (error) {
-        // It was about to end; the next one serves.
+        // It was about to exit; the next one serves.
         if ((error as BerthError).code !== "unavailable") throw error;
       } finally {
         sys.close(fd);
       }
     }
-    const outcome = await launch(call, bootstrap, place, { namespace, id, address, bundle, debug });
-    if (outcome === "serving") return answer(bootstrap, bundle, place);
+    const outcome = await launch(sys, call, bootstrap, place, { namespace, id, address, bundle, debug });
+    if (outcome === "serving") return answer(sys, bootstrap, bundle, place);
     if (sys.monotonicMs() > until)
       throw new BerthError("deadline_exceeded", `no shim serves ${place.socket} after ${SERVING_MS} ms`, {
         stage: "shim",
@@ -55,14 +54,20 @@ export async function start(call: ShimCall): Promise<Uint8Array> {
   }
 }
 
-async function answer(bootstrap: Bootstrap, bundle: string, { socket }: Place): Promise<Uint8Array> {
-  // containerd 1.6 and before looks there when it has been restarted; later ones keep a note of their own.
+async function answer(
+  sys: Sys,
+  bootstrap: Bootstrap,
+  bundle: string,
+  { socket }: Place,
+): Promise<Uint8Array> {
+  // containerd up to 1.6 reads it after a restart; later ones keep their own note.
   if (bootstrap.form !== "protobuf") sys.writeFile(`${bundle}/address`, `unix://${socket}`, 0o600);
   return answerOf(bootstrap, socket);
 }
 
-/** Starts the process that serves. "busy": another one holds the place, or is just letting go of it. */
+/** Starts a serving process. "busy": another one holds the lock, or is about to release it. */
 async function launch(
+  sys: Sys,
   call: ShimCall,
   bootstrap: Bootstrap,
   place: Place,
@@ -90,7 +95,7 @@ async function launch(
     "serve",
   ];
   const env = Object.entries({
-    ...process.env,
+    ...sys.environment(),
     ...(bootstrap.ttrpcAddress ? { TTRPC_ADDRESS: bootstrap.ttrpcAddress } : {}),
   }).map(([name, value]) => `${name}=${value}`);
   let pid: number;
@@ -107,14 +112,14 @@ async function launch(
     sys.close(tell);
   }
   try {
-    prepare(pid, bootstrap);
-    const words: Uint8Array[] = [];
+    prepare(sys, pid, bootstrap);
+    const parts: Uint8Array[] = [];
     for (;;) {
       const chunk = await sys.read(ready, 65536);
       if (chunk.length === 0) break;
-      words.push(chunk);
+      parts.push(chunk);
     }
-    const said = Buffer.concat(words).toString();
+    const said = Buffer.concat(parts).toString();
     if (said === "serving" || said === "busy") return said;
     throw new BerthError("internal", said === "" ? "the shim ended before it served" : said, {
       stage: "shim",
@@ -127,10 +132,10 @@ async function launch(
   }
 }
 
-/** What only who started a process can do for it: its cgroup, and its place among those that memory is taken from. */
-function prepare(pid: number, { shimCgroup }: Bootstrap): void {
+/** Sets the cgroup and the OOM score of the serving process. */
+function prepare(sys: Sys, pid: number, { shimCgroup }: Bootstrap): void {
   if (shimCgroup !== undefined) {
-    // A hierarchy each (version 1), or one (version 2): the cgroup is in those where it was made.
+    // One hierarchy per controller (version 1), or a single one (version 2): the cgroup may be in any of them.
     const folders = ["", ...(sys.list("/sys/fs/cgroup") ?? [])]
       .map((name) => `/sys/fs/cgroup/${name}/${shimCgroup}`)
       .filter((folder) => sys.stat(`${folder}/cgroup.procs`) !== undefined);
@@ -141,13 +146,13 @@ function prepare(pid: number, { shimCgroup }: Bootstrap): void {
       });
     for (const folder of folders) sys.writeExisting(`${folder}/cgroup.procs`, String(pid));
   }
-  // One above containerd's: under pressure the shim goes before it does.
+  // One above containerd's: the shim is killed first.
   const parent = /^PPid:\s*(\d+)/m.exec(sys.readText("/proc/self/status"))?.[1];
   const score = Number(sys.readTextIfAny(`/proc/${parent}/oom_score_adj`) ?? "0");
   try {
     sys.writeExisting(`/proc/${pid}/oom_score_adj`, String(Math.min(score + 1, 1000)));
   } catch (error) {
-    // A user without rights may not: the score is then what it was.
+    // Not allowed without privileges: the score stays.
     if ((error as BerthError).code !== "permission_denied") throw error;
   }
 }

@@ -6,7 +6,7 @@ import { Status } from "@berth/api/taskTypes";
 import { timestamp } from "@berth/api/time";
 import { BerthError } from "@berth/base";
 import { type Service, type ServiceImpl, service } from "@berth/rpc";
-import { linux, type Sys } from "@berth/sys";
+import type { Sys } from "@berth/sys";
 import { create, toBinary } from "@bufbuild/protobuf";
 import type { Any } from "@bufbuild/protobuf/wkt";
 import type { ProcessRef, Stdio, TaskShim, TaskStatus } from "../contract/task-shim.ts";
@@ -24,8 +24,6 @@ const STATUS: Readonly<Record<TaskStatus, Status>> = {
 };
 
 const VERSION = "0.1.0";
-const AT_FDCWD = -100;
-const AT_SYMLINK_NOFOLLOW = 0x100;
 
 function bytesOf(any: Any | undefined, field: string): Uint8Array {
   if (any === undefined) throw new BerthError("invalid_argument", `${field}: found none, expected one`);
@@ -36,7 +34,7 @@ function bytesOf(any: Any | undefined, field: string): Uint8Array {
 function giveStreams(sys: Sys, { stdin, stdout, stderr }: Stdio, uid: number, gid: number): void {
   for (const path of [stdin, stdout, stderr]) {
     if (!path.startsWith("/") || sys.lstat(path)?.kind !== "fifo") continue;
-    linux.fchownat(AT_FDCWD, path, uid, gid, AT_SYMLINK_NOFOLLOW);
+    sys.lchown(path, uid, gid);
   }
 }
 

@@ -1,6 +1,6 @@
 /**
- * Numbers and structures of the Linux ABI that berth uses: system calls (x86-64 and arm64), flags, layouts.
- * Flags carry the names of the man pages. From `open_tree` on, numbers are the same on every architecture.
+ * The Linux ABI as far as berth uses it: system call numbers (x86-64 and arm64), flags, structures. Flags have the names
+ * of the man pages. From `open_tree` on, numbers are the same on every architecture.
  */
 
 /** System call numbers; the pair is [x86-64, arm64]. */
@@ -68,7 +68,7 @@ const NUMBERS = {
   mount_setattr: [442, 442],
 } as const;
 
-/** Name of a system call that berth may make. */
+/** Name of a system call that berth uses. */
 export type SyscallName = keyof typeof NUMBERS;
 
 const column = process.arch === "arm64" ? 1 : 0;

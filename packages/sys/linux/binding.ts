@@ -1,14 +1,13 @@
 /**
- * The seam to the addon: typed access to raw system calls and posix_spawn.
+ * The addon: typed access to raw system calls and posix_spawn.
  *
- * The addon lies beside the executables ("berth-sys.node", found through BERTH_LIB or the program's own folder)
- * or in the build folder of a checkout. It is opened by its absolute path: a Bun executable that embeds it would
- * unpack it into /tmp at every start.
+ * "berth-sys.node" is found through BERTH_LIB, beside the executables, or in the build folder of a checkout. It is opened
+ * by its absolute path: a Bun executable that embeds it would unpack it into /tmp at every start.
  */
 import { BerthError, codeOfErrno } from "@berth/base";
 import { type SyscallName, syscallNumber } from "./abi.ts";
 
-/** What can be handed to the kernel: numbers, NUL-terminated text, memory, or nothing (0). */
+/** Arguments of a system call: numbers, text (NUL is added), memory, or null (0). */
 export type SyscallArg =
   | number
   | bigint
@@ -45,7 +44,7 @@ function load(): { addon: Addon; folder: string } {
       process.dlopen(module, `${folder}/berth-sys.node`);
       return { addon: module.exports as Addon, folder };
     } catch {
-      // The next folder may have it: to ask the file system first would take a module of the engine's.
+      // Try the next folder. Looking first would take a module of the engine's.
     }
   }
   throw new BerthError("failed_precondition", "berth-sys.node was not found in the program's lib/berth", {
@@ -60,7 +59,7 @@ export function libraryFolder(): string {
   return loaded.folder;
 }
 
-/** The addon, loaded at first use. */
+/** The addon, loaded on first use. */
 export function addon(): Addon {
   loaded ??= load();
   return loaded.addon;
@@ -72,7 +71,7 @@ let names: Map<number, string> | undefined;
 export function errnoName(value: number): string {
   if (names === undefined) {
     names = new Map();
-    // Loaded late: most commands meet no error.
+    // Loaded late: most commands see no error.
     const { errno } = process.getBuiltinModule("node:os").constants;
     for (const [name, n] of Object.entries(errno)) if (!names.has(n)) names.set(n, name);
   }
@@ -90,7 +89,7 @@ export function syscallError(syscall: string, errno: number, path?: string): Ber
   );
 }
 
-/** Makes a system call; the result, or the negated errno. `-4` (EINTR) is retried. */
+/** Makes a system call; returns the result or the negated errno. EINTR (-4) is retried. */
 export function rawSyscall(name: SyscallName, ...args: SyscallArg[]): number {
   for (;;) {
     const result = addon().syscall(syscallNumber(name), ...args);
@@ -98,14 +97,14 @@ export function rawSyscall(name: SyscallName, ...args: SyscallArg[]): number {
   }
 }
 
-/** Makes a system call and throws a BerthError that names the call, the errno and `path` when it fails. */
+/** Makes a system call; on failure throws a BerthError with the call, the errno and `path`. */
 export function syscall(name: SyscallName, path: string | undefined, ...args: SyscallArg[]): number {
   const result = rawSyscall(name, ...args);
   if (result < 0) throw syscallError(name, -result, path);
   return result;
 }
 
-/** Same as {@link syscall} on a thread of the pool, for calls that may block. */
+/** {@link syscall} on a thread of the pool, for calls that may block. */
 export async function syscallAsync(
   name: SyscallName,
   path: string | undefined,

@@ -1,4 +1,4 @@
-/** File system calls relative to a descriptor, which `node:fs` does not have. */
+/** File system calls relative to a descriptor, which `node:fs` lacks. */
 import * as abi from "./abi.ts";
 import { rawSyscall, syscall, syscallError } from "./binding.ts";
 
@@ -7,14 +7,14 @@ export function openat2(dirfd: number, path: string, flags: number, mode: number
   const how = abi.packOpenHow(flags | abi.O_CLOEXEC, mode, resolve);
   for (;;) {
     const fd = rawSyscall("openat2", dirfd, path, how, 24);
-    // EAGAIN: a rename or mount raced with RESOLVE_IN_ROOT's walk; openat2(2) says to try again.
+    // EAGAIN: a rename or mount raced with RESOLVE_IN_ROOT's walk; openat2(2) says to retry.
     if (fd === -11) continue;
     if (fd < 0) throw syscallError("openat2", -fd, path);
     return fd;
   }
 }
 
-/** close(2); errors are of no use to anybody and are dropped. */
+/** close(2); errors are ignored. */
 export function close(fd: number): void {
   rawSyscall("close", fd);
 }
@@ -48,7 +48,7 @@ export function fchownat(dirfd: number, path: string, uid: number, gid: number, 
   syscall("fchownat", path, dirfd, path, uid, gid, flags);
 }
 
-/** fchmodat(2): follows a final symbolic link, so call it only on what is known not to be one. */
+/** fchmodat(2). It follows a final symbolic link: make sure that there is none. */
 export function fchmodat(dirfd: number, path: string, mode: number): void {
   syscall("fchmodat", path, dirfd, path, mode);
 }
@@ -63,7 +63,7 @@ export function readlinkat(dirfd: number, path: string): string {
   return memory.toString("utf8", 0, syscall("readlinkat", path, dirfd, path, memory, memory.length));
 }
 
-/** lsetxattr(2): sets an extended attribute, not following a final symbolic link. */
+/** lsetxattr(2): does not follow a final symbolic link. */
 export function lsetxattr(path: string, name: string, value: Uint8Array): void {
   syscall("lsetxattr", path, path, name, value, value.length, 0);
 }
@@ -73,7 +73,7 @@ export function fsetxattr(fd: number, name: string, value: Uint8Array): void {
   syscall("fsetxattr", name, fd, name, value, value.length, 0);
 }
 
-/** lgetxattr(2); undefined when the file has no such attribute or the file system none at all. */
+/** lgetxattr(2); undefined if there is no such attribute, or the file system has none at all. */
 export function lgetxattr(path: string, name: string): Uint8Array | undefined {
   for (let size = 256; ; size *= 4) {
     const memory = Buffer.alloc(size);
@@ -84,7 +84,7 @@ export function lgetxattr(path: string, name: string): Uint8Array | undefined {
   }
 }
 
-/** llistxattr(2): the names of a file's extended attributes. */
+/** llistxattr(2): names of the extended attributes. */
 export function llistxattr(path: string): string[] {
   for (let size = 1024; ; size *= 4) {
     const memory = Buffer.alloc(size);
@@ -95,12 +95,12 @@ export function llistxattr(path: string): string[] {
   }
 }
 
-/** syncfs(2): writes back the file system that `fd` lies on. */
+/** syncfs(2): writes back the file system of `fd`. */
 export function syncfs(fd: number): void {
   syscall("syncfs", undefined, fd);
 }
 
-/** flock(2) without waiting: false when another process holds the lock. */
+/** flock(2), exclusive and non-blocking: false if another process holds the lock. */
 export function tryLock(fd: number): boolean {
   const result = rawSyscall("flock", fd, 2 | 4); // LOCK_EX | LOCK_NB
   if (result === -11) return false;

@@ -1,4 +1,4 @@
-/** Mounting by name, for the host side (the container's own mounts are operations of berth-init's plan). */
+/** mount(2) and umount2(2) by path, on the host; mounts of a container are operations of berth-init's plan. */
 import { syscall, syscallAsync } from "./binding.ts";
 
 /** mount(2). `data` is the file system's option string, at most a page. */

@@ -1,4 +1,4 @@
-/** rtnetlink(7) questions. */
+/** rtnetlink(7) dumps. */
 import { syscall } from "./binding.ts";
 import { close } from "./files.ts";
 
@@ -8,12 +8,12 @@ const NLM_F_REQUEST_DUMP = 0x301;
 const NLMSG_ERROR = 2;
 const NLMSG_DONE = 3;
 const HEADER = 16;
-/** The kernel's answers come in pieces of at most 32 KiB. */
+/** The kernel answers in pieces of at most 32 KiB. */
 const PIECE = 65536;
 
 /**
- * Asks the kernel for all objects of a kind (RTM_GETLINK, RTM_GETADDR) in the caller's network namespace; `family` is 0 for
- * any. Each answer is what follows the message's header: a fixed structure, then attributes.
+ * Dumps the objects of a type (RTM_GETLINK, RTM_GETADDR) in the caller's network namespace; `family` is 0 for any. Each
+ * result is a message without its header: a fixed structure, then attributes.
  */
 export function netlinkDump(type: number, family: number): Uint8Array[] {
   const fd = syscall("socket", undefined, AF_NETLINK, SOCK_RAW_CLOEXEC, 0);

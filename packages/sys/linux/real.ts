@@ -1,11 +1,14 @@
-/** {@link Sys} on Linux. It loads no module of the engine's: each costs a short command more than its work. */
+/** {@link Sys} on Linux. Modules of the JavaScript engine are loaded on use: each costs a short command more than its work. */
 import type { Sys } from "../sys.ts";
 import * as abi from "./abi.ts";
 import { libraryFolder, rawSyscall, syscall, syscallAsync, syscallError } from "./binding.ts";
 import * as files from "./by-name.ts";
-import { close, openat2 } from "./files.ts";
+import { close, fchownat, openat2, symlinkat, tryLock } from "./files.ts";
+import { connectLines, readLines } from "./lines.ts";
+import { mount, umount } from "./mounts.ts";
 import { netlinkDump } from "./netlink.ts";
 import { becomeSubreaper, kill, pidfdOpen, pidfdSignal, pipe, reap, spawn } from "./processes.ts";
+import { run } from "./programs.ts";
 import { bindDatagram, connectUnix, receiveMessage, sendDescriptor, socketPair } from "./sockets.ts";
 import { copyTerminalSize, makeRaw, restoreTerminal } from "./terminal.ts";
 
@@ -14,12 +17,12 @@ const F_ADD_SEALS = 1033;
 const F_DUPFD_CLOEXEC = 1030;
 const ALL_SEALS = 0xf; // seal, shrink, grow, write
 
-/** One call's worth: the kernel copies what there is. */
+/** Per call; the kernel copies as much as there is. */
 const LARGEST_COPY = 1 << 30;
 
 /**
- * A copy of a descriptor above those that spawned programs are given, so that it may be executed by its number; lower where
- * the limit on open files leaves no such room.
+ * Duplicates a descriptor to a number above those that spawned programs get, so that it can be executed by its number;
+ * lower if RLIMIT_NOFILE leaves no room there.
  */
 function aboveOthers(name: string, fd: number): number {
   for (let floor = 128; ; floor /= 2) {
@@ -29,7 +32,7 @@ function aboveOthers(name: string, fd: number): number {
   }
 }
 
-/** An anonymous file that `fill` writes and nobody may change from then on. */
+/** An anonymous file that `fill` writes, sealed afterwards. */
 function sealed(name: string, fill: (fd: number) => void): number {
   const fd = syscall("memfd_create", name, name, 3); // MFD_CLOEXEC | MFD_ALLOW_SEALING
   try {
@@ -42,7 +45,7 @@ function sealed(name: string, fill: (fd: number) => void): number {
 }
 
 const POLLIN = 1;
-/** A day: ppoll is asked again by whoever still waits. */
+/** A day; callers that still wait poll again. */
 const FOREVER_MS = 86_400_000;
 
 /** A struct pollfd. */
@@ -85,9 +88,14 @@ export const realSys: Sys = {
   stat: files.stat,
   lstat: files.lstat,
   writable: files.writable,
+  executable: files.executable,
   realpath: files.realpath,
   readlink: files.readlink,
+  symlink: (target, path) => symlinkat(target, abi.AT_FDCWD, path),
   chmod: files.chmod,
+  lchown: (path, uid, gid) => fchownat(abi.AT_FDCWD, path, uid, gid, abi.AT_SYMLINK_NOFOLLOW),
+  mount,
+  umount,
   mkfifo: (path, mode) => {
     syscall("mknodat", path, abi.AT_FDCWD, path, abi.S_IFIFO | mode, 0);
   },
@@ -111,6 +119,7 @@ export const realSys: Sys = {
     return memory.subarray(0, syscall("read", `descriptor ${fd}`, fd, memory, size));
   },
   write: (fd, bytes) => files.writeAll(fd, bytes, `descriptor ${fd}`),
+  tryLock,
   sealedFile: (name, content) => sealed(name, (fd) => realSys.write(fd, content)),
   sealedCopy: (name, path) =>
     sealed(name, (fd) => {
@@ -123,6 +132,8 @@ export const realSys: Sys = {
     }),
   socketPair: (kind = "stream") => socketPair(kind),
   connectUnix: (path, kind = "stream") => connectUnix(path, kind),
+  connectLines,
+  readLines,
   bindDatagram,
   pipe,
   receive: async (fd, size) => {
@@ -138,6 +149,7 @@ export const realSys: Sys = {
 
   netlinkDump,
   spawn,
+  run,
   reap,
   kill,
   pidfdOpen,
@@ -149,18 +161,28 @@ export const realSys: Sys = {
   copyTerminalSize,
 
   libraryFolder,
+  programPath: () => process.execPath,
+  processors: () => process.getBuiltinModule("node:os").availableParallelism(),
   kernelRelease: () => realSys.readText("/proc/sys/kernel/osrelease").trim(),
   arch: () => process.arch,
   pid: () => process.pid,
   uid: () => process.getuid?.() ?? 0,
   gid: () => process.getgid?.() ?? 0,
   cwd: () => process.cwd(),
+  chdir: (path) => process.chdir(path),
   env: (name) => process.env[name],
+  environment: () => ({ ...process.env }) as Record<string, string>,
+  onSignal: (signal, listener) => void process.on(signal, listener),
+  onUncaught: (listener) => {
+    process.on("uncaughtException", (error) => listener(error, "exception"));
+    process.on("unhandledRejection", (error) => listener(error, "rejection"));
+  },
+  exit: (code) => process.exit(code),
   monotonicMs: () => Number(process.hrtime.bigint()) / 1e6,
   sleep: (ms) => new Promise((resolve) => setTimeout(resolve, ms)),
 };
 
-/** How long a command waits on the spot before it hands the waiting to a thread, in milliseconds. */
+/** How long a command blocks before it moves the wait to a thread, in milliseconds. */
 const PATIENCE_MS = 20;
 
 function waitHere(fd: number, events: number, timeoutMs: number): number {
@@ -169,8 +191,8 @@ function waitHere(fd: number, events: number, timeoutMs: number): number {
 }
 
 /**
- * The machine for a command that does one thing and ends: what comes soon is waited for on the spot, for to start the
- * engine's threads takes longer than most of what they would wait for. Signals are seen at most 20 ms later.
+ * The machine for a command that does one thing and exits: it blocks for short waits, as starting the engine's threads takes
+ * longer than most of them. Signals are handled up to 20 ms late.
  */
 export const commandSys: Sys = {
   ...realSys,
@@ -184,7 +206,7 @@ export const commandSys: Sys = {
     waitHere(fd, events, Math.min(PATIENCE_MS, timeoutMs)) || realSys.poll(fd, events, timeoutMs),
 };
 
-/** Ends the process at once, without the engine's own tidying up (1 ms): for commands that have written all they had. */
+/** exit_group(2): skips the engine's own cleanup (1 ms), for commands that have written all their output. */
 export function exitNow(code: number): never {
   syscall("exit_group", undefined, code);
   throw new Error("exit_group returned");

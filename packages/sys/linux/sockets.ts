@@ -1,4 +1,4 @@
-/** Unix sockets that carry descriptors: socket pairs, connecting, sendmsg(2) and recvmsg(2) with SCM_RIGHTS. */
+/** Unix sockets: pairs, connect, bind, and descriptors over sendmsg(2) and recvmsg(2) (SCM_RIGHTS). */
 import { BerthError } from "@berth/base";
 import { O_CLOEXEC } from "./abi.ts";
 import { addon, rawSyscall, syscall, syscallError } from "./binding.ts";
@@ -19,7 +19,7 @@ const MSG_CMSG_CLOEXEC = 0x40000000;
 const CONTROL_HEADER = 16;
 const MAX_DESCRIPTORS = 4;
 
-/** socketpair(2), close-on-exec: a stream, or one that keeps messages apart. */
+/** socketpair(2), close-on-exec: SOCK_STREAM or SOCK_SEQPACKET. */
 export function socketPair(kind: "stream" | "packets"): [number, number] {
   const fds = new Int32Array(2);
   const type = kind === "stream" ? SOCK_STREAM : SOCK_SEQPACKET;
@@ -27,7 +27,7 @@ export function socketPair(kind: "stream" | "packets"): [number, number] {
   return [fds[0]!, fds[1]!];
 }
 
-/** Connects or binds a new socket; a path that begins with NUL is a name in the abstract namespace (unix(7)). */
+/** Connects or binds a new socket; a leading NUL makes the name an abstract one (unix(7)). */
 function attach(call: "connect" | "bind", path: string, type: number): number {
   const name = Buffer.from(path);
   if (name.length > 107) {
@@ -37,7 +37,7 @@ function attach(call: "connect" | "bind", path: string, type: number): number {
   address.writeUInt16LE(AF_UNIX, 0);
   name.copy(address, 2);
   const fd = syscall("socket", path, AF_UNIX, type | O_CLOEXEC, 0);
-  // An abstract name ends where the address does, a path with a NUL.
+  // A path ends with a NUL, an abstract name with the address.
   const result = rawSyscall(call, fd, address, 2 + name.length + (path.startsWith("\0") ? 0 : 1));
   if (result < 0) {
     close(fd);
@@ -51,7 +51,7 @@ export function connectUnix(path: string, kind: "stream" | "datagram"): number {
   return attach("connect", path, kind === "stream" ? SOCK_STREAM : SOCK_DGRAM);
 }
 
-/** The process that connected a unix socket (SO_PEERCRED); undefined when the kernel does not say. */
+/** pid of a unix socket's peer (SO_PEERCRED); undefined if the kernel does not say. */
 export function peerPid(fd: number): number | undefined {
   const credentials = new Int32Array(3);
   const size = new Int32Array([credentials.byteLength]);
@@ -59,7 +59,7 @@ export function peerPid(fd: number): number | undefined {
   return result < 0 ? undefined : credentials[0];
 }
 
-/** Makes a datagram socket that receives at `path`. */
+/** Binds a new datagram socket to `path`. */
 export function bindDatagram(path: string): number {
   return attach("bind", path, SOCK_DGRAM);
 }
@@ -77,7 +77,7 @@ function messageHeader(data: Uint8Array, control: Uint8Array): { header: Buffer;
   return { header, keep: [part, data, control] };
 }
 
-/** Sends bytes together with a descriptor, which the receiver gets a copy of. */
+/** Sends bytes with a copy of a descriptor. */
 export function sendDescriptor(socket: number, bytes: Uint8Array, descriptor: number): void {
   const control = Buffer.alloc(CONTROL_HEADER + 8);
   control.writeBigUInt64LE(BigInt(CONTROL_HEADER + 4), 0);
@@ -92,8 +92,8 @@ export function sendDescriptor(socket: number, bytes: Uint8Array, descriptor: nu
 }
 
 /**
- * One message (or what has come of a stream) with the descriptors that came along, close-on-exec; no bytes: the peer has
- * closed. A message longer than `size` is an error, and its descriptors are closed.
+ * Receives a message (or what a stream holds) with its descriptors, close-on-exec; no bytes: the peer has closed. A message
+ * longer than `size` is an error, and its descriptors are closed.
  */
 export function receiveMessage(socket: number, size: number): { bytes: Uint8Array; descriptors: number[] } {
   const data = Buffer.alloc(size);

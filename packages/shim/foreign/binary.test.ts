@@ -1,0 +1,126 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import * as task3 from "@berth/api/task3";
+import { timestamp } from "@berth/api/time";
+import { FakeSys, type RunResult } from "@berth/sys";
+import { create, toBinary } from "@bufbuild/protobuf";
+import { deleteShim, findShim, parseAddress, type ShimCall, shimName, startShim } from "./binary.ts";
+
+const PROGRAM = "/usr/bin/containerd-shim-runc-v2";
+const call: ShimCall = {
+  program: PROGRAM,
+  namespace: "ns",
+  id: "c",
+  bundle: "/run/berth/shims/ns/c",
+  address: "/run/berth/berth.sock",
+  ttrpcAddress: "/run/berth/berth.sock.ttrpc",
+};
+const bytes = (text: string) => new TextEncoder().encode(text);
+
+/** A machine whose shim answers with `result`. */
+function machine(result: Partial<RunResult>): FakeSys {
+  const sys = new FakeSys();
+  sys.programs.set(PROGRAM, () => result);
+  return sys;
+}
+
+test("a runtime's name gives the file name of its shim", () => {
+  assert.equal(shimName("io.containerd.runc.v2"), "containerd-shim-runc-v2");
+  assert.equal(shimName("a.b"), "containerd-shim-a-b");
+  for (const bad of [
+    "",
+    "runc",
+    "io.containerd.runc.",
+    ".",
+    "io.containerd.ru/nc.v2",
+    "io.containerd.runc.v 2",
+  ])
+    assert.throws(() => shimName(bad), { code: "invalid_argument" }, bad);
+});
+
+test("a shim is found in PATH, where it can be executed", () => {
+  const sys = new FakeSys();
+  sys.variables.PATH = "relative:/sbin:/usr/bin/::/opt";
+  const missing = { code: "not_found", hint: /berthd's PATH/ };
+  assert.throws(() => findShim(sys, "io.containerd.runc.v2"), missing);
+  sys.put("/sbin/containerd-shim-runc-v2", "", "file", 0o644);
+  sys.files.set("relative/containerd-shim-runc-v2", { kind: "file", content: new Uint8Array(), mode: 0o755 });
+  assert.throws(() => findShim(sys, "io.containerd.runc.v2"), missing);
+  sys.put("/opt/containerd-shim-runc-v2", "", "file", 0o755);
+  sys.put(PROGRAM, "", "file", 0o755);
+  assert.equal(findShim(sys, "io.containerd.runc.v2"), PROGRAM, "the first in PATH");
+});
+
+test("a shim may be named by its absolute path", () => {
+  const sys = new FakeSys().put("/x/my shim", "", "file", 0o755);
+  assert.equal(findShim(sys, "/x/my shim"), "/x/my shim");
+  assert.throws(() => findShim(sys, "/x/other"), { code: "not_found", hint: "correct the path" });
+  delete sys.variables.PATH;
+  assert.throws(() => findShim(sys, "io.containerd.runc.v2"), { code: "not_found" });
+});
+
+test("an address: bare, or JSON of a version that is supported", () => {
+  assert.deepEqual(parseAddress("unix:///s\n"), { version: 2, address: "unix:///s" });
+  const json = (more: object) =>
+    parseAddress(JSON.stringify({ version: 3, protocol: "ttrpc", address: "unix:///s", ...more }));
+  assert.deepEqual(json({}), { version: 3, address: "unix:///s" });
+  assert.deepEqual(json({ version: 2 }), { version: 2, address: "unix:///s" });
+  assert.throws(() => json({ version: 4 }), { code: "unimplemented", message: /version 4, expected 2 to 3/ });
+  assert.throws(() => json({ version: "3" }), { code: "unimplemented" });
+  assert.throws(() => json({ protocol: "grpc" }), { message: /protocol "grpc", expected "ttrpc"/ });
+  assert.throws(() => json({ address: 7 }), { message: /no address/ });
+});
+
+test("start: containerd's arguments and environment, in the bundle", async () => {
+  const sys = machine({ stdout: bytes("unix:///s") });
+  Object.assign(sys.variables, { PATH: "/bin", NAMESPACE: "other" });
+  assert.deepEqual(await startShim(sys, call), { version: 2, address: "unix:///s" });
+  const [{ path, args, cwd, env }] = sys.ran as [(typeof sys.ran)[0]];
+  assert.deepEqual([path, cwd], [PROGRAM, call.bundle]);
+  assert.equal(
+    args.join(" "),
+    "-namespace ns -address /run/berth/berth.sock -publish-binary /usr/bin/berth -id c start",
+  );
+  assert.deepEqual(env, {
+    PATH: "/bin",
+    GOMAXPROCS: "2",
+    MAX_SHIM_VERSION: "3",
+    TTRPC_ADDRESS: call.ttrpcAddress,
+    GRPC_ADDRESS: call.address,
+    NAMESPACE: "ns",
+  });
+});
+
+test("start: how it failed, with what it printed", async () => {
+  const failure = async (result: Partial<RunResult>) => {
+    const error = await startShim(machine(result), call).catch((e) => e);
+    assert.equal(error.code, "internal");
+    return error.message;
+  };
+  assert.equal(
+    await failure({ code: 1, stderr: bytes("no runc"), stdout: bytes("\n") }),
+    `${PROGRAM} start: exit code 1: no runc`,
+  );
+  assert.equal(await failure({ code: undefined, signal: "SIGKILL" }), `${PROGRAM} start: killed by SIGKILL`);
+  assert.equal(await failure({ code: 2 }), `${PROGRAM} start: exit code 2`);
+  assert.equal(await failure({ truncated: true }), `${PROGRAM} start: answered more than 65536 bytes`);
+  await assert.rejects(startShim(new FakeSys(), call), { code: "not_found", errno: "ENOENT" });
+});
+
+test("delete: how the container ended", async () => {
+  const answer = (exitedAt: bigint | undefined) =>
+    toBinary(
+      task3.DeleteResponseSchema,
+      create(task3.DeleteResponseSchema, {
+        pid: 7,
+        exitStatus: 137,
+        ...(exitedAt === undefined ? {} : { exitedAt: timestamp(exitedAt) }),
+      }),
+    );
+  const sys = machine({ stdout: answer(1_000_000_002n) });
+  assert.deepEqual(await deleteShim(sys, call), { pid: 7, exitStatus: 137, exitedAt: 1_000_000_002n });
+  assert.deepEqual(sys.ran[0]!.args.slice(-3), ["-bundle", call.bundle, "delete"]);
+  const { exitedAt } = await deleteShim(machine({ stdout: answer(undefined) }), call);
+  assert.ok(exitedAt > 0n, "a shim that does not know the time: now");
+  await assert.rejects(deleteShim(machine({ code: 1 }), call), { message: `${PROGRAM} delete: exit code 1` });
+});
