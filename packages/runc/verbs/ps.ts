@@ -1,5 +1,6 @@
 import { BerthError } from "@berth/base";
 import { pids } from "@berth/runtime";
+import { findProgram, type Sys } from "@berth/sys";
 import { defineCommand } from "../command.ts";
 
 export const command = defineCommand({
@@ -21,10 +22,7 @@ export const command = defineCommand({
         `--format: found ${JSON.stringify(format)}, expected table or json`,
         { stage: "flags" },
       );
-    const { execFileSync } = process.getBuiltinModule("node:child_process");
-    const lines = execFileSync("ps", options.length === 0 ? ["-ef"] : options, { encoding: "utf8" }).split(
-      "\n",
-    );
+    const lines = await processTable(runtime.sys, options.length === 0 ? ["-ef"] : options);
     const column = lines[0]!.trim().split(/\s+/).indexOf("PID");
     if (column < 0)
       throw new BerthError("invalid_argument", "ps: its output has no PID column", {
@@ -37,3 +35,34 @@ export const command = defineCommand({
     return 0;
   },
 });
+
+const PS_MS = 10_000;
+const MAX_OUTPUT = 16 << 20;
+
+/** The output of ps(1), line by line. */
+async function processTable(sys: Sys, args: readonly string[]): Promise<string[]> {
+  const path = findProgram(sys, "ps");
+  if (path === undefined)
+    throw new BerthError("not_found", "ps was not found in $PATH", {
+      stage: "ps",
+      hint: "install it (Debian: procps), or use --format json",
+    });
+  const { code, signal, stdout, stderr } = await sys.run({
+    path,
+    args,
+    cwd: sys.cwd(),
+    env: sys.environment(),
+    timeoutMs: PS_MS,
+    maxOutput: MAX_OUTPUT,
+  });
+  const text = new TextDecoder();
+  if (code !== 0)
+    throw new BerthError(
+      "invalid_argument",
+      `ps: ${text.decode(stderr).trim() || (signal ?? `exit ${code}`)}`,
+      {
+        stage: "ps",
+      },
+    );
+  return text.decode(stdout).split("\n");
+}
