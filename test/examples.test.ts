@@ -145,8 +145,8 @@ test("oci-hook: with an owner, and without", { skip }, async (t) => {
 
   const allowed = await run("ada", "echo", "hello");
   assert.equal(allowed.code, 0, allowed.err);
-  const [said, record] = allowed.out.split("the hook's record: ");
-  assert.equal(said, "hello\n");
+  const [output, record] = allowed.out.split("the hook's record: ");
+  assert.equal(output, "hello\n");
   const { id, owner, status, pid } = JSON.parse(record!);
   assert.deepEqual({ id, owner, status }, { id: ids[0], owner: "ada", status: "creating" });
   assert.ok(pid > 0);

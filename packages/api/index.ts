@@ -47,3 +47,4 @@ export * as ttrpc from "./gen/ttrpc/ttrpc_pb.js";
 export * from "./labels.ts";
 export * from "./restart-policy.ts";
 export * from "./time.ts";
+export * from "./version.ts";

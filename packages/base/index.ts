@@ -17,4 +17,4 @@ export {
   stageSync,
   subscribeStages,
 } from "./trace.ts";
-export { COMMIT, CONTAINERD_API, VERSION, versionsIn, WIRE_VERSION } from "./version.ts";
+export { COMMIT, VERSION } from "./version.ts";

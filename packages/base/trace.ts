@@ -31,13 +31,13 @@ export interface Stage {
   error: string | undefined;
 }
 
-/** What the channel carries. */
+/** Message of the channel. */
 export interface StageEvent {
   readonly kind: "begin" | "end";
   readonly stage: Stage;
 }
 
-/** What tracing needs once there is a subscriber. */
+/** The tracing machinery, set up by the first subscriber. */
 interface Seam {
   stages: Channel;
   current: AsyncLocalStorage<Stage>;

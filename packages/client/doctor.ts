@@ -21,7 +21,7 @@ export interface LeakFinding {
   /** How to remove it. */
   fix: string;
   fixed: boolean;
-  /** Why it could not be removed; "" otherwise. */
+  /** Why its removal failed; "" otherwise. */
   error: string;
 }
 

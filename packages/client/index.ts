@@ -3,6 +3,7 @@ export { PROCESS_TYPE, pack, packJson, SPEC_TYPE, typeNameOf, unpack } from "@be
 export { CONTAINERD_LABEL, LABEL } from "@berth/api/labels";
 export { parseRestartPolicy, type RestartPolicy, restartPolicyText } from "@berth/api/restartPolicy";
 export { dateOf, nanoseconds } from "@berth/api/time";
+export { versionsIn } from "@berth/api/wireVersion";
 export { DEFAULT_ADDRESS, socketPath } from "./address.ts";
 export { BerthClient, type ClientOptions, connect } from "./client.ts";
 export { attachedIO } from "./containers/attached-io.ts";

@@ -29,7 +29,7 @@ export interface ConnectionsOptions {
   peerOf?: ((fd: number) => number | undefined) | undefined;
 }
 
-/** See the module comment. */
+/** The open connections of a server. */
 export class Connections {
   readonly #options: ConnectionsOptions;
   /** Oldest first. */

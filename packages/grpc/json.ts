@@ -13,7 +13,7 @@ import { parseTimeout } from "./timeout.ts";
 /** Text pages served with GET, by path. */
 export type Pages = Readonly<Record<string, { type: string; text: () => string }>>;
 
-/** What this needs from the server. */
+/** The server's part: routes, limits, pages and callbacks. */
 export interface JsonBackend {
   readonly routes: ReadonlyMap<string, Route>;
   /** Largest request body, in bytes. */

@@ -39,7 +39,7 @@ export interface RawFile {
   services: RawService[];
 }
 
-// What is read of descriptor.proto: only these fields matter here.
+// Field readers by number; only the fields of descriptor.proto that matter here.
 type Visit = Readonly<Record<number, (reader: Reader) => void>>;
 function visit(bytes: Uint8Array, fields: Visit): void {
   const reader = new Reader(bytes);

@@ -12,7 +12,7 @@ import type {
 } from "@bufbuild/protobuf";
 import type { Metadata } from "./metadata.ts";
 
-/** What a handler knows about its call. */
+/** A handler's view of its call. */
 export interface CallContext {
   readonly method: DescMethod;
   readonly headers: Metadata;

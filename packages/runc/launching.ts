@@ -41,7 +41,7 @@ function listenEnv(count: number): string[] {
   return count === 0 ? [] : [`LISTEN_FDS=${count}`, "LISTEN_PID=1"];
 }
 
-/** What this process's environment adds to a container: passed sockets, and where to send "ready". */
+/** Additions to a container from this process's environment: passed sockets, and where to send "ready". */
 export function additionsOf(sys: Sys, root: string, id: string): Additions {
   const notify = managerSocket(sys) === undefined ? { env: [], mounts: [] } : notifyAdditions(root, id);
   return { env: [...listenEnv(listenFds(sys)), ...notify.env], mounts: notify.mounts };

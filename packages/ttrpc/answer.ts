@@ -16,7 +16,7 @@ import { FLAG, TYPE } from "./frames.ts";
 import { Inbox } from "./inbox.ts";
 import { statusOf } from "./status.ts";
 
-/** See the module comment. */
+/** Runs one call and sends its responses. */
 export class Answer {
   readonly #channel: Channel;
   readonly #stream: number;

@@ -7,7 +7,7 @@ const HIGH_WATER = 1 << 20;
 /** Above this much unread output, the peer's requests are not read either. */
 const OUTPUT_LIMIT = 8 << 20;
 
-/** See the module comment. */
+/** Sends and receives frames over one socket, with backpressure in both directions. */
 export class Channel {
   readonly #socket: Socket;
   readonly #frames = new FrameReader();

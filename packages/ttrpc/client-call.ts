@@ -13,7 +13,7 @@ function nanosecondsOf(ms: number | undefined): bigint {
   return ms === undefined ? 0n : BigInt(Math.max(1, Math.round(Math.min(ms, MAX_TIMER_MS) * 1e6)));
 }
 
-/** See the module comment. */
+/** A call in flight. */
 export class ClientCall {
   readonly #channel: Channel;
   readonly #method: DescMethod;

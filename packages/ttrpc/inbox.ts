@@ -4,10 +4,10 @@ import type { Channel } from "./channel.ts";
 
 /** Above this many unread bytes, the connection is paused until the reader has caught up. */
 const HIGH_WATER = 1 << 20;
-/** What an empty message counts for: it takes memory too. */
+/** The size an empty message counts as: it takes memory too. */
 const EMPTY = 64;
 
-/** See the module comment. */
+/** Received messages of one stream; pauses the connection while too many are unread. */
 export class Inbox extends MessageQueue {
   readonly #channel: Channel;
   #messages: Uint8Array[];

@@ -8,7 +8,7 @@ import { existsSync, rmSync, statfsSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { Lane } from "../crash/lane.ts";
 import { sleep, until } from "../support/until.ts";
-import { type Arena, ChaosClient } from "./clients.ts";
+import { ChaosClient, type SharedState } from "./clients.ts";
 import { Random } from "./random.ts";
 
 /** Options of a run. */
@@ -45,7 +45,7 @@ const AUTO_REMOVE_MS = 75_000;
 export async function chaos({ seed, milliseconds, clients = 5, bin }: ChaosOptions): Promise<Outcome> {
   const lane = new Lane(`chaos-${process.pid}`, bin);
   const findings: string[] = [];
-  const arena: Arena = {
+  const shared: SharedState = {
     lane,
     findings,
     counts: { commands: 0, succeeded: 0, interrupted: 0, refused: 0 },
@@ -66,11 +66,11 @@ export async function chaos({ seed, milliseconds, clients = 5, bin }: ChaosOptio
     const rest = lane.traces();
     const all = Array.from(
       { length: clients },
-      (_, n) => new ChaosClient(arena, n, new Random(seed * 1000 + n)),
+      (_, n) => new ChaosClient(shared, n, new Random(seed * 1000 + n)),
     );
     const faults = new Faults(lane, new Random(seed));
     const timer = setTimeout(() => {
-      arena.over = true;
+      shared.over = true;
       faults.over = true;
     }, milliseconds);
     await Promise.all([...all.map((client) => client.run()), faults.kill(), faults.fill()]);
@@ -78,7 +78,7 @@ export async function chaos({ seed, milliseconds, clients = 5, bin }: ChaosOptio
     await examine(lane, all, findings);
     await clear(lane, all, findings, rest);
     if (findings.length > 0 && lane.log !== "") findings.push(`the daemons' log:\n${lane.log.slice(-4000)}`);
-    return { findings, kills: faults.kills, fills: faults.fills, ...arena.counts };
+    return { findings, kills: faults.kills, fills: faults.fills, ...shared.counts };
   } finally {
     await lane.close();
   }

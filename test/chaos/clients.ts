@@ -25,7 +25,7 @@ interface Answer {
 }
 
 /** State shared by all clients. */
-export interface Arena {
+export interface SharedState {
   lane: Lane;
   /** Violations are recorded here. */
   findings: string[];
@@ -36,7 +36,7 @@ export interface Arena {
 
 /** A client with its containers and their expected states. */
 export class ChaosClient {
-  readonly #arena: Arena;
+  readonly #shared: SharedState;
   readonly #random: Random;
   readonly #name: string;
   readonly #states = new Map<string, State>();
@@ -44,13 +44,13 @@ export class ChaosClient {
   readonly #image: string;
   #hasImage: boolean | undefined = false;
 
-  constructor(arena: Arena, number: number, random: Random) {
-    this.#arena = arena;
+  constructor(shared: SharedState, number: number, random: Random) {
+    this.#shared = shared;
     this.#random = random;
     this.#name = `client-${number}`;
     this.#image = `docker.io/library/own-${number}:1`;
     for (let n = 0; n < OWN; n++) this.#states.set(`${this.#name}-${n}`, "absent");
-    const archive = join(arena.lane.folder, `${this.#name}.tar`);
+    const archive = join(shared.lane.folder, `${this.#name}.tar`);
     writeFileSync(archive, ociArchive(testImage(`mark-${number}`), this.#image));
   }
 
@@ -65,7 +65,7 @@ export class ChaosClient {
   }
 
   async run(): Promise<void> {
-    while (!this.#arena.over) {
+    while (!this.#shared.over) {
       const what = this.#random.next();
       if (what < 0.68) await this.#ownContainer();
       else if (what < 0.88) await this.#sharedContainer();
@@ -77,7 +77,7 @@ export class ChaosClient {
   }
 
   async #berth(...args: string[]): Promise<Answer> {
-    const { counts, lane } = this.#arena;
+    const { counts, lane } = this.#shared;
     const ran = await lane.berth("--debug", ...args);
     const reason = /^facts: \{"code":"(\w+)"/m.exec(ran.err)?.[1] ?? "";
     counts.commands++;
@@ -91,14 +91,14 @@ export class ChaosClient {
   }
 
   #find(what: string): void {
-    this.#arena.findings.push(`${new Date().toISOString()} ${this.#name}: ${what}`);
+    this.#shared.findings.push(`${new Date().toISOString()} ${this.#name}: ${what}`);
   }
 
   async #ownContainer(): Promise<void> {
     const name = this.#random.of([...this.#states.keys()]);
     const command = this.#random.of(COMMANDS);
     const before = this.#states.get(name)!;
-    const words = command.words(name, this.#arena.lane.image);
+    const words = command.words(name, this.#shared.lane.image);
     const answer = await this.#berth(...words);
     const after = command.leadsTo[before];
     if (FAULTS.has(answer.reason) || answer.code === -1) await this.#resync(name);
@@ -146,12 +146,12 @@ export class ChaosClient {
 
   async #sharedContainer(): Promise<void> {
     const { words } = this.#random.of(COMMANDS);
-    await this.#berth(...words(this.#random.of(SHARED), this.#arena.lane.image));
+    await this.#berth(...words(this.#random.of(SHARED), this.#shared.lane.image));
   }
 
   /** An attached, auto-removed container; sometimes its client is killed. */
   async #autoRemoved(): Promise<void> {
-    const { lane } = this.#arena;
+    const { lane } = this.#shared;
     const label = ["--rm", "--label", "chaos=fleeting"];
     if (this.#random.chance(0.5)) {
       const { code, out, err, reason } = await this.#berth(
@@ -179,7 +179,7 @@ export class ChaosClient {
   }
 
   async #ownImage(): Promise<void> {
-    const { lane } = this.#arena;
+    const { lane } = this.#shared;
     const load = this.#hasImage !== true;
     const words = load ? ["load", "-q", "-i", join(lane.folder, `${this.#name}.tar`)] : ["rmi", this.#image];
     const { code, err, reason } = await this.#berth(...words);

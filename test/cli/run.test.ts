@@ -320,12 +320,12 @@ describe("the lifecycle of a container", () => {
     assert.equal((await cli.berth(["ps", "--format", "{{.Names}} {{.State}}"])).out, "steady running\n");
     writeFileSync(join(ready, "go"), "");
     assert.deepEqual(await watched, { code: 9, out: "before\nafter\n", err: "" });
-    let complaint = "";
+    let errors = "";
     following.stderr!.on("data", (chunk) => {
-      complaint += chunk;
+      errors += chunk;
     });
-    assert.equal(await closed, 0, complaint);
-    assert.equal(followed, "before\nafter\n", complaint);
+    assert.equal(await closed, 0, errors);
+    assert.equal(followed, "before\nafter\n", errors);
   });
 
   test("an unresponsive container can be left running, and a cidfile has its id", async () => {

@@ -1,4 +1,4 @@
-/** What engines need of a running container: limits, statistics, cgroups and sockets of its processes. */
+/** Engines' requests to a running container: limits, statistics, cgroups and sockets of its processes. */
 import assert from "node:assert/strict";
 import { spawn, spawnSync } from "node:child_process";
 import { existsSync, mkdirSync, readFileSync, rmdirSync, writeFileSync } from "node:fs";
@@ -294,10 +294,10 @@ test("NOTIFY_SOCKET: READY=1 reaches the manager with the main process's pid", a
   realSys.write(container, Buffer.from("READY=1"));
   realSys.close(container);
   const next = async () => Buffer.from(await realSys.read(fd, 4096)).toString();
-  const said = [await next(), await next(), await next()];
+  const messages = [await next(), await next(), await next()];
   assert.equal(await ended, 0);
   const { pid } = JSON.parse(b.runc("state", b.id).stdout);
-  assert.deepEqual(said, ["READY=1\n", `MAINPID=${pid}\n`, "BARRIER=1"]);
+  assert.deepEqual(messages, ["READY=1\n", `MAINPID=${pid}\n`, "BARRIER=1"]);
 });
 
 test("NOTIFY_SOCKET: the wait for READY ends when the container exits", (t) => {

@@ -394,12 +394,12 @@ test("secrets of the environment are in no error, log or plan", (t) => {
     s.process!.env!.push("PASSWORD=hunter2");
     s.process!.args = ["/nosuch"];
   });
-  const said = ["text", "json"].map((format) => {
+  const outputs = ["text", "json"].map((format) => {
     const log = join(b.folder, `log.${format}`);
     const ran = run(b, undefined, "--debug", "--log", log, "--log-format", format, "run", b.id);
     return ran.stdout + ran.stderr + readFileSync(log, "utf8");
   });
   const plan = spawnSync(join(ROOT, "bin/berth"), ["explain", b.folder], { encoding: "utf8" });
   assert.match(plan.stdout, /\/nosuch/);
-  assert.doesNotMatch([...said, plan.stdout, plan.stderr].join("\n"), /hunter2/);
+  assert.doesNotMatch([...outputs, plan.stdout, plan.stderr].join("\n"), /hunter2/);
 });

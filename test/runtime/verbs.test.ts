@@ -306,8 +306,8 @@ test("run never takes an unreported exit for success", async (t) => {
     cwd: b.folder,
     stdio: ["ignore", "ignore", "pipe"],
   });
-  let said = "";
-  runc.stderr.on("data", (chunk) => (said += chunk));
+  let stderr = "";
+  runc.stderr.on("data", (chunk) => (stderr += chunk));
   const ended = once(runc, "close");
   await until("the container to run", () => {
     const state = b.runc("state", b.id);
@@ -317,7 +317,7 @@ test("run never takes an unreported exit for success", async (t) => {
   assert.match(readFileSync(`/proc/${parent}/cmdline`, "utf8"), /^berth-init/);
   process.kill(Number(parent), "SIGKILL");
   const [code] = await ended;
-  assert.equal(code, 1, said);
-  assert.match(said, /berth-init ended without telling how the container's process did/);
+  assert.equal(code, 1, stderr);
+  assert.match(stderr, /berth-init ended without telling how the container's process did/);
   assert.match(b.runc("state", b.id).stderr, /does not exist/);
 });

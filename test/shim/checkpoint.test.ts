@@ -39,7 +39,7 @@ async function restored(b: Bench, image: string, stdio: Stdio) {
   return ref;
 }
 
-async function goesOn(b: Bench, stdio: Stdio, again: Stdio, written: () => string): Promise<void> {
+async function assertContinues(b: Bench, stdio: Stdio, again: Stdio, written: () => string): Promise<void> {
   const image = join(b.folder, "checkpoint");
   const ref = await b.create(COUNT, stdio, writable);
   await b.shim.start(ref);
@@ -71,7 +71,7 @@ test("a task with a log continues where it was", { skip }, async (t) => {
   const b = await bench(t);
   const log = join(b.folder, "log");
   const stdio = { ...NONE, stdout: `cri-log://${log}`, stderr: `cri-log://${log}` };
-  await goesOn(b, stdio, stdio, () => readFileSync(log, "utf8"));
+  await assertContinues(b, stdio, stdio, () => readFileSync(log, "utf8"));
 });
 
 test("a task with its client's FIFOs continues with another client's", { skip }, async (t) => {
@@ -84,7 +84,7 @@ test("a task with its client's FIFOs continues with another client's", { skip },
     out += text;
   });
   const input = fifo("input");
-  await goesOn(
+  await assertContinues(
     b,
     { ...NONE, stdin: input, stdout: first },
     { ...NONE, stdin: input, stdout: second },

@@ -1,4 +1,4 @@
-/** What must not be lost: exits, out-of-memory kills, aborted requests, interrupted launches. */
+/** Events that must not be lost: exits, out-of-memory kills, aborted requests, interrupted launches. */
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
 import { mkdirSync, readdirSync, readFileSync, renameSync, rmdirSync, writeFileSync } from "node:fs";

@@ -323,7 +323,7 @@ test("keeper.sock: bad lines get an error, a flood is cut off, the socket is acc
   const name = readdirSync(join(b.folder, "state/keepers")).find((n) => n.endsWith(".sock"))!;
   const path = join(b.folder, "state/keepers", name);
   assert.equal(realSys.stat(path)!.mode & 0o077, 0);
-  const talk = (text: string) =>
+  const exchange = (text: string) =>
     new Promise<string>((resolve) => {
       const socket = connect(path);
       let out = "";
@@ -336,10 +336,10 @@ test("keeper.sock: bad lines get an error, a flood is cut off, the socket is acc
       socket.write(text);
     });
   const { pid } = b.shim.state(ref);
-  assert.equal(await talk("NONSENSE\n"), `PID ${pid}\nERR 22\n`);
-  assert.equal(await talk("RESIZE 1 1\n"), `PID ${pid}\nERR 25\n`);
-  assert.equal(await talk("KILL 0\n"), `PID ${pid}\nOK\n`);
-  assert.doesNotMatch(await talk("x".repeat(5000)), /OK|ERR/);
+  assert.equal(await exchange("NONSENSE\n"), `PID ${pid}\nERR 22\n`);
+  assert.equal(await exchange("RESIZE 1 1\n"), `PID ${pid}\nERR 25\n`);
+  assert.equal(await exchange("KILL 0\n"), `PID ${pid}\nOK\n`);
+  assert.doesNotMatch(await exchange("x".repeat(5000)), /OK|ERR/);
   assert.equal(b.shim.state(ref).status, "running");
 });
 

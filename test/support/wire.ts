@@ -49,7 +49,7 @@ function describe(): DescService {
 
 export const Echo = describe();
 
-/** What the handlers have observed. */
+/** Observations of the handlers. */
 export const seen = { aborted: 0, written: 0, hanging: 0, headers: {} as CallContext["headers"] };
 
 type Bytes = { value: Uint8Array };

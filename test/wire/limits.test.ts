@@ -61,13 +61,13 @@ test("the client with the most connections loses one, even if all have calls in 
   while (seen.hanging < 5) await new Promise((resolve) => setTimeout(resolve, 5));
   const { connection, echo } = host.dial();
   const modest = echo.hang(hello);
-  let cutOff = false;
+  let disconnected = false;
   modest.catch(() => {
-    cutOff = true;
+    disconnected = true;
   });
   for (let i = 0; i < 10; i++) assert.equal(await callOnce(), "hello");
   assert.ok(lost > 0);
-  assert.equal(cutOff, false);
+  assert.equal(disconnected, false);
   for (const each of [...greedy, { connection }]) each.connection.close();
 });
 

@@ -1,5 +1,6 @@
 /** berth version: of this program and of the daemon. */
-import { COMMIT, isCode, VERSION, versionsIn } from "@berth/base";
+import { COMMIT, isCode, VERSION } from "@berth/base";
+import { versionsIn } from "@berth/client";
 import { command } from "../command.ts";
 import { text } from "../flags.ts";
 import { parseTemplate } from "../format/template.ts";

@@ -12,7 +12,7 @@ export interface ProgressTerminal {
 const REDRAW_MS = 80;
 const BAR = 30;
 
-/** See the module comment. */
+/** Shows the progress of one transfer. */
 export class ProgressView {
   readonly #write: (text: string) => void;
   readonly #terminal: ProgressTerminal;

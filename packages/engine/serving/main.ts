@@ -4,7 +4,8 @@
  *     berthd [--config FILE] [--root DIR] [--state DIR] [--address SOCKET] [--log-level LEVEL] [--version] [--help]
  */
 import { parseArgs } from "node:util";
-import { BerthError, COMMIT, CONTAINERD_API, configureLog, log, VERSION } from "@berth/base";
+import { CONTAINERD_API } from "@berth/api/wireVersion";
+import { BerthError, COMMIT, configureLog, log, VERSION } from "@berth/base";
 import type { TaskShim } from "@berth/shim";
 import type { Config, ConfigFlags } from "./config/config.ts";
 

@@ -108,14 +108,14 @@ export class Collector {
       name: string;
       parent: string;
     }[];
-    const doomed = rows.filter((row) => !kept.has(snapshotNode(row.snapshotter, row.name)));
+    const unreferenced = rows.filter((row) => !kept.has(snapshotNode(row.snapshotter, row.name)));
     const children = new Map<string, number>();
     for (const row of rows) {
       const parent = snapshotNode(row.snapshotter, row.parent);
       children.set(parent, (children.get(parent) ?? 0) + 1);
     }
-    const byNode = new Map(doomed.map((row) => [snapshotNode(row.snapshotter, row.name), row]));
-    const ready = doomed.filter((row) => !children.get(snapshotNode(row.snapshotter, row.name)));
+    const byNode = new Map(unreferenced.map((row) => [snapshotNode(row.snapshotter, row.name), row]));
+    const ready = unreferenced.filter((row) => !children.get(snapshotNode(row.snapshotter, row.name)));
     let removed = 0;
     for (let row = ready.pop(); row !== undefined; row = ready.pop()) {
       this.#sweeper.removeSnapshot(ns, row.snapshotter, row.name);

@@ -1,6 +1,6 @@
 /** The Version service on the wire. */
-import { version } from "@berth/api";
-import { COMMIT, WIRE_VERSION } from "@berth/base";
+import { version, WIRE_VERSION } from "@berth/api";
+import { COMMIT } from "@berth/base";
 import { type Service, service } from "@berth/rpc";
 
 /** Serves the version of containerd whose API is implemented, with berth's own as build metadata. */

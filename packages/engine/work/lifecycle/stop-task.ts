@@ -53,10 +53,10 @@ export async function stopTask(
   } finally {
     abandon.abort(new BerthError("canceled", "nobody waits any more"));
   }
-  throw await didNotEnd(tasks, ref, task.pid);
+  throw await stuckError(tasks, ref, task.pid);
 }
 
-async function didNotEnd(tasks: Stoppable, ref: ProcessRef, pid: number): Promise<BerthError> {
+async function stuckError(tasks: Stoppable, ref: ProcessRef, pid: number): Promise<BerthError> {
   const pids = await tasks.pids(ref).catch(() => []);
   const [worst] = stuckProcesses([...new Set([pid, ...pids.map((each) => each.pid)])]);
   const seconds = (KILLED_MS + ALL_KILLED_MS) / 1000;

@@ -162,15 +162,16 @@ export class Fetcher {
       }
     } catch (cause) {
       if (cause instanceof BerthError) throw cause;
-      throw brokeOff(repository.reference.host, blob, writer.offset, cause);
+      throw interrupted(repository.reference.host, blob, writer.offset, cause);
     } finally {
       body.destroy();
     }
-    if (writer.offset < blob.size) throw brokeOff(repository.reference.host, blob, writer.offset, undefined);
+    if (writer.offset < blob.size)
+      throw interrupted(repository.reference.host, blob, writer.offset, undefined);
   }
 }
 
-function brokeOff(host: string, blob: Descriptor, got: number, cause: unknown): BerthError {
+function interrupted(host: string, blob: Descriptor, got: number, cause: unknown): BerthError {
   return new BerthError(
     "unavailable",
     `registry ${host} sent ${got} of the ${blob.size} bytes of ${blob.digest} and broke off`,

@@ -19,7 +19,7 @@ import { tag } from "./tag.ts";
 /** A crashed daemon's lease expires after this many nanoseconds. */
 const LEASE_NS = 24n * 3600n * 1_000_000_000n;
 
-/** What a transfer is asked to do. */
+/** A requested transfer. */
 export interface TransferRequest {
   source: Any | undefined;
   destination: Any | undefined;
