@@ -1,4 +1,4 @@
-/** Checkpoint and restore, loaded by those few who need CRIU. */
+/** Checkpoint and restore: a separate entry point, since few callers need CRIU. */
 export { checkpoint } from "./container/checkpoint.ts";
 export { restore, waitRestored } from "./container/restore.ts";
 export { relayTerminal } from "./criu/console.ts";

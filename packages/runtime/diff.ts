@@ -1,12 +1,12 @@
-/** The difference of two lists of lines, by their longest common subsequence. Pure. */
+/** Line diff by longest common subsequence. Pure. */
 
 /**
- * Lines of `before` alone with "- ", of `after` alone with "+ ", and "no difference" where there is none. Common lines are
- * left out. Time and memory grow with the product of both lengths: it is for some hundred lines.
+ * Returns the lines only in `before` prefixed with "- " and those only in `after` prefixed with "+ ", or "no difference".
+ * Common lines are omitted. Takes O(n*m) time and memory, so it suits a few hundred lines.
  */
 export function diffLines(before: readonly string[], after: readonly string[]): string {
   const width = after.length + 1;
-  // common[i * width + j]: how many lines the rests from i and from j have in common.
+  // common[i * width + j]: length of the longest common subsequence of before[i..] and after[j..].
   const common = new Uint32Array((before.length + 1) * width);
   for (let i = before.length - 1; i >= 0; i--)
     for (let j = after.length - 1; j >= 0; j--)

@@ -1,4 +1,4 @@
-/** `berth explain`: a bundle's plan in words, every system call in order, before or without running it. */
+/** `berth explain`: prints a bundle's plan, every system call in order, without running it. */
 import { BerthError } from "@berth/base";
 import type { Sys } from "@berth/sys";
 import { readBundle } from "./container/bundle.ts";
@@ -18,7 +18,7 @@ const TITLES: Readonly<Record<SectionName, string>> = {
   after: "meanwhile, in the parent",
 };
 
-function shownArg(arg: Operation["args"][number]): string {
+function formatArg(arg: Operation["args"][number]): string {
   if (arg instanceof Uint8Array) {
     const text =
       arg.length <= 60 && arg.every((c) => c >= 32 && c < 127)
@@ -29,42 +29,42 @@ function shownArg(arg: Operation["args"][number]): string {
   return typeof arg === "string" ? JSON.stringify(arg) : String(arg);
 }
 
-/** Where an operation's environment begins: behind the arguments, whose number stands in front of them. */
-function environmentAt(op: Operation): number {
+/** Index of the first environment variable among an operation's arguments; it follows argv, which is preceded by its length. */
+function environmentIndex(op: Operation): number {
   if (op.name === "exec") return 1 + Number(op.args[0]);
   return op.name === "hook" ? 5 + Number(op.args[4]) : op.args.length;
 }
 
-/** An operation as a call. Of an environment only the names are shown: its values may be secrets. */
-function shownCall(op: Operation): string {
-  const environment = environmentAt(op);
+/** Formats an operation as a call. Environment values are elided, as they may be secrets. */
+function formatCall(op: Operation): string {
+  const environment = environmentIndex(op);
   const args = op.args.map((arg, i) =>
-    shownArg(i < environment ? arg : String(arg).replace(/=[\s\S]*/, "=…")),
+    formatArg(i < environment ? arg : String(arg).replace(/=[\s\S]*/, "=…")),
   );
   const call = `${op.name}(${args.join(", ")})`;
   return call.length > 160 ? `${call.slice(0, 157)}...` : call;
 }
 
-/** An operation as a line of words and a line with the call. */
-function shownOperation(op: Operation): [words: string, call: string] {
+/** Formats an operation as its description and its call. */
+function formatOperation(op: Operation): [words: string, call: string] {
   const lenient = op.optional ? " (may fail)" : op.ifPresent ? " (if it is there)" : "";
-  return [`${op.words}${lenient}`, shownCall(op)];
+  return [`${op.words}${lenient}`, formatCall(op)];
 }
 
-/** The namespaces that the clone makes, by name. */
-function cloned(flags: number): string {
+/** Names the namespaces that the clone creates. */
+function describeClone(flags: number): string {
   const names = Object.entries(CLONE_FLAGS)
     .filter(([, bit]) => (flags & bit) !== 0)
     .map(([name]) => name);
   return names.length === 0 ? "no new namespaces" : `new namespaces: ${names.join(", ")}`;
 }
 
-/** Prints a plan: a heading for each section and stage, then its operations in words and as calls. */
+/** Prints a plan: a heading for each section and stage, then each operation's description and call. */
 export function describePlan(plan: Plan): string {
   const lines: string[] = [];
   let number = 0;
   for (const section of SECTIONS) {
-    if (section === "enter") lines.push(`== clone: ${cloned(plan.cloneFlags)}`);
+    if (section === "enter") lines.push(`== clone: ${describeClone(plan.cloneFlags)}`);
     const operations = plan.sections[section];
     if (operations.length === 0) continue;
     lines.push(`== ${TITLES[section]}`);
@@ -73,15 +73,15 @@ export function describePlan(plan: Plan): string {
       if (op.name === "mark") continue;
       if (op.stage !== stage) lines.push(`-- ${op.stage}`);
       stage = op.stage;
-      const [words, call] = shownOperation(op);
+      const [words, call] = formatOperation(op);
       lines.push(`${String(++number).padStart(4)}  ${words}\n        ${call}`);
     }
   }
   return `${lines.join("\n")}\n`;
 }
 
-/** The plan of the bundle in a folder, as `berth-runc create` would run it; nothing is changed. */
-async function planOf(
+/** Compiles the plan that `berth-runc create` would run for a bundle. Changes nothing. */
+async function planBundle(
   sys: Sys,
   bundle: string,
   rootMounts: readonly RootMount[],
@@ -114,22 +114,22 @@ async function planOf(
   return { plan: (await planContainer(runtime, spec, options)).plan, path, id };
 }
 
-/** Explains the bundle in a folder, as `berth-runc create` would run it; nothing is changed. */
+/** Prints the plan that `berth-runc create` would run for a bundle. Changes nothing. */
 export async function explainBundle(
   sys: Sys,
   bundle: string,
   rootMounts: readonly RootMount[] = [],
 ): Promise<string> {
-  return describePlan((await planOf(sys, bundle, rootMounts)).plan);
+  return describePlan((await planBundle(sys, bundle, rootMounts)).plan);
 }
 
 /**
- * Compares the plans of two bundles: lines with "-" are the first one's alone, lines with "+" the second one's. What the
- * bundles' own places and names differ in is left out of it ($BUNDLE, $ID), and so are numbers of slots.
+ * Compares the plans of two bundles: "-" lines are only in the first, "+" lines only in the second. Bundle paths and ids
+ * are replaced by $BUNDLE and $ID, and slot numbers are omitted, so that these do not show up as differences.
  */
 export async function explainDifference(sys: Sys, first: string, second: string): Promise<string> {
   const [before, after] = await Promise.all(
-    [first, second].map(async (bundle) => comparable(await planOf(sys, bundle, []))),
+    [first, second].map(async (bundle) => comparable(await planBundle(sys, bundle, []))),
   );
   return diffLines(before!, after!);
 }
@@ -137,17 +137,17 @@ export async function explainDifference(sys: Sys, first: string, second: string)
 function comparable({ plan, path, id }: { plan: Plan; path: string; id: string }): string[] {
   const neutral = (text: string) => text.replaceAll(path, "$BUNDLE").replaceAll(`/${id}`, "/$ID");
   return SECTIONS.flatMap((section) => [
-    ...(section === "enter" ? [`== clone: ${cloned(plan.cloneFlags)}`] : []),
+    ...(section === "enter" ? [`== clone: ${describeClone(plan.cloneFlags)}`] : []),
     ...plan.sections[section]
-      // Closing slots is housekeeping: its numbers follow from what comes before.
+      // Closing slots is housekeeping; it differs whenever an earlier slot number does.
       .filter((op) => op.name !== "mark" && op.name !== "close")
-      .map((op) => neutral(`${op.stage}: ${shownOperation(op)[0]}${dataOf(op)}`)),
+      .map((op) => neutral(`${op.stage}: ${formatOperation(op)[0]}${formatBytes(op)}`)),
   ]);
 }
 
-/** What an operation carries besides paths and slots: bytes, as a short sum, and the numbers of system calls' flags. */
-function dataOf(op: Operation): string {
+/** Formats an operation's byte arguments, unless its description already quotes them. */
+function formatBytes(op: Operation): string {
   const bytes = op.args.filter((arg) => arg instanceof Uint8Array);
-  const texts = bytes.map(shownArg).filter((text) => !op.words.includes(text.slice(1, -1)));
+  const texts = bytes.map(formatArg).filter((text) => !op.words.includes(text.slice(1, -1)));
   return texts.length === 0 ? "" : ` [${texts.join(", ")}]`;
 }

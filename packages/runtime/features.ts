@@ -11,7 +11,7 @@ import { mountOptionNames } from "./plan/mount-options.ts";
 import { memoryPolicyNames } from "./plan/scheduling.ts";
 import { ARCHITECTURES } from "./seccomp/architectures.ts";
 
-/** What this runtime can do, from the tables that it works by; what it refuses is not listed. */
+/** Lists what this runtime supports, from the tables it validates and compiles with. */
 export function features(): Features {
   const flags = [...SECCOMP_FLAGS].sort();
   return {

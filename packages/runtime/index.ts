@@ -1,4 +1,4 @@
-/** The door of `packages/runtime`: runc's verbs as functions. Checkpoint, `explain` and `features` have doors of their own. */
+/** runc's verbs as functions. Checkpoint, `explain` and `features` are separate entry points. */
 export { isFrozen } from "./cgroups/freezer.ts";
 export { readLayout } from "./cgroups/layout.ts";
 export { type CgroupPaths, cgroupFolders, pathsBelow } from "./cgroups/paths.ts";

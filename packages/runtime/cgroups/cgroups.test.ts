@@ -18,7 +18,7 @@ const HYBRID = `22 1 0:21 / /proc rw - proc proc rw
 34 25 0:30 / /sys/fs/cgroup/unified rw - cgroup2 cgroup2 rw
 35 25 0:31 / /var/lib/x/sys/fs/cgroup rw - cgroup2 cgroup2 rw`;
 
-test("the layout is read off mountinfo", () => {
+test("the layout is parsed from mountinfo", () => {
   const layout = parseLayout(HYBRID);
   assert.equal(layout.mode, "hybrid");
   assert.deepEqual(
@@ -35,7 +35,7 @@ test("the layout is read off mountinfo", () => {
   assert.equal(unescapeMountinfo("/a\\040b"), "/a b");
 });
 
-test("a host without cgroups is told what to do", () => {
+test("a host without cgroup file systems is an error", () => {
   const sys = new FakeSys().put("/proc/self/mountinfo", "");
   assert.throws(() => readLayout(sys), /no cgroup file system/);
 });
@@ -50,7 +50,7 @@ test("a cgroup's path stays below the root", () => {
   assert.equal(cgroupFolders(cgroupPaths(layout, undefined, "c")).length, 5);
 });
 
-test("limits of RDMA are the same on both versions", () => {
+test("RDMA limits are the same on both versions", () => {
   const rdma = { mlx5_0: { hcaHandles: 2, hcaObjects: 2000 }, ocrdma1: { hcaObjects: 3 }, none: {} };
   const values = ["mlx5_0 hca_handle=2 hca_object=2000", "ocrdma1 hca_object=3"];
   for (const writes of [v1Writes({ rdma }), v2Writes({ rdma })])
@@ -64,7 +64,7 @@ test("limits of RDMA are the same on both versions", () => {
   );
 });
 
-test("limits as version 1 writes", () => {
+test("limits become version 1 writes", () => {
   const writes = v1Writes({
     memory: { limit: 100, swap: 200, swappiness: 0 },
     cpu: { quota: 5, period: 10, shares: 512, cpus: "0" },
@@ -86,7 +86,7 @@ test("limits as version 1 writes", () => {
   assert.equal(v1Writes({ pids: { limit: -1 } })[0]!.value, "max");
 });
 
-test("limits as version 2 writes", () => {
+test("limits become version 2 writes", () => {
   const writes = v2Writes({
     memory: { limit: 100, swap: 250, reservation: 50 },
     cpu: { quota: 5, shares: 1024 },
@@ -125,11 +125,11 @@ test("limits as version 2 writes", () => {
   assert.throws(() => v2Writes({ unified: { "../x": "1" } }), /without "\/"/);
 });
 
-test("shares become weights at the three fixed points", () => {
+test("shares convert to weights at the three fixed points", () => {
   assert.deepEqual([2, 1024, 262144, 0].map(weightOfShares), [1, 100, 10000, 0]);
 });
 
-/** Runs a device program as the kernel would, for the instructions it uses. */
+/** Interprets a device program; supports only the instructions it uses. */
 function allows(program: Uint8Array, type: "b" | "c", access: string, major: number, minor: number): boolean {
   const view = new DataView(program.buffer);
   const bits = [...access].reduce((sum, c) => sum | { m: 1, r: 2, w: 4 }[c as "m"]!, 0);
@@ -154,7 +154,7 @@ function allows(program: Uint8Array, type: "b" | "c", access: string, major: num
   return assert.fail("ran off the end");
 }
 
-test("the device program: the last matching rule decides, access must be covered whole", () => {
+test("the device program: the last rule that covers the whole access decides", () => {
   const rules: DeviceRule[] = [
     { allow: false, access: "rwm" },
     { allow: true, type: "c", major: 1, minor: 3, access: "rw" },
@@ -174,7 +174,7 @@ test("the device program: the last matching rule decides, access must be covered
   assert.equal(allows(defaults, "b", "r", 200, 1), false);
 });
 
-test("device rules as version 1 lines", () => {
+test("device rules become version 1 lines", () => {
   assert.deepEqual(v1DeviceWrite({ allow: false, access: "rwm" }), { file: "devices.deny", value: "a" });
   assert.deepEqual(v1DeviceWrite({ allow: true, type: "c", major: 136, minor: -1, access: "rwm" }), {
     file: "devices.allow",
@@ -184,7 +184,7 @@ test("device rules as version 1 lines", () => {
 
 const paths = cgroupPaths(parseLayout(HYBRID), "/x", "c");
 
-/** A fake host with the cgroup and two processes in it. */
+/** A fake host with a cgroup of two processes. */
 function host(): FakeSys {
   const sys = new FakeSys();
   for (const folder of cgroupFolders(paths)) sys.put(`${folder}/cgroup.procs`, "11\n10\n");
@@ -196,7 +196,7 @@ function host(): FakeSys {
   return sys;
 }
 
-test("members are found below too, and signalled while frozen", async () => {
+test("processes in nested cgroups are found too, and signalled while frozen", async () => {
   const sys = host().put("/sys/fs/cgroup/freezer/x/nested/cgroup.procs", "12\n");
   sys.processes.set(12, []);
   assert.deepEqual(cgroupPids(sys, paths), [10, 11, 12]);
@@ -213,14 +213,14 @@ test("members are found below too, and signalled while frozen", async () => {
   );
 });
 
-test("SIGKILL goes by cgroup.kill where there is one", async () => {
+test("SIGKILL uses cgroup.kill if present", async () => {
   const sys = host().put("/sys/fs/cgroup/unified/x/cgroup.kill", "");
   await signalAll(sys, paths, 9);
   assert.ok(sys.calls.includes("write /sys/fs/cgroup/unified/x/cgroup.kill 1"));
   assert.ok(!sys.calls.some((c) => c.startsWith("kill ")));
 });
 
-test("a cgroup that does not freeze is thawed and reported", async () => {
+test("a cgroup that does not freeze is thawed again, and an error", async () => {
   const sys = host();
   sys.onWrite = undefined;
   sys.put("/sys/fs/cgroup/freezer/x/freezer.state", "FREEZING\n");
@@ -230,14 +230,14 @@ test("a cgroup that does not freeze is thawed and reported", async () => {
   assert.ok(sys.calls.at(-1)!.endsWith("THAWED"));
 });
 
-test("removing takes nested folders along", async () => {
+test("removing a cgroup removes nested ones", async () => {
   const sys = host().put("/sys/fs/cgroup/cpu/x/nested/cgroup.procs", "");
   for (const folder of cgroupFolders(paths)) sys.put(`${folder}/cgroup.procs`, "");
   await removeCgroup(sys, paths);
   for (const folder of cgroupFolders(paths)) assert.equal(sys.stat(folder), undefined);
 });
 
-test("an empty cpuset inherits, controllers that are off are switched on", () => {
+test("an empty cpuset inherits, missing controllers are enabled", () => {
   const sys = new FakeSys()
     .put("/sys/fs/cgroup/cpuset/cpuset.cpus", "0-3\n")
     .put("/sys/fs/cgroup/cpuset/cpuset.mems", "0\n");

@@ -13,7 +13,7 @@ function refuse(errno: string): never {
   throw new BerthError("invalid_argument", errno, { errno });
 }
 
-test("limits that only fit together are written in the order that the kernel takes", () => {
+test("interdependent limits are written in an order that the kernel accepts", () => {
   const sys = new FakeSys();
   const limits = { limit: 30n, memsw: 50n };
   sys.put("/cg/memory/x/memory.limit_in_bytes", "30").put("/cg/memory/x/memory.memsw.limit_in_bytes", "50");
@@ -29,7 +29,7 @@ test("limits that only fit together are written in the order that the kernel tak
   assert.throws(() => changeLimits(sys, false, v1, { memory: { limit: 90 } }), /EINVAL/);
 });
 
-test("a limit below what is in use is explained", () => {
+test("a limit below current usage is explained", () => {
   const sys = new FakeSys();
   sys.put("/cg/memory/x/memory.limit_in_bytes", "9").put("/cg/memory/x/memory.usage_in_bytes", "7\n");
   sys.onWrite = () => refuse("EBUSY");
@@ -44,7 +44,7 @@ test("a limit below what is in use is explained", () => {
   );
 });
 
-test("version 2: what shares a file with the change stays", () => {
+test("version 2: values in the same file as the change are kept", () => {
   const sys = new FakeSys().put("/cg/x/cpu.max", "5000 100000\n").put("/cg/x/memory.max", "max\n");
   changeLimits(sys, true, v2, { cpu: { period: 50000 } });
   assert.equal(sys.readText("/cg/x/cpu.max"), "5000 50000");
@@ -53,7 +53,7 @@ test("version 2: what shares a file with the change stays", () => {
   assert.throws(() => changeLimits(sys, true, v2, { memory: { swap: 5 } }), /without memory limit/);
 });
 
-test("version 2: a weight of block IO goes where the kernel has a file for it", () => {
+test("version 2: a block IO weight is written to whichever file the kernel has", () => {
   const sys = new FakeSys().put("/cg/x/io.weight", "default 100\n");
   changeLimits(sys, true, v2, { blockIO: { weight: 1000 } });
   assert.equal(sys.readText("/cg/x/io.weight"), "10000");
@@ -62,7 +62,7 @@ test("version 2: a weight of block IO goes where the kernel has a file for it", 
   assert.deepEqual([sys.readText("/cg/x/io.bfq.weight"), sys.readText("/cg/x/io.weight")], ["500", "10000"]);
 });
 
-test("cgroups below the container's, by controller or for all", () => {
+test("sub-cgroups by controller or for all controllers", () => {
   const sys = new FakeSys();
   for (const folder of [...Object.values(v1.v1), "/cg/memory/x/sub"]) sys.put(folder, "", "folder");
   const at = (...values: string[]) => subCgroups(sys, v1, parseSubCgroups(values));
@@ -75,34 +75,34 @@ test("cgroups below the container's, by controller or for all", () => {
   assert.throws(() => at("cpu:a", "b"), /missing <controller>: prefix/);
 });
 
-test("version 2: a closed cgroup gives way to that of the first process", () => {
+test("version 2: the init process's cgroup replaces one that takes no processes", () => {
   const sys = new FakeSys().put("/cg/x/cgroup.subtree_control", "\n").put("/proc/7/cgroup", "0::/x/inner\n");
   assert.equal(reachableCgroup(sys, v2, "/cg", 7).unified, "/cg/x");
   sys.put("/cg/x/cgroup.subtree_control", "memory\n");
   assert.equal(reachableCgroup(sys, v2, "/cg", 7).unified, "/cg/x/inner");
 });
 
-test("statistics in runc's form, of both versions", () => {
+test("statistics of both versions in runc's format", () => {
   const sys = new FakeSys()
     .put("/cg/memory/x/memory.limit_in_bytes", "9223372036854771712\n")
     .put("/cg/memory/x/memory.stat", "cache 4096\nrss 1\n")
     .put("/cg/pids/x/pids.current", "2\n")
     .put("/cg/pids/x/pids.max", "max\n");
-  const old = readStats(sys, v1) as Record<string, Record<string, unknown>>;
-  assert.deepEqual(old.memory!.usage, { limit: 9223372036854771712n, failcnt: 0n });
-  assert.deepEqual([old.memory!.cache, old.memory!.swap], [4096n, undefined]);
-  assert.deepEqual(old.pids, { current: 2n });
+  const v1Stats = readStats(sys, v1) as Record<string, Record<string, unknown>>;
+  assert.deepEqual(v1Stats.memory!.usage, { limit: 9223372036854771712n, failcnt: 0n });
+  assert.deepEqual([v1Stats.memory!.cache, v1Stats.memory!.swap], [4096n, undefined]);
+  assert.deepEqual(v1Stats.pids, { current: 2n });
   sys
     .put("/cg/x/cpu.stat", "usage_usec 3\nuser_usec 2\nsystem_usec 1\nnr_periods 4\n")
     .put("/cg/x/cpu.pressure", "some avg10=1.50 avg60=0.00 avg300=0.00 total=9\n")
     .put("/cg/x/io.stat", "8:0 rbytes=1 wbytes=0 rios=2 wios=0\n");
-  const now = readStats(sys, v2) as Record<string, Record<string, unknown>>;
-  assert.deepEqual(now.cpu, {
+  const v2Stats = readStats(sys, v2) as Record<string, Record<string, unknown>>;
+  assert.deepEqual(v2Stats.cpu, {
     usage: { total: 3000n, kernel: 1000n, user: 2000n },
     throttling: { periods: 4n },
     psi: { some: { avg10: 1.5, avg60: 0, avg300: 0, total: 9 } },
   });
-  assert.deepEqual(now.blkio!.ioServiceBytesRecursive, [
+  assert.deepEqual(v2Stats.blkio!.ioServiceBytesRecursive, [
     { major: 8n, op: "Read", value: 1n },
     { major: 8n, op: "Write" },
   ]);

@@ -1,4 +1,4 @@
-/** Changing the limits of a cgroup that is in use: the order of writes is found out, not known. */
+/** Changes the limits of a cgroup in use. The order of writes that the kernel accepts is found by trying. */
 import { BerthError } from "@berth/base";
 import type { MemoryLimits, Resources } from "@berth/oci";
 import type { Sys } from "@berth/sys";
@@ -9,7 +9,7 @@ import { type CgroupWrite, v1Writes, v2Writes } from "./resources.ts";
 const positive = (value: MemoryLimits["limit"]): bigint =>
   value !== undefined && BigInt(value) > 0n ? BigInt(value) : 0n;
 
-/** Refuses a limit that what is in use exceeds already, where the caller asked for that check (version 2). */
+/** Rejects a limit below current usage if the request sets checkBeforeUpdate (version 2 only). */
 function checkUsage(sys: Sys, folder: string, memory: MemoryLimits): void {
   const text = memory.checkBeforeUpdate ? sys.readTextIfAny(`${folder}/memory.current`) : undefined;
   if (text === undefined) return;
@@ -26,14 +26,17 @@ function checkUsage(sys: Sys, folder: string, memory: MemoryLimits): void {
   }
 }
 
-/** Version 2 keeps quota and period in one file, and swap apart from memory: what is not asked for stays as it is. */
+/**
+ * Completes a partial update. Version 2 keeps quota and period in one file, and counts swap apart from memory, so values
+ * missing from the request are read from the cgroup.
+ */
 function completeV2(sys: Sys, folder: string, resources: Resources): Resources {
   const out = { ...resources };
   const { cpu, memory } = resources;
-  const asked = (value: unknown) => value !== undefined && BigInt(value as number) !== 0n;
-  if (cpu !== undefined && asked(cpu.quota) !== asked(cpu.period)) {
+  const isGiven = (value: unknown) => value !== undefined && BigInt(value as number) !== 0n;
+  if (cpu !== undefined && isGiven(cpu.quota) !== isGiven(cpu.period)) {
     const [quota, period] = (sys.readTextIfAny(`${folder}/cpu.max`) ?? "max 100000").trim().split(" ");
-    out.cpu = asked(cpu.quota)
+    out.cpu = isGiven(cpu.quota)
       ? { ...cpu, period: Number(period) }
       : { ...cpu, quota: quota === "max" ? -1 : Number(quota) };
   }
@@ -47,7 +50,7 @@ function completeV2(sys: Sys, folder: string, resources: Resources): Resources {
     }
     out.memory = { ...memory, limit: BigInt(limit) };
   }
-  // No limit on memory means none on swap either, unless one is asked for.
+  // Lifting the memory limit lifts the swap limit too, unless the request sets one.
   if (memory?.limit !== undefined && BigInt(memory.limit) === -1n && memory.swap === undefined)
     out.memory = { ...memory, swap: -1 };
   return out;
@@ -66,8 +69,8 @@ function writesFor(sys: Sys, v2: boolean, paths: CgroupPaths, resources: Resourc
   return v2Writes(completeV2(sys, folder, resources));
 }
 
-/** What the kernel says about a limit below what is in use, in runc's words. */
-function explain(sys: Sys, path: string, write: CgroupWrite, error: BerthError): BerthError {
+/** Replaces the kernel's EBUSY for a memory limit below current usage with runc's message. */
+function explainBusy(sys: Sys, path: string, write: CgroupWrite, error: BerthError): BerthError {
   if (write.file !== "memory.limit_in_bytes" || error.errno !== "EBUSY") return error;
   const folder = path.slice(0, path.lastIndexOf("/"));
   const read = (file: string) => sys.readTextIfAny(`${folder}/${file}`)?.trim() ?? "unknown";
@@ -79,15 +82,15 @@ function explain(sys: Sys, path: string, write: CgroupWrite, error: BerthError):
 }
 
 /**
- * Changes limits of a cgroup; those that `resources` does not name stay. The kernel refuses pairs that do not fit
- * together (quota and period, memory and swap) by EINVAL even where both are about to change: what is refused so is
- * tried again after the rest, as long as that helps.
+ * Changes the limits that `resources` sets and leaves the others alone. The kernel fails with EINVAL if a pair (quota and
+ * period, memory and swap) is inconsistent after one of two writes, so a refused write is retried after the others, as
+ * long as each round makes progress.
  */
 export function changeLimits(sys: Sys, v2: boolean, paths: CgroupPaths, resources: Resources): void {
-  let left = writesFor(sys, v2, paths, resources);
-  for (let refused: BerthError | undefined; left.length > 0; ) {
-    const again: CgroupWrite[] = [];
-    for (const write of left) {
+  let pending = writesFor(sys, v2, paths, resources);
+  for (let refusal: BerthError | undefined; pending.length > 0; ) {
+    const refused: CgroupWrite[] = [];
+    for (const write of pending) {
       const folder = v2 ? paths.unified : paths.v1[write.controller];
       if (folder === undefined) {
         throw new BerthError(
@@ -105,19 +108,19 @@ export function changeLimits(sys: Sys, v2: boolean, paths: CgroupPaths, resource
         sys.writeExisting(path, value);
       } catch (caught) {
         const error = BerthError.from(caught);
-        // Hosts without swap accounting lack the file; no limit is what they have.
+        // A host without swap accounting lacks the file, and has no swap limit anyway.
         if (
           error.errno === "ENOENT" &&
           /memsw|swap\.max/.test(write.file) &&
           ["-1", "max", "0"].includes(write.value)
         )
           continue;
-        if (error.errno !== "EINVAL") throw explain(sys, path, write, error);
-        refused = error;
-        again.push(write);
+        if (error.errno !== "EINVAL") throw explainBusy(sys, path, write, error);
+        refusal = error;
+        refused.push(write);
       }
     }
-    if (again.length === left.length) throw refused!;
-    left = again;
+    if (refused.length === pending.length) throw refusal!;
+    pending = refused;
   }
 }

@@ -1,8 +1,9 @@
 /** Device access rules: version 1 lines, and an eBPF program for version 2 (BPF_PROG_TYPE_CGROUP_DEVICE). Pure. */
+import { present } from "@berth/base";
 import type { DeviceRule } from "@berth/oci";
 
 const any = undefined;
-/** What every container may do whatever its bundle says, as runc and crun have it: use the default devices, mknod any. */
+/** Rules appended to every container's, as in runc and crun: access to the default devices, mknod of any device. */
 export const DEFAULT_DEVICE_RULES: readonly DeviceRule[] = (
   [
     ["c", any, any, "m"],
@@ -20,21 +21,19 @@ export const DEFAULT_DEVICE_RULES: readonly DeviceRule[] = (
   allow: true,
   type,
   access,
-  ...(major === undefined ? {} : { major }),
-  ...(minor === undefined ? {} : { minor }),
+  ...present({ major, minor }),
 }));
 
-const wild = (n: DeviceRule["major"]) => (n === undefined || BigInt(n) < 0n ? "*" : String(n));
+const orWildcard = (n: DeviceRule["major"]) => (n === undefined || BigInt(n) < 0n ? "*" : String(n));
 
-/** One rule as devices.allow or devices.deny takes it. */
+/** Formats a rule for devices.allow or devices.deny. */
 export function v1DeviceWrite(rule: DeviceRule): { file: string; value: string } {
   const type = rule.type === undefined || rule.type === "" ? "a" : rule.type;
-  const asked = rule.access?.replace(/[^rwm]/g, "");
-  const access = asked === undefined || asked === "" ? "rwm" : asked;
+  const access = rule.access?.replace(/[^rwm]/g, "") || "rwm";
   const value =
-    type === "a" && wild(rule.major) === "*" && wild(rule.minor) === "*"
+    type === "a" && orWildcard(rule.major) === "*" && orWildcard(rule.minor) === "*"
       ? "a"
-      : `${type} ${wild(rule.major)}:${wild(rule.minor)} ${access}`;
+      : `${type} ${orWildcard(rule.major)}:${orWildcard(rule.minor)} ${access}`;
   return { file: rule.allow ? "devices.allow" : "devices.deny", value };
 }
 
@@ -58,29 +57,30 @@ const JNE_K = 0x55;
 const JNE_X = 0x5d;
 const EXIT = 0x95;
 
-function block(rule: DeviceRule): Instruction[] {
+/** Code that returns the rule's verdict if it covers the access, and otherwise falls through to the next block. */
+function ruleBlock(rule: DeviceRule): Instruction[] {
   const tests: Instruction[] = [];
   const type = TYPES[rule.type ?? ""];
   const access = [...(rule.access ?? "")].reduce((bits, letter) => bits | (ACCESS[letter] ?? 0), 0) || 7;
-  // r2: type, r3: access, r4: major, r5: minor. off -1 stands for "to the end of this block".
+  // r2: type, r3: access, r4: major, r5: minor. An offset of -1 means the end of this block.
   if (type !== undefined) tests.push({ code: JNE_K, dst: 2, imm: type, off: -1 });
   if (access !== 7) {
-    // Everything that is asked must be among what the rule names.
+    // The rule must name every requested access bit.
     tests.push(
       { code: MOV32_X, dst: 1, src: 3 },
       { code: AND32_K, dst: 1, imm: access },
       { code: JNE_X, dst: 1, src: 3, off: -1 },
     );
   }
-  if (wild(rule.major) !== "*") tests.push({ code: JNE_K, dst: 4, imm: Number(rule.major), off: -1 });
-  if (wild(rule.minor) !== "*") tests.push({ code: JNE_K, dst: 5, imm: Number(rule.minor), off: -1 });
+  if (orWildcard(rule.major) !== "*") tests.push({ code: JNE_K, dst: 4, imm: Number(rule.major), off: -1 });
+  if (orWildcard(rule.minor) !== "*") tests.push({ code: JNE_K, dst: 5, imm: Number(rule.minor), off: -1 });
   const body = [...tests, { code: MOV64_K, dst: 0, imm: rule.allow ? 1 : 0 }, { code: EXIT }];
   return body.map((ins, i) => (ins.off === -1 ? { ...ins, off: body.length - i - 1 } : ins));
 }
 
 const DENY: readonly Instruction[] = [{ code: MOV64_K, dst: 0, imm: 0 }, { code: EXIT }];
 
-/** The program that allows or denies by `rules`, of which the last that matches decides; without any: denied. */
+/** Assembles the program that enforces `rules`: the last matching rule decides; without a match, access is denied. */
 export function deviceProgram(rules: readonly DeviceRule[]): Uint8Array {
   const code: Instruction[] = [
     { code: LDX_W, dst: 2, src: 1, off: 0 },
@@ -90,11 +90,11 @@ export function deviceProgram(rules: readonly DeviceRule[]): Uint8Array {
     { code: LDX_W, dst: 4, src: 1, off: 4 },
     { code: LDX_W, dst: 5, src: 1, off: 8 },
   ];
-  // The first match ends the program, so the last rule comes first; what an "all" rule hides is left out, and so is the
-  // answer behind it: the kernel refuses programs with instructions that cannot be reached.
-  const decisive = (body: readonly Instruction[]) => body.length === 2;
-  const blocks = [...rules].reverse().map(block);
-  const end = blocks.findIndex(decisive);
+  // The first match ends the program, so the last rule comes first. Everything after an unconditional rule is left out:
+  // the verifier rejects unreachable instructions.
+  const isUnconditional = (body: readonly Instruction[]) => body.length === 2;
+  const blocks = [...rules].reverse().map(ruleBlock);
+  const end = blocks.findIndex(isUnconditional);
   code.push(...(end < 0 ? [...blocks, DENY] : blocks.slice(0, end + 1)).flat());
   const out = new Uint8Array(code.length * 8);
   const view = new DataView(out.buffer);

@@ -1,16 +1,16 @@
-/** Freezing and thawing a cgroup, on either version. */
+/** Freezes and thaws cgroups of either version. */
 import { BerthError } from "@berth/base";
 import type { Sys } from "@berth/sys";
 import type { CgroupPaths } from "./paths.ts";
 
-const LIMIT_MS = 2000;
+const TIMEOUT_MS = 2000;
 
-/** Tells whether there is a freezer at all: a container of an ordinary user may have none. */
+/** Whether the container has a freezer; an unprivileged user's container may have none. */
 export function canFreeze(paths: CgroupPaths): boolean {
   return paths.v1.freezer !== undefined || paths.unified !== undefined;
 }
 
-/** Tells whether a cgroup is frozen (or about to be). */
+/** Whether a cgroup is frozen or freezing. */
 export function isFrozen(sys: Sys, paths: CgroupPaths): boolean {
   const v1 = paths.v1.freezer;
   if (v1 !== undefined) {
@@ -20,7 +20,7 @@ export function isFrozen(sys: Sys, paths: CgroupPaths): boolean {
   return paths.unified !== undefined && sys.readTextIfAny(`${paths.unified}/cgroup.freeze`)?.trim() === "1";
 }
 
-function settled(sys: Sys, paths: CgroupPaths, frozen: boolean): boolean {
+function hasState(sys: Sys, paths: CgroupPaths, frozen: boolean): boolean {
   const v1 = paths.v1.freezer;
   if (v1 !== undefined)
     return sys.readTextIfAny(`${v1}/freezer.state`)?.trim() === (frozen ? "FROZEN" : "THAWED");
@@ -28,7 +28,7 @@ function settled(sys: Sys, paths: CgroupPaths, frozen: boolean): boolean {
   return events.includes(`frozen ${frozen ? 1 : 0}`);
 }
 
-function ask(sys: Sys, paths: CgroupPaths, frozen: boolean): void {
+function writeState(sys: Sys, paths: CgroupPaths, frozen: boolean): void {
   const v1 = paths.v1.freezer;
   if (v1 !== undefined) sys.writeExisting(`${v1}/freezer.state`, frozen ? "FROZEN" : "THAWED");
   else if (paths.unified !== undefined)
@@ -40,27 +40,27 @@ function ask(sys: Sys, paths: CgroupPaths, frozen: boolean): void {
     });
 }
 
-/** Freezes or thaws; waits at most two seconds, and thaws again when freezing does not come about. */
+/** Freezes or thaws a cgroup. Waits at most two seconds; if freezing times out, thaws it again and throws. */
 export async function setFrozen(sys: Sys, paths: CgroupPaths, frozen: boolean): Promise<void> {
-  ask(sys, paths, frozen);
+  writeState(sys, paths, frozen);
   for (
     let waited = 0, step = 1;
-    !settled(sys, paths, frozen);
+    !hasState(sys, paths, frozen);
     waited += step, step = Math.min(2 * step, 50)
   ) {
-    if (waited >= LIMIT_MS) {
-      if (frozen) ask(sys, paths, false);
+    if (waited >= TIMEOUT_MS) {
+      if (frozen) writeState(sys, paths, false);
       throw new BerthError(
         "deadline_exceeded",
-        `cgroup ${paths.path} did not ${frozen ? "freeze" : "thaw"} within ${LIMIT_MS} ms`,
+        `cgroup ${paths.path} did not ${frozen ? "freeze" : "thaw"} within ${TIMEOUT_MS} ms`,
         {
           stage: "freeze",
           hint: "a process of it hangs in the kernel (state D in ps)",
         },
       );
     }
-    // Version 1 leaves FREEZING when a process forked meanwhile: asking again helps.
-    if (frozen && step >= 16) ask(sys, paths, true);
+    // Version 1 may stay in FREEZING if a process forked meanwhile; writing the state again helps.
+    if (frozen && step >= 16) writeState(sys, paths, true);
     await sys.sleep(step);
   }
 }

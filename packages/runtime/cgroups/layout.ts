@@ -1,17 +1,17 @@
-/** Which cgroup hierarchies the host has, and where: version 1, version 2, or both (hybrid). */
+/** The host's cgroup hierarchies and where they are mounted: version 1, version 2, or both (hybrid). */
 import { BerthError } from "@berth/base";
 import type { Sys } from "@berth/sys";
 
 /** One mounted version 1 hierarchy. */
 export interface Hierarchy {
-  /** Controllers it carries ("cpu", "cpuacct"), or "name=systemd" for one without. */
+  /** Its controllers ("cpu", "cpuacct"), or "name=systemd" for a named hierarchy without any. */
   readonly controllers: readonly string[];
   readonly mountpoint: string;
 }
 
 /** The host's cgroup file systems. */
 export interface CgroupLayout {
-  /** v2: one unified hierarchy at /sys/fs/cgroup. v1: none. hybrid: a unified one beside those of version 1. */
+  /** v2: only a unified hierarchy. v1: no unified hierarchy. hybrid: both. */
   readonly mode: "v1" | "v2" | "hybrid";
   readonly v1: readonly Hierarchy[];
   /** Mount point of the unified hierarchy. */
@@ -19,8 +19,8 @@ export interface CgroupLayout {
 }
 
 /**
- * Every controller that version 1 has had (cgroups(7)). What else stands among a mount's options is no controller: "xattr",
- * or on hosts with SELinux "seclabel".
+ * Every controller that version 1 has had (cgroups(7)). Other mount options, such as "xattr" or SELinux's "seclabel", are
+ * not controllers.
  */
 const CONTROLLERS = new Set([
   "blkio",
@@ -40,14 +40,14 @@ const CONTROLLERS = new Set([
   "rdma",
 ]);
 
-/** Un-escapes the octal sequences of /proc/self/mountinfo (proc(5)). */
+/** Decodes the octal escapes of /proc/self/mountinfo (proc(5)). */
 export function unescapeMountinfo(text: string): string {
   return text.replace(/\\([0-7]{3})/g, (_, digits: string) =>
     String.fromCharCode(Number.parseInt(digits, 8)),
   );
 }
 
-/** Reads the layout from the text of /proc/self/mountinfo. */
+/** Parses the text of /proc/self/mountinfo. */
 export function parseLayout(mountinfo: string): CgroupLayout {
   const v1 = new Map<string, Hierarchy>();
   let unified: string | undefined;
@@ -61,7 +61,7 @@ export function parseLayout(mountinfo: string): CgroupLayout {
     const controllers = options
       .split(",")
       .filter((option) => CONTROLLERS.has(option) || option.startsWith("name="));
-    // The same hierarchy may be mounted twice; the first mount is the one with the usual name.
+    // A hierarchy may be mounted more than once; the first mount has the usual name.
     const key = controllers.join(",");
     if (!v1.has(key)) v1.set(key, { controllers, mountpoint });
   }
@@ -69,7 +69,7 @@ export function parseLayout(mountinfo: string): CgroupLayout {
   return { mode, v1: [...v1.values()], unified };
 }
 
-/** The host's layout; "failed_precondition" when no cgroup file system is mounted. */
+/** Reads the host's layout; "failed_precondition" if no cgroup file system is mounted. */
 export function readLayout(sys: Sys): CgroupLayout {
   const layout = parseLayout(sys.readText("/proc/self/mountinfo"));
   if (layout.v1.length === 0 && layout.unified === undefined) {

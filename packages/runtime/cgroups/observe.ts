@@ -1,26 +1,26 @@
-/** What a plan must know of the host's cgroups before it can be compiled. */
+/** Reads the host's cgroup state that a plan depends on. */
 import type { Sys } from "@berth/sys";
 import type { CgroupLayout } from "./layout.ts";
 import { v1Mountpoint } from "./layout.ts";
 import type { CgroupPaths } from "./paths.ts";
 
-/** A fact or two that differ from host to host. */
+/** Cgroup state of the host, an input of the compiler. */
 export interface CgroupFacts {
-  /** Version 1 cpuset folders that are new or empty, from the top, with the values they inherit. */
+  /** Version 1 cpuset directories that are new or empty, top down, with the values they inherit. */
   readonly cpusets: readonly { folder: string; cpus: string; mems: string }[];
-  /** Unified folders, from the root to the parent, and the controllers to switch on for their children. */
+  /** Unified directories from the root to the parent, with the controllers to enable in cgroup.subtree_control. */
   readonly delegate: readonly { folder: string; controllers: readonly string[] }[];
 }
 
-/** Folders from the mount point down to `folder`, both included. */
-function chain(mountpoint: string, folder: string): string[] {
+/** Directories from the mount point down to `folder`, inclusive. */
+function ancestry(mountpoint: string, folder: string): string[] {
   const out = [mountpoint];
   for (const part of folder.slice(mountpoint.length).split("/").filter(Boolean))
     out.push(`${out.at(-1)}/${part}`);
   return out;
 }
 
-/** Reads them; nothing is changed. Where systemd makes the cgroup, switching on controllers is its business. */
+/** Reads the facts; changes nothing. With `systemd`, enabling controllers is left to systemd. */
 export function observeCgroups(
   sys: Sys,
   layout: CgroupLayout,
@@ -33,10 +33,10 @@ export function observeCgroups(
   if (mountpoint !== undefined && leaf !== undefined) {
     let cpus = "";
     let mems = "";
-    for (const folder of chain(mountpoint, leaf)) {
+    for (const folder of ancestry(mountpoint, leaf)) {
       const ownCpus = sys.readTextIfAny(`${folder}/cpuset.cpus`)?.trim() ?? "";
       const ownMems = sys.readTextIfAny(`${folder}/cpuset.mems`)?.trim() ?? "";
-      // A cpuset without processors or memory takes no process: a new one starts as its parent is.
+      // A cpuset without CPUs or memory nodes accepts no process, so it gets its parent's.
       if (ownCpus === "" || ownMems === "") cpusets.push({ folder, cpus, mems });
       cpus = ownCpus || cpus;
       mems = ownMems || mems;
@@ -47,11 +47,11 @@ export function observeCgroups(
     const available =
       sys.readTextIfAny(`${layout.unified}/cgroup.controllers`)?.split(/\s+/).filter(Boolean) ?? [];
     if (available.length > 0) {
-      for (const folder of chain(layout.unified, paths.unified).slice(0, -1)) {
-        const on = new Set(
+      for (const folder of ancestry(layout.unified, paths.unified).slice(0, -1)) {
+        const enabled = new Set(
           sys.readTextIfAny(`${folder}/cgroup.subtree_control`)?.split(/\s+/).filter(Boolean) ?? [],
         );
-        const missing = available.filter((c) => !on.has(c));
+        const missing = available.filter((c) => !enabled.has(c));
         if (missing.length > 0) delegate.push({ folder, controllers: missing });
       }
     }

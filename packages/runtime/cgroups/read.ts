@@ -1,16 +1,16 @@
-/** Reading cgroup files: numbers, tables, lists, pressure. What is not there counts as 0 or as empty. */
+/** Reads cgroup files: numbers, tables, lists, pressure. A missing file reads as 0 or empty. */
 import type { Sys } from "@berth/sys";
 
 const UNLIMITED = (1n << 64n) - 1n;
 
-/** A number of a cgroup file; "max" is the largest there is. */
+/** Reads a number; "max" is 2^64 - 1. */
 export function readNumber(sys: Sys, path: string): bigint {
   const text = sys.readTextIfAny(path)?.trim() ?? "";
   if (text === "max") return UNLIMITED;
   return /^-?\d+$/.test(text) ? BigInt(text) : 0n;
 }
 
-/** A file of lines "key value". */
+/** Reads a flat keyed file, with lines "key value". */
 export function readTable(sys: Sys, path: string): Map<string, bigint> {
   const out = new Map<string, bigint>();
   for (const line of sys.readTextIfAny(path)?.split("\n") ?? []) {
@@ -20,7 +20,7 @@ export function readTable(sys: Sys, path: string): Map<string, bigint> {
   return out;
 }
 
-/** Numbers of a list such as "0-2,7". */
+/** Reads a list of ranges such as "0-2,7" as its numbers. */
 export function readList(sys: Sys, path: string): number[] {
   return (sys.readTextIfAny(path)?.trim() ?? "")
     .split(",")
@@ -38,13 +38,13 @@ interface Pressure {
   total: number;
 }
 
-/** A pressure file; undefined where the kernel does not account for it. */
+/** Reads a pressure file; undefined if the kernel does not track pressure. */
 export function readPressure(sys: Sys, path: string): Partial<Record<"some" | "full", Pressure>> | undefined {
   let text: string | undefined;
   try {
     text = sys.readTextIfAny(path);
   } catch {
-    // EOPNOTSUPP: accounted for by the kernel, switched off at boot.
+    // EOPNOTSUPP: built into the kernel, but disabled at boot.
   }
   if (text === undefined) return undefined;
   const out: Partial<Record<"some" | "full", Pressure>> = {};

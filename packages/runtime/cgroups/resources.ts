@@ -1,23 +1,24 @@
-/** Limits of linux.resources as writes to cgroup files, for both versions. Pure. */
+/** Converts linux.resources to writes to cgroup files, for both versions. Pure. */
 import { BerthError } from "@berth/base";
 import type { BlockIo, CpuLimits, Int64, MemoryLimits, Resources } from "@berth/oci";
 
-/** One write: controller (version 1) or "" (version 2), file, content. */
+/** One write to a file of a controller. */
 export interface CgroupWrite {
   readonly controller: string;
   readonly file: string;
   readonly value: string;
-  /** What to write where the kernel has no such file. */
+  /** The write to make instead if the kernel has no such file. */
   readonly otherwise?: { readonly file: string; readonly value: string };
 }
 
-const set = (value: Int64 | undefined): value is Int64 => value !== undefined && BigInt(value) !== 0n;
+/** The specification treats 0 as unset for most limits. */
+const isSet = (value: Int64 | undefined): value is Int64 => value !== undefined && BigInt(value) !== 0n;
 
 function memoryV1(m: MemoryLimits, out: CgroupWrite[]): void {
   const put = (file: string, value: Int64 | undefined) => {
-    if (set(value)) out.push({ controller: "memory", file, value: String(value) });
+    if (isSet(value)) out.push({ controller: "memory", file, value: String(value) });
   };
-  // An unlimited limit needs an unlimited memsw first; a smaller one must come before memsw shrinks.
+  // Lifting the limit requires lifting memsw first; lowering it must come before memsw is lowered.
   if (m.limit !== undefined && BigInt(m.limit) === -1n && m.swap === undefined)
     put("memory.memsw.limit_in_bytes", -1);
   put("memory.limit_in_bytes", m.limit);
@@ -46,7 +47,7 @@ function cpuV1(c: CpuLimits, out: CgroupWrite[]): void {
   put("cpuset", "cpuset.mems", c.mems);
 }
 
-const throttles = [
+const THROTTLES = [
   ["throttleReadBpsDevice", "blkio.throttle.read_bps_device", "rbps"],
   ["throttleWriteBpsDevice", "blkio.throttle.write_bps_device", "wbps"],
   ["throttleReadIOPSDevice", "blkio.throttle.read_iops_device", "riops"],
@@ -54,29 +55,29 @@ const throttles = [
 ] as const;
 
 function blkioV1(b: BlockIo, out: CgroupWrite[]): void {
-  if (set(b.weight)) out.push({ controller: "blkio", file: "blkio.bfq.weight", value: String(b.weight) });
-  if (set(b.leafWeight))
+  if (isSet(b.weight)) out.push({ controller: "blkio", file: "blkio.bfq.weight", value: String(b.weight) });
+  if (isSet(b.leafWeight))
     out.push({ controller: "blkio", file: "blkio.leaf_weight", value: String(b.leafWeight) });
   for (const d of b.weightDevice ?? []) {
     const device = `${d.major}:${d.minor}`;
-    if (set(d.weight))
+    if (isSet(d.weight))
       out.push({ controller: "blkio", file: "blkio.bfq.weight_device", value: `${device} ${d.weight}` });
-    if (set(d.leafWeight))
+    if (isSet(d.leafWeight))
       out.push({ controller: "blkio", file: "blkio.leaf_weight_device", value: `${device} ${d.leafWeight}` });
   }
-  for (const [field, file] of throttles) {
+  for (const [field, file] of THROTTLES) {
     for (const d of b[field] ?? [])
       out.push({ controller: "blkio", file, value: `${d.major}:${d.minor} ${d.rate}` });
   }
 }
 
-/** Content of pids.max: negative means none; 0 means 1 as in runc, since systemd knows no 0 and one task is there already. */
+/** Value of pids.max: negative is unlimited. 0 becomes 1 as in runc, since systemd accepts no 0 and init is a task already. */
 function pidsLimit(limit: Int64): string {
   if (BigInt(limit) < 0n) return "max";
   return BigInt(limit) === 0n ? "1" : String(limit);
 }
 
-/** Lines of rdma.max, the same on both versions: "mlx5_0 hca_handle=2 hca_object=100". */
+/** Writes rdma.max, the same on both versions: "mlx5_0 hca_handle=2 hca_object=100". */
 function rdma(resources: Resources, put: (file: string, value: string) => void): void {
   for (const [device, { hcaHandles, hcaObjects }] of Object.entries(resources.rdma ?? {})) {
     if (/[\s=]/.test(device) || device === "")
@@ -93,7 +94,7 @@ function rdma(resources: Resources, put: (file: string, value: string) => void):
   }
 }
 
-/** Writes for the version 1 controllers. */
+/** The writes for the version 1 controllers. */
 export function v1Writes(resources: Resources): CgroupWrite[] {
   const out: CgroupWrite[] = [];
   if (resources.memory) memoryV1(resources.memory, out);
@@ -114,27 +115,27 @@ export function v1Writes(resources: Resources): CgroupWrite[] {
   return out;
 }
 
-/** cpu.weight of version 2 for cpu.shares of version 1: the kernel's documented conversion, 1024 -> 100 (runc 1.3.2 and later, crun 1.23). */
+/** Converts cpu.shares to cpu.weight as runc 1.3.2 and crun 1.23 do: 1024 -> 100. */
 export function weightOfShares(shares: Int64): number {
   const s = Number(shares);
   if (s === 0) return 0;
   if (s <= 2) return 1;
   if (s >= 262144) return 10000;
-  // A quadratic in the logarithm that meets the three fixed points 2 -> 1, 1024 -> 100, 262144 -> 10000.
+  // A quadratic in the logarithm through the fixed points 2 -> 1, 1024 -> 100, 262144 -> 10000.
   const l = Math.log2(s);
   return Math.ceil(10 ** ((l * l + 125 * l) / 612 - 7 / 34));
 }
 
-/** io.weight of version 2 (1 to 10000) for a weight of 10 to 1000: linear, as runc and crun have it. */
+/** Converts a blkio weight (10 to 1000) to io.weight (1 to 10000), linearly as in runc and crun. */
 export function ioWeight(weight: Int64): number {
   return 1 + Math.floor(((Number(weight) - 10) * 9999) / 990);
 }
 
-const maxOr = (value: Int64) => (BigInt(value) < 0n ? "max" : String(value));
+const orMax = (value: Int64) => (BigInt(value) < 0n ? "max" : String(value));
 
 function memoryV2(m: MemoryLimits, put: (file: string, value: string) => void): void {
-  if (set(m.swap)) {
-    if (BigInt(m.swap) > 0n && !set(m.limit)) {
+  if (isSet(m.swap)) {
+    if (BigInt(m.swap) > 0n && !isSet(m.limit)) {
       throw new BerthError(
         "invalid_argument",
         `linux.resources.memory.swap: found ${m.swap} without a limit, expected both (swap counts memory and swap together)`,
@@ -142,30 +143,30 @@ function memoryV2(m: MemoryLimits, put: (file: string, value: string) => void): 
       );
     }
     // Version 2 counts swap alone.
-    const alone = BigInt(m.swap) < 0n ? -1n : BigInt(m.swap) - BigInt(m.limit ?? 0);
-    if (alone < -1n) {
+    const swapOnly = BigInt(m.swap) < 0n ? -1n : BigInt(m.swap) - BigInt(m.limit ?? 0);
+    if (swapOnly < -1n) {
       throw new BerthError(
         "invalid_argument",
         `linux.resources.memory.swap: found ${m.swap}, expected at least the limit ${m.limit}`,
         { stage: "cgroup" },
       );
     }
-    put("memory.swap.max", maxOr(alone));
+    put("memory.swap.max", orMax(swapOnly));
   }
-  if (set(m.limit)) put("memory.max", maxOr(m.limit));
-  if (set(m.reservation)) put("memory.low", maxOr(m.reservation));
+  if (isSet(m.limit)) put("memory.max", orMax(m.limit));
+  if (isSet(m.reservation)) put("memory.low", orMax(m.reservation));
 }
 
-/** Writes for the unified hierarchy; `controller` is the one that owns the file. */
+/** The writes for the unified hierarchy. */
 export function v2Writes(resources: Resources): CgroupWrite[] {
   const out: CgroupWrite[] = [];
   const put = (file: string, value: string) => out.push({ controller: file.split(".")[0]!, file, value });
   if (resources.memory) memoryV2(resources.memory, put);
   const cpu = resources.cpu;
   if (cpu) {
-    if (set(cpu.shares)) put("cpu.weight", String(weightOfShares(cpu.shares)));
-    if (set(cpu.quota) || set(cpu.period)) {
-      put("cpu.max", `${set(cpu.quota) ? maxOr(cpu.quota) : "max"} ${set(cpu.period) ? cpu.period : 100000}`);
+    if (isSet(cpu.shares)) put("cpu.weight", String(weightOfShares(cpu.shares)));
+    if (isSet(cpu.quota) || isSet(cpu.period)) {
+      put("cpu.max", `${isSet(cpu.quota) ? orMax(cpu.quota) : "max"} ${isSet(cpu.period) ? cpu.period : 100000}`);
     }
     if (cpu.burst !== undefined) put("cpu.max.burst", String(cpu.burst));
     if (cpu.idle !== undefined) put("cpu.idle", String(cpu.idle));
@@ -175,17 +176,17 @@ export function v2Writes(resources: Resources): CgroupWrite[] {
   if (resources.pids?.limit !== undefined) put("pids.max", pidsLimit(resources.pids.limit));
   const io = resources.blockIO;
   if (io) {
-    // The BFQ scheduler takes the weight as it is; the kernel's own cost model goes from 1 to 10000.
-    const weigh = (weight: Int64, device: string) =>
+    // The BFQ scheduler uses the same range; io.weight, of the iocost controller, goes from 1 to 10000.
+    const putWeight = (weight: Int64, device: string) =>
       out.push({
         controller: "io",
         file: "io.bfq.weight",
         value: `${device}${weight}`,
         otherwise: { file: "io.weight", value: `${device}${ioWeight(weight)}` },
       });
-    if (set(io.weight)) weigh(io.weight, "");
-    for (const d of io.weightDevice ?? []) if (set(d.weight)) weigh(d.weight, `${d.major}:${d.minor} `);
-    for (const [field, , key] of throttles)
+    if (isSet(io.weight)) putWeight(io.weight, "");
+    for (const d of io.weightDevice ?? []) if (isSet(d.weight)) putWeight(d.weight, `${d.major}:${d.minor} `);
+    for (const [field, , key] of THROTTLES)
       for (const d of io[field] ?? []) put("io.max", `${d.major}:${d.minor} ${key}=${d.rate}`);
   }
   for (const h of resources.hugepageLimits ?? []) put(`hugetlb.${h.pageSize}.max`, String(h.limit));

@@ -1,4 +1,4 @@
-/** A container's use of resources, in the form that `runc events` prints. */
+/** A container's resource usage, in the format of `runc events`. */
 import type { Sys } from "@berth/sys";
 import type { CgroupPaths } from "./paths.ts";
 import { readList, readNumber, readPressure, readTable } from "./read.ts";
@@ -6,29 +6,29 @@ import { readList, readNumber, readPressure, readTable } from "./read.ts";
 const UNLIMITED = (1n << 64n) - 1n;
 const NS_PER_TICK = 10_000_000n; // USER_HZ is 100 on every architecture berth runs on
 
-/** An object of JSON: zeros and empty parts may be left out of it. */
-type Facts = Record<string, unknown>;
+/** A JSON object. */
+type Json = Record<string, unknown>;
 
-/** Leaves out what Go's omitempty does: zeros, empty lists, what is undefined. */
-function sparse(facts: Facts): Facts {
+/** Drops what Go's omitempty drops: zeros, empty strings and lists, undefined values. */
+function sparse(values: Json): Json {
   return Object.fromEntries(
-    Object.entries(facts).filter(
+    Object.entries(values).filter(
       ([, v]) => v !== undefined && v !== 0n && v !== "" && !(Array.isArray(v) && v.length === 0),
     ),
   );
 }
 
-interface Amounts {
+interface MemoryUsage {
   limit: bigint;
   usage: bigint;
   max: bigint;
   failcnt: bigint;
 }
 
-/** One kind of memory; `limit` and `failcnt` are always told, unless all of it is 0. */
-function amounts(a: Amounts): Facts | undefined {
-  if (a.limit === 0n && a.usage === 0n && a.max === 0n && a.failcnt === 0n) return undefined;
-  return { limit: a.limit, ...sparse({ usage: a.usage, max: a.max }), failcnt: a.failcnt };
+/** Usage of one kind of memory; undefined if all values are 0, otherwise `limit` and `failcnt` are always present. */
+function memoryUsage({ limit, usage, max, failcnt }: MemoryUsage): Json | undefined {
+  if (limit === 0n && usage === 0n && max === 0n && failcnt === 0n) return undefined;
+  return { limit, ...sparse({ usage, max }), failcnt };
 }
 
 const MEMORY_V1 = [
@@ -38,12 +38,12 @@ const MEMORY_V1 = [
   ["kernelTCP", "kmem.tcp."],
 ] as const;
 
-function memoryV1(sys: Sys, folder: string): Facts {
+function memoryV1(sys: Sys, folder: string): Json {
   const raw = readTable(sys, `${folder}/memory.stat`);
-  const out: Facts = sparse({ cache: raw.get("cache") });
+  const out: Json = sparse({ cache: raw.get("cache") });
   for (const [field, infix] of MEMORY_V1) {
     const read = (file: string) => readNumber(sys, `${folder}/memory.${infix}${file}`);
-    out[field] = amounts({
+    out[field] = memoryUsage({
       limit: read("limit_in_bytes"),
       usage: read("usage_in_bytes"),
       max: read("max_usage_in_bytes"),
@@ -53,16 +53,16 @@ function memoryV1(sys: Sys, folder: string): Facts {
   return { ...out, raw: Object.fromEntries(raw) };
 }
 
-function memoryV2(sys: Sys, folder: string): Facts {
+function memoryV2(sys: Sys, folder: string): Json {
   const raw = readTable(sys, `${folder}/memory.stat`);
   const read = (file: string) => readNumber(sys, `${folder}/memory.${file}`);
   const [usage, limit] = [read("current"), read("max")];
   const swapLimit = read("swap.max");
   return {
     ...sparse({ cache: raw.get("file") }),
-    usage: amounts({ limit, usage, max: read("peak"), failcnt: 0n }),
-    // Memory and swap together, as version 1 counts them.
-    swap: amounts({
+    usage: memoryUsage({ limit, usage, max: read("peak"), failcnt: 0n }),
+    // Memory plus swap, as in version 1.
+    swap: memoryUsage({
       limit: swapLimit === UNLIMITED || limit === UNLIMITED ? UNLIMITED : swapLimit + limit,
       usage: read("swap.current") + usage,
       max: 0n,
@@ -73,9 +73,9 @@ function memoryV2(sys: Sys, folder: string): Facts {
   };
 }
 
-function cpuV1(sys: Sys, cpuacct: string | undefined, cpu: string | undefined): Facts {
+function cpuV1(sys: Sys, cpuacct: string | undefined, cpu: string | undefined): Json {
   const ticks = readTable(sys, `${cpuacct}/cpuacct.stat`);
-  const each = (sys.readTextIfAny(`${cpuacct}/cpuacct.usage_all`) ?? "")
+  const perCpu = (sys.readTextIfAny(`${cpuacct}/cpuacct.usage_all`) ?? "")
     .split("\n")
     .slice(1)
     .filter((line) => /^\d+ \d+ \d+$/.test(line))
@@ -90,8 +90,8 @@ function cpuV1(sys: Sys, cpuacct: string | undefined, cpu: string | undefined): 
           .split(" ")
           .filter(Boolean)
           .map(BigInt),
-        percpu_kernel: each.map((line) => line[2]!),
-        percpu_user: each.map((line) => line[1]!),
+        percpu_kernel: perCpu.map((line) => line[2]!),
+        percpu_user: perCpu.map((line) => line[1]!),
       }),
       kernel: (ticks.get("system") ?? 0n) * NS_PER_TICK,
       user: (ticks.get("user") ?? 0n) * NS_PER_TICK,
@@ -104,7 +104,7 @@ function cpuV1(sys: Sys, cpuacct: string | undefined, cpu: string | undefined): 
   };
 }
 
-function cpuV2(sys: Sys, folder: string): Facts {
+function cpuV2(sys: Sys, folder: string): Json {
   const stat = readTable(sys, `${folder}/cpu.stat`);
   const ns = (key: string) => (stat.get(key) ?? 0n) * 1000n;
   return {
@@ -118,7 +118,7 @@ function cpuV2(sys: Sys, folder: string): Facts {
   };
 }
 
-function cpuset(sys: Sys, folder: string): Facts {
+function cpuset(sys: Sys, folder: string): Json {
   const read = (file: string) => readNumber(sys, `${folder}/cpuset.${file}`);
   return {
     ...sparse({ cpus: readList(sys, `${folder}/cpuset.cpus`) }),
@@ -140,8 +140,8 @@ const BLOCK_FILES = [
   ["ioServicedRecursive", "io_serviced_recursive"],
 ] as const;
 
-/** Lines "8:0 Read 4096" of a version 1 file. */
-function blockV1(sys: Sys, folder: string): Facts {
+/** Parses version 1 files with lines such as "8:0 Read 4096". */
+function blockV1(sys: Sys, folder: string): Json {
   const read = (file: string) =>
     (sys.readTextIfAny(`${folder}/${file}`) ?? "").split("\n").flatMap((line) => {
       const match = /^(\d+):(\d+) (\w+) (\d+)$/.exec(line);
@@ -156,11 +156,11 @@ function blockV1(sys: Sys, folder: string): Facts {
             }),
           ];
     });
-  const out: Facts = {};
+  const out: Json = {};
   for (const [field, file] of BLOCK_FILES) {
-    // The scheduler's own count, where there is one; the throttling layer counts for all.
-    const own = read(`blkio.bfq.${file}`);
-    out[field] = own.length > 0 ? own : read(`blkio.throttle.${file}`);
+    // The throttling layer counts with any scheduler; BFQ's own count is preferred.
+    const bfq = read(`blkio.bfq.${file}`);
+    out[field] = bfq.length > 0 ? bfq : read(`blkio.throttle.${file}`);
   }
   return sparse(out);
 }
@@ -172,23 +172,23 @@ const IO_KEYS: Readonly<Record<string, readonly [field: string, op: string]>> = 
   wios: ["ioServicedRecursive", "Write"],
 };
 
-/** Lines "8:0 rbytes=1 wbytes=2 rios=3 wios=4 dbytes=0 dios=0" of io.stat. */
-function blockV2(sys: Sys, folder: string): Facts {
-  const out: Record<string, Facts[]> = {};
+/** Parses io.stat, with lines such as "8:0 rbytes=1 wbytes=2 rios=3 wios=4 dbytes=0 dios=0". */
+function blockV2(sys: Sys, folder: string): Json {
+  const out: Record<string, Json[]> = {};
   for (const line of (sys.readTextIfAny(`${folder}/io.stat`) ?? "").split("\n")) {
-    const [device, ...facts] = line.split(" ");
+    const [device, ...counters] = line.split(" ");
     const numbers = /^(\d+):(\d+)$/.exec(device ?? "");
     if (numbers === null) continue;
-    for (const fact of facts) {
-      const [key, value] = fact.split("=");
-      const place = IO_KEYS[key ?? ""];
-      if (place === undefined) continue;
-      out[place[0]] = [
-        ...(out[place[0]] ?? []),
+    for (const counter of counters) {
+      const [key, value] = counter.split("=");
+      const target = IO_KEYS[key ?? ""];
+      if (target === undefined) continue;
+      out[target[0]] = [
+        ...(out[target[0]] ?? []),
         sparse({
           major: BigInt(numbers[1]!),
           minor: BigInt(numbers[2]!),
-          op: place[1],
+          op: target[1],
           value: BigInt(value ?? 0),
         }),
       ];
@@ -197,11 +197,11 @@ function blockV2(sys: Sys, folder: string): Facts {
   return { ...out, psi: readPressure(sys, `${folder}/io.pressure`) };
 }
 
-function hugetlb(sys: Sys, folder: string, v2: boolean): Facts {
-  const out: Facts = {};
-  const form = v2 ? /^hugetlb\.(\w+)\.current$/ : /^hugetlb\.(\w+)\.usage_in_bytes$/;
+function hugetlb(sys: Sys, folder: string, v2: boolean): Json {
+  const out: Json = {};
+  const pattern = v2 ? /^hugetlb\.(\w+)\.current$/ : /^hugetlb\.(\w+)\.usage_in_bytes$/;
   for (const name of sys.list(folder) ?? []) {
-    const size = form.exec(name)?.[1];
+    const size = pattern.exec(name)?.[1];
     if (size === undefined) continue;
     const at = `${folder}/hugetlb.${size}`;
     out[size] = {
@@ -215,8 +215,8 @@ function hugetlb(sys: Sys, folder: string, v2: boolean): Facts {
   return out;
 }
 
-/** Reads what a cgroup uses at this moment. */
-export function readStats(sys: Sys, paths: CgroupPaths): Facts {
+/** Reads a cgroup's current usage. */
+export function readStats(sys: Sys, paths: CgroupPaths): Json {
   const v2 = Object.keys(paths.v1).length === 0;
   const at = (controller: string) => (v2 ? paths.unified : paths.v1[controller]);
   const pids = at("pids");
@@ -236,7 +236,7 @@ export function readStats(sys: Sys, paths: CgroupPaths): Facts {
   };
 }
 
-/** How often the kernel has killed for want of memory in the cgroup, and whether it is about to. */
+/** Reads the number of OOM kills in a cgroup, and whether it is under OOM (version 1 only). */
 export function readOom(sys: Sys, paths: CgroupPaths): { kills: bigint; under: boolean } {
   const v1 = paths.v1.memory;
   const table = readTable(

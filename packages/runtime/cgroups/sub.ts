@@ -1,4 +1,4 @@
-/** Cgroups below a container's own, which exec may be asked to use, and the one its first process has moved to. */
+/** The cgroup that exec joins: a sub-cgroup by request, or the one that the init process has moved to. */
 import { BerthError } from "@berth/base";
 import type { Sys } from "@berth/sys";
 import { type CgroupPaths, cgroupFolders } from "./paths.ts";
@@ -7,7 +7,7 @@ function invalid(text: string): BerthError {
   return new BerthError("invalid_argument", text, { stage: "flags" });
 }
 
-/** Reads values of `--cgroup [CONTROLLER[,CONTROLLER...]:]PATH` as paths by controller, "" for all. */
+/** Parses values of `--cgroup [CONTROLLER[,CONTROLLER...]:]PATH` to paths by controller; "" means all controllers. */
 export function parseSubCgroups(values: readonly string[]): Map<string, string> {
   const out = new Map<string, string>();
   for (const value of values) {
@@ -34,7 +34,7 @@ function below(folder: string, sub: string): string {
   return [folder, ...parts].join("/");
 }
 
-/** The folders of a process that goes into cgroups below the container's; they must be there. */
+/** Resolves sub-cgroups of the container's cgroup; "not_found" if one does not exist. */
 export function subCgroups(sys: Sys, paths: CgroupPaths, subs: ReadonlyMap<string, string>): CgroupPaths {
   for (const controller of subs.keys()) {
     if (controller !== "" && !(controller in paths.v1)) throw invalid(`unknown controller ${controller}`);
@@ -65,14 +65,14 @@ export function subCgroups(sys: Sys, paths: CgroupPaths, subs: ReadonlyMap<strin
 }
 
 /**
- * On version 2 alone a container's cgroup may be out of reach: gone, or (with controllers switched on for its
- * children) closed to processes. Its first process has then moved on, and others go where that one is.
+ * The cgroup that a new process can join. On version 2, a container's cgroup may have been removed, or take no processes
+ * because it has controllers enabled for its children. The init process's current cgroup is used then.
  */
 export function reachableCgroup(sys: Sys, paths: CgroupPaths, mountpoint: string, pid: number): CgroupPaths {
   const { unified } = paths;
   if (unified === undefined || Object.keys(paths.v1).length > 0) return paths;
-  const switched = sys.readTextIfAny(`${unified}/cgroup.subtree_control`)?.trim();
-  if (switched === "") return paths;
-  const place = /^0::(\/.*)$/m.exec(sys.readTextIfAny(`/proc/${pid}/cgroup`) ?? "")?.[1];
-  return place === undefined ? paths : { ...paths, unified: mountpoint + place.replace(/\/$/, "") };
+  const enabled = sys.readTextIfAny(`${unified}/cgroup.subtree_control`)?.trim();
+  if (enabled === "") return paths;
+  const current = /^0::(\/.*)$/m.exec(sys.readTextIfAny(`/proc/${pid}/cgroup`) ?? "")?.[1];
+  return current === undefined ? paths : { ...paths, unified: mountpoint + current.replace(/\/$/, "") };
 }

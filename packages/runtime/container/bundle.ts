@@ -1,14 +1,14 @@
-/** A bundle: config.json and the root file system that it names. */
+/** Reads bundles: config.json and the root file system that it refers to. */
 import { BerthError, log, stageSync } from "@berth/base";
 import { parseSpec, type Spec } from "@berth/oci";
 import type { Runtime } from "../state/runtime.ts";
 
-/** Reads and checks a bundle's config.json. */
+/** Reads and validates a bundle's config.json. */
 export function readBundle(runtime: Runtime, bundle: string): Spec {
   const path = `${bundle}/config.json`;
   const text = runtime.sys.readTextIfAny(path);
   if (text === undefined) {
-    // runc's words, which its users' tools look for.
+    // runc's message, which tools match.
     throw new BerthError("not_found", `JSON specification file config.json not found: ${path}`, {
       stage: "config",
       path,
@@ -18,7 +18,7 @@ export function readBundle(runtime: Runtime, bundle: string): Spec {
   return stageSync("validate", {}, () => parseSpec(text, { onWarning: (warning) => log.warn(warning) }));
 }
 
-/** The rootfs folder of a bundle, absolute and without links. */
+/** Resolves a bundle's root.path to an absolute path without symlinks. */
 export function rootfsOf(runtime: Runtime, spec: Spec, bundle: string): string {
   if (spec.root === undefined) {
     throw new BerthError("invalid_argument", "root: found nothing, expected the root file system's path", {

@@ -1,4 +1,4 @@
-/** checkpoint: CRIU writes a container's processes into a folder; the container ends, or runs on if that is wanted. */
+/** checkpoint: has CRIU dump a container's processes to a directory, and removes the container unless it is to keep running. */
 import { BerthError, isCode } from "@berth/base";
 import { linux, type Sys } from "@berth/sys";
 import { criuConfig } from "../criu/config.ts";
@@ -14,11 +14,10 @@ import { statusOf } from "../state/status.ts";
 import { remove } from "./delete.ts";
 
 const LOG_FILE = "dump.log";
-const END_LIMIT_MS = 10_000;
-/** Access mode bits of a descriptor's flags. */
-const ACCESS_MODE = 3;
+const EXIT_TIMEOUT_MS = 10_000;
+const O_ACCMODE = 3;
 
-/** The parent image is found from the image by a relative path, which CRIU writes down as a link. */
+/** Checks --parent-path: it must be relative to the image, as CRIU stores it as a symlink there. */
 function checkParent(sys: Sys, settings: CheckpointSettings): void {
   const { parentPath, imagePath } = settings;
   if (parentPath === undefined) return;
@@ -43,10 +42,10 @@ function checkParent(sys: Sys, settings: CheckpointSettings): void {
     );
 }
 
-/** A descriptor that nobody can write to would leave who waits for it waiting for ever. */
+/** Checks that --status-fd is writable; otherwise its reader would wait forever. */
 function checkStatusFd(sys: Sys, fd: number): void {
   const flags = /^flags:\s*([0-7]+)/m.exec(sys.readTextIfAny(`/proc/self/fdinfo/${fd}`) ?? "")?.[1];
-  const mode = flags === undefined ? undefined : Number.parseInt(flags, 8) & ACCESS_MODE;
+  const mode = flags === undefined ? undefined : Number.parseInt(flags, 8) & O_ACCMODE;
   if (mode === linux.O_WRONLY || mode === linux.O_RDWR) return;
   throw new BerthError(
     "invalid_argument",
@@ -55,7 +54,7 @@ function checkStatusFd(sys: Sys, fd: number): void {
   );
 }
 
-/** A path of the container's without links; itself where it leads nowhere. */
+/** Resolves symlinks of a path in the container; returns the path itself if it does not exist. */
 function resolveIn(sys: Sys, root: string, path: string): string {
   try {
     const fd = sys.openInRoot(root, path, linux.O_PATH);
@@ -70,10 +69,10 @@ function resolveIn(sys: Sys, root: string, path: string): string {
   }
 }
 
-/** CRIU kills what it has dumped; its parent is told a moment later. */
-async function awaitEnd(sys: Sys, record: ContainerRecord): Promise<void> {
+/** Waits for the init process to exit: CRIU kills what it has dumped, but does not wait for it. */
+async function waitForExit(sys: Sys, record: ContainerRecord): Promise<void> {
   for (let waited = 0, step = 0.5; isAlive(sys, record); waited += step, step = Math.min(2 * step, 50)) {
-    if (waited > END_LIMIT_MS)
+    if (waited > EXIT_TIMEOUT_MS)
       throw new BerthError("deadline_exceeded", `process ${record.pid} outlived its checkpoint`, {
         stage: "criu",
         hint: "look at its state in ps: T is stopped, D hangs in the kernel",
@@ -82,7 +81,7 @@ async function awaitEnd(sys: Sys, record: ContainerRecord): Promise<void> {
   }
 }
 
-/** Dumps a running or paused container; without --leave-running or --pre-dump it is gone afterwards. */
+/** Dumps a running or paused container, and removes it unless leaveRunning or preDump is set. */
 export async function checkpoint(runtime: Runtime, id: string, settings: CheckpointSettings): Promise<void> {
   const { sys, root } = runtime;
   const record = readRecord(sys, root, id);
@@ -141,21 +140,21 @@ export async function checkpoint(runtime: Runtime, id: string, settings: Checkpo
       external,
       configFile: criuConfig(sys, spec),
     });
-    const answer = await runWorker(sys, request, (script) => {
-      // The image is complete and its pages can be had: who waits to restore may begin.
+    const response = await runWorker(sys, request, (script) => {
+      // The image is complete and the page server is listening: a restore may begin.
       if (script !== "status-ready" || statusFd === undefined) return;
       sys.write(statusFd, new Uint8Array(1));
       sys.close(statusFd);
       statusFd = undefined;
     });
-    if (!answer.success)
-      throw criuFailure(sys, `dump container ${id}`, answer, `${folders.logFolder}/${LOG_FILE}`);
+    if (!response.success)
+      throw criuFailure(sys, `dump container ${id}`, response, `${folders.logFolder}/${LOG_FILE}`);
   } finally {
     folders.close();
   }
   if (settings.preDump) return;
   noteFifos(sys, settings.imagePath, replaceFifos(sys, settings.imagePath));
   if (settings.leaveRunning) return;
-  await awaitEnd(sys, record);
+  await waitForExit(sys, record);
   await remove(runtime, id, false);
 }

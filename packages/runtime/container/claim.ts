@@ -1,4 +1,4 @@
-/** Taking an id and a cgroup for a new container, and giving them back when its creation fails. */
+/** Claims an id and a cgroup for a new container, and releases them if its creation fails. */
 import { BerthError, isCode } from "@berth/base";
 import type { Sys } from "@berth/sys";
 import { isFrozen } from "../cgroups/freezer.ts";
@@ -8,7 +8,7 @@ import { type ContainerRecord, containerFiles } from "../state/record.ts";
 import type { Runtime } from "../state/runtime.ts";
 import { releaseCgroup } from "./release.ts";
 
-/** Takes the id: the folder is the lock, whoever makes it owns the container. */
+/** Claims the id. The directory is the lock: the caller that creates it owns the container. */
 export function claim(runtime: Runtime, id: string): void {
   const { sys, root } = runtime;
   const files = containerFiles(root, id);
@@ -16,12 +16,12 @@ export function claim(runtime: Runtime, id: string): void {
   try {
     sys.mkdir(files.folder, 0o711);
   } catch (error) {
-    throw isCode(error, "already_exists") ? taken(id, files.folder) : error;
+    throw isCode(error, "already_exists") ? idInUse(id, files.folder) : error;
   }
 }
 
 /** The error for an id that is in use. */
-export function taken(id: string, folder: string): BerthError {
+export function idInUse(id: string, folder: string): BerthError {
   return new BerthError("already_exists", `container with given ID already exists: ${id}`, {
     stage: "state",
     path: folder,
@@ -29,14 +29,14 @@ export function taken(id: string, folder: string): BerthError {
   });
 }
 
-/** A cgroup that is there already must be empty, and let a process run. */
+/** Throws "failed_precondition" if the cgroup exists and has processes or is frozen. */
 export function refuseBusyCgroup(sys: Sys, paths: CgroupPaths): void {
-  const [stranger] = cgroupPids(sys, paths);
+  const [pid] = cgroupPids(sys, paths);
   const hint = "set linux.cgroupsPath to a path of the container's own";
-  if (stranger !== undefined) {
+  if (pid !== undefined) {
     throw new BerthError(
       "failed_precondition",
-      `container's cgroup is not empty: ${paths.path} holds process ${stranger}`,
+      `container's cgroup is not empty: ${paths.path} holds process ${pid}`,
       { stage: "cgroup-state", hint },
     );
   }
@@ -48,13 +48,13 @@ export function refuseBusyCgroup(sys: Sys, paths: CgroupPaths): void {
   }
 }
 
-/** Undoes what a failed create has made; what cannot be undone is told with the failure. */
+/** Removes what a failed create has left. */
 async function undo(runtime: Runtime, record: ContainerRecord): Promise<void> {
   await releaseCgroup(runtime, record);
   runtime.sys.removeTree(containerFiles(runtime.root, record.id).folder);
 }
 
-/** Runs what makes the container; when that fails, undoes it. */
+/** Runs `make`; if it throws, removes what it has created. An error of the cleanup is reported with the first one. */
 export async function withUndo<T>(
   runtime: Runtime,
   record: ContainerRecord,
@@ -63,10 +63,10 @@ export async function withUndo<T>(
   try {
     return await make();
   } catch (error) {
-    await undo(runtime, record).catch((left: unknown) => {
+    await undo(runtime, record).catch((undoError: unknown) => {
       throw new BerthError(
         "internal",
-        `${BerthError.from(error).message}; and undoing it failed: ${BerthError.from(left).message}`,
+        `${BerthError.from(error).message}; and undoing it failed: ${BerthError.from(undoError).message}`,
         { stage: "create", cause: error },
       );
     });

@@ -1,4 +1,4 @@
-/** create: a bundle becomes a container that waits for start (or, for `run`, one that runs). */
+/** create: makes a container from a bundle. It waits for start, or (for `run`) executes at once. */
 import { stage } from "@berth/base";
 import { stringifyJson } from "@berth/oci";
 import { streamLinks } from "../criu/descriptors.ts";
@@ -6,11 +6,11 @@ import { type Launched, launch } from "../launch/launch.ts";
 import { type ContainerRecord, checkId, containerFiles, processStat, writeRecord } from "../state/record.ts";
 import type { Runtime } from "../state/runtime.ts";
 import { readBundle } from "./bundle.ts";
-import { claim, refuseBusyCgroup, taken, withUndo } from "./claim.ts";
-import { inUnit, launchTag } from "./launch-settings.ts";
+import { claim, refuseBusyCgroup, idInUse, withUndo } from "./claim.ts";
+import { withUnit, launchTag } from "./launch-settings.ts";
 import { type CreateOptions, planContainer } from "./plan-container.ts";
 
-/** Creates the container; after a failure nothing of it is left. */
+/** Creates the container; a failure leaves nothing behind. */
 export async function create(
   runtime: Runtime,
   options: CreateOptions,
@@ -19,20 +19,19 @@ export async function create(
   checkId(options.id);
   const spec = options.spec ?? readBundle(runtime, options.bundle);
   const files = containerFiles(root, options.id);
-  // Who has the id is told before the bundle is looked at; claim() decides.
-  if (sys.stat(files.folder) !== undefined) throw taken(options.id, files.folder);
+  // Reported before errors of the bundle; claim() is what decides.
+  if (sys.stat(files.folder) !== undefined) throw idInUse(options.id, files.folder);
   let { plan, record } = await planContainer(runtime, spec, options);
   refuseBusyCgroup(sys, record.cgroup);
   claim(runtime, options.id);
   return withUndo(runtime, record, async () => {
-    // The intent comes before the act: who finds a record without a pid knows what may be there to remove. What is
-    // needed for that is whole by then.
+    // Written before anything is created: a record without a pid has all that is needed to clean up after a crash.
     sys.writeFile(files.spec, stringifyJson(spec));
     writeRecord(sys, root, record);
     if (options.gate) sys.mkfifo(files.fifo, 0o622);
     if (options.additions?.mounts.some((m) => m.source === files.notify)) sys.mkdir(files.notify, 0o755);
     options.beforeLaunch?.();
-    const launched = await inUnit(runtime, spec, record, async (cgroup) => {
+    const launched = await withUnit(runtime, spec, record, async (cgroup) => {
       if (cgroup !== undefined) ({ plan, record } = await planContainer(runtime, spec, options, cgroup));
       const { stdio, inherited } = options;
       return stage("launch", { id: options.id }, () =>

@@ -7,7 +7,7 @@ import { killNow } from "./groups.ts";
 import { runHooks } from "./hooks.ts";
 import { releaseCgroup } from "./release.ts";
 
-/** Deletes the container; "not_found" in runc's words when there is none, which `force` forgives. */
+/** Deletes the container. "not_found" with runc's message if there is none, unless `force` is set. */
 export async function remove(runtime: Runtime, id: string, force: boolean): Promise<void> {
   const { sys, root } = runtime;
   checkId(id);
@@ -17,7 +17,7 @@ export async function remove(runtime: Runtime, id: string, force: boolean): Prom
     record = readRecord(sys, root, id);
   } catch (error) {
     if (!isCode(error, "not_found")) throw error;
-    // A folder without a record is what a crash left of an unfinished create.
+    // A directory without a record is left by a create that crashed.
     if (sys.stat(files.folder) !== undefined) sys.removeTree(files.folder);
     if (force) return;
     throw error;
@@ -33,7 +33,7 @@ export async function remove(runtime: Runtime, id: string, force: boolean): Prom
     }
     if (record.pid !== 0) await killNow(sys, record);
   } else if (status === "created") {
-    // runc too takes a container that never ran for one that may go.
+    // As in runc, a container that was never started needs no force.
     await killNow(sys, record);
   } else if (status !== "stopped") {
     throw new BerthError(
@@ -47,7 +47,7 @@ export async function remove(runtime: Runtime, id: string, force: boolean): Prom
     const spec = readCreatedSpec(sys, root, id);
     if (spec.hooks?.poststop !== undefined) {
       await runHooks(runtime, "poststop", spec, record, "stopped").catch((error: unknown) => {
-        // The specification: a failing poststop hook is logged, the deletion goes on.
+        // The specification: a failing poststop hook is logged, and deletion continues.
         log.warn(`poststop hook of ${id}: ${BerthError.from(error).message}`);
       });
     }

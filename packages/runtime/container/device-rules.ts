@@ -1,4 +1,4 @@
-/** Device rules of a running container on cgroup version 2, where they are a program. */
+/** Replaces the device rules of a running container on cgroup version 2, where they are an eBPF program. */
 import { BerthError } from "@berth/base";
 import type { DeviceRule } from "@berth/oci";
 import { linux } from "@berth/sys";
@@ -9,7 +9,7 @@ import type { Plan } from "../plan/operations.ts";
 import type { ContainerRecord } from "../state/record.ts";
 import type { Runtime } from "../state/runtime.ts";
 
-/** The plan that puts `rules` in the place of those that a cgroup has. */
+/** Compiles the plan that replaces a cgroup's device rules. */
 function compileDeviceRules(folder: string, rules: readonly DeviceRule[]): Plan {
   const b = new PlanBuilder();
   b.child = false;
@@ -24,7 +24,7 @@ function compileDeviceRules(folder: string, rules: readonly DeviceRule[]): Plan 
   return b.build();
 }
 
-/** Replaces a container's rules; it is at no moment without. */
+/** Replaces a container's device rules atomically: there is no moment without rules. */
 export async function replaceDeviceRules(
   runtime: Runtime,
   record: ContainerRecord,

@@ -1,5 +1,5 @@
 /** exec: adds a process to a running container. */
-import { BerthError, log, stage } from "@berth/base";
+import { BerthError, log, present, stage } from "@berth/base";
 import { type Namespace, type Process, type Spec, validateProcess } from "@berth/oci";
 import { reachableCgroup, subCgroups } from "../cgroups/sub.ts";
 import { type Launched, launch } from "../launch/launch.ts";
@@ -12,23 +12,23 @@ import { checkTerminal, type LaunchSettings, launchTag } from "./launch-settings
 import { ownerOf } from "./owner.ts";
 import { seccompFilter } from "./seccomp-filter.ts";
 
-/** What `exec` is asked for. */
+/** Options of {@link exec}. */
 export interface ExecOptions extends LaunchSettings {
   id: string;
-  /** The process; {@link execProcess} makes one from the container's own and what differs. */
+  /** The process to run; {@link execProcess} derives one from the container's own. */
   process: Process;
-  /** The config.json the container was created from, where the caller has read it already. */
+  /** The config.json that the container was created from, if the caller has read it already. */
   spec?: Spec;
-  /** Follow the process to its end. */
+  /** Stay attached until the process exits. */
   wait: boolean;
-  /** Let the process into a paused container, where it waits until that is resumed; left out by callers without that choice. */
+  /** Allow exec in a paused container; the process starts when that is resumed. Undefined if the caller has no such flag. */
   ignorePaused?: boolean;
-  /** Cgroups below the container's, by controller ("" for all); none: the container's own. */
+  /** Sub-cgroups to join, by controller ("" for all); by default the container's own cgroup. */
   subCgroups?: ReadonlyMap<string, string>;
 }
 
-/** What differs from the container's own process. */
-export interface ExecWishes {
+/** Differences from the container's own process. */
+export interface ProcessOptions {
   args: string[];
   env?: readonly string[];
   cwd?: string;
@@ -41,8 +41,8 @@ export interface ExecWishes {
   selinuxLabel?: string;
 }
 
-/** A process as the container's own is, but for `wishes`; resource limits and the rest stay. */
-export function execProcess(spec: Spec, wishes: ExecWishes): Process {
+/** Derives a process from the container's own: `options` override or extend it, everything else is inherited. */
+export function execProcess(spec: Spec, options: ProcessOptions): Process {
   const own = spec.process;
   if (own === undefined)
     throw new BerthError(
@@ -50,17 +50,17 @@ export function execProcess(spec: Spec, wishes: ExecWishes): Process {
       "process: the container's config has none, pass one with --process",
     );
   const { consoleSize: _, ...base } = own;
-  const process: Process = { ...base, args: wishes.args, terminal: wishes.terminal };
-  process.env = [...(own.env ?? []), ...(wishes.env ?? [])];
-  if (wishes.cwd !== undefined) process.cwd = wishes.cwd;
-  if (wishes.user !== undefined)
-    process.user = { ...own.user, uid: wishes.user.uid, gid: wishes.user.gid ?? own.user.gid };
-  if (wishes.additionalGids !== undefined)
-    process.user = { ...process.user, additionalGids: [...wishes.additionalGids] };
-  if (wishes.noNewPrivileges) process.noNewPrivileges = true;
-  if (wishes.apparmorProfile !== undefined) process.apparmorProfile = wishes.apparmorProfile;
-  if (wishes.selinuxLabel !== undefined) process.selinuxLabel = wishes.selinuxLabel;
-  const added = wishes.capabilities ?? [];
+  const process: Process = { ...base, args: options.args, terminal: options.terminal };
+  process.env = [...(own.env ?? []), ...(options.env ?? [])];
+  if (options.cwd !== undefined) process.cwd = options.cwd;
+  if (options.user !== undefined)
+    process.user = { ...own.user, uid: options.user.uid, gid: options.user.gid ?? own.user.gid };
+  if (options.additionalGids !== undefined)
+    process.user = { ...process.user, additionalGids: [...options.additionalGids] };
+  if (options.noNewPrivileges) process.noNewPrivileges = true;
+  if (options.apparmorProfile !== undefined) process.apparmorProfile = options.apparmorProfile;
+  if (options.selinuxLabel !== undefined) process.selinuxLabel = options.selinuxLabel;
+  const added = options.capabilities ?? [];
   if (added.length > 0) {
     const caps = own.capabilities ?? {};
     const plus = (set: readonly string[] | undefined) => [...new Set([...(set ?? []), ...added])];
@@ -69,7 +69,7 @@ export function execProcess(spec: Spec, wishes: ExecWishes): Process {
       bounding: plus(caps.bounding),
       permitted: plus(caps.permitted),
       effective: plus(caps.effective),
-      // Ambient ones must be inheritable too; a container that hands none on gets none.
+      // Ambient capabilities must be inheritable too. A container without ambient capabilities gets none.
       ...(caps.ambient === undefined
         ? {}
         : { ambient: plus(caps.ambient), inheritable: plus(caps.inheritable) }),
@@ -78,12 +78,12 @@ export function execProcess(spec: Spec, wishes: ExecWishes): Process {
   return validateProcess(process);
 }
 
-/** A mask as one hexadecimal number: "0x3". */
-function maskText(mask: Uint8Array): string {
+/** Formats a mask as a hexadecimal number: "0x3". */
+function formatMask(mask: Uint8Array): string {
   return `0x${[...mask].reduceRight((sum, byte) => (sum << 8n) | BigInt(byte), 0n).toString(16)}`;
 }
 
-/** Starts the process; resolves once it executes (or, with `wait`, is about to). */
+/** Starts the process; resolves once it has executed its program (with `wait`, once it is about to). */
 export async function exec(runtime: Runtime, options: ExecOptions): Promise<Launched> {
   const { sys, root } = runtime;
   const record = readRecord(sys, root, options.id);
@@ -121,7 +121,7 @@ export async function exec(runtime: Runtime, options: ExecOptions): Promise<Laun
     wait: options.wait,
     preserved: options.preserved,
     inherited: options.inherited.length,
-    ...(options.pidfdSocket === undefined ? {} : { pidfdSocket: options.pidfdSocket }),
+    ...present({ pidfdSocket: options.pidfdSocket }),
     seccomp: await seccompFilter(runtime, spec.linux?.seccomp),
     state: ociState(record, status),
     linux: spec.linux ?? {},
@@ -133,7 +133,7 @@ export async function exec(runtime: Runtime, options: ExecOptions): Promise<Laun
   const initial = options.process.execCPUAffinity?.initial;
   if (initial)
     log.debug("CPU affinity of the process until it is in its cgroup", {
-      mask: maskText(parseMask(initial, "process.execCPUAffinity.initial", "CPU affinity")),
+      mask: formatMask(parseMask(initial, "process.execCPUAffinity.initial", "CPU affinity")),
     });
   const plan = compileExec(input);
   return stage("launch", { id: options.id }, () =>

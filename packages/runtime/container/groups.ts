@@ -1,4 +1,4 @@
-/** What a container's processes were grouped in: its cgroup, and resctrl groups where it has them. */
+/** Signals a container's processes, and removes their groups: the cgroup, and resctrl groups if any. */
 import { BerthError, SIGKILL } from "@berth/base";
 import type { Sys } from "@berth/sys";
 import { removeCgroup, signalAll } from "../cgroups/processes.ts";
@@ -6,15 +6,17 @@ import { hasCgroup, membersOf } from "../state/members.ts";
 import { type ContainerRecord, isAlive } from "../state/record.ts";
 
 const SIGSTOP = 19;
-const DEATH_LIMIT_MS = 10_000;
+const EXIT_TIMEOUT_MS = 10_000;
+const MAX_ROUNDS = 100;
 
-const GATHER_LIMIT = 100;
-
-/** Sends a signal to every process of a container; where no cgroup freezes them, SIGKILL stops them before. */
+/**
+ * Sends a signal to every process of a container. Without a cgroup to freeze, processes are stopped before SIGKILL, so
+ * that none escapes by forking.
+ */
 export async function signalMembers(sys: Sys, record: ContainerRecord, signal: number): Promise<void> {
   if (hasCgroup(record)) return signalAll(sys, record.cgroup, signal);
   const found = new Set<number>();
-  for (let turn = 0; turn < GATHER_LIMIT; turn++) {
+  for (let round = 0; round < MAX_ROUNDS; round++) {
     const fresh = membersOf(sys, record).filter((pid) => !found.has(pid));
     if (fresh.length === 0) break;
     for (const pid of fresh) {
@@ -26,12 +28,12 @@ export async function signalMembers(sys: Sys, record: ContainerRecord, signal: n
   for (const pid of found) sys.kill(pid, signal);
 }
 
-/** Kills a container's processes and waits for the first one's end. */
+/** Kills a container's processes and waits for the init process to exit. */
 export async function killNow(sys: Sys, record: ContainerRecord): Promise<void> {
   if (hasCgroup(record)) sys.kill(record.pid, SIGKILL);
   await signalMembers(sys, record, SIGKILL);
   for (let waited = 0, step = 0.5; isAlive(sys, record); waited += step, step = Math.min(step * 2, 100)) {
-    if (waited > DEATH_LIMIT_MS) {
+    if (waited > EXIT_TIMEOUT_MS) {
       throw new BerthError(
         "deadline_exceeded",
         `process ${record.pid} of container ${record.id} does not die`,
@@ -45,7 +47,7 @@ export async function killNow(sys: Sys, record: ContainerRecord): Promise<void> 
   }
 }
 
-/** Removes a container's groups, killing what is left in them. */
+/** Removes a container's cgroup and resctrl groups, and kills their remaining processes. */
 export async function removeGroups(sys: Sys, record: ContainerRecord): Promise<void> {
   await removeCgroup(sys, record.cgroup);
   if (record.rdt === undefined) return;

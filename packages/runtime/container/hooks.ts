@@ -1,4 +1,4 @@
-/** Hooks that run outside a container's own start (and those of a restore), by a plan that holds nothing else. */
+/** Runs hooks that are not part of a container's plan (poststart, poststop, those of a restore) by a plan of their own. */
 import type { ContainerStatus, Spec } from "@berth/oci";
 import { launch } from "../launch/launch.ts";
 import { PlanBuilder } from "../plan/builder.ts";
@@ -8,7 +8,7 @@ import type { Runtime } from "../state/runtime.ts";
 import { ociState } from "../state/status.ts";
 import { killNow } from "./groups.ts";
 
-/** Runs one list of hooks in the runtime's namespaces; the first failure ends it. */
+/** Runs one list of hooks in the runtime's namespaces; stops at the first failure. */
 export async function runHooks(
   runtime: Runtime,
   name: "prestart" | "createRuntime" | "poststart" | "poststop",
@@ -22,21 +22,21 @@ export async function runHooks(
   const b = new PlanBuilder();
   b.child = false;
   planHooks(b, "setup", name, hooks, ociState(record, status));
-  const none = sys.open("/dev/null", 2);
+  const devNull = sys.open("/dev/null", 2);
   try {
-    const done = await launch(sys, {
+    const launched = await launch(sys, {
       plan: b.build(),
       name: record.id,
-      stdio: [none, none, none],
+      stdio: [devNull, devNull, devNull],
       inherited: [],
     });
-    await done.exit();
+    await launched.exit();
   } finally {
-    sys.close(none);
+    sys.close(devNull);
   }
 }
 
-/** Runs the poststart hooks; when one fails the container is stopped, as the specification demands. */
+/** Runs the poststart hooks. If one fails the container is stopped, as the specification requires. */
 export async function runPoststart(runtime: Runtime, spec: Spec, record: ContainerRecord): Promise<void> {
   if (spec.hooks?.poststart === undefined) return;
   try {

@@ -1,12 +1,12 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { bareKernelMounts, mountOf } from "./host-mounts.ts";
+import { bareKernelMounts, mountpointOf } from "./host-mounts.ts";
 
-test("the mount that a path lies on is the deepest above it", () => {
+test("the mount of a path is the deepest one that contains it", () => {
   const mounts = ["/", "/run", "/run/a\\040b", "/runner"].map(
     (p, i) => `${i} 0 0:1 / ${p} rw - tmpfs none rw`,
   );
-  const on = (path: string) => mountOf(mounts.join("\n"), path);
+  const on = (path: string) => mountpointOf(mounts.join("\n"), path);
   assert.deepEqual(["/x", "/run/x", "/run/a b", "/run/a b/c", "/runner/x", "/running"].map(on), [
     "/",
     "/run",
@@ -17,7 +17,7 @@ test("the mount that a path lies on is the deepest above it", () => {
   ]);
 });
 
-test("whole procfs and sysfs outside of the root are found, the deepest first", () => {
+test("unmasked procfs and sysfs mounts outside the root are found, deepest first", () => {
   const mounts = [
     "1 0 0:1 / /proc rw shared:1 - proc proc rw",
     "2 0 0:2 / /sys rw - sysfs sysfs rw",

@@ -1,4 +1,4 @@
-/** kill: a signal to a container's first process, or to all. */
+/** kill: sends a signal to a container's init process, or to all its processes. */
 import { BerthError, isCode, SIGKILL } from "@berth/base";
 import type { Sys } from "@berth/sys";
 import { isFrozen, setFrozen } from "../cgroups/freezer.ts";
@@ -14,7 +14,7 @@ function notRunning(id: string): BerthError {
   });
 }
 
-/** Without a pid namespace of the container's own, its other processes outlive the first one. */
+/** Whether the container has no pid namespace of its own, so that its other processes outlive init. */
 function sharesPids(runtime: Runtime, record: ContainerRecord): boolean {
   if (!record.namespaces.includes("pid")) return true;
   const { linux } = readCreatedSpec(runtime.sys, runtime.root, record.id);
@@ -22,8 +22,8 @@ function sharesPids(runtime: Runtime, record: ContainerRecord): boolean {
 }
 
 /**
- * Sends the signal; runc's message when the container is not running. SIGKILL takes all processes of a container whose
- * first one does not take the others with it. With `all` it is no error that the container has stopped.
+ * Sends a signal; "failed_precondition" with runc's message if the container is not running. SIGKILL goes to all processes
+ * if killing init would not end the others. With `all`, a stopped container is not an error.
  */
 export async function kill(runtime: Runtime, id: string, signal: number, all: boolean): Promise<void> {
   const { sys, root } = runtime;
@@ -33,7 +33,7 @@ export async function kill(runtime: Runtime, id: string, signal: number, all: bo
   const pidfd = sys.pidfdOpen(record.pid);
   if (pidfd === undefined) throw notRunning(id);
   try {
-    // Looked at once more behind the pidfd: now the pid cannot have become another's.
+    // Checked again with the pidfd open: from now on the pid cannot be reused.
     if (!isAlive(sys, record) || !sys.pidfdSignal(pidfd, signal)) throw notRunning(id);
   } finally {
     sys.close(pidfd);
@@ -42,8 +42,8 @@ export async function kill(runtime: Runtime, id: string, signal: number, all: bo
 }
 
 /**
- * Lets a container go on if it is paused, after SIGKILL was sent to a process of it: frozen by version 1, that does not die.
- * A pause that comes between the two gives up. Tells whether it was paused.
+ * Thaws a container, if it is frozen, after SIGKILL was sent to one of its processes: a process frozen by version 1 does
+ * not die. A pause that comes in between is given up. Returns whether the container was frozen.
  */
 export async function thaw(runtime: Runtime, id: string): Promise<boolean> {
   return thawFrozen(runtime.sys, readRecord(runtime.sys, runtime.root, id));
@@ -54,7 +54,7 @@ async function thawFrozen(sys: Sys, record: ContainerRecord): Promise<boolean> {
   try {
     await setFrozen(sys, record.cgroup, false);
   } catch (error) {
-    // It died of it, and somebody has removed the cgroup.
+    // The container died, and its cgroup has been removed.
     if (!isCode(error, "not_found")) throw error;
   }
   return true;

@@ -1,4 +1,4 @@
-/** How a container's or an added process is launched. */
+/** Launch settings shared by create and exec. */
 import { BerthError, stage } from "@berth/base";
 import type { Process, Spec } from "@berth/oci";
 import type { CgroupPaths } from "../cgroups/paths.ts";
@@ -6,28 +6,27 @@ import type { Attachment } from "../plan/launch-plan.ts";
 import type { ContainerRecord } from "../state/record.ts";
 import type { Runtime } from "../state/runtime.ts";
 
-/** How a process is started, beside what the bundle says. */
+/** How a process is launched, besides its OCI configuration. */
 export interface LaunchSettings {
   attachment: Attachment;
-  /** Descriptors of berth-init: its own (and, with "inherit", the process's) 0 to 2. */
+  /** Descriptors 0 to 2 of berth-init and, with attachment "inherit", of the process. */
   stdio: readonly [number, number, number];
   /** Descriptors that become the plan's slots 0, 1, and so on. */
   inherited: readonly number[];
-  /** Those slots that become the process's descriptors 3, 4, and so on. */
+  /** Slots that become the process's descriptors 3, 4, and so on. */
   preserved: readonly number[];
   noNewKeyring: boolean;
-  /** Slot of a connected unix socket that gets the process's pidfd. */
+  /** Slot of a connected unix socket to send the process's pidfd to. */
   pidfdSocket?: number;
 }
 
-/** What a launch is found again by, where a keeper stays behind. */
+/** The tag by which the keeper of a launch can be found. */
 export function launchTag({ attachment }: LaunchSettings): { tag?: string } {
   return attachment.kind === "keeper" ? { tag: attachment.keeper.exitName } : {};
 }
 
-/** A terminal needs somebody who holds its other end, and somebody who holds one needs a terminal. */
+/** Checks that the terminal's master has a receiver exactly if process.terminal is set. */
 export function checkTerminal(process: Process, attachment: Attachment): void {
-  const holds = attachment.kind === "console-socket" || attachment.kind === "foreground";
   if (process.terminal && attachment.kind === "inherit") {
     throw new BerthError(
       "invalid_argument",
@@ -35,7 +34,7 @@ export function checkTerminal(process: Process, attachment: Attachment): void {
       { stage: "console", hint: "pass --console-socket, or set process.terminal to false" },
     );
   }
-  if (!process.terminal && holds && attachment.kind === "console-socket") {
+  if (!process.terminal && attachment.kind === "console-socket") {
     throw new BerthError(
       "invalid_argument",
       "cannot use console socket if runc will not detach or allocate tty",
@@ -45,10 +44,10 @@ export function checkTerminal(process: Process, attachment: Attachment): void {
 }
 
 /**
- * Runs what starts the container's process; with the systemd driver, in a unit that is started first. The cgroup that
- * systemd made is handed over, as the process has to enter it.
+ * Calls `start`, which launches the container's process. With the systemd driver, starts the container's unit first, and
+ * passes the unit's cgroup, which the process has to join.
  */
-export async function inUnit<T>(
+export async function withUnit<T>(
   runtime: Runtime,
   spec: Spec,
   record: ContainerRecord,

@@ -1,4 +1,4 @@
-/** list, state and ps: what containers there are and what is in them. */
+/** list, state and ps: enumerates containers and their processes. */
 import { BerthError, isCode, log } from "@berth/base";
 import type { ContainerStatus, State } from "@berth/oci";
 import { membersOf } from "../state/members.ts";
@@ -6,21 +6,21 @@ import { type ContainerRecord, containerFiles, readRecord } from "../state/recor
 import type { Runtime } from "../state/runtime.ts";
 import { ociState, statusOf } from "../state/status.ts";
 
-/** A container with what it is doing. */
+/** A container with its current status. */
 export interface ContainerInfo {
   record: ContainerRecord;
   status: ContainerStatus;
   state: State;
 }
 
-/** One container; "not_found" when there is none. */
+/** Reads a container's status; "not_found" if there is no such container. */
 export function inspect(runtime: Runtime, id: string): ContainerInfo {
   const record = readRecord(runtime.sys, runtime.root, id);
   const status = statusOf(runtime.sys, runtime.root, record);
   return { record, status, state: ociState(record, status) };
 }
 
-/** All containers below the runtime's root, by id; one that cannot be read is told to the log and left out. */
+/** Lists all containers below the runtime's root, sorted by id. One that cannot be read is logged and left out. */
 export function list(runtime: Runtime): ContainerInfo[] {
   const { sys, root } = runtime;
   return (sys.list(root) ?? [])
@@ -30,7 +30,7 @@ export function list(runtime: Runtime): ContainerInfo[] {
       try {
         return [inspect(runtime, id)];
       } catch (error) {
-        // One may go while we look, and a damaged record hides no other container.
+        // It may be removed meanwhile, and a damaged record must not hide other containers.
         if (!isCode(error, "not_found")) log.error(`container ${id}: ${BerthError.from(error).message}`);
         return [];
       }
@@ -40,6 +40,5 @@ export function list(runtime: Runtime): ContainerInfo[] {
 /** Host pids of a container's processes. */
 export function pids(runtime: Runtime, id: string): number[] {
   const { sys, root } = runtime;
-  const record = readRecord(sys, root, id);
-  return membersOf(sys, record);
+  return membersOf(sys, readRecord(sys, root, id));
 }

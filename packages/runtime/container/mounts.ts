@@ -1,5 +1,5 @@
-/** mounts: adds mounts to a container that lives, and removes them. */
-import { BerthError, stage } from "@berth/base";
+/** mounts: adds mounts to a live container, and removes them. */
+import { BerthError, present, stage } from "@berth/base";
 import { type Mount, type Namespace, parseJson, validateMounts } from "@berth/oci";
 import { launch } from "../launch/launch.ts";
 import { compileAddMounts, compileRemoveMounts, type MountsInput } from "../plan/compile-mounts.ts";
@@ -10,23 +10,23 @@ import { statusOf } from "../state/status.ts";
 function refuse(text: string, hint?: string): never {
   throw new BerthError("failed_precondition", text, {
     stage: "mount",
-    ...(hint === undefined ? {} : { hint }),
+    ...present({ hint }),
   });
 }
 
-/** Reads a list of mounts as config.json has it; `what` names the text in errors. */
+/** Parses a JSON list of mounts in config.json's format; `what` names the text in errors. */
 export function parseMounts(json: string, what: string): Mount[] {
   return validateMounts(parseJson(json, what), { what });
 }
 
 /**
- * Adds or removes mounts of a created or running container. Where one fails, those before it stay as they are. They are
- * not remembered: a restored container has what its config.json says.
+ * Adds or removes mounts of a created or running container. If one fails, those before it are kept. Changes are not
+ * recorded: a restored container has the mounts of its config.json.
  */
 export async function changeMounts(
   runtime: Runtime,
   id: string,
-  how: "add" | "remove",
+  action: "add" | "remove",
   mounts: readonly Mount[],
 ): Promise<void> {
   const { sys, root } = runtime;
@@ -50,7 +50,7 @@ export async function changeMounts(
     cgroup: record.cgroup,
     label: label && sys.stat("/sys/fs/selinux/enforce") !== undefined ? label : undefined,
   };
-  const plan = how === "add" ? compileAddMounts(input, mounts) : compileRemoveMounts(input, mounts);
+  const plan = action === "add" ? compileAddMounts(input, mounts) : compileRemoveMounts(input, mounts);
   await stage("launch", { id }, async () => {
     const launched = await launch(sys, { plan, name: id, stdio: [0, 1, 2], inherited: [] });
     await launched.exit();

@@ -1,22 +1,22 @@
-/** Who runs berth, and by whose help it maps users. */
+/** The user that runs berth, and the helpers that map ids for it. */
 import type { Sys } from "@berth/sys";
 import type { Owner } from "../plan/namespaces.ts";
 
-const FOLDERS = ["/usr/bin", "/bin", "/usr/local/bin", "/usr/sbin"];
-/** uid_map of the first user namespace: everybody is who they are. */
-const EVERYBODY = /^\s*0\s+0\s+4294967295\s*$/;
+const HELPER_FOLDERS = ["/usr/bin", "/bin", "/usr/local/bin", "/usr/sbin"];
+/** uid_map of the initial user namespace: the identity. */
+const IDENTITY_MAP = /^\s*0\s+0\s+4294967295\s*$/;
 
-function find(sys: Sys, name: string): string | undefined {
-  return FOLDERS.map((folder) => `${folder}/${name}`).find((path) => sys.stat(path)?.kind === "file");
+function findHelper(sys: Sys, name: string): string | undefined {
+  return HELPER_FOLDERS.map((folder) => `${folder}/${name}`).find((path) => sys.stat(path)?.kind === "file");
 }
 
-/** The caller; the helpers are looked for only when it is not root, who needs none. */
+/** Describes the caller. Helpers are looked up only for callers other than root, who needs none. */
 export function ownerOf(sys: Sys): Owner {
   const uid = sys.uid();
-  const confined = uid !== 0 || !EVERYBODY.test(sys.readTextIfAny("/proc/self/uid_map") ?? "0 0 4294967295");
+  const confined = uid !== 0 || !IDENTITY_MAP.test(sys.readTextIfAny("/proc/self/uid_map") ?? "0 0 4294967295");
   const setgroupsDenied = confined && sys.readTextIfAny("/proc/self/setgroups")?.trim() === "deny";
   if (uid === 0) return { uid, gid: 0, confined, setgroupsDenied, helpers: undefined };
-  const [users, groups] = [find(sys, "newuidmap"), find(sys, "newgidmap")];
+  const [users, groups] = [findHelper(sys, "newuidmap"), findHelper(sys, "newgidmap")];
   return {
     uid,
     gid: sys.gid(),
@@ -26,7 +26,7 @@ export function ownerOf(sys: Sys): Owner {
   };
 }
 
-/** Folder of the containers' records when none is given: a user's own where it is not root. */
+/** The default directory of container records: the system's for root, otherwise one of the user's own. */
 export function defaultRoot(sys: Sys): string {
   const own = sys.uid() === 0 ? undefined : sys.env("XDG_RUNTIME_DIR");
   return own ? `${own}/berth-runc` : "/run/berth-runc";

@@ -11,7 +11,7 @@ const FREEZER = "/sys/fs/cgroup/freezer/c";
 const SIGKILL_PENDING = "SigPnd:\t0000000000000000\nShdPnd:\t0000000000000100\n";
 const NOTHING_PENDING = "SigPnd:\t0000000000000000\nShdPnd:\t0000000000000000\n";
 
-/** A container with an added process; a process that was killed ends once it may run for a while. */
+/** A container with an exec'd process. A killed process exits once it is thawed for a while. */
 class Machine extends FakeSys {
   constructor(killed: number) {
     super();
@@ -38,17 +38,17 @@ class Machine extends FakeSys {
   }
 }
 
-test("a process that SIGKILL has reached is let end before the container stays frozen", async () => {
+test("pause lets a process with SIGKILL pending exit first", async () => {
   const sys = new Machine(ADDED);
   await pause(openRuntime(sys, "/run", { systemd: false }), "c");
   assert.ok(sys.frozen);
   assert.equal(sys.readText(`${FREEZER}/cgroup.procs`), `${INIT}\n`);
 });
 
-test("a container that is being killed is not paused", async () => {
+test("a container whose init is being killed cannot be paused", async () => {
   const sys = new Machine(INIT);
   await assert.rejects(pause(openRuntime(sys, "/run", { systemd: false }), "c"), (e) =>
     isCode(e, "failed_precondition"),
   );
-  assert.ok(!sys.frozen, "it can die");
+  assert.ok(!sys.frozen, "init can exit");
 });

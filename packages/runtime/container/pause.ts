@@ -8,9 +8,9 @@ import type { Runtime } from "../state/runtime.ts";
 import { statusOf } from "../state/status.ts";
 
 const SIGKILL_BIT = 1n << 8n;
-/** How long a process that was killed is let run before the container is frozen again, and how often that is at most. */
-const DYING_MS = 5;
-const LIMIT_MS = 2000;
+/** How long a killed process is thawed per attempt, and for how long attempts are made. */
+const THAW_MS = 5;
+const TIMEOUT_MS = 2000;
 
 /** Suspends all processes of a running or created container. */
 export async function pause(runtime: Runtime, id: string): Promise<void> {
@@ -25,11 +25,11 @@ export async function pause(runtime: Runtime, id: string): Promise<void> {
 }
 
 /**
- * Freezes a container, but nobody whom SIGKILL has reached: a kill that came first would find it frozen only from now on, and
- * a frozen process of version 1 does not die. Such a process is let go on until it has ended.
+ * Freezes a container, but no process with SIGKILL pending: on version 1 it would not die while frozen, although the kill
+ * came before the pause. Such a process is thawed until it has exited.
  */
 async function freeze(sys: Sys, record: ContainerRecord): Promise<void> {
-  for (let waited = 0; ; waited += DYING_MS) {
+  for (let waited = 0; ; waited += THAW_MS) {
     await setFrozen(sys, record.cgroup, true);
     const dying = cgroupPids(sys, record.cgroup).filter((pid) => isBeingKilled(sys, pid));
     if (dying.length === 0) return;
@@ -38,7 +38,7 @@ async function freeze(sys: Sys, record: ContainerRecord): Promise<void> {
       throw new BerthError("failed_precondition", "container not running or created: it is being killed", {
         stage: "pause",
       });
-    if (waited >= LIMIT_MS)
+    if (waited >= TIMEOUT_MS)
       throw new BerthError(
         "deadline_exceeded",
         `process ${dying[0]} of container ${record.id} does not die`,
@@ -47,11 +47,11 @@ async function freeze(sys: Sys, record: ContainerRecord): Promise<void> {
           hint: `see /proc/${dying[0]}/stack and its state in ps: D is a hang in the kernel`,
         },
       );
-    await sys.sleep(DYING_MS);
+    await sys.sleep(THAW_MS);
   }
 }
 
-/** Whether SIGKILL waits for a process. */
+/** Whether a process has SIGKILL pending. */
 function isBeingKilled(sys: Sys, pid: number): boolean {
   const status = sys.readTextIfAny(`/proc/${pid}/status`) ?? "";
   return [...status.matchAll(/^(?:Sig|Shd)Pnd:\s*([0-9a-f]+)/gm)].some(
@@ -59,7 +59,7 @@ function isBeingKilled(sys: Sys, pid: number): boolean {
   );
 }
 
-/** Lets a paused container go on. */
+/** Resumes a paused container. */
 export async function resume(runtime: Runtime, id: string): Promise<void> {
   const record = readRecord(runtime.sys, runtime.root, id);
   const status = statusOf(runtime.sys, runtime.root, record);

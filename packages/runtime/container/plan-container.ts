@@ -1,5 +1,5 @@
-/** From a bundle to the plan of its container: reads of the host what the plan depends on. */
-import { log, stageSync } from "@berth/base";
+/** Compiles a container's plan from its bundle and the host's state. */
+import { log, present, stageSync } from "@berth/base";
 import type { Mount, Process, Spec } from "@berth/oci";
 import type { Sys } from "@berth/sys";
 import { observeCgroups } from "../cgroups/observe.ts";
@@ -12,41 +12,41 @@ import type { RootMount } from "../plan/rootfs.ts";
 import { type ContainerRecord, containerFiles } from "../state/record.ts";
 import type { Runtime } from "../state/runtime.ts";
 import { rootfsOf } from "./bundle.ts";
-import { bareKernelMounts, mountOf } from "./host-mounts.ts";
+import { bareKernelMounts, mountpointOf } from "./host-mounts.ts";
 import { checkTerminal, type LaunchSettings } from "./launch-settings.ts";
 import { newRecord } from "./new-record.ts";
 import { ownerOf } from "./owner.ts";
 import { seccompFilter } from "./seccomp-filter.ts";
 
-/** What a caller adds to the bundle's spec, for this process alone. */
+/** Additions to the bundle's spec, used for this launch only and not recorded. */
 export interface Additions {
   env: string[];
   mounts: Mount[];
 }
 
-/** What `create` is asked for. */
+/** Options of `create`. */
 export interface CreateOptions extends LaunchSettings {
   id: string;
   /** Absolute path of the bundle. */
   bundle: string;
-  /** Its config.json, where the caller has read it already ({@link readBundle}). */
+  /** Its config.json, if the caller has read it already ({@link readBundle}). */
   spec?: Spec;
-  /** Mounts that make up the root file system; none: root.path is complete. */
+  /** Mounts that make up the root file system; empty if root.path holds it. */
   rootMounts: readonly RootMount[];
   /** Wait for start (create), or execute at once (run). */
   gate: boolean;
-  /** Follow the process to its end (run in the foreground). */
+  /** Stay attached until the process exits (run in the foreground). */
   wait: boolean;
   noPivot: boolean;
   additions?: Additions;
-  /** Called when the container's folder is there and its process is not. */
+  /** Called after the container's directory is created and before its process is. */
   beforeLaunch?: () => void;
 }
 
-/** rdev of /dev/null. */
+/** st_rdev of /dev/null. */
 const NULL_RDEV = 0x103;
 
-/** Which of descriptors 0 to 2 are the null device; none where /dev is not the runtime's to fill. */
+/** Which of descriptors 0 to 2 are the null device; empty if the bundle brings its own /dev. */
 function nullStreams(sys: Sys, spec: Spec, options: LaunchSettings): number[] {
   if (spec.process?.terminal || !ownsDev(spec.mounts ?? [])) return [];
   const { attachment } = options;
@@ -73,7 +73,7 @@ async function addRdt(sys: Sys, spec: Spec, record: ContainerRecord): Promise<vo
   if (rdt !== undefined) record.rdt = rdt;
 }
 
-/** Devices are rare: what knows of them is loaded when a bundle names one. */
+/** Few bundles have network devices, so the module is loaded on demand. */
 async function netDevices(sys: Sys, spec: Spec): Promise<NetDevice[]> {
   if (spec.linux?.netDevices === undefined) return [];
   const { findNetDevices } = await import("../network/devices.ts");
@@ -81,8 +81,8 @@ async function netDevices(sys: Sys, spec: Spec): Promise<NetDevice[]> {
 }
 
 /**
- * Compiles a bundle's plan; reads of the host what the plan depends on, and changes nothing. `cgroup` is where systemd has
- * made the container's.
+ * Compiles a bundle's plan. Reads the host state that the plan depends on, and changes nothing. `cgroup` is the cgroup that
+ * systemd has created, if known.
  */
 export async function planContainer(
   runtime: Runtime,
@@ -111,7 +111,7 @@ export async function planContainer(
     process,
     rootfs,
     ...(spec.linux?.rootfsPropagation?.endsWith("shared")
-      ? { parentMount: mountOf(sys.readText("/proc/self/mountinfo"), rootfs) }
+      ? { parentMount: mountpointOf(sys.readText("/proc/self/mountinfo"), rootfs) }
       : {}),
     rootMounts: options.rootMounts,
     cgroup: { layout, paths, facts: observeCgroups(sys, layout, paths, record.unit !== undefined) },
@@ -120,7 +120,7 @@ export async function planContainer(
       id: options.id,
       status: "creating",
       bundle: options.bundle,
-      ...(spec.annotations === undefined ? {} : { annotations: spec.annotations }),
+      ...present({ annotations: spec.annotations }),
     },
     linux: spec.linux ?? {},
     owner,
@@ -138,7 +138,7 @@ export async function planContainer(
     preserved: options.preserved,
     nullStreams: nullStreams(sys, spec, options),
     inherited: options.inherited.length,
-    ...(options.pidfdSocket === undefined ? {} : { pidfdSocket: options.pidfdSocket }),
+    ...present({ pidfdSocket: options.pidfdSocket }),
     seccomp: await seccompFilter(runtime, spec.linux?.seccomp),
     gate: options.gate ? { fifo: files.fifo, report: files.report } : undefined,
   };
@@ -147,7 +147,7 @@ export async function planContainer(
   return { plan, record };
 }
 
-/** What runs behind the gate, kept so that `start` can name what failed. Bytes (hooks' input, filters) stay out. */
+/** The operations after the gate, recorded so that `start` can name the one that failed. Byte arguments are omitted. */
 function tailOf(plan: Plan): { index: number; operations: Operation[] } {
   const index = plan.sections.child.findIndex((op) => op.name === "wait_fifo");
   const operations = plan.sections.child.slice(index).map((op) => ({

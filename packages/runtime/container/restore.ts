@@ -1,10 +1,10 @@
-/** restore: a container is made from a bundle and CRIU's image of its processes. */
-import { BerthError, isCode, stage } from "@berth/base";
+/** restore: creates a container from a bundle and a CRIU image of its processes. */
+import { BerthError, isCode, present, stage } from "@berth/base";
 import { type Spec, stringifyJson } from "@berth/oci";
 import { linux, type Sys } from "@berth/sys";
 import { observeCgroups } from "../cgroups/observe.ts";
 import { criuConfig } from "../criu/config.ts";
-import { ask, type NotifyHandler } from "../criu/conversation.ts";
+import { type NotifyHandler, sendRequest } from "../criu/conversation.ts";
 import { type CriuFolders, criuFailure, findCriu, openFolders, reapChild, searchPath } from "../criu/criu.ts";
 import { inheritedStreams, streamLinks } from "../criu/descriptors.ts";
 import { externalForRestore, hostMounts, namespacesForRestore, parseMounts } from "../criu/external.ts";
@@ -19,35 +19,35 @@ import type { Runtime } from "../state/runtime.ts";
 import { readBundle, rootfsOf } from "./bundle.ts";
 import { claim, refuseBusyCgroup, withUndo } from "./claim.ts";
 import { runHooks } from "./hooks.ts";
-import { inUnit } from "./launch-settings.ts";
+import { withUnit } from "./launch-settings.ts";
 import { newRecord } from "./new-record.ts";
 
 const LOG_FILE = "restore.log";
 
-/** What `restore` is asked for. */
+/** Options of {@link restore}. */
 export interface RestoreOptions extends RestoreSettings {
   id: string;
   /** Absolute path of the bundle. */
   bundle: string;
   spec?: Spec;
   rootMounts: readonly RootMount[];
-  /** Descriptors 0 to 2 of a container without a terminal: they take the place of the pipes it had. */
+  /** Descriptors 0 to 2 of a container without a terminal; they replace the pipes that it had. */
   stdio: readonly [number, number, number];
-  /** Takes the master of the container's terminal; the descriptor is closed afterwards unless it says it keeps it. */
+  /** Receives the master of the container's terminal. The descriptor is closed afterwards unless `keep` is returned. */
   onTerminal(master: number): { keep: boolean };
-  /** Called when all is restored and nothing runs yet. */
+  /** Called when all processes are restored but not yet resumed. */
   onRestored(pid: number): Promise<void> | void;
-  /** Who stays as CRIU's parent, and holds the streams; `stdio` is then berth-init's own, `inherited` the keeper's slots. */
+  /** A keeper that stays as CRIU's parent and holds the streams; `stdio` are then berth-init's own, `inherited` the keeper's. */
   keeper?: { plan: KeeperPlan; inherited: readonly number[] };
 }
 
-/** What runs after a restore: a child of the caller's, who must be a subreaper while it is made. */
+/** A restored container. Its process is a child of the caller, which must be a subreaper during the restore. */
 export interface Restored {
   pid: number;
   record: ContainerRecord;
 }
 
-/** "mnt" of every hierarchy the process is in: where CRIU is to hang the cgroups of its image. */
+/** The process's cgroup in every hierarchy, below which CRIU is to restore the cgroups of its image. */
 function cgroupRoots(sys: Sys, pid: number): { controller: string; path: string }[] {
   return sys
     .readText(`/proc/${pid}/cgroup`)
@@ -68,7 +68,7 @@ function requireImage(sys: Sys, folder: string): void {
   });
 }
 
-/** A path in the root file system without links, as far as it is there. */
+/** Resolves symlinks of a path in the root file system; returns the path itself if it does not exist. */
 function resolveIn(sys: Sys, rootfs: string, path: string): string {
   try {
     const fd = sys.openInRoot(rootfs, path, linux.O_PATH);
@@ -81,7 +81,7 @@ function resolveIn(sys: Sys, rootfs: string, path: string): string {
   }
 }
 
-/** The namespaces that the restored process has of its own; CRIU may have put it into a time namespace. */
+/** Types of the restored process's own namespaces; CRIU may have added a time namespace. */
 function namespacesOf(sys: Sys, pid: number, spec: Spec): string[] {
   const types: string[] = (spec.linux?.namespaces ?? []).map((n) => n.type);
   const own = sys.stat(`/proc/${pid}/ns/time`)?.ino;
@@ -89,16 +89,16 @@ function namespacesOf(sys: Sys, pid: number, spec: Spec): string[] {
   return types;
 }
 
-/** The keeper's streams, whose slots come behind those that are handed to CRIU. */
-function keeperAfter(keeper: KeeperPlan, first: number): KeeperPlan {
-  const moved = (stream: Stream): Stream =>
+/** Shifts the keeper's slots behind those that are passed to CRIU. */
+function shiftSlots(keeper: KeeperPlan, first: number): KeeperPlan {
+  const shift = (stream: Stream): Stream =>
     stream.kind === "inherited" ? { kind: "inherited", slot: first + stream.slot } : stream;
   const { stdin, stdout, stderr, log } = keeper.streams;
-  const streams = { stdin: moved(stdin), stdout: moved(stdout), stderr: moved(stderr) };
-  return { ...keeper, streams: log === undefined ? streams : { ...streams, log } };
+  const streams = { stdin: shift(stdin), stdout: shift(stdout), stderr: shift(stderr), ...present({ log }) };
+  return { ...keeper, streams };
 }
 
-/** Restores the container; after a failure nothing of it is left. */
+/** Restores the container; a failure leaves nothing behind. */
 export async function restore(runtime: Runtime, options: RestoreOptions): Promise<Restored> {
   const { sys, root } = runtime;
   const { id, bundle } = options;
@@ -111,9 +111,9 @@ export async function restore(runtime: Runtime, options: RestoreOptions): Promis
   const record = newRecord(runtime, { id, bundle, spec, rootfs });
   refuseBusyCgroup(sys, record.cgroup);
   const layout = runtime.layout();
-  // The cgroup may turn out to be elsewhere, once systemd has made it.
+  // Computed late: systemd may create the cgroup elsewhere than expected.
   const mountsOf = () => hostMounts(spec, bundle, layout, record.cgroup);
-  const { handed, joined } = namespacesForRestore(spec.linux?.namespaces ?? []);
+  const { passed, joined } = namespacesForRestore(spec.linux?.namespaces ?? []);
   const opened: number[] = [];
   const open = (path: string, flags: number) => {
     const fd = sys.open(path, flags);
@@ -121,13 +121,13 @@ export async function restore(runtime: Runtime, options: RestoreOptions): Promis
     return fd;
   };
   try {
-    const inherit = handed.map(({ key, path }, i) => ({
+    const inherit = passed.map(({ key, path }, i) => ({
       key,
       fd: 4 + i,
       source: open(path, linux.O_RDONLY),
     }));
-    const plan = (socket: number) => {
-      const compiled = compileRestore({
+    const launchOptions = (socket: number) => {
+      const plan = compileRestore({
         spec,
         rootfs,
         rootMounts: options.rootMounts,
@@ -140,18 +140,18 @@ export async function restore(runtime: Runtime, options: RestoreOptions): Promis
         kernelRelease: sys.kernelRelease(),
         criu,
         searchPath: searchPath(sys),
-        handed: 1 + inherit.length,
+        passed: 1 + inherit.length,
         ...(options.keeper === undefined
           ? {}
           : {
-              keeper: keeperAfter(options.keeper.plan, 1 + inherit.length),
+              keeper: shiftSlots(options.keeper.plan, 1 + inherit.length),
               streams: options.keeper.inherited.length,
             }),
       });
-      const nothing = spec.process?.terminal ? open("/dev/null", linux.O_RDWR) : undefined;
-      const stdio = nothing === undefined ? options.stdio : ([nothing, nothing, nothing] as const);
+      const devNull = spec.process?.terminal ? open("/dev/null", linux.O_RDWR) : undefined;
+      const stdio = devNull === undefined ? options.stdio : ([devNull, devNull, devNull] as const);
       return {
-        plan: compiled,
+        plan,
         name: id,
         stdio,
         inherited: [socket, ...inherit.map((i) => i.source), ...(options.keeper?.inherited ?? [])],
@@ -188,7 +188,7 @@ export async function restore(runtime: Runtime, options: RestoreOptions): Promis
         lsmMountContext: options.lsmMountContext,
         configFile: criuConfig(sys, spec),
       });
-    const settle = (pid: number) => {
+    const saveProcess = (pid: number) => {
       record.pid = pid;
       record.startTime = processStat(sys, pid)?.startTime ?? 0;
       record.namespaces = namespacesOf(sys, pid, spec);
@@ -206,9 +206,9 @@ export async function restore(runtime: Runtime, options: RestoreOptions): Promis
         for (const name of ["prestart", "createRuntime"] as const)
           await runHooks(runtime, name, spec, { ...record, pid }, "creating");
       }
-      // Before its processes run: whoever finds the container from now on finds it running.
+      // Recorded before the processes resume, so that the container is seen as running from its first moment.
       if (script !== "post-restore") return;
-      settle(pid);
+      saveProcess(pid);
       await options.onRestored(pid);
     };
     claim(runtime, id);
@@ -218,8 +218,8 @@ export async function restore(runtime: Runtime, options: RestoreOptions): Promis
       const [ours, theirs] = sys.socketPair("packets");
       let worker = 0;
       try {
-        worker = await inUnit(runtime, spec, record, async () => {
-          const launched = await stage("launch", { id }, () => launch(sys, plan(theirs)));
+        worker = await withUnit(runtime, spec, record, async () => {
+          const launched = await stage("launch", { id }, () => launch(sys, launchOptions(theirs)));
           await launched.exit();
           return launched.pid;
         });
@@ -227,14 +227,14 @@ export async function restore(runtime: Runtime, options: RestoreOptions): Promis
         opened.push(ours);
         const folders = openFolders(sys, options.imagePath, options.workPath, worker);
         opened.push(folders.imageFolder, ...(folders.workFolder === undefined ? [] : [folders.workFolder]));
-        const answer = await stage("restore", { id }, () =>
-          ask(sys, ours, request(worker, folders), onNotify),
+        const response = await stage("restore", { id }, () =>
+          sendRequest(sys, ours, request(worker, folders), onNotify),
         );
-        if (!answer.success)
-          throw criuFailure(sys, `restore container ${id}`, answer, `${folders.logFolder}/${LOG_FILE}`);
-        if (record.pid !== answer.pid) settle(answer.pid);
+        if (!response.success)
+          throw criuFailure(sys, `restore container ${id}`, response, `${folders.logFolder}/${LOG_FILE}`);
+        if (record.pid !== response.pid) saveProcess(response.pid);
       } finally {
-        // The end of the conversation is CRIU's sign to leave.
+        // CRIU exits when its socket is closed.
         for (const fd of opened.splice(0)) sys.close(fd);
         if (worker !== 0 && options.keeper === undefined) await reapChild(sys, worker);
       }
@@ -245,7 +245,7 @@ export async function restore(runtime: Runtime, options: RestoreOptions): Promis
   }
 }
 
-/** Waits for the end of a restored process that is our child: its exit code. */
+/** Waits for a restored process, a child of the caller, to exit. Returns its exit code. */
 export async function waitRestored(sys: Sys, pid: number): Promise<number> {
   const pidfd = sys.pidfdOpen(pid);
   try {

@@ -1,42 +1,43 @@
-/** Compiled seccomp filters, kept below the runtime's root beside the profile that each was made from. */
+/** A cache of compiled seccomp filters below the runtime's root, stored with the profiles they were compiled from. */
 import { BerthError, log } from "@berth/base";
 import { type Seccomp, stringifyJson } from "@berth/oci";
 import type { SeccompFilter } from "../plan/seccomp.ts";
 import type { Runtime } from "../state/runtime.ts";
 
-/** To be raised when the compiler's output changes, so that filters of an older berth are not used. */
+/** Increment when the compiler's output changes, to invalidate filters of older versions. */
 const COMPILER_VERSION = 3;
 const NATIVE: Readonly<Record<string, "SCMP_ARCH_X86_64" | "SCMP_ARCH_AARCH64">> = {
   x64: "SCMP_ARCH_X86_64",
   arm64: "SCMP_ARCH_AARCH64",
 };
 const NEW_LISTENER = 1 << 3;
-/** Flags (4 bytes) and size of the program (4 bytes), then the program, then what it was made from. */
-const HEAD = 8;
-/** How many characters of a profile go into its name: to hash all of them takes longer than to compare them. */
+/** A file is the flags (4 bytes), the size of the program (4 bytes), the program, and the profile. */
+const HEADER = 8;
+/** Number of a profile's characters that are hashed: hashing all of them takes longer than comparing them. */
 const SAMPLES = 64;
 
 /**
- * A file name for a profile. Different profiles may share one: what counts is the whole text in the file, so that a name is
- * no more than a place to look, and needs no cryptographic hash (which takes 2 ms to load).
+ * The cache file name of a profile. Collisions are harmless, as the whole profile is compared, so no cryptographic hash
+ * (which takes 2 ms to load) is needed.
  */
-function nameOf(text: string): string {
+function cacheName(text: string): string {
   let hash = 0;
   const step = Math.max(1, Math.floor(text.length / SAMPLES));
   for (let i = 0; i < text.length; i += step) hash = (Math.imul(hash, 31) + text.charCodeAt(i)) >>> 0;
   return `${text.length}-${hash.toString(16)}`;
 }
 
-function readKept(content: Uint8Array, text: string): SeccompFilter | undefined {
-  if (content.length < HEAD) return undefined;
+/** Decodes a cache file; undefined if it is damaged or of another profile. */
+function decodeCached(content: Uint8Array, text: string): SeccompFilter | undefined {
+  if (content.length < HEADER) return undefined;
   const view = new DataView(content.buffer, content.byteOffset);
-  const end = HEAD + view.getUint32(4, true);
-  if (end > content.length || (end - HEAD) % 8 !== 0) return undefined;
+  const end = HEADER + view.getUint32(4, true);
+  if (end > content.length || (end - HEADER) % 8 !== 0) return undefined;
   if (new TextDecoder().decode(content.subarray(end)) !== text) return undefined;
-  return { flags: view.getUint32(0, true), program: content.subarray(HEAD, end) };
+  return { flags: view.getUint32(0, true), program: content.subarray(HEADER, end) };
 }
 
-/** The filter for a profile; undefined when there is none. */
+/** Returns the filter of a profile, compiled if it is not cached; undefined without a profile. */
 export async function seccompFilter(
   runtime: Runtime,
   profile: Seccomp | undefined,
@@ -48,19 +49,19 @@ export async function seccompFilter(
     throw new BerthError("unimplemented", `seccomp on ${sys.arch()} is not supported`, { stage: "security" });
   const folder = `${root}/.seccomp`;
   const text = `${COMPILER_VERSION} ${native} ${stringifyJson(profile)}`;
-  const path = `${folder}/${nameOf(text)}`;
-  const kept = sys.stat(path) === undefined ? undefined : readKept(sys.readFile(path), text);
-  if (kept !== undefined) return withListener(kept, profile);
-  // The compiler and its tables are loaded only when a profile is new.
+  const path = `${folder}/${cacheName(text)}`;
+  const cached = sys.stat(path) === undefined ? undefined : decodeCached(sys.readFile(path), text);
+  if (cached !== undefined) return withListener(cached, profile);
+  // The compiler and its tables are loaded only for a new profile.
   const { compileSeccomp } = await import("../seccomp/index.ts");
   const { flags, program } = compileSeccomp(profile, native);
   const source = new TextEncoder().encode(text);
-  const content = new Uint8Array(HEAD + program.length + source.length);
+  const content = new Uint8Array(HEADER + program.length + source.length);
   const view = new DataView(content.buffer);
   view.setUint32(0, flags, true);
   view.setUint32(4, program.length, true);
-  content.set(program, HEAD);
-  content.set(source, HEAD + program.length);
+  content.set(program, HEADER);
+  content.set(source, HEADER + program.length);
   sys.mkdirAll(folder, 0o700);
   sys.replaceFile(path, content);
   return withListener({ flags, program }, profile);

@@ -1,4 +1,4 @@
-/** start: lets a created container's process execute, and reports what kept it from doing so. */
+/** start: opens the gate of a created container, and reports a failure to execute its program. */
 import { BerthError, stage } from "@berth/base";
 import { linux } from "@berth/sys";
 import { failureOf } from "../launch/failure.ts";
@@ -9,9 +9,9 @@ import { statusOf } from "../state/status.ts";
 import { runPoststart } from "./hooks.ts";
 
 const POLLERR = 8;
-const EXEC_LIMIT_MS = 120_000;
+const EXEC_TIMEOUT_MS = 120_000;
 
-/** runc's messages for a start from a wrong state. */
+/** runc's messages for a start in the wrong state. */
 const REFUSALS: Readonly<Record<string, string>> = {
   stopped: "cannot start a container that has stopped",
   running: "cannot start an already running container",
@@ -19,7 +19,7 @@ const REFUSALS: Readonly<Record<string, string>> = {
   creating: "cannot start a container that is being created",
 };
 
-/** Starts the container; resolves once the program executes. */
+/** Starts the container; resolves once its program has been executed. */
 export async function start(runtime: Runtime, id: string): Promise<ContainerRecord> {
   const { sys, root } = runtime;
   const record = readRecord(sys, root, id);
@@ -31,7 +31,7 @@ export async function start(runtime: Runtime, id: string): Promise<ContainerReco
     });
   }
   const files = containerFiles(root, id);
-  // Without waiting: nobody at the other end means that the process is gone, or that another start was first.
+  // O_NONBLOCK: a FIFO without a reader means that the process is gone, or that another start came first.
   let fd: number;
   try {
     fd = sys.open(files.fifo, linux.O_WRONLY | linux.O_NONBLOCK);
@@ -43,12 +43,12 @@ export async function start(runtime: Runtime, id: string): Promise<ContainerReco
   try {
     sys.write(fd, new Uint8Array([1]));
     sys.unlink(files.fifo);
-    // The process's end is closed by exec: then this one reports an error, and that is the good news.
-    const events = await stage("exec", { id }, () => sys.poll(fd, 0, EXEC_LIMIT_MS));
+    // exec closes the reading end, which poll(2) reports as POLLERR: that is success.
+    const events = await stage("exec", { id }, () => sys.poll(fd, 0, EXEC_TIMEOUT_MS));
     if ((events & POLLERR) === 0) {
       throw new BerthError(
         "deadline_exceeded",
-        `container ${id} did not execute its program within ${EXEC_LIMIT_MS / 1000} s`,
+        `container ${id} did not execute its program within ${EXEC_TIMEOUT_MS / 1000} s`,
         { stage: "start", hint: "a startContainer hook without a timeout may hang" },
       );
     }
@@ -61,7 +61,7 @@ export async function start(runtime: Runtime, id: string): Promise<ContainerReco
   return record;
 }
 
-/** Reads what the process reported between start and exec; throws it. */
+/** Throws the failure that the process reported between start and exec, if any. */
 function checkReport(runtime: Runtime, record: ContainerRecord): void {
   const { sys, root } = runtime;
   const path = containerFiles(root, record.id).report;

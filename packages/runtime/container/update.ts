@@ -1,4 +1,4 @@
-/** update: changes a container's limits while it lives. */
+/** update: changes the limits of a live container. */
 import { BerthError } from "@berth/base";
 import {
   type DeviceRule,
@@ -20,7 +20,7 @@ import {
 import type { Runtime } from "../state/runtime.ts";
 import { statusOf } from "../state/status.ts";
 
-/** Applies linux.resources given as JSON; what it does not name stays. */
+/** Applies linux.resources given as JSON; limits that it does not set are kept. */
 export async function update(runtime: Runtime, id: string, json: string): Promise<void> {
   await updateResources(runtime, id, validateResources(parseJson(json, "resources")));
 }
@@ -32,9 +32,9 @@ export async function updateResources(runtime: Runtime, id: string, resources: R
   if (statusOf(sys, root, record) === "stopped")
     throw new BerthError("failed_precondition", "container not running", { stage: "update" });
   const v2 = runtime.layout().mode === "v2";
-  // Engines send the rules of the container's creation along: those hold already.
+  // Engines repeat the device rules of the container's creation, which are in force already.
   const { devices, ...rest } = resources;
-  const same =
+  const sameDevices =
     devices === undefined ||
     stringifyJson(devices) === stringifyJson(readCreatedSpec(sys, root, id).linux?.resources?.devices ?? []);
   if (!v2 && Object.keys(resources.unified ?? {}).length > 0) {
@@ -44,14 +44,14 @@ export async function updateResources(runtime: Runtime, id: string, resources: R
       { stage: "update" },
     );
   }
-  changeLimits(sys, v2, record.cgroup, same || v2 ? rest : resources);
-  if (!same) await changeDevices(runtime, record, devices, v2);
+  changeLimits(sys, v2, record.cgroup, sameDevices || v2 ? rest : resources);
+  if (!sameDevices) await changeDevices(runtime, record, devices, v2);
   if (record.unit === undefined) return;
   const { updateUnit } = await import("../systemd/cgroup.ts");
-  await updateUnit(runtime, record.unit, same ? rest : resources);
+  await updateUnit(runtime, record.unit, sameDevices ? rest : resources);
 }
 
-/** On version 1 the rules are written by now. What holds from here on is kept, to be told from what is asked next. */
+/** Replaces device rules on version 2 (on version 1 they are written already), and records them for the next update. */
 async function changeDevices(
   runtime: Runtime,
   record: ContainerRecord,
@@ -68,17 +68,17 @@ async function changeDevices(
   sys.replaceFile(containerFiles(root, record.id).spec, stringifyJson({ ...spec, linux }));
 }
 
-/** Changes a container's Intel RDT class; one that was created without gets one of its own. */
+/** Changes the schemata of a container's Intel RDT class; a container without a class gets one. */
 export async function updateRdt(
   runtime: Runtime,
   id: string,
-  wanted: Pick<IntelRdt, "l3CacheSchema" | "memBwSchema">,
+  schemas: Pick<IntelRdt, "l3CacheSchema" | "memBwSchema">,
 ): Promise<void> {
   const { sys, root } = runtime;
   const record = readRecord(sys, root, id);
   const { changeSchemata, checkRdt, newClass } = await import("../rdt/change.ts");
-  checkRdt(sys, wanted);
-  const lines = [wanted.l3CacheSchema, wanted.memBwSchema].filter((line) => !!line) as string[];
+  checkRdt(sys, schemas);
+  const lines = [schemas.l3CacheSchema, schemas.memBwSchema].filter((line) => !!line) as string[];
   if (statusOf(sys, root, record) === "stopped")
     throw new BerthError("failed_precondition", "container not running", { stage: "update" });
   if (record.rdt !== undefined) return changeSchemata(sys, record.rdt, lines);

@@ -1,14 +1,17 @@
-/** The configuration file of CRIU's that a container is dumped and restored with. */
+/** The CRIU configuration file for a container's dump and restore. */
 import type { Spec } from "@berth/oci";
 import type { Sys } from "@berth/sys";
 
 const ANNOTATION = "org.criu.config";
-/** Where CRIU's documentation tells administrators of runc to put theirs. */
-const USUAL = "/etc/criu/runc.conf";
+/** The path that CRIU's documentation gives for runc. */
+const DEFAULT_CONFIG = "/etc/criu/runc.conf";
 
-/** The annotation's file (none when it is empty), else the usual one if it is there. What it says wins over flags. */
+/**
+ * Path of the configuration file, whose settings override flags: the annotation's (empty means no file), or else the
+ * default one if it exists.
+ */
 export function criuConfig(sys: Sys, spec: Spec): string | undefined {
-  const wanted = spec.annotations?.[ANNOTATION];
-  if (wanted !== undefined) return wanted === "" ? undefined : wanted;
-  return sys.stat(USUAL) === undefined ? undefined : USUAL;
+  const annotated = spec.annotations?.[ANNOTATION];
+  if (annotated !== undefined) return annotated === "" ? undefined : annotated;
+  return sys.stat(DEFAULT_CONFIG) === undefined ? undefined : DEFAULT_CONFIG;
 }

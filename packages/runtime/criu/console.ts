@@ -1,9 +1,9 @@
-/** The terminal of a restored container: its master goes to a console socket, or is relayed to our own terminal. */
+/** Relays a restored container's terminal to the caller's. */
 import type { Sys } from "@berth/sys";
 
 const CHUNK = 8192;
 
-/** Copies between the caller's terminal (descriptors 0 and 1) and a master until the container's end is closed. */
+/** Copies between the caller's terminal (descriptors 0 and 1) and a master until the container's side is closed. */
 export function relayTerminal(
   sys: Sys,
   master: number,
@@ -12,7 +12,7 @@ export function relayTerminal(
   const resize = () => sys.copyTerminalSize(0, master);
   process.on("SIGWINCH", resize);
   const copy = async (from: number, to: number) => {
-    // EIO is how a master says that nobody has the other end any more.
+    // A master reports EIO once the other side is closed everywhere.
     for (;;) {
       const bytes = await sys.read(from, CHUNK).catch(() => undefined);
       if (bytes === undefined || bytes.length === 0) return;
@@ -20,7 +20,7 @@ export function relayTerminal(
     }
   };
   const done = copy(master, 1);
-  // What is typed ends with us: nobody waits for it.
+  // Input is copied until this process exits; nothing waits for it.
   copy(0, master).catch(() => {});
   const close = () => {
     process.off("SIGWINCH", resize);

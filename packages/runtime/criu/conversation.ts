@@ -1,11 +1,11 @@
-/** Talking to a running `criu swrk`: one request, CRIU's notifications meanwhile, its answer. */
+/** The client side of CRIU's RPC: one request, notifications meanwhile, one response. */
 import { BerthError } from "@berth/base";
 import type { Sys } from "@berth/sys";
-import { type CriuAnswer, decodeAnswer, encodeNotifyAnswer, REQUESTS } from "./rpc.ts";
+import { type CriuResponse, decodeResponse, encodeNotifyResponse, REQUESTS } from "./rpc.ts";
 
 const MAX_MESSAGE = 64 * 1024;
 
-/** What is done at a notification; a descriptor that came along is the handler's to close. */
+/** Handles a notification. The handler owns the descriptor that came with it. */
 export type NotifyHandler = (
   script: string,
   pid: number,
@@ -13,15 +13,15 @@ export type NotifyHandler = (
 ) => Promise<void> | void;
 
 /**
- * Sends the request and returns CRIU's answer, which may be a refusal. A handler that throws makes CRIU stop, and its
- * error is what comes out.
+ * Sends a request and returns CRIU's response, which may report a failure. If a handler throws, CRIU is made to stop, and
+ * the handler's error is thrown.
  */
-export async function ask(
+export async function sendRequest(
   sys: Sys,
   socket: number,
   request: Uint8Array,
   onNotify: NotifyHandler,
-): Promise<CriuAnswer> {
+): Promise<CriuResponse> {
   let failure: { error: unknown } | undefined;
   sys.write(socket, request);
   for (;;) {
@@ -33,19 +33,19 @@ export async function ask(
         hint: "look at its log, and at `dmesg` for a crash",
       });
     }
-    const answer = decodeAnswer(bytes);
-    if (answer.type !== REQUESTS.notify || answer.notify === undefined) {
+    const response = decodeResponse(bytes);
+    if (response.type !== REQUESTS.notify || response.notify === undefined) {
       for (const fd of descriptors) sys.close(fd);
       if (failure !== undefined) throw failure.error;
-      return answer;
+      return response;
     }
     const [descriptor, ...more] = descriptors;
     for (const fd of more) sys.close(fd);
     try {
-      await onNotify(answer.notify.script, answer.notify.pid, descriptor);
+      await onNotify(response.notify.script, response.notify.pid, descriptor);
     } catch (error) {
       failure ??= { error };
     }
-    sys.write(socket, encodeNotifyAnswer(failure === undefined));
+    sys.write(socket, encodeNotifyResponse(failure === undefined));
   }
 }

@@ -5,7 +5,7 @@ import { MessageReader, MessageWriter } from "@berth/protobuf";
 import { FakeSys } from "@berth/sys";
 import { parseLayout } from "../cgroups/layout.ts";
 import { cgroupPaths } from "../cgroups/paths.ts";
-import { ask } from "./conversation.ts";
+import { sendRequest } from "./conversation.ts";
 import { criuFailure, findCriu, lastErrors } from "./criu.ts";
 import { inheritedStreams } from "./descriptors.ts";
 import {
@@ -18,7 +18,7 @@ import {
 } from "./external.ts";
 import { pipeDescriptors, pipesForFifos } from "./fifo-image.ts";
 import { compileRestore } from "./restore-plan.ts";
-import { decodeAnswer, encodeFeatureCheck, encodeNotifyAnswer, encodeRequest } from "./rpc.ts";
+import { decodeResponse, encodeFeatureCheck, encodeNotifyResponse, encodeRequest } from "./rpc.ts";
 import { cgroupMode, emptyNamespaces, networkLock, pageServer } from "./settings.ts";
 
 const hex = (bytes: Uint8Array) => Buffer.from(bytes).toString("hex");
@@ -73,7 +73,7 @@ test("requests have CRIU's field numbers", () => {
     ["/proc/1/ns/ipc", "memory"],
   );
   assert.equal(hex(encodeFeatureCheck("lazyPages")), "08092a021001");
-  assert.equal(hex(encodeNotifyAnswer(false)), "08061800");
+  assert.equal(hex(encodeNotifyResponse(false)), "08061800");
 });
 
 const notify = (script: string, pid: number) =>
@@ -89,31 +89,31 @@ const done = (success: boolean) =>
     .message(4, new MessageWriter().number(1, 55))
     .finish();
 
-test("a conversation: notifications are handled and answered, descriptors reach their handler", async () => {
+test("notifications are handled and acknowledged, descriptors reach the handler", async () => {
   const sys = new FakeSys();
   sys.messages.push({ bytes: notify("orphan-pts-master", 0), descriptors: [9] });
   sys.messages.push({ bytes: notify("post-restore", 55), descriptors: [] });
   sys.messages.push({ bytes: done(true), descriptors: [] });
   const seen: unknown[] = [];
-  const answer = await ask(sys, 3, new Uint8Array(1), (...args) => {
+  const response = await sendRequest(sys, 3, new Uint8Array(1), (...args) => {
     seen.push(args);
   });
   assert.deepEqual(seen, [
     ["orphan-pts-master", 0, 9],
     ["post-restore", 55, undefined],
   ]);
-  assert.deepEqual([answer.success, answer.pid], [true, 55]);
+  assert.deepEqual([response.success, response.pid], [true, 55]);
   await assert.rejects(
-    ask(sys, 3, new Uint8Array(1), () => {}),
+    sendRequest(sys, 3, new Uint8Array(1), () => {}),
     /criu ended without an answer/,
   );
 });
 
-test("a handler's error ends the conversation and is what comes out", async () => {
+test("an error of a handler stops CRIU and is thrown", async () => {
   const sys = new FakeSys();
   sys.messages.push({ bytes: notify("setup-namespaces", 5), descriptors: [] });
   sys.messages.push({ bytes: done(false), descriptors: [] });
-  const fails = ask(sys, 3, new Uint8Array(1), () => {
+  const fails = sendRequest(sys, 3, new Uint8Array(1), () => {
     throw new Error("the hook failed");
   });
   await assert.rejects(fails, /the hook failed/);
@@ -124,10 +124,10 @@ test("a failure quotes CRIU's last errors", () => {
     "(00.1) start\n(00.2) Error (criu/a.c:1): rlimit: Can't setup RLIMIT_NOFILE for self: x\n(00.3) Error (criu/b.c:2): b failed\n(00.4) more\n     1: Error (criu/c.c:3): c failed\n";
   assert.deepEqual(lastErrors(log), ["Error (criu/b.c:2): b failed", "1: Error (criu/c.c:3): c failed"]);
   const sys = new FakeSys().put("/w/dump.log", log);
-  const error = criuFailure(sys, "dump container c", decodeAnswer(done(false)), "/w/dump.log");
+  const error = criuFailure(sys, "dump container c", decodeResponse(done(false)), "/w/dump.log");
   assert.match(error.message, /criu failed to dump container c: Error \(criu\/b.c:2\): b failed; 1: Error/);
   assert.equal(error.path, "/w/dump.log");
-  assert.match(criuFailure(sys, "dump", decodeAnswer(done(false)), "/none").message, /errno 0/);
+  assert.match(criuFailure(sys, "dump", decodeResponse(done(false)), "/none").message, /errno 0/);
   assert.throws(() => findCriu(new FakeSys()), /criu was not found/);
 });
 
@@ -142,11 +142,11 @@ const spec = () => {
   return s;
 };
 
-test("mounts of the host's go by a name in the image, which a restore gives a meaning", () => {
+test("host mounts are external: the image holds a name, which a restore maps to a path", () => {
   const s = spec();
   const mounts = hostMounts(s, "/bundle", LAYOUT, cgroupPaths(LAYOUT, "/c", "c"));
   assert.deepEqual(
-    mounts.map((m) => [m.destination, m.source, m.deep]),
+    mounts.map((m) => [m.destination, m.source, m.recursive]),
     [
       ["/sys/fs/cgroup/memory", "/sys/fs/cgroup/memory/c", true],
       ["/sys/fs/cgroup/freezer", "/sys/fs/cgroup/freezer/c", true],
@@ -155,7 +155,7 @@ test("mounts of the host's go by a name in the image, which a restore gives a me
       ["/data/for/nested", "/nested", false],
     ],
   );
-  const line = (place: string, root = "/") => `1 2 0:3 ${root} ${place} rw - x x rw`;
+  const line = (mountpoint: string, root = "/") => `1 2 0:3 ${root} ${mountpoint} rw - x x rw`;
   const inside = parseMounts(
     [
       line("/"),
@@ -187,7 +187,7 @@ test("mounts of the host's go by a name in the image, which a restore gives a me
     assert.ok(restored.includes(entry), entry);
 });
 
-test("namespaces that were there before are left alone or joined", () => {
+test("namespaces given by path are left alone or joined", () => {
   const namespaces = [
     { type: "network" as const, path: "/run/netns/a" },
     { type: "ipc" as const, path: "/proc/9/ns/ipc" },
@@ -198,7 +198,7 @@ test("namespaces that were there before are left alone or joined", () => {
     ["net[77]:extRootNetNS"],
   );
   assert.deepEqual(namespacesForRestore(namespaces), {
-    handed: [{ key: "extRootNetNS", path: "/run/netns/a" }],
+    passed: [{ key: "extRootNetNS", path: "/run/netns/a" }],
     joined: [{ type: "ipc", path: "/proc/9/ns/ipc" }],
   });
   assert.throws(
@@ -216,7 +216,7 @@ test("pipes of the image are replaced by the caller's streams", () => {
   assert.deepEqual(inheritedStreams(sys, "/none"), []);
 });
 
-test("flags are refused by name", () => {
+test("invalid flag values are refused by the flag's name", () => {
   assert.deepEqual(pageServer("[::1]:80"), { address: "::1", port: 80 });
   assert.deepEqual(pageServer("10.0.0.1:27277"), { address: "10.0.0.1", port: 27277 });
   assert.throws(() => pageServer("10.0.0.1"), /--page-server.*ADDRESS:PORT/);
@@ -227,7 +227,7 @@ test("flags are refused by name", () => {
   assert.throws(() => emptyNamespaces(["ipc"]), /--empty-ns: found "ipc", expected network/);
 });
 
-test("CRIU runs in a mount namespace of its own, with mount points for what comes from the host", () => {
+test("CRIU runs in its own mount namespace, with mount points for host mounts", () => {
   const s = spec();
   const cgroup = {
     layout: LAYOUT,
@@ -243,7 +243,7 @@ test("CRIU runs in a mount namespace of its own, with mount points for what come
     kernelRelease: "6.1.0",
     criu: "/usr/sbin/criu",
     searchPath: "/bin",
-    handed: 2,
+    passed: 2,
   });
   assert.equal(plan.cloneFlags, 0x20000);
   const words = plan.sections.child.map((op) => op.words);
@@ -253,7 +253,7 @@ test("CRIU runs in a mount namespace of its own, with mount points for what come
   assert.equal(
     at("find or make /dev/pts"),
     -1,
-    "that is on a file system which CRIU restores with its content",
+    "CRIU restores the content of the file system it is on",
   );
   assert.ok(at("mount /nested on /data/for/nested") < at("mount the copy on /bundle/rootfs"));
   assert.deepEqual(plan.sections.child.at(-1)?.args, [3, "criu", "swrk", "3", "PATH=/bin"]);
@@ -265,10 +265,10 @@ test("CRIU runs in a mount namespace of its own, with mount points for what come
     ],
   );
   const entered = plan.sections.enter.filter((op) => op.name === "enter_cgroup");
-  assert.equal(entered.length, 2, "it enters the container's cgroups");
+  assert.equal(entered.length, 2, "CRIU enters the container's cgroups");
 });
 
-test("a FIFO of the host's is a pipe in the image, and everything else stays as it is", () => {
+test("a host FIFO becomes a pipe in the image, everything else is unchanged", () => {
   const owner = new MessageWriter().number(1, 0);
   const file = (id: number, name: string) =>
     new MessageWriter()

@@ -1,19 +1,19 @@
-/** Finding CRIU, starting it as a worker, and telling why it failed. */
+/** Finds CRIU, runs it as a worker, and reports its failures. */
 import { BerthError } from "@berth/base";
 import { linux, type Sys } from "@berth/sys";
-import { ask, type NotifyHandler } from "./conversation.ts";
-import { type CriuAnswer, encodeFeatureCheck } from "./rpc.ts";
+import { type NotifyHandler, sendRequest } from "./conversation.ts";
+import { type CriuResponse, encodeFeatureCheck } from "./rpc.ts";
 
 const DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
-/** CRIU's log of a long dump: what is behind this is not looked at. */
+/** A log larger than this many bytes is not searched for errors. */
 const LOG_LIMIT = 16 << 20;
 
-/** PATH as CRIU gets it, which calls iptables, ip and tar by name. */
+/** PATH for CRIU, which runs iptables, ip and tar. */
 export function searchPath(sys: Sys): string {
   return sys.env("PATH") || DEFAULT_PATH;
 }
 
-/** Absolute path of `criu`; "failed_precondition" when it is not installed. */
+/** Finds the absolute path of `criu`; "failed_precondition" if it is not installed. */
 export function findCriu(sys: Sys): string {
   for (const folder of searchPath(sys).split(":")) {
     const path = `${folder}/criu`;
@@ -25,22 +25,22 @@ export function findCriu(sys: Sys): string {
   });
 }
 
-/** The folders that CRIU gets, opened; `close` gives them up. */
+/** Open descriptors of the directories that are passed to CRIU; `close` closes them. */
 export interface CriuFolders {
   imageFolder: number;
   workFolder: number | undefined;
-  /** Where the log is. */
+  /** Path of the directory that the log is written to. */
   logFolder: string;
   close(): void;
 }
 
 /**
- * Opens the image's folder and, where it is another, that of CRIU's log; makes the latter. With `worker`, they are opened
- * in the mount namespace of that process: CRIU mounts something in its working folder.
+ * Opens the image directory and the work directory, if there is one, which is created. With `worker`, they are opened in
+ * that process's mount namespace, as CRIU mounts something in its work directory.
  */
 export function openFolders(sys: Sys, image: string, work: string | undefined, worker?: number): CriuFolders {
   if (work !== undefined) sys.mkdirAll(work, 0o700);
-  // Without links, which would lead from the worker's root back to ours.
+  // Symlinks are resolved first: an absolute one would lead out of the worker's root.
   const open = (path: string) =>
     sys.open(worker === undefined ? path : `/proc/${worker}/root${sys.realpath(path)}`, linux.O_DIRECTORY);
   const imageFolder = open(image);
@@ -58,24 +58,24 @@ export function openFolders(sys: Sys, image: string, work: string | undefined, w
   return { imageFolder, workFolder, logFolder: work ?? image, close };
 }
 
-/** Without CAP_SYS_RESOURCE CRIU says this of every run, and goes on. */
+/** Without CAP_SYS_RESOURCE, CRIU logs this error in every run and continues. */
 const HARMLESS = /rlimit: Can't setup RLIMIT_NOFILE for self/;
 
-/** The last errors of CRIU's log, without time stamps. */
-export function lastErrors(log: string, most = 3): string[] {
+/** The last errors in CRIU's log, without timestamps. */
+export function lastErrors(log: string, max = 3): string[] {
   return log
     .split("\n")
     .filter((line) => /\bError\b/.test(line) && !HARMLESS.test(line))
     .map((line) => line.replace(/^\(\d+\.\d+\)\s*/, "").trim())
-    .slice(-most);
+    .slice(-max);
 }
 
-/** Why CRIU refused: its own last errors, and where the rest stands. */
-export function criuFailure(sys: Sys, what: string, answer: CriuAnswer, logPath: string): BerthError {
+/** The error for a failed request, with the last errors in CRIU's log and the log's path. */
+export function criuFailure(sys: Sys, what: string, response: CriuResponse, logPath: string): BerthError {
   const size = sys.stat(logPath)?.size ?? 0;
   const errors = size > 0 && size <= LOG_LIMIT ? lastErrors(sys.readTextIfAny(logPath) ?? "") : [];
-  if (errors.length === 0 && answer.message !== undefined) errors.push(answer.message);
-  const why = errors.length === 0 ? `errno ${answer.errno}` : errors.join("; ");
+  if (errors.length === 0 && response.message !== undefined) errors.push(response.message);
+  const why = errors.length === 0 ? `errno ${response.errno}` : errors.join("; ");
   return new BerthError("internal", `criu failed to ${what}: ${why}`, {
     stage: "criu",
     path: logPath,
@@ -83,20 +83,20 @@ export function criuFailure(sys: Sys, what: string, answer: CriuAnswer, logPath:
   });
 }
 
-/** Waits for a child to be gone. */
+/** Waits for a child to exit, and reaps it. */
 export async function reapChild(sys: Sys, pid: number): Promise<void> {
   for (let step = 0.5; sys.reap(pid) === undefined && sys.kill(pid, 0); step = Math.min(2 * step, 50))
     await sys.sleep(step);
 }
 
-/** Starts `criu swrk` in our own namespaces, has one request answered, and waits for its end. */
+/** Runs `criu swrk` in the caller's namespaces for one request, and waits for it to exit. */
 export async function runWorker(
   sys: Sys,
   request: Uint8Array,
   onNotify: NotifyHandler = () => {},
-): Promise<CriuAnswer> {
+): Promise<CriuResponse> {
   const path = findCriu(sys);
-  const nothing = sys.open("/dev/null", linux.O_RDWR);
+  const devNull = sys.open("/dev/null", linux.O_RDWR);
   const [ours, theirs] = sys.socketPair("packets");
   let pid: number;
   try {
@@ -104,28 +104,28 @@ export async function runWorker(
       path,
       argv: ["criu", "swrk", "3"],
       env: [`PATH=${searchPath(sys)}`],
-      fds: [nothing, nothing, nothing, theirs],
+      fds: [devNull, devNull, devNull, theirs],
     });
   } catch (error) {
     sys.close(ours);
     throw error;
   } finally {
     sys.close(theirs);
-    sys.close(nothing);
+    sys.close(devNull);
   }
   try {
-    return await ask(sys, ours, request, onNotify);
+    return await sendRequest(sys, ours, request, onNotify);
   } finally {
-    // The end of the conversation is CRIU's sign to leave.
+    // CRIU exits when its socket is closed.
     sys.close(ours);
     await reapChild(sys, pid);
   }
 }
 
-/** Refuses what CRIU or the kernel cannot do. */
+/** Throws "failed_precondition" if CRIU or the kernel lacks a feature. */
 export async function requireFeature(sys: Sys, feature: "memoryTracking" | "lazyPages"): Promise<void> {
-  const answer = await runWorker(sys, encodeFeatureCheck(feature));
-  if (answer.success && answer.features[feature]) return;
+  const response = await runWorker(sys, encodeFeatureCheck(feature));
+  if (response.success && response.features[feature]) return;
   const [flag, lacks] =
     feature === "memoryTracking"
       ? ["--pre-dump", "dirty memory tracking (CONFIG_MEM_SOFT_DIRTY)"]

@@ -1,6 +1,6 @@
 /**
- * The streams of a container's first process, beside its image in "descriptors.json" (the form is runc's): a pipe's other
- * end is outside, so a restore puts the caller's own stream in its place.
+ * The init process's standard streams, stored in the image directory as "descriptors.json", in runc's format. The other end
+ * of a pipe is outside the container, so a restore replaces it by the caller's stream.
  */
 import { isCode } from "@berth/base";
 import { parseJson } from "@berth/oci";
@@ -10,8 +10,8 @@ import type { ContainerRecord } from "../state/record.ts";
 const FILE = "descriptors.json";
 
 /**
- * What a process's descriptors 0 to 2 lead to: "pipe:[123]", "/dev/null". Undefined where the caller may not look: at a
- * process with more ids than an ordinary user has.
+ * Link targets of a process's descriptors 0 to 2: "pipe:[123]", "/dev/null". Undefined if the caller lacks permission to
+ * read them, as an unprivileged user does for a process with mapped ids.
  */
 export function streamLinks(sys: Sys, pid: number): string[] | undefined {
   try {
@@ -23,8 +23,8 @@ export function streamLinks(sys: Sys, pid: number): string[] | undefined {
 }
 
 /**
- * Streams that lie on no mount of the container's (a client's FIFO, a log file), as CRIU names them: it leaves them to who
- * restores. `fdinfo` tells the mount, in decimal; CRIU wants it in hexadecimal, as the inode.
+ * CRIU's names of streams that are on none of the container's mounts (a client's FIFO, a log file), "" for others. CRIU
+ * leaves such files to the restorer. `fdinfo` has the mount id in decimal, CRIU's names have it in hexadecimal.
  */
 function outsideStreams(sys: Sys, pid: number): string[] {
   const mounts = new Set(
@@ -43,8 +43,8 @@ function outsideStreams(sys: Sys, pid: number): string[] {
 }
 
 /**
- * Writes the streams into the image's folder: those it began with, as it may have others by now. Returns those that are
- * external to the image beside pipes.
+ * Writes descriptors.json: the streams that the process was started with, as it may have others by now. Returns the names
+ * of external files among them.
  */
 export function saveDescriptors(sys: Sys, folder: string, record: ContainerRecord): string[] {
   const outside = outsideStreams(sys, record.pid);
@@ -53,19 +53,19 @@ export function saveDescriptors(sys: Sys, folder: string, record: ContainerRecor
   return outside.filter((name) => name !== "");
 }
 
-/** Notes which of them have become pipes in the image: those with these inode numbers. */
+/** Updates descriptors.json for FIFOs that have become pipes in the image, given their inode numbers. */
 export function noteFifos(sys: Sys, folder: string, fifos: ReadonlySet<number>): void {
   if (fifos.size === 0) return;
   const path = `${folder}/${FILE}`;
   const links = parseJson(sys.readText(path), path) as string[];
-  const noted = links.map((link) => {
+  const updated = links.map((link) => {
     const ino = Number.parseInt(/^file\[[0-9a-f]+:([0-9a-f]+)\]$/.exec(link)?.[1] ?? "", 16);
     return fifos.has(ino) ? `pipe:[${ino}]` : link;
   });
-  sys.writeFile(path, JSON.stringify(noted), 0o600);
+  sys.writeFile(path, JSON.stringify(updated), 0o600);
 }
 
-/** Streams of the image that the caller's descriptors 0 to 2 take the place of. */
+/** Streams of the image that the caller's descriptors 0 to 2 replace. */
 export function inheritedStreams(sys: Sys, folder: string): { key: string; fd: number }[] {
   const path = `${folder}/${FILE}`;
   const text = sys.readTextIfAny(path);

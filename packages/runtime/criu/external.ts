@@ -1,7 +1,7 @@
 /**
- * What of a container CRIU cannot make again by itself: mounts that come from the host, and namespaces that were there
- * before. In an image each goes by a name; a restore says what the name now stands for. Names are those of runc, so that
- * either runtime can restore what the other has dumped. Pure.
+ * External resources, which CRIU does not restore by itself: host mounts, and namespaces given by path. The image refers to
+ * them by name, and a restore maps the names to host paths. The names are runc's, so that either runtime can restore what
+ * the other has dumped. Pure.
  */
 import { BerthError } from "@berth/base";
 import type { Namespace, Spec } from "@berth/oci";
@@ -9,30 +9,30 @@ import type { CgroupLayout } from "../cgroups/layout.ts";
 import { unescapeMountinfo } from "../cgroups/layout.ts";
 import type { CgroupPaths } from "../cgroups/paths.ts";
 
-/** A mount as /proc/PID/mountinfo shows it. */
+/** An entry of /proc/PID/mountinfo. */
 export interface MountEntry {
-  /** Path of the mounted folder or file in its file system. */
+  /** Path of the mounted directory or file within its file system. */
   root: string;
-  place: string;
+  mountpoint: string;
 }
 
-/** Reads the text of a mountinfo file. */
+/** Parses the text of a mountinfo file. */
 export function parseMounts(mountinfo: string): MountEntry[] {
   return mountinfo
     .split("\n")
     .map((line) => line.split(" "))
     .filter((fields) => fields.length > 6)
-    .map((fields) => ({ root: unescapeMountinfo(fields[3]!), place: unescapeMountinfo(fields[4]!) }));
+    .map((fields) => ({ root: unescapeMountinfo(fields[3]!), mountpoint: unescapeMountinfo(fields[4]!) }));
 }
 
-/** A mount of the host's in the container. */
+/** A host path mounted in the container. */
 export interface HostMount {
   /** Path in the container, as config.json names it. */
   destination: string;
   /** Path on the host. */
   source: string;
-  /** With all that is mounted below it. */
-  deep: boolean;
+  /** Whether mounts isBelow the source are included. */
+  recursive: boolean;
 }
 
 const clean = (path: string) =>
@@ -41,7 +41,7 @@ const clean = (path: string) =>
     .filter((p) => p !== "" && p !== ".")
     .join("/")}`;
 
-/** The mounts of config.json that come from the host, in their order. */
+/** The host mounts of config.json, in order. */
 export function hostMounts(
   spec: Spec,
   bundle: string,
@@ -58,29 +58,29 @@ export function hostMounts(
       out.push({
         destination,
         source: clean(source.startsWith("/") ? source : `${bundle}/${source}`),
-        deep: options.includes("rbind"),
+        recursive: options.includes("rbind"),
       });
     } else if ((mount.type === "cgroup" || mount.type === "cgroup2") && !ownCgroups) {
-      if (layout.mode === "v2") out.push({ destination, source: cgroup.unified!, deep: true });
+      if (layout.mode === "v2") out.push({ destination, source: cgroup.unified!, recursive: true });
       else
         for (const { mountpoint } of layout.v1) {
           const name = mountpoint.slice(mountpoint.lastIndexOf("/") + 1);
-          out.push({ destination: `${destination}/${name}`, source: mountpoint + cgroup.path, deep: true });
+          out.push({ destination: `${destination}/${name}`, source: mountpoint + cgroup.path, recursive: true });
         }
     }
   }
   return out;
 }
 
-const below = (path: string, folder: string) => path.startsWith(folder === "/" ? "/" : `${folder}/`);
+const isBelow = (path: string, folder: string) => path.startsWith(folder === "/" ? "/" : `${folder}/`);
 
-/** The name of everything that hides a file: runc's. */
+/** runc's name for every mount that masks a file. */
 const MASK = "/dev/null";
 const NODES = /^\/dev\/(null|zero|full|random|urandom|tty)$/;
 
 /**
- * For a dump: the names of the container's mounts that are the host's. `resolve` follows links in a path of the
- * container's.
+ * For a dump: names of the container's host mounts, "mnt[MOUNTPOINT]:NAME". `resolve` follows symlinks in a path of the
+ * container.
  */
 export function externalForDump(
   spec: Spec,
@@ -89,26 +89,26 @@ export function externalForDump(
   resolve: (path: string) => string,
 ): string[] {
   const names = new Map<string, string>();
-  const places = new Set(entries.map((e) => e.place));
+  const mountpoints = new Set(entries.map((e) => e.mountpoint));
   for (const mount of mounts) {
-    const place = resolve(mount.destination);
-    if (places.has(place)) names.set(place, mount.destination);
-    if (!mount.deep) continue;
-    for (const { place: inner } of entries)
-      if (below(inner, place)) names.set(inner, mount.destination + inner.slice(place.length));
+    const outer = resolve(mount.destination);
+    if (mountpoints.has(outer)) names.set(outer, mount.destination);
+    if (!mount.recursive) continue;
+    for (const { mountpoint: inner } of entries)
+      if (isBelow(inner, outer)) names.set(inner, mount.destination + inner.slice(outer.length));
   }
   const masked = new Set((spec.linux?.maskedPaths ?? []).map(clean));
   const devices = new Set((spec.linux?.devices ?? []).map((d) => clean(d.path)));
-  for (const { place, root } of entries) {
-    if (names.has(place)) continue;
-    if (masked.has(place) && root.endsWith("/null")) names.set(place, MASK);
-    // In a user namespace, nodes are the host's.
-    else if (NODES.test(place) || devices.has(place)) names.set(place, place);
+  for (const { mountpoint, root } of entries) {
+    if (names.has(mountpoint)) continue;
+    if (masked.has(mountpoint) && root.endsWith("/null")) names.set(mountpoint, MASK);
+    // In a user namespace, device nodes are bound from the host.
+    else if (NODES.test(mountpoint) || devices.has(mountpoint)) names.set(mountpoint, mountpoint);
   }
-  return [...names].map(([place, name]) => `mnt[${place}]:${name}`);
+  return [...names].map(([mountpoint, name]) => `mnt[${mountpoint}]:${name}`);
 }
 
-/** For a restore: what every name stands for. Names that the image does not have are no harm. */
+/** For a restore: the host path of every name, "mnt[NAME]:SOURCE". CRIU ignores names that the image does not use. */
 export function externalForRestore(
   spec: Spec,
   mounts: readonly HostMount[],
@@ -121,21 +121,22 @@ export function externalForRestore(
   for (const { path } of spec.linux?.devices ?? []) sources.set(clean(path), path);
   for (const mount of mounts) {
     sources.set(mount.destination, mount.source);
-    // runc's name is the path without links.
+    // runc's name is the path with symlinks resolved.
     sources.set(resolve(mount.destination), mount.source);
-    if (!mount.deep) continue;
-    for (const { place } of hostEntries)
-      if (below(place, mount.source))
-        sources.set(mount.destination + place.slice(mount.source.length), place);
+    if (!mount.recursive) continue;
+    for (const { mountpoint } of hostEntries)
+      if (isBelow(mountpoint, mount.source))
+        sources.set(mount.destination + mountpoint.slice(mount.source.length), mountpoint);
   }
   return [...sources].map(([name, source]) => `mnt[${name}]:${source}`);
 }
 
-/** Namespaces that CRIU leaves alone, by what the image calls them. */
-const LEFT_ALONE: Readonly<Record<string, { file: string; key: string }>> = {
+/** Namespaces that CRIU treats as external, with their names in the image. */
+const EXTERNAL: Readonly<Record<string, { file: string; key: string }>> = {
   network: { file: "net", key: "extRootNetNS" },
   pid: { file: "pid", key: "extRootPidNS" },
 };
+/** Namespaces that CRIU joins by path, with its names for their types. */
 const JOINED: Readonly<Record<string, string>> = {
   ipc: "ipc",
   uts: "uts",
@@ -144,29 +145,29 @@ const JOINED: Readonly<Record<string, string>> = {
   time: "time",
 };
 
-/** For a dump: namespaces that the container was put into, "net[INODE]:extRootNetNS". */
+/** For a dump: external namespaces, "net[INODE]:extRootNetNS". */
 export function namespacesForDump(
   namespaces: readonly Namespace[],
   inodeOf: (file: string) => number,
 ): string[] {
   return namespaces.flatMap(({ type, path }) => {
-    const kind = LEFT_ALONE[type];
+    const kind = EXTERNAL[type];
     return path && kind ? [`${kind.file}[${inodeOf(kind.file)}]:${kind.key}`] : [];
   });
 }
 
-/** For a restore: namespaces that CRIU is handed, and those that it joins by path. */
+/** For a restore: namespaces whose descriptors are passed to CRIU, and those that it joins by path. */
 export function namespacesForRestore(namespaces: readonly Namespace[]): {
-  handed: { key: string; path: string }[];
+  passed: { key: string; path: string }[];
   joined: { type: string; path: string }[];
 } {
-  const handed: { key: string; path: string }[] = [];
+  const passed: { key: string; path: string }[] = [];
   const joined: { type: string; path: string }[] = [];
   for (const { type, path } of namespaces) {
     if (!path) continue;
-    const kind = LEFT_ALONE[type];
+    const kind = EXTERNAL[type];
     const name = JOINED[type];
-    if (kind !== undefined) handed.push({ key: kind.key, path });
+    if (kind !== undefined) passed.push({ key: kind.key, path });
     else if (name !== undefined) joined.push({ type: name, path });
     else
       throw new BerthError(
@@ -178,5 +179,5 @@ export function namespacesForRestore(namespaces: readonly Namespace[]): {
         },
       );
   }
-  return { handed, joined };
+  return { passed, joined };
 }

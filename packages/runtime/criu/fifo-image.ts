@@ -1,9 +1,9 @@
 /**
- * FIFOs of the host's in an image. CRIU dumps them as external files, but opens them by a name of the container's when it
- * restores; pipes it takes from its caller. So they become pipes in the image: in files.img the FIFO's entry, in fdinfo-*.img
- * the type that a descriptor has. Either runtime can then restore what was dumped.
+ * Turns host FIFOs in an image into pipes. CRIU dumps a FIFO as an external file, but on restore opens it by a path in the
+ * container, while it takes pipes from its caller. So the FIFO's entry in files.img and the type of its descriptors in
+ * fdinfo-*.img are rewritten. Either runtime can restore the result.
  *
- * Images are two magic numbers and entries, each a length and a message (CRIU's images/*.proto: file_entry, fifo_entry,
+ * An image is two magic numbers and entries, each a length and a message (CRIU's images/*.proto: file_entry, fifo_entry,
  * reg_file_entry, pipe_entry, fdinfo_entry).
  */
 import { BerthError } from "@berth/base";
@@ -45,7 +45,7 @@ function imageOf(header: Uint8Array, entries: readonly Uint8Array[]): Uint8Array
   return out;
 }
 
-/** files.img with pipes in place of the external FIFOs, and the pipes by the FIFOs' file ids. */
+/** Rewrites files.img: external FIFOs become pipes. Also returns the pipe ids (inode numbers) by the FIFOs' file ids. */
 export function pipesForFifos(
   image: Uint8Array,
   path: string,
@@ -76,7 +76,7 @@ export function pipesForFifos(
   return { image: imageOf(image, changed), pipes };
 }
 
-/** fdinfo-*.img with the type of those files' descriptors corrected. */
+/** Rewrites fdinfo-*.img: sets the type of those files' descriptors. */
 export function pipeDescriptors(
   image: Uint8Array,
   path: string,
@@ -91,7 +91,7 @@ export function pipeDescriptors(
   return imageOf(image, entries);
 }
 
-/** Changes an image that was just written; returns the inode numbers of the FIFOs that are pipes now. */
+/** Rewrites a new image in place; returns the inode numbers of the FIFOs that became pipes. */
 export function replaceFifos(sys: Sys, folder: string): Set<number> {
   const path = `${folder}/files.img`;
   if (sys.stat(path) === undefined) return new Set();

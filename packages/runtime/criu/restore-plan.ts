@@ -1,6 +1,6 @@
 /**
- * The plan of a restore: berth-init makes the container's cgroup and a mount namespace for CRIU alone, with the root file
- * system in it, and becomes `criu swrk` there. Nothing of it is in the host's mount table. Pure.
+ * The plan of a restore. berth-init creates the container's cgroup, and a mount namespace for CRIU with the root file
+ * system, and executes `criu swrk` there. The host's mount table is not changed. Pure.
  */
 import type { Spec } from "@berth/oci";
 import { linux } from "@berth/sys";
@@ -12,7 +12,7 @@ import { type KeeperPlan, planKeeper, planOomWatch, planStdio } from "../plan/st
 import { addTarget, FOLDER } from "../plan/targets.ts";
 import type { HostMount } from "./external.ts";
 
-/** What the plan depends on. */
+/** Everything that the plan of a restore depends on. */
 export interface RestoreInput {
   spec: Spec;
   rootfs: string;
@@ -20,18 +20,19 @@ export interface RestoreInput {
   mounts: readonly HostMount[];
   cgroup: CgroupPlan;
   kernelRelease: string;
-  /** Absolute path of criu, and its PATH. */
+  /** Absolute path of criu. */
   criu: string;
+  /** PATH for criu. */
   searchPath: string;
   /** Inherited slots that become CRIU's descriptors 3 (its socket), 4, and so on. */
-  handed: number;
-  /** Who stays as CRIU's parent. */
+  passed: number;
+  /** A keeper that stays as CRIU's parent. */
   keeper?: KeeperPlan;
-  /** Inherited slots behind those: streams of the keeper's. */
+  /** Number of inherited slots after those, for the keeper's streams. */
   streams?: number;
 }
 
-/** A mount point that is missing is made, unless it is on a file system that CRIU fills with what it dumped. */
+/** Whether a mount point is on a file system whose content CRIU restores, so that it need not be created. */
 function isOnDumped(path: string, dumped: readonly string[]): boolean {
   return dumped.some((folder) => path.startsWith(`${folder}/`));
 }
@@ -44,31 +45,31 @@ function planMountPoints(b: PlanBuilder, input: RestoreInput, root: number): voi
     const path = mount.destination.replace(/(.)\/+$/, "$1");
     if (isOnDumped(path, dumped)) continue;
     const host = bound.get(path);
-    const place = b.childSlot();
+    const target = b.childSlot();
     if (host === undefined) {
-      addTarget(b, `find or make ${path}`, place, [root, path], FOLDER);
+      addTarget(b, `find or make ${path}`, target, [root, path], FOLDER);
       dumped.push(path);
     } else {
-      // Mounted for the time being, as the place of a later mount may lie in it.
+      // Mounted temporarily: a later mount point may be inside.
       const tree = b.childSlot();
-      const deep = host.deep ? AT_RECURSIVE : 0;
+      const recursive = host.recursive ? AT_RECURSIVE : 0;
       b.add("child", `take ${host.source}`, "open_tree", [
         tree,
         AT_FDCWD,
         host.source,
-        OPEN_TREE_CLONE | deep,
+        OPEN_TREE_CLONE | recursive,
       ]);
-      addTarget(b, `find or make ${path}`, place, [root, path], tree);
-      b.add("child", `mount ${host.source} on ${path}`, "move_mount", [tree, place]);
+      addTarget(b, `find or make ${path}`, target, [root, path], tree);
+      b.add("child", `mount ${host.source} on ${path}`, "move_mount", [tree, target]);
       b.release(tree);
     }
-    b.release(place);
+    b.release(target);
   }
 }
 
-/** Compiles the plan. */
+/** Compiles the plan of a restore. */
 export function compileRestore(input: RestoreInput): Plan {
-  const b = new PlanBuilder(input.handed + (input.streams ?? 0));
+  const b = new PlanBuilder(input.passed + (input.streams ?? 0));
   b.cloneFlags = CLONE_FLAGS.mount;
   planCgroup(b, input.cgroup, input.spec.linux?.resources ?? {});
   planCgroupJoin(b, input.cgroup.paths);
@@ -91,14 +92,14 @@ export function compileRestore(input: RestoreInput): Plan {
   ]);
   planMountPoints(b, input, scratch);
   b.stage("rootfs");
-  const place = b.slot();
-  b.add("child", `open ${input.rootfs}`, "open", [place, input.rootfs, linux.O_PATH, 0]);
-  b.add("child", `mount the copy on ${input.rootfs}`, "move_mount", [root, place]);
+  const target = b.slot();
+  b.add("child", `open ${input.rootfs}`, "open", [target, input.rootfs, linux.O_PATH, 0]);
+  b.add("child", `mount the copy on ${input.rootfs}`, "move_mount", [root, target]);
   if (stdio !== undefined) planStdio(b, stdio);
   b.stage("exec");
-  for (let slot = 0; slot < input.handed; slot++)
+  for (let slot = 0; slot < input.passed; slot++)
     b.add("child", `hand over descriptor ${3 + slot}`, "dup", [slot, 3 + slot]);
-  b.add("child", "close all other descriptors at exec", "close_range", [3 + input.handed]);
+  b.add("child", "close all other descriptors at exec", "close_range", [3 + input.passed]);
   b.add("child", `find ${input.criu}`, "lookup", [input.criu, input.searchPath]);
   b.add("child", "say that all is set up", "ready", []);
   b.add("child", "execute criu", "exec", [3, "criu", "swrk", "3", `PATH=${input.searchPath}`]);

@@ -1,7 +1,8 @@
-/** CRIU's requests and answers (criu.org/RPC): what is asked of it, and the numbers of the fields. Pure. */
+/** CRIU's RPC messages (criu.org/RPC), encoded by field number. Pure. */
+import { present } from "@berth/base";
 import { MessageReader, MessageWriter } from "@berth/protobuf";
 
-/** What a request asks for; the value is the number in CRIU's messages. */
+/** Request types with their numbers in criu_req_type. */
 export const REQUESTS = { dump: 1, restore: 2, preDump: 4, notify: 6, features: 9 } as const;
 export type RequestKind = keyof typeof REQUESTS;
 
@@ -12,13 +13,13 @@ const DEFAULT_CGROUP_MODE = 6;
 /** --network-lock. */
 export const NETWORK_LOCKS: Readonly<Record<string, number>> = { iptables: 1, nftables: 2, skip: 3 };
 
-/** Options of a dump or restore. Descriptors are numbers of the process that holds the other end of CRIU's socket. */
+/** Options of a dump or restore (criu_opts). Descriptors are those of the process at the other end of CRIU's socket. */
 export interface CriuOptions {
   imageFolder: number;
   workFolder?: number | undefined;
   logFile: string;
   root: string;
-  /** Dump: the process to begin with. */
+  /** Dump: the root of the process tree. */
   pid?: number | undefined;
   leaveRunning?: boolean | undefined;
   tcpEstablished?: boolean | undefined;
@@ -36,31 +37,31 @@ export interface CriuOptions {
   cgroupMode?: string | undefined;
   /** One of {@link NETWORK_LOCKS}. */
   networkLock?: string | undefined;
-  /** Dump: the cgroup that freezes the container. */
+  /** Dump: the cgroup to freeze the container by. */
   freezerCgroup?: string | undefined;
   pageServer?: { address: string; port: number } | undefined;
-  /** Earlier image, relative to this one; memory is tracked then. */
+  /** The previous image, relative to this one. */
   parentImage?: string | undefined;
   trackMemory?: boolean | undefined;
   /** "mnt[KEY]:VALUE", "net[INODE]:KEY". */
   external: readonly string[];
-  /** Restore: CRIU's own descriptors, by what they take the place of ("pipe:[123]", "extRootNetNS"). */
+  /** Restore: descriptors of CRIU's, by the resource that they replace ("pipe:[123]", "extRootNetNS"). */
   inherit?: readonly { key: string; fd: number }[];
   /** Restore: namespaces to join by path. */
   join?: readonly { type: string; path: string }[];
-  /** Restore: where each controller's cgroups begin. */
+  /** Restore: the cgroup of each controller to restore cgroups below. */
   cgroupRoots?: readonly { controller: string; path: string }[];
-  /** Restore: the first process becomes a child of CRIU's parent. */
+  /** Restore: the init process becomes a child of CRIU's parent. */
   sibling?: boolean | undefined;
-  /** Restore: devices that are gone may be opened anew. */
+  /** Restore: use any path to a device file if its original path is inaccessible. */
   evasiveDevices?: boolean | undefined;
   lsmProfile?: string | undefined;
   lsmMountContext?: string | undefined;
-  /** A configuration file of CRIU's, which has the last word. */
+  /** A CRIU configuration file, which overrides these options. */
   configFile?: string | undefined;
 }
 
-/** Everything that CRIU writes to its log. */
+/** CRIU's highest log level, debug. */
 const LOG_LEVEL = 4;
 
 function writeOptions(o: CriuOptions): MessageWriter {
@@ -89,7 +90,7 @@ function writeOptions(o: CriuOptions): MessageWriter {
     .text(44, o.freezerCgroup)
     .flag(46, o.tcpSkipInFlight)
     .flag(48, o.lazyPages)
-    .flag(50, true) // a terminal's master that nobody in the container holds comes to us
+    .flag(50, true) // orphan_pts_master: send us a terminal's master that is held outside the container
     .text(51, o.configFile)
     .flag(52, o.tcpClose)
     .text(53, o.lsmProfile)
@@ -105,48 +106,49 @@ function writeOptions(o: CriuOptions): MessageWriter {
   return w;
 }
 
-/** A dump, pre-dump or restore. */
+/** Encodes a dump, pre-dump or restore request. */
 export function encodeRequest(kind: "dump" | "preDump" | "restore", options: CriuOptions): Uint8Array {
   return new MessageWriter().number(1, REQUESTS[kind]).message(2, writeOptions(options)).finish();
 }
 
-/** Asks whether CRIU and the kernel can do this. */
+/** Encodes a request that checks for a feature of CRIU and the kernel. */
 export function encodeFeatureCheck(feature: "memoryTracking" | "lazyPages"): Uint8Array {
-  const wanted = new MessageWriter().flag(feature === "memoryTracking" ? 1 : 2, true);
-  return new MessageWriter().number(1, REQUESTS.features).message(5, wanted).finish();
+  const features = new MessageWriter().flag(feature === "memoryTracking" ? 1 : 2, true);
+  return new MessageWriter().number(1, REQUESTS.features).message(5, features).finish();
 }
 
-/** Tells CRIU that a notification was seen, and whether to go on. */
-export function encodeNotifyAnswer(success: boolean): Uint8Array {
+/** Encodes the acknowledgement of a notification, on which CRIU continues if `success` is set. */
+export function encodeNotifyResponse(success: boolean): Uint8Array {
   return new MessageWriter()
     .number(1, REQUESTS.notify)
     .number(3, success ? 1 : 0)
     .finish();
 }
 
-/** What CRIU says. */
-export interface CriuAnswer {
-  /** Number of the request that this answers, or {@link REQUESTS}.notify. */
+/** A response or notification of CRIU (criu_resp). */
+export interface CriuResponse {
+  /** Type of the request, or {@link REQUESTS}.notify. */
   type: number;
   success: boolean;
-  /** A notification: CRIU waits until it is answered. */
+  /** A notification; CRIU waits for its acknowledgement. */
   notify?: { script: string; pid: number };
-  /** Pid of the restored first process. */
+  /** Restore: pid of the init process. */
   pid: number;
   errno: number;
   message: string | undefined;
   features: { memoryTracking: boolean; lazyPages: boolean };
 }
 
-/** Reads an answer; "data_loss" for what is none. */
-export function decodeAnswer(bytes: Uint8Array): CriuAnswer {
+/** Decodes a response; "data_loss" if it is malformed. */
+export function decodeResponse(bytes: Uint8Array): CriuResponse {
   const m = new MessageReader(bytes);
-  const notify = m.message(5);
+  const notification = m.message(5);
+  const notify = notification && { script: notification.text(1) ?? "", pid: notification.number(2) };
   const features = m.message(8);
   return {
     type: m.number(1),
     success: m.flag(2),
-    ...(notify === undefined ? {} : { notify: { script: notify.text(1) ?? "", pid: notify.number(2) } }),
+    ...present({ notify }),
     pid: m.message(4)?.number(1) ?? 0,
     errno: m.number(7),
     message: m.text(9),

@@ -1,13 +1,13 @@
-/** What `checkpoint` and `restore` are asked for, checked. Pure. */
+/** Settings of checkpoint and restore, and the validation of their flags. Pure. */
 import { BerthError } from "@berth/base";
 import { CLONE_FLAGS } from "../plan/operations.ts";
 import { CGROUP_MODES, NETWORK_LOCKS } from "./rpc.ts";
 
-/** What both have in common. */
+/** Settings of both checkpoint and restore. */
 export interface CriuSettings {
-  /** Folder of the image, absolute. */
+  /** Absolute path of the image directory. */
   imagePath: string;
-  /** Folder of CRIU's log; none: that of the image. */
+  /** Directory of CRIU's log; by default the image directory. */
   workPath: string | undefined;
   tcpEstablished: boolean;
   externalUnixSockets: boolean;
@@ -20,7 +20,7 @@ export interface CriuSettings {
   networkLock: string | undefined;
 }
 
-/** What only a dump knows. */
+/** Settings of checkpoint. */
 export interface CheckpointSettings extends CriuSettings {
   parentPath: string | undefined;
   leaveRunning: boolean;
@@ -28,11 +28,11 @@ export interface CheckpointSettings extends CriuSettings {
   linkRemap: boolean;
   preDump: boolean;
   pageServer: { address: string; port: number } | undefined;
-  /** Descriptor that gets a NUL byte once pages can be asked for. */
+  /** Descriptor that a NUL byte is written to once the page server is ready (lazy pages). */
   statusFd: number | undefined;
 }
 
-/** What only a restore knows. */
+/** Settings of restore. */
 export interface RestoreSettings extends CriuSettings {
   tcpClose: boolean;
   lsmProfile: string | undefined;
@@ -53,17 +53,17 @@ function oneOf(
   );
 }
 
-/** --manage-cgroups-mode; undefined is CRIU's default, "soft". */
+/** Validates --manage-cgroups-mode; undefined is CRIU's default. */
 export function cgroupMode(value: string | undefined): string | undefined {
   return oneOf("manage-cgroups-mode", value, CGROUP_MODES);
 }
 
-/** --network-lock; undefined is CRIU's default. */
+/** Validates --network-lock; undefined is CRIU's default. */
 export function networkLock(value: string | undefined): string | undefined {
   return oneOf("network-lock", value, NETWORK_LOCKS);
 }
 
-/** --empty-ns as clone flags: as with runc, "network" alone can be left empty. */
+/** Converts --empty-ns to clone flags. As in runc, only "network" is supported. */
 export function emptyNamespaces(values: readonly string[]): number {
   for (const value of values) {
     if (value !== "network")
@@ -78,7 +78,7 @@ export function emptyNamespaces(values: readonly string[]): number {
   return values.length > 0 ? CLONE_FLAGS.network : 0;
 }
 
-/** --page-server: "ADDRESS:PORT", where an IPv6 address is in brackets. */
+/** Parses --page-server: "ADDRESS:PORT", with brackets around an IPv6 address. */
 export function pageServer(value: string | undefined): { address: string; port: number } | undefined {
   if (value === undefined || value === "") return undefined;
   const match = /^(?:\[([^\]]+)\]|([^:]+)):(\d+)$/.exec(value);

@@ -1,5 +1,5 @@
-/** Why execve(2) refused a file that exists: read off the file's first bytes. */
-import { BerthError, codeOfErrno } from "@berth/base";
+/** Diagnoses why execve(2) failed for an existing file, from the file's first bytes. */
+import { BerthError, codeOfErrno, present } from "@berth/base";
 import type { Operation } from "../plan/operations.ts";
 
 const MACHINES: Readonly<Record<number, string>> = {
@@ -16,7 +16,7 @@ const MACHINES: Readonly<Record<number, string>> = {
 };
 const OWN_MACHINES: Readonly<Record<string, readonly number[]>> = { x64: [62, 3], arm64: [183] };
 
-interface Finding {
+interface Diagnosis {
   cause: string;
   hint: string;
 }
@@ -36,7 +36,7 @@ function elfInterpreter(view: DataView, bytes: Uint8Array): string | undefined {
   return undefined;
 }
 
-function findElf(bytes: Uint8Array, errno: string, arch: string): Finding | undefined {
+function diagnoseElf(bytes: Uint8Array, errno: string, arch: string): Diagnosis | undefined {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   if (bytes.length < 20) return { cause: "the ELF file is cut off", hint: "copy it into the image again" };
   const machine = view.getUint16(18, true);
@@ -56,7 +56,7 @@ function findElf(bytes: Uint8Array, errno: string, arch: string): Finding | unde
   return undefined;
 }
 
-function findScript(bytes: Uint8Array, errno: string): Finding {
+function diagnoseScript(bytes: Uint8Array, errno: string): Diagnosis {
   const line = new TextDecoder().decode(bytes).split("\n", 1)[0]!;
   const interpreter = line.slice(2).trim().split(/\s+/)[0] ?? "";
   if (line.endsWith("\r")) {
@@ -78,10 +78,10 @@ function findScript(bytes: Uint8Array, errno: string): Finding {
       };
 }
 
-function find(bytes: Uint8Array, errno: string, arch: string): Finding | undefined {
+function diagnose(bytes: Uint8Array, errno: string, arch: string): Diagnosis | undefined {
   if (bytes[0] === 0x7f && bytes[1] === 0x45 && bytes[2] === 0x4c && bytes[3] === 0x46)
-    return findElf(bytes, errno, arch);
-  if (bytes[0] === 0x23 && bytes[1] === 0x21) return findScript(bytes, errno);
+    return diagnoseElf(bytes, errno, arch);
+  if (bytes[0] === 0x23 && bytes[1] === 0x21) return diagnoseScript(bytes, errno);
   if (errno !== "ENOEXEC") return undefined;
   return bytes.length === 0
     ? { cause: "the file is empty", hint: "copy it into the image again" }
@@ -99,7 +99,7 @@ const MESSAGES: Readonly<Record<string, string>> = {
   EISDIR: "is a directory",
 };
 
-/** The error for a failed `exec` operation; `bytes` is the head of the file. Wording as runc's, cause added. */
+/** The error for a failed `exec` operation: runc's message, plus the cause. `bytes` is the head of the file. */
 export function diagnoseExecutable(
   op: Operation,
   errno: string,
@@ -107,13 +107,13 @@ export function diagnoseExecutable(
   arch: string = process.arch,
 ): BerthError {
   const name = String(op.args[1]);
-  const found = find(bytes, errno, arch);
-  const text = `exec ${name}: ${MESSAGES[errno] ?? errno}${found === undefined ? "" : `: ${found.cause}`}`;
+  const diagnosis = diagnose(bytes, errno, arch);
+  const text = `exec ${name}: ${MESSAGES[errno] ?? errno}${diagnosis === undefined ? "" : `: ${diagnosis.cause}`}`;
   return new BerthError(codeOfErrno(errno), text, {
     stage: "exec",
     syscall: "execve",
     errno,
     path: name,
-    ...(found === undefined ? {} : { hint: found.hint }),
+    ...present({ hint: diagnosis?.hint }),
   });
 }

@@ -18,7 +18,7 @@ function record(kind: number, a: number, b: number, detail = ""): Uint8Array {
   return out;
 }
 
-test("records are cut out of a stream wherever it breaks", () => {
+test("records are parsed from a stream however it is split", () => {
   const bytes = new Uint8Array([...record(1, 42, 0), ...record(2, 7, 2, "why"), ...record(5, 0, 0)]);
   for (let cut = 0; cut <= bytes.length; cut++) {
     const parser = new RecordParser();
@@ -36,7 +36,7 @@ test("records are cut out of a stream wherever it breaks", () => {
   }
 });
 
-test("a stream that is no record stream is not read on", () => {
+test("a stream that does not consist of records yields none", () => {
   assert.deepEqual(new RecordParser().push(new Uint8Array(100).fill(255)), []);
 });
 
@@ -56,7 +56,7 @@ const failed = (errno: number, detail = ""): InitRecord => ({
   detail: new TextEncoder().encode(detail),
 });
 
-test("a failure says stage, operation, errno, the kernel's words, and what to do", () => {
+test("a failure has stage, operation, errno, the kernel's message, and a hint", () => {
   const error = failureOf(failed(2), () => op("open_tree", "take /data", 1, -100, "/data", 1));
   assert.equal(error.message, "mount: cannot take /data: open_tree: ENOENT");
   assert.deepEqual([error.code, error.syscall, error.path], ["not_found", "open_tree", "/data"]);
@@ -67,12 +67,12 @@ test("a failure says stage, operation, errno, the kernel's words, and what to do
   );
 });
 
-test("what goes wrong outside an operation has words too", () => {
+test("a failure outside an operation has a hint too", () => {
   assert.match(failureOf({ ...failed(28), a: 0xffff }, () => undefined).hint!, /max_\*_namespaces/);
   assert.match(failureOf({ ...failed(1), a: 0xffff }, () => undefined).hint!, /one of type "user"/);
 });
 
-test("a program that is not there: docker's words for its exit code 127", () => {
+test("a missing program: the messages that docker maps to exit codes 126 and 127", () => {
   assert.match(
     failureOf(failed(2), () => op("lookup", "find x", "x", "/bin")).message,
     /executable file not found in \$PATH/,
@@ -88,7 +88,7 @@ test("a program that is not there: docker's words for its exit code 127", () => 
 const exec = op("exec", "execute", 1, "/app", "x");
 const bytes = (text: string) => new TextEncoder().encode(text);
 
-/** A 64-bit little-endian ELF head for a machine, with an interpreter. */
+/** The head of a 64-bit little-endian ELF file for a machine, with an interpreter. */
 function elf(machine: number, interpreter: string): Uint8Array {
   const out = new Uint8Array(256);
   const view = new DataView(out.buffer);
@@ -103,7 +103,7 @@ function elf(machine: number, interpreter: string): Uint8Array {
   return out;
 }
 
-test("why a program that is there does not execute", () => {
+test("diagnosis of an existing program that does not execute", () => {
   const why = (errno: string, head: Uint8Array) => {
     const error = diagnoseExecutable(exec, errno, head, "x64");
     assert.ok(error.hint === undefined || error.hint.length > 10);

@@ -1,4 +1,4 @@
-/** Starts berth-init with a plan and follows its records until the process is set up. */
+/** Runs berth-init with a plan, and follows its records until the process is set up. */
 import { BerthError, log, recordStage } from "@berth/base";
 import type { Sys } from "@berth/sys";
 import { encodePlan } from "../plan/encode.ts";
@@ -7,12 +7,12 @@ import type { Plan } from "../plan/operations.ts";
 import { failureOf, inPlan } from "./failure.ts";
 import { type InitRecord, RecordParser } from "./records.ts";
 
-/** How to start berth-init. */
+/** Options of {@link launch}. */
 export interface LaunchOptions {
   plan: Plan;
-  /** Shown in `ps` behind "berth-init". */
+  /** berth-init's first argument, shown by `ps`. */
   name: string;
-  /** The next word there: by it a launch is found again by who did not see its end. */
+  /** Its second argument, by which a later process can find the launch. */
   tag?: string;
   /** Descriptors 0 to 2 of berth-init (and of a process that inherits them). */
   stdio: readonly [number, number, number];
@@ -20,21 +20,21 @@ export interface LaunchOptions {
   inherited: readonly number[];
 }
 
-/** What runs after a launch. */
+/** The processes of a launch. */
 export interface Launched {
-  /** The container's process; 0 for a plan without one. */
+  /** Pid of the container's process; 0 for a plan without one. */
   pid: number;
-  /** berth-init: the keeper, or a process that has left or soon will. */
+  /** Pid of berth-init: the keeper, or a process that has exited or soon will. */
   initPid: number;
-  /** Waits for the process's end (plans with parent "wait" only): its exit code. */
+  /** Waits for the process to exit and returns its exit code (only for plans with parent "wait"). */
   exit(): Promise<number>;
 }
 
 const executables = new WeakMap<Sys, number>();
 
 /**
- * berth-init as a sealed copy in memory, made once per machine: a container that gets hold of /proc/PID/exe can
- * write to nothing that is used again (CVE-2019-5736).
+ * Path of berth-init as a sealed copy in memory, made once per `sys`. A container that opens /proc/PID/exe cannot overwrite
+ * the executable of later launches (CVE-2019-5736).
  */
 function initExecutable(sys: Sys): string {
   let executable = executables.get(sys);
@@ -45,7 +45,7 @@ function initExecutable(sys: Sys): string {
   return `/proc/self/fd/${executable}`;
 }
 
-/** Gives the stages that berth-init timed to `berth trace`; its clock is CLOCK_MONOTONIC. */
+/** Passes the stages timed by berth-init, whose clock is CLOCK_MONOTONIC, to `berth trace`. */
 function recordMarks(sys: Sys, records: readonly InitRecord[], spawnedAt: number): void {
   const offset = sys.monotonicMs() - performance.now();
   const pid = records.find((r) => r.kind === "pid");
@@ -58,18 +58,18 @@ function recordMarks(sys: Sys, records: readonly InitRecord[], spawnedAt: number
   });
 }
 
-/** A step that failed and need not succeed: those about rights are told, the others are for who looks. */
+/** Logs the failure of an optional operation: a warning if it concerns capabilities, as in runc, otherwise debug output. */
 function warn(error: BerthError): void {
   if (error.syscall === "ambient") log.warn(error.message);
   else log.debug(error.message);
 }
 
 async function reap(sys: Sys, pid: number): Promise<void> {
-  // It has sent its last record and is about to exit: a few turns at most.
+  // It has sent its last record and is about to exit.
   for (let i = 0; i < 200 && sys.reap(pid) === undefined; i++) await sys.sleep(i < 20 ? 0 : 1);
 }
 
-/** Runs the plan up to "ready"; a BerthError names the operation that failed. */
+/** Runs a plan up to "ready"; throws a BerthError that names the operation that failed. */
 export async function launch(sys: Sys, options: LaunchOptions): Promise<Launched> {
   const { plan } = options;
   const planFd = sys.sealedFile("plan", encodePlan(plan));
@@ -95,7 +95,7 @@ export async function launch(sys: Sys, options: LaunchOptions): Promise<Launched
   const parser = new RecordParser();
   const seen: InitRecord[] = [];
   let pid = 0;
-  // Records that have come; none at the end of the stream, and only there.
+  // Waits for records; returns none only at the end of the stream.
   const next = async (): Promise<InitRecord[]> => {
     for (;;) {
       const bytes = await sys.read(ours, 8192);
@@ -154,12 +154,12 @@ export async function launch(sys: Sys, options: LaunchOptions): Promise<Launched
   };
 }
 
-/** A plan that waits on a FIFO is done when it is ready; without one, exec comes right behind. */
+/** Whether the plan waits at the gate once it is ready; otherwise exec follows at once. */
 function hasGate(plan: Plan): boolean {
   return plan.sections.child.some((op) => op.name === "wait_fifo");
 }
 
-/** Never taken for success: who waits for a process wants to know how it ended. */
+/** The error for an exit code that was lost, which must not be reported as success. */
 function exitUnknown(): BerthError {
   return new BerthError("internal", "berth-init ended without telling how the container's process did", {
     stage: "launch",
@@ -167,7 +167,7 @@ function exitUnknown(): BerthError {
   });
 }
 
-/** Reads on until the process has executed (end of stream) or ended (an exit record). */
+/** Follows records until the process has executed its program (end of stream) or exited (an exit record). */
 async function follow(
   sys: Sys,
   fd: number,
@@ -192,7 +192,7 @@ async function follow(
     }
   } finally {
     sys.close(fd);
-    // A keeper stays; who waited, or only launched, is done.
+    // A keeper stays; any other berth-init exits now.
     if (plan.parent !== "keep") await reap(sys, initPid);
   }
 }

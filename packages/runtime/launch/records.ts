@@ -1,6 +1,6 @@
-/** Records that berth-init sends, as native/init/report.h lays them out. */
+/** Records sent by berth-init; the layout is defined in native/init/report.h. */
 
-/** What a record says. */
+/** A record; the meaning of `a`, `b` and `detail` depends on its kind. */
 export type InitRecord = {
   kind: "pid" | "failed" | "warning" | "mark" | "ready" | "exit";
   a: number;
@@ -22,7 +22,7 @@ const KINDS: readonly (InitRecord["kind"] | undefined)[] = [
 const HEADER = 24;
 const MAX_DETAIL = 1024;
 
-/** Cuts a byte stream into records; bytes of an unfinished one are kept for the next call. */
+/** Parses a byte stream into records; the bytes of an incomplete record are kept for the next call. */
 export class RecordParser {
   #rest: Uint8Array = new Uint8Array(0);
 

@@ -1,6 +1,6 @@
 /**
- * A pod's namespaces, held by berth-init in its pause role: no image, no root file system, no program but itself.
- * Containers join them by path (`/proc/PID/ns/*`).
+ * Pod sandboxes: namespaces held by berth-init in its pause role, without an image or root file system. Containers join
+ * them by path (`/proc/PID/ns/*`).
  */
 
 import { PlanBuilder } from "../plan/builder.ts";
@@ -9,19 +9,19 @@ import { CLONE_FLAGS, type Plan } from "../plan/operations.ts";
 import type { Runtime } from "../state/runtime.ts";
 import { launch } from "./launch.ts";
 
-/** What the pod's containers share. */
+/** Options of {@link startSandbox}. */
 export interface SandboxOptions {
-  /** Shown in `ps` behind "berth-init". */
+  /** berth-init's first argument, shown by `ps`. */
   name: string;
-  /** Kinds of namespaces to make; those that are not named are the host's. */
+  /** Types of namespaces to create; the others are the host's. */
   namespaces: readonly ("ipc" | "uts" | "network" | "pid")[];
   /** Host name; needs "uts". */
   hostname?: string;
-  /** File of a network namespace that is held too; not together with a new one. */
+  /** Path of an existing network namespace to join instead of creating one. */
   networkPath?: string;
 }
 
-/** Compiles the plan of a sandbox; the loopback device of a new network is brought up. */
+/** Compiles the plan of a sandbox. In a new network namespace, the loopback device is brought up. */
 function compileSandbox(options: SandboxOptions): Plan {
   const b = new PlanBuilder();
   b.stage("namespaces");
@@ -39,20 +39,20 @@ function compileSandbox(options: SandboxOptions): Plan {
   return b.build();
 }
 
-/** Starts a sandbox and returns the pid that holds it; SIGTERM ends it. */
+/** Starts a sandbox; returns the pid that holds its namespaces, which SIGTERM terminates. */
 export async function startSandbox(runtime: Runtime, options: SandboxOptions): Promise<{ pid: number }> {
   const { sys } = runtime;
-  const none = sys.open("/dev/null", 2);
+  const devNull = sys.open("/dev/null", 2);
   try {
     const launched = await launch(sys, {
       plan: compileSandbox(options),
       name: options.name,
-      stdio: [none, none, none],
+      stdio: [devNull, devNull, devNull],
       inherited: [],
     });
     await launched.exit();
     return { pid: launched.pid };
   } finally {
-    sys.close(none);
+    sys.close(devNull);
   }
 }
