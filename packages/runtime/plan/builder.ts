@@ -1,4 +1,4 @@
-/** Collects the operations of a plan, hands out slots, and remembers the stage each operation belongs to. */
+/** Builds plans: collects operations by section, allocates slots, and assigns operations to stages. */
 import {
   type Operation,
   type OperationArg,
@@ -8,19 +8,19 @@ import {
   type SectionName,
 } from "./operations.ts";
 
-/** Marks an operation that may fail. */
+/** Which failures of an operation are tolerated (see {@link Operation}). */
 export interface Leniency {
   optional?: boolean;
   ifPresent?: boolean;
 }
 
-/** See the module comment. */
+/** A plan under construction. */
 export class PlanBuilder {
   readonly #sections = Object.fromEntries(SECTIONS.map((s) => [s, [] as Operation[]])) as Record<
     SectionName,
     Operation[]
   >;
-  /** What the parent does for the new process's mounts: before all else that it does beside it. */
+  /** The parent's operations that help with the new process's mounts; they come first in the "after" section. */
   readonly #mounting: Operation[] = [];
   #slots: number;
   readonly #free: number[] = [];
@@ -31,35 +31,35 @@ export class PlanBuilder {
   child = true;
   parent: Plan["parent"] = "leave";
 
-  /** `inherited` descriptors are slots 0 to inherited - 1. */
+  /** Slots 0 to `inherited` - 1 are the inherited descriptors. */
   constructor(inherited = 0) {
     this.#inherited = inherited;
     this.#slots = inherited;
   }
 
-  /** A slot that no other operation uses. */
+  /** Allocates a slot. */
   slot(): number {
     return this.#slots++;
   }
 
-  /** A slot for the new process alone, which {@link release} makes free again: mounts would use up the numbers. */
+  /** Allocates a slot for the new process only. {@link release} frees it, as many mounts would use up the numbers. */
   childSlot(): number {
     return this.#free.pop() ?? this.slot();
   }
 
-  /** Closes a slot of {@link childSlot} in the new process. */
+  /** Closes a slot of {@link childSlot} in the new process, and frees it. */
   release(slot: number): void {
     this.add("child", `close slot ${slot}`, "close", [slot]);
     this.#free.push(slot);
   }
 
-  /** Operations added from now on belong to this stage. */
+  /** Sets the stage of the operations that are added from now on. */
   stage(name: string): this {
     this.#stage = name;
     return this;
   }
 
-  /** Adds an operation to a section; "mounting" is the part of "after" that serves the making of mounts. */
+  /** Adds an operation to a section; "mounting" is the first part of "after", which helps with mounts. */
   add(
     section: SectionName | "mounting",
     words: string,
@@ -78,7 +78,7 @@ export class PlanBuilder {
     });
   }
 
-  /** The finished plan. */
+  /** Returns the finished plan. */
   build(): Plan {
     return {
       sections: { ...this.#sections, after: [...this.#mounting, ...this.#sections.after] },

@@ -1,4 +1,4 @@
-/** Operations that make a container's cgroup, set its limits and put processes into it. */
+/** Operations that create a container's cgroup, set its limits, and join processes to it. */
 import { BerthError } from "@berth/base";
 import type { DeviceRule, Resources } from "@berth/oci";
 import { linux } from "@berth/sys";
@@ -11,7 +11,7 @@ import type { PlanBuilder } from "./builder.ts";
 
 const utf8 = new TextEncoder();
 
-/** What the host offers and the container's place in it. */
+/** The host's cgroups, and the paths of the container's. */
 export interface CgroupPlan {
   layout: CgroupLayout;
   paths: CgroupPaths;
@@ -61,17 +61,17 @@ function limitsV2(b: PlanBuilder, folder: string | undefined, writes: readonly C
   }
 }
 
-/** Where rules have no say, the container may do everything: rules apply when the bundle brings any. */
+/** The device rules to enforce: none if the bundle has no list, as then all devices are allowed. */
 function deviceRules(resources: Resources): readonly DeviceRule[] {
   return resources.devices === undefined ? [] : [...resources.devices, ...DEFAULT_DEVICE_RULES];
 }
 
-/** Adds the operations that create the cgroup and set its limits. */
+/** Adds the operations that create the cgroup and set its limits. "failed_precondition" if a controller is missing. */
 export function planCgroup(b: PlanBuilder, at: CgroupPlan, resources: Resources): void {
   b.stage("cgroup");
   const { layout, paths, facts } = at;
   for (const { folder, controllers } of facts.delegate) {
-    // One by one: a controller that cannot be switched on (cpu with real-time tasks) must not stop the others.
+    // One by one: a controller that cannot be enabled (cpu with real-time tasks) must not affect the others.
     for (const c of controllers) write(b, `${folder}/cgroup.subtree_control`, `+${c}`, true);
   }
   for (const folder of cgroupFolders(paths))
@@ -110,11 +110,11 @@ export function planCgroup(b: PlanBuilder, at: CgroupPlan, resources: Resources)
   }
 }
 
-/** Adds the operations that put the new process into an existing cgroup, all its folders. */
+/** Adds the operations by which the new process joins an existing cgroup in all hierarchies. */
 export function planCgroupJoin(b: PlanBuilder, paths: CgroupPaths): void {
   b.stage("cgroup");
-  // What leads to the host's cgroups is given up as soon as it has served.
-  const give = (slot: number) => b.add("enter", `close slot ${slot}`, "close", [slot]);
+  // Descriptors of host cgroups are closed as soon as they are used.
+  const close = (slot: number) => b.add("enter", `close slot ${slot}`, "close", [slot]);
   if (paths.unified !== undefined) {
     b.cgroupSlot = b.slot();
     b.add("setup", `open cgroup ${paths.unified}`, "open", [
@@ -123,13 +123,13 @@ export function planCgroupJoin(b: PlanBuilder, paths: CgroupPaths): void {
       linux.O_DIRECTORY,
       0,
     ]);
-    give(b.cgroupSlot);
+    close(b.cgroupSlot);
   }
   for (const folder of new Set(Object.values(paths.v1))) {
-    // Opened before any namespace is joined, written by the process itself: the host's paths are out of reach then.
+    // Opened before namespaces are joined, as host paths are out of reach when the process itself writes to it.
     const slot = b.slot();
     b.add("setup", `open ${folder}/tasks`, "open", [slot, `${folder}/tasks`, linux.O_WRONLY, 0]);
     b.add("enter", `enter ${folder}`, "enter_cgroup", [slot]);
-    give(slot);
+    close(slot);
   }
 }

@@ -1,4 +1,4 @@
-/** Compiles the plan of a process that is added to a running container. Pure, as compile.ts. */
+/** Compiles the plan of exec: a process that is added to a running container. Pure. */
 import type { Namespace } from "@berth/oci";
 import type { RdtGroups } from "../rdt/groups.ts";
 import { PlanBuilder } from "./builder.ts";
@@ -16,7 +16,7 @@ import type { Plan } from "./operations.ts";
 import { planRdtJoin } from "./rdt.ts";
 import { planAffinity } from "./scheduling.ts";
 
-/** What an added process joins. */
+/** Everything that the plan of an added process depends on. */
 export interface ExecInput extends LaunchInput {
   init: FirstProcess;
   /** Namespace types that differ from the host's. */
@@ -26,7 +26,7 @@ export interface ExecInput extends LaunchInput {
   rdt: RdtGroups | undefined;
 }
 
-/** Compiles the plan of a process that is added to a running container. */
+/** Compiles the plan of exec. */
 export function compileExec(input: ExecInput): Plan {
   const b = new PlanBuilder(input.inherited);
   const joined = planJoinContainer(b, input.init, input.namespaces, input.owner.uid);

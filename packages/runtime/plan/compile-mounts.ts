@@ -1,7 +1,7 @@
 /**
- * Compiles plans that change a running container's mounts. A process enters the container's namespaces for it: what is
- * bound was taken in the host's, and where it goes is found below the root of the container's mount namespace, whatever
- * its processes have changed their own root to. Pure, as compile.ts.
+ * Compiles plans that change a running container's mounts. The plan's new process joins the container's namespaces. Sources
+ * of bind mounts are opened on the host before. Destinations are resolved below the root of the container's mount
+ * namespace, even if its processes have changed their own root. Pure.
  */
 import type { Mount, Namespace } from "@berth/oci";
 import { linux } from "@berth/sys";
@@ -13,12 +13,12 @@ import { planMounts } from "./mounts.ts";
 import type { Plan } from "./operations.ts";
 import { addTarget, NOTHING } from "./targets.ts";
 
-/** The container and what is known of it. */
+/** The container whose mounts are changed. */
 export interface MountsInput {
   init: FirstProcess;
   /** Namespace types that differ from the host's. */
   namespaces: readonly Namespace["type"][];
-  /** Folder that relative sources start from. */
+  /** Bundle directory, which relative sources are resolved against. */
   bundle: string;
   layout: CgroupLayout;
   cgroup: CgroupPaths;
@@ -26,8 +26,8 @@ export interface MountsInput {
   label: string | undefined;
 }
 
-/** File systems that show the namespace they were mounted in. */
-const SHOWS: Readonly<Record<string, Namespace["type"]>> = {
+/** File systems whose content depends on the namespace of this type that they are mounted in. */
+const BOUND_TO: Readonly<Record<string, Namespace["type"]>> = {
   proc: "pid",
   sysfs: "network",
   mqueue: "ipc",
@@ -35,7 +35,7 @@ const SHOWS: Readonly<Record<string, Namespace["type"]>> = {
   cgroup2: "cgroup",
 };
 
-/** Begins a plan whose new process is in `types` of the container's namespaces; the slot of its root. */
+/** Adds the joining of namespaces of these types; returns their slots, and the slot of the container's root. */
 function enter(b: PlanBuilder, input: MountsInput, types: readonly Namespace["type"][]) {
   const joined = planJoinContainer(b, input.init, types, 0);
   if (joined.has("user")) {
@@ -54,12 +54,12 @@ function finish(b: PlanBuilder): Plan {
   return b.build();
 }
 
-/** The plan that adds mounts, in their order. */
+/** Compiles the plan that adds mounts, in order. */
 export function compileAddMounts(input: MountsInput, mounts: readonly Mount[]): Plan {
   const b = new PlanBuilder();
-  const wanted = new Set<Namespace["type"]>(["mount", "user"]);
-  for (const { type } of mounts) if (type !== undefined && type in SHOWS) wanted.add(SHOWS[type]!);
-  const types = input.namespaces.filter((type) => wanted.has(type));
+  const needed = new Set<Namespace["type"]>(["mount", "user"]);
+  for (const { type } of mounts) if (type !== undefined && type in BOUND_TO) needed.add(BOUND_TO[type]!);
+  const types = input.namespaces.filter((type) => needed.has(type));
   const { root, joined } = enter(b, input, types);
   planMounts(b, mounts, {
     root,
@@ -68,7 +68,7 @@ export function compileAddMounts(input: MountsInput, mounts: readonly Mount[]): 
     layout: input.layout,
     cgroup: input.cgroup,
     fromHost: true,
-    restrictionsStay: joined.has("user"),
+    keepRestrictions: joined.has("user"),
     cgroupNamespace: types.includes("cgroup"),
     mappings: { users: undefined, groups: undefined, joined: joined.get("user") },
     label: input.label,
@@ -77,8 +77,8 @@ export function compileAddMounts(input: MountsInput, mounts: readonly Mount[]): 
 }
 
 /**
- * The plan that removes what is mounted on the destinations, the last first. No link is followed: a container that put one
- * there could have its masks removed.
+ * Compiles the plan that unmounts the destinations, in reverse order. Symlinks are not followed: the container could use one
+ * to have its masks unmounted.
  */
 export function compileRemoveMounts(input: MountsInput, mounts: readonly Mount[]): Plan {
   const b = new PlanBuilder();

@@ -1,8 +1,8 @@
 /**
- * The compiler: a validated config.json becomes a plan. Pure: what must be known of the host comes in as
- * {@link CompileInput}; the same input always gives the same plan, which `berth explain` prints.
+ * The compiler: turns a validated config.json into a plan. Pure: host state is part of {@link CompileInput}, and the same
+ * input always gives the same plan, which `berth explain` prints.
  */
-import { BerthError } from "@berth/base";
+import { BerthError, present } from "@berth/base";
 import type { Spec } from "@berth/oci";
 import type { NetDevice } from "../network/devices.ts";
 import type { RdtGroups } from "../rdt/groups.ts";
@@ -36,34 +36,34 @@ export interface CompileInput extends LaunchInput {
   id: string;
   bundle: string;
   spec: Spec;
-  /** Absolute path of the rootfs folder. */
+  /** Absolute path of the root file system's directory. */
   rootfs: string;
-  /** Mount point of the mount that it lies on, where linux.rootfsPropagation is shared. */
+  /** Mount point of the mount that contains it, if linux.rootfsPropagation is shared. */
   parentMount?: string;
   rootMounts: readonly RootMount[];
   cgroup: CgroupPlan;
   kernelRelease: string;
   noPivot: boolean;
-  /** With noPivot: mount points of the host's procfs and sysfs, to be covered. */
+  /** With noPivot: mount points of the host's procfs and sysfs, which are covered. */
   bareMounts?: readonly string[];
   rdt: RdtGroups | undefined;
-  /** Devices of the host's that move into the container. */
+  /** Host network devices to move into the container. */
   netDevices: readonly NetDevice[];
-  /** The host has SELinux switched on: file systems are labelled. */
+  /** Whether the host has SELinux enabled, so that file systems are labelled. */
   selinux: boolean;
 }
 
-/** What the parts of the compiler tell one another about a container. */
-interface Shape {
+/** The container's namespaces. */
+interface Namespaces {
   /** Types of new namespaces. */
   created: ReadonlySet<string>;
-  /** Types of all namespaces that are not the caller's. */
+  /** Types of new and joined namespaces. */
   own: ReadonlySet<string>;
-  /** Slot of the user namespace it joins. */
+  /** Slot of the joined user namespace. */
   joinedUser: number | undefined;
 }
 
-/** Without a mount namespace of its own, a container's root is a tree of mounts that is attached nowhere. */
+/** Rejects masked and read-only paths without a mount namespace, as the root is then a detached mount tree. */
 function checkMountNamespace(spec: Spec): void {
   for (const field of ["maskedPaths", "readonlyPaths"] as const) {
     if ((spec.linux?.[field] ?? []).length > 0)
@@ -110,32 +110,37 @@ export function compileContainer(input: CompileInput): Plan {
 
   planFileSystem(b, input, { created, own, joinedUser: slots.get("user") }, parentHooks);
   planProcess(b, input, stdio, () => {
-    // Hooks without an environment of their own have had the process's, since runc's first days.
+    // As in runc, hooks without an environment get the process's.
     const env = [...(input.process.env ?? []), "HOME"];
     planHooks(b, "child", "startContainer", spec.hooks?.startContainer, { ...state, status: "created" }, env);
   });
   return b.build();
 }
 
-/** As with runc and docker, a working folder that the image lacks is made; the kernel's file systems have what they have. */
-function planWorkingFolder(b: PlanBuilder, root: number, cwd: string): void {
+/** Creates a missing working directory, as runc and docker do, except in the kernel's file systems. */
+function planWorkingDirectory(b: PlanBuilder, root: number, cwd: string): void {
   if (cwd === "/" || /^\/+(proc|sys)(\/|$)/.test(cwd)) return;
   const slot = b.childSlot();
   addTarget(b, `find or make the working folder ${cwd}`, slot, [root, cwd], FOLDER);
   b.release(slot);
 }
 
-function planFileSystem(b: PlanBuilder, input: CompileInput, shape: Shape, parentHooks: () => void): void {
+function planFileSystem(
+  b: PlanBuilder,
+  input: CompileInput,
+  namespaces: Namespaces,
+  parentHooks: () => void,
+): void {
   const { spec, linux, state } = input;
-  const { created, own } = shape;
+  const { created, own } = namespaces;
   const userNamespace = own.has("user");
   b.add("child", "continue with mounts", "mark", [MARKS.indexOf("mounts")]);
-  // Root on the host reaches for the container what its own root may not; another user has no such power to lend.
+  // With a user namespace, root on the host opens host paths that the container's root may not reach.
   const fromHost = userNamespace && input.owner.uid === 0;
   const root = planRoot(b, {
     path: input.rootfs,
     mounts: input.rootMounts,
-    ...(input.parentMount === undefined ? {} : { parentMount: input.parentMount }),
+    ...present({ parentMount: input.parentMount }),
     propagation: linux.rootfsPropagation,
     kernelRelease: input.kernelRelease,
     fromHost,
@@ -148,9 +153,9 @@ function planFileSystem(b: PlanBuilder, input: CompileInput, shape: Shape, paren
     layout: input.cgroup.layout,
     cgroup: input.cgroup.paths,
     fromHost,
-    restrictionsStay: fromHost,
+    keepRestrictions: fromHost,
     cgroupNamespace: created.has("cgroup"),
-    mappings: { users: linux.uidMappings, groups: linux.gidMappings, joined: shape.joinedUser },
+    mappings: { users: linux.uidMappings, groups: linux.gidMappings, joined: namespaces.joinedUser },
     label: input.selinux ? linux.mountLabel : undefined,
   });
   if (ownsDev(spec.mounts ?? []))
@@ -162,7 +167,7 @@ function planFileSystem(b: PlanBuilder, input: CompileInput, shape: Shape, paren
       input.process.terminal === true,
     );
   parentHooks();
-  // As in runc, these begin in the root, which a process of the host's root sees at its place there.
+  // As in runc, createContainer hooks start in the rootfs directory.
   if ((spec.hooks?.createContainer ?? []).length > 0 && own.has("mount") && !fromHost)
     b.stage("createContainer hook").add("child", "go to the root for the hooks", "chdir", [input.rootfs]);
   planHooks(b, "child", "createContainer", spec.hooks?.createContainer, state);
@@ -178,14 +183,14 @@ function planFileSystem(b: PlanBuilder, input: CompileInput, shape: Shape, paren
       -1,
     ]);
   }
-  planWorkingFolder(b, root, input.process.cwd);
+  planWorkingDirectory(b, root, input.process.cwd);
   planSysctls(b, spec, mounts);
   planPaths(b, root, spec);
   for (const slot of [mounts.readonlyDev, mounts.proc]) if (slot !== undefined) b.release(slot);
   if (own.has("mount")) planCovers(b, input.bareMounts ?? []);
   planPivot(b, root, {
     readonly: spec.root?.readonly ?? false,
-    how: !own.has("mount") ? "chroot" : input.noPivot ? "move" : "pivot",
+    method: !own.has("mount") ? "chroot" : input.noPivot ? "move" : "pivot",
     propagation: linux.rootfsPropagation,
   });
 }

@@ -1,4 +1,4 @@
-/** Operations for device nodes and the usual links of /dev. */
+/** Operations for device nodes and the symlinks of /dev. */
 import type { Device, Mount } from "@berth/oci";
 import { linux } from "@berth/sys";
 import type { PlanBuilder } from "./builder.ts";
@@ -7,7 +7,7 @@ import { addTarget, FILE, FOLDER, FOLDER_MODE } from "./targets.ts";
 
 const { EEXIST, RESOLVE_NO_SYMLINKS, S_IFBLK, S_IFCHR, S_IFIFO } = linux;
 
-/** The nodes that the runtime-spec asks for in every container. */
+/** The devices that the specification requires in every container. */
 const DEFAULT_DEVICES: readonly Device[] = (
   [
     ["/dev/null", 1, 3],
@@ -28,9 +28,9 @@ const LINKS: readonly (readonly [path: string, target: string])[] = [
   ["/dev/ptmx", "pts/ptmx"],
 ];
 
-const types = { c: S_IFCHR, u: S_IFCHR, b: S_IFBLK, p: S_IFIFO } as const;
+const FILE_TYPES = { c: S_IFCHR, u: S_IFCHR, b: S_IFBLK, p: S_IFIFO } as const;
 
-/** A /dev that is bound from elsewhere has its own nodes. */
+/** Whether the runtime populates /dev; a /dev that is bind mounted has its own nodes. */
 export function ownsDev(mounts: readonly Mount[]): boolean {
   return !mounts.some(
     (m) =>
@@ -39,7 +39,7 @@ export function ownsDev(mounts: readonly Mount[]): boolean {
   );
 }
 
-/** Adds the operations that make nodes; in a user namespace mknod(2) is refused, so the host's are bound. */
+/** Adds the operations that create device nodes. In a user namespace mknod(2) fails, so the host's nodes are bound. */
 export function planDevices(
   b: PlanBuilder,
   root: number,
@@ -48,16 +48,16 @@ export function planDevices(
   hasConsole: boolean,
 ): void {
   b.stage("devices");
-  // All that goes to /dev goes into that very folder: a link in its place could lead to a volume of the host's
+  // Everything in /dev is created below this descriptor: a symlink instead of /dev could lead to a host volume
   // (CVE-2026-41579, CVE-2026-47766).
   const dev = b.childSlot();
   addTarget(b, "open /dev, which must be no link", dev, [root, "/dev"], FOLDER, RESOLVE_NO_SYMLINKS);
   const place = (path: string): [number, string] =>
     path.startsWith("/dev/") ? [dev, path.slice("/dev".length)] : [root, path];
-  const wanted = new Map(DEFAULT_DEVICES.map((d) => [d.path, d]));
+  const nodes = new Map(DEFAULT_DEVICES.map((d) => [d.path, d]));
   for (const device of devices)
-    if (device.path !== "/dev/console" && device.path !== "/dev/ptmx") wanted.set(device.path, device);
-  for (const device of wanted.values()) {
+    if (device.path !== "/dev/console" && device.path !== "/dev/ptmx") nodes.set(device.path, device);
+  for (const device of nodes.values()) {
     if (userNamespace) {
       const node = b.childSlot();
       b.add("child", `take the host's ${device.path}`, "open_tree", [
@@ -74,7 +74,7 @@ export function planDevices(
       continue;
     }
     const number = (BigInt(device.major ?? 0) << 32n) | BigInt(device.minor ?? 0);
-    const mode = types[device.type] | (device.fileMode ?? 0o666);
+    const mode = FILE_TYPES[device.type] | (device.fileMode ?? 0o666);
     b.add(
       "child",
       `make ${device.path} (${device.type} ${device.major ?? 0}:${device.minor ?? 0})`,
@@ -82,7 +82,7 @@ export function planDevices(
       [...place(device.path), mode, number, device.uid ?? 0, device.gid ?? 0, FOLDER_MODE],
     );
   }
-  // An existing name stays as it is.
+  // EEXIST is ignored: an existing file is kept.
   for (const [path, to] of LINKS)
     b.add("child", `link ${path} to ${to}`, "symlink", [...place(path), to, FOLDER_MODE, EEXIST]);
   if (hasConsole) {

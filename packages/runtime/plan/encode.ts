@@ -1,4 +1,4 @@
-/** Writes a plan in the form that berth-init reads; the layout is described in native/init/plan.h. */
+/** Encodes plans in berth-init's binary format, which native/init/plan.h describes. */
 import { BerthError } from "@berth/base";
 import { OPERATION_CODES, type Operation, type Plan, SECTIONS } from "./operations.ts";
 
@@ -24,7 +24,7 @@ function encodeArg(arg: Operation["args"][number], op: Operation): Bytes {
   return utf8.encode(arg);
 }
 
-/** The plan as bytes; "invalid_argument" when a text holds a NUL or the whole exceeds 16 MiB. */
+/** Encodes a plan; "invalid_argument" if a string contains a NUL or the plan exceeds 16 MiB. */
 export function encodePlan(plan: Plan): Uint8Array {
   let size = HEADER;
   const operations: { op: Operation; args: Bytes[] }[] = [];

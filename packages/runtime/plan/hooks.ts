@@ -1,4 +1,4 @@
-/** Operations for hooks: the container's state goes to their standard input, its pid filled in by berth-init. */
+/** Operations for hooks. Their standard input is the container's state, in which berth-init fills in the pid. */
 import type { Hook, Hooks, State } from "@berth/oci";
 import type { PlanBuilder } from "./builder.ts";
 import type { SectionName } from "./operations.ts";
@@ -6,7 +6,7 @@ import type { SectionName } from "./operations.ts";
 const utf8 = new TextEncoder();
 const PID_MARK = 987654321;
 
-/** The state's JSON, cut where the pid goes; whole (and the second part empty) when the pid is known. */
+/** The state's JSON, split where the pid is inserted; not split (the second part is empty) if the pid is known. */
 function splitState(state: State): [before: string, after: string] {
   if (state.pid !== undefined) return [JSON.stringify(state), ""];
   const text = JSON.stringify({
@@ -21,7 +21,7 @@ function splitState(state: State): [before: string, after: string] {
   return [text.slice(0, at), text.slice(at + String(PID_MARK).length)];
 }
 
-/** Adds one list of hooks; a failing hook fails the plan. `env` is for hooks that name none of their own. */
+/** Adds one list of hooks; a failing hook fails the plan. `env` is the environment of hooks that do not set their own. */
 export function planHooks(
   b: PlanBuilder,
   section: SectionName,
@@ -47,13 +47,13 @@ export function planHooks(
 }
 
 /**
- * Adds the hooks that run in the runtime's namespaces once the container's mounts are made and before its root is "/":
- * the parent's part at once, the new process's part when the returned function is called.
+ * Adds the prestart and createRuntime hooks, which run in the runtime's namespaces after the container's mounts are set up
+ * and before pivot_root. Adds the parent's part at once, and the new process's part when the returned function is called.
  */
 export function planParentHooks(b: PlanBuilder, hooks: Hooks | undefined, state: State): () => void {
   if (!hooks?.prestart?.length && !hooks?.createRuntime?.length) return () => {};
   b.stage("createRuntime hook").add("after", "wait for the container's mounts", "await_child", []);
-  // prestart hooks are older than the state "creating": they were called at start, and know a container as created.
+  // prestart hooks predate the status "creating": they expect "created".
   planHooks(b, "after", "prestart", hooks.prestart, { ...state, status: "created" });
   planHooks(b, "after", "createRuntime", hooks.createRuntime, state);
   b.add("after", "let the container go on", "answer", []);

@@ -1,4 +1,4 @@
-/** Operations that turn the new process into the user, with the rights and limits, that `process` describes. */
+/** Operations that apply the user, capabilities, labels and limits of `process`. */
 import { BerthError } from "@berth/base";
 import { CAPABILITIES, type Capabilities, type Process, RLIMITS } from "@berth/oci";
 import { linux } from "@berth/sys";
@@ -7,7 +7,7 @@ import type { PlanBuilder } from "./builder.ts";
 const PERSONALITIES: Readonly<Record<string, number>> = { LINUX: 0, LINUX32: 8 };
 const utf8 = new TextEncoder();
 
-/** A set of capability names as a mask; names that are not known are left out (the validator warns of them). */
+/** Converts capability names to a mask; unknown names are ignored (the validator warns about them). */
 function capabilityMask(names: readonly string[] | undefined): bigint {
   let mask = 0n;
   for (const name of names ?? []) {
@@ -17,7 +17,7 @@ function capabilityMask(names: readonly string[] | undefined): bigint {
   return mask;
 }
 
-/** Adds rlimit operations. */
+/** Adds the process's resource limits. */
 export function planRlimits(b: PlanBuilder, process: Process): void {
   b.stage("process");
   for (const limit of process.rlimits ?? []) {
@@ -38,7 +38,7 @@ function planCapabilities(b: PlanBuilder, caps: Capabilities | undefined): void 
     permitted,
     inheritable,
   ]);
-  // One by one: the kernel refuses those that are not permitted and inheritable, which is a warning as in runc.
+  // One by one: the kernel refuses a capability that is not permitted and inheritable, which is a warning as in runc.
   for (const name of new Set(caps?.ambient ?? [])) {
     const mask = capabilityMask([name]);
     if (mask !== 0n)
@@ -50,15 +50,15 @@ function planCapabilities(b: PlanBuilder, caps: Capabilities | undefined): void 
 export interface IdentityContext {
   /** linux.personality. */
   personality: { domain: string; flags?: readonly string[] } | undefined;
-  /** A mapping of groups that forbids setgroups(2), as an unprivileged user's. */
+  /** Whether setgroups(2) is denied, as in a user namespace of an unprivileged user. */
   setgroupsDenied: boolean;
-  /** Adds what must come while the process still has all its rights: a seccomp filter. */
+  /** Adds a seccomp filter that must be loaded before capabilities are dropped. */
   filter(): void;
 }
 
 /**
- * Labels go into the host's own procfs, opened before anything of the container's is in the way: a volume on the container's
- * /proc could swallow them (CVE-2019-16884, CVE-2025-52881).
+ * Adds AppArmor and SELinux labels. They are written to the host's procfs, opened before the container's mounts exist: a
+ * volume on the container's /proc could divert the writes (CVE-2019-16884, CVE-2025-52881).
  */
 function planLabels(b: PlanBuilder, process: Process): void {
   const { apparmorProfile, selinuxLabel } = process;

@@ -1,4 +1,4 @@
-/** Operations that map the owners of a mount (mount_setattr(2) with MOUNT_ATTR_IDMAP). */
+/** Operations for id-mapped mounts (mount_setattr(2) with MOUNT_ATTR_IDMAP). */
 import { BerthError } from "@berth/base";
 import type { IdMapping, Mount } from "@berth/oci";
 import type { PlanBuilder } from "./builder.ts";
@@ -7,20 +7,20 @@ import { AT_RECURSIVE } from "./rootfs.ts";
 
 const MOUNT_ATTR_IDMAP = 0x100000;
 
-/** Mappings that a container has. */
+/** A container's id mappings. */
 export interface IdMaps {
   users: readonly IdMapping[] | undefined;
   groups: readonly IdMapping[] | undefined;
-  /** Slot of the user namespace it joins, whose mappings are not in its config. */
+  /** Slot of the joined user namespace, whose mappings are not in config.json. */
   joined: number | undefined;
 }
 
-/** Slots of namespaces made for mappings, by plan: mounts of one mapping share one. */
-const made = new WeakMap<PlanBuilder, Map<string, number>>();
+/** Slots of user namespaces by their mappings, for each plan: mounts with the same mappings share one. */
+const namespaceSlots = new WeakMap<PlanBuilder, Map<string, number>>();
 
 function namespaceFor(b: PlanBuilder, users: readonly IdMapping[], groups: readonly IdMapping[]): number {
-  const known = made.get(b) ?? new Map<string, number>();
-  made.set(b, known);
+  const known = namespaceSlots.get(b) ?? new Map<string, number>();
+  namespaceSlots.set(b, known);
   const key = JSON.stringify([users, groups]);
   let slot = known.get(key);
   if (slot === undefined) {
@@ -32,8 +32,9 @@ function namespaceFor(b: PlanBuilder, users: readonly IdMapping[], groups: reado
 }
 
 /**
- * Maps the owners of the mount in `slot`: by its own mappings, or else by the container's. Who is where: the parent before
- * the new process, or that process; or the parent for it, where it is in a user namespace and may not.
+ * Maps the owners of the mount in `slot` by its own mappings, or else by the container's. `where` says which process does
+ * it: "setup" the parent beforehand, "child" the new process. With "lent" the new process passes the mount to the parent
+ * and back, as it may not map owners itself in a user namespace.
  */
 export function mapOwners(
   b: PlanBuilder,

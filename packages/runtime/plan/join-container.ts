@@ -1,10 +1,10 @@
-/** Operations that put a new process into the namespaces of a container that is there. */
+/** Operations by which a new process joins the namespaces of an existing container. */
 import type { Namespace } from "@berth/oci";
 import { linux } from "@berth/sys";
 import type { PlanBuilder } from "./builder.ts";
 import { CLONE_FLAGS, joinOrder } from "./operations.ts";
 
-/** A container's first process and its start time in clock ticks since boot. */
+/** A container's init process, with its start time in clock ticks since boot. */
 export interface FirstProcess {
   pid: number;
   startTime: number;
@@ -13,8 +13,8 @@ export interface FirstProcess {
 const NAMESPACE_FILES: Readonly<Record<string, string>> = { mount: "mnt", network: "net" };
 
 /**
- * Adds the joining of `types` of the container's namespaces by the go-between. The new process holds none of their
- * descriptors. Returns the slots that they are in until then, by type.
+ * Adds the operations by which the go-between joins the container's namespaces of these types. Their descriptors are closed
+ * before the new process starts. Returns their slots by type.
  */
 export function planJoinContainer(
   b: PlanBuilder,

@@ -1,4 +1,4 @@
-/** What the plans of a container's first process and of an added one have in common: streams, terminal, the last steps. */
+/** The parts of a plan shared by create and exec: streams, terminal, and the last steps up to exec. */
 import { BerthError } from "@berth/base";
 import type { Linux, Process, State } from "@berth/oci";
 import { linux } from "@berth/sys";
@@ -13,58 +13,58 @@ import { type KeeperPlan, planKeeper, planNullStreams, planStdio } from "./strea
 const DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 const utf8 = new TextEncoder();
 
-/** Stages inside berth-init, in order; a `mark` operation's argument is an index into this list. */
+/** Stages timed by berth-init, in order; the argument of a `mark` operation is an index into this list. */
 export const MARKS = ["namespaces", "mounts", "root", "process"] as const;
 
-/** Who talks to the process. */
+/** What the process's standard streams or terminal are attached to. */
 export type Attachment =
   /** The caller's own descriptors 0 to 2. */
   | { kind: "inherit" }
   /** A keeper's FIFOs, files or log. */
   | { kind: "keeper"; keeper: KeeperPlan }
-  /** A terminal whose master goes to the socket in this inherited slot. */
+  /** A terminal whose master is sent to the socket in this inherited slot. */
   | { kind: "console-socket"; slot: number }
-  /** A terminal that berth-init relays to the caller's own, in these inherited slots. */
+  /** A terminal that berth-init relays to the caller's, in these inherited slots. */
   | { kind: "foreground"; input: number; output: number };
 
-/** What is common to a container's first process and one that is added. */
+/** Inputs shared by the plans of create and exec. */
 export interface LaunchInput {
   process: Process;
   attachment: Attachment;
-  /** Stay until the process ends and report its exit (`run` in the foreground). */
+  /** Wait for the process to exit, and report its exit code (`run` in the foreground). */
   wait: boolean;
-  /** Inherited slots that become the process's descriptors 3 and following. */
+  /** Inherited slots that become the process's descriptors 3, 4, and so on. */
   preserved: readonly number[];
-  /** Those of descriptors 0 to 2 that are the null device: they become the container's own, as nothing in it may be the host's. */
+  /** Which of descriptors 0 to 2 are the null device; they are replaced by the container's /dev/null. */
   nullStreams?: readonly number[];
-  /** Inherited slot of a unix socket that gets the process's pidfd. */
+  /** Inherited slot of a unix socket to send the process's pidfd to. */
   pidfdSocket?: number;
-  /** Number of inherited descriptors, all told. */
+  /** Total number of inherited descriptors. */
   inherited: number;
   seccomp: SeccompFilter | undefined;
-  /** The container's state, as its seccomp agent is told; without a pid where that is the new process's. */
+  /** The container's state for hooks and the seccomp agent; without a pid if that is the new process's. */
   state: State;
-  /** linux of the container's config.json: some of it goes for every process. */
+  /** `linux` of the container's config.json, parts of which apply to every process. */
   linux: Linux;
-  /** Who runs berth. */
+  /** The user that runs berth. */
   owner: Owner;
-  /** FIFO to wait on before exec, and the file that takes what fails from there on; none: exec at once. */
+  /** FIFO to wait on before exec, and the file for failures after that; undefined to execute at once. */
   gate: { fifo: string; report: string } | undefined;
   noNewKeyring: boolean;
 }
 
-function variable(env: readonly string[], name: string): string | undefined {
+function lookupEnv(env: readonly string[], name: string): string | undefined {
   return env.findLast((v) => v.startsWith(`${name}=`))?.slice(name.length + 1);
 }
 
-/** The environment as the program gets it: of a name set twice the last value, and no empty HOME. */
-function tidyEnv(env: readonly string[]): string[] {
+/** Normalizes the environment: the last value of a duplicate name wins, and an empty HOME is dropped. */
+function normalizeEnv(env: readonly string[]): string[] {
   const byName = new Map(env.map((entry) => [entry.split("=", 1)[0]!, entry]));
   if (byName.get("HOME") === "HOME=") byName.delete("HOME");
   return [...byName.values()];
 }
 
-/** Sets up who talks to the process; returns the slots of descriptors 0 to 2 (none: inherited, or a terminal). */
+/** Adds the attachment; returns the slots of descriptors 0 to 2 (empty if they are inherited or a terminal). */
 export function planAttachment(b: PlanBuilder, input: LaunchInput): number[] {
   const { attachment } = input;
   if (input.pidfdSocket !== undefined)
@@ -82,10 +82,10 @@ export function planAttachment(b: PlanBuilder, input: LaunchInput): number[] {
   return [];
 }
 
-/** Errors of a chown that is not permitted, or to a user without mapping: the terminal keeps its owner. */
-const UNCHANGEABLE = [linux.EPERM, linux.EINVAL] as const;
+/** Ignored errors of the terminal's chown: not permitted, or a user without a mapping. */
+const IGNORED_CHOWN_ERRORS = [linux.EPERM, linux.EINVAL] as const;
 
-/** The terminal of a process, made in the devpts below `root`. */
+/** Adds the process's terminal, allocated in the devpts below `root`. */
 export function planConsole(b: PlanBuilder, process: Process, root: number, onDevConsole: boolean): void {
   if (!process.terminal) return;
   b.stage("console");
@@ -96,13 +96,13 @@ export function planConsole(b: PlanBuilder, process: Process, root: number, onDe
     size?.height ?? 0,
     process.user.uid,
     onDevConsole ? 1 : 0,
-    ...UNCHANGEABLE,
+    ...IGNORED_CHOWN_ERRORS,
   ]);
 }
 
 /**
- * The process's descriptors: its streams, those it is passed, and no other. Before the seccomp filter, which may be
- * older than close_range(2).
+ * Adds the process's descriptors: streams and preserved ones; all others are closed. Comes before the seccomp filter, which
+ * may not know close_range(2).
  */
 function planDescriptors(b: PlanBuilder, input: LaunchInput, stdio: readonly number[]): void {
   planStdio(b, stdio);
@@ -113,28 +113,28 @@ function planDescriptors(b: PlanBuilder, input: LaunchInput, stdio: readonly num
   b.add("child", "close all other descriptors at exec", "close_range", [3 + input.preserved.length]);
 }
 
-/** The list of home folders, its largest size, and the home of users that are not listed. */
+/** Where HOME is looked up, the maximum size of that file in bytes, and the default. */
 const PASSWD = ["/etc/passwd", 16 << 20, "/"] as const;
 
-/** The end of every plan: from looking for the program to exec. */
+/** Adds the end of every plan: from looking up the program to exec. */
 function planExec(b: PlanBuilder, input: LaunchInput, beforeReady: () => void, beforeExec: () => void): void {
   const { process } = input;
   const argv = process.args ?? [];
-  // A bundle without a process can be created, says the specification; it cannot be started.
-  const later = argv.length === 0 && process.args === undefined && input.gate !== undefined;
-  if (argv.length === 0 && !later) {
+  // The specification allows to create a container without a process; start fails.
+  const noProgram = argv.length === 0 && process.args === undefined && input.gate !== undefined;
+  if (argv.length === 0 && !noProgram) {
     throw new BerthError(
       "invalid_argument",
       "process.args: found no arguments, expected the program to run",
       { stage: "exec" },
     );
   }
-  const env = tidyEnv(process.env ?? []);
+  const env = normalizeEnv(process.env ?? []);
   b.stage("exec");
-  if (variable(env, "HOME") === undefined)
+  if (lookupEnv(env, "HOME") === undefined)
     b.add("child", "find the home folder in /etc/passwd", "home", [process.user.uid, ...PASSWD]);
-  const path = variable(env, "PATH") ?? DEFAULT_PATH;
-  if (!later) b.add("child", `find ${argv[0]}`, "lookup", [argv[0]!, path]);
+  const path = lookupEnv(env, "PATH") ?? DEFAULT_PATH;
+  if (!noProgram) b.add("child", `find ${argv[0]}`, "lookup", [argv[0]!, path]);
   beforeReady();
   b.stage("exec");
   if (input.gate !== undefined) {
@@ -160,27 +160,26 @@ function planExec(b: PlanBuilder, input: LaunchInput, beforeReady: () => void, b
   }
   beforeExec();
   b.stage("exec");
-  if (later) b.add("child", NO_PROGRAM, "lookup", ["", path]);
+  if (noProgram) b.add("child", NO_PROGRAM, "lookup", ["", path]);
   b.add("child", `execute ${argv.join(" ")}`, "exec", [
     Math.max(1, argv.length),
-    ...(later ? [""] : argv),
+    ...(noProgram ? [""] : argv),
     ...env,
   ]);
 }
 
-function planKeyring(b: PlanBuilder, id: string, wanted: boolean): void {
-  // ENOSYS or EDQUOT: a host without keys has none to leak.
-  if (wanted)
-    b.stage("security").add("child", "leave the host's session keyring", "keyring", [`_ses.${id}`], {
-      optional: true,
-    });
+function planKeyring(b: PlanBuilder, id: string): void {
+  // Optional: with ENOSYS the kernel has no keyrings, and EDQUOT is tolerated as in runc.
+  b.stage("security").add("child", "leave the host's session keyring", "keyring", [`_ses.${id}`], {
+    optional: true,
+  });
 }
 
-/** Adds the process's badness for the out-of-memory killer. */
+/** Adds the process's oom_score_adj. */
 export function planOomScore(b: PlanBuilder, process: Process): void {
   const adjustment = process.oomScoreAdj;
   if (adjustment === undefined) return;
-  // Lowering it needs CAP_SYS_RESOURCE, which a restricted host does not give: worth a warning, not a failure.
+  // Optional: lowering it needs CAP_SYS_RESOURCE, which berth may lack in a restricted environment.
   b.stage("process").add(
     "attach",
     `set oom_score_adj to ${adjustment}`,
@@ -190,7 +189,7 @@ export function planOomScore(b: PlanBuilder, process: Process): void {
   );
 }
 
-/** Adds the first steps of the new process: root of its user namespace, leader of a session, without the host's keys. */
+/** Adds the first steps of the new process: root of its user namespace, a session and a session keyring of its own. */
 export function planSession(b: PlanBuilder, input: LaunchInput, id: string, userNamespace: boolean): void {
   b.stage("namespaces");
   if (userNamespace) {
@@ -198,10 +197,10 @@ export function planSession(b: PlanBuilder, input: LaunchInput, id: string, user
     b.add("child", "become root of the user namespace", "setuid", [0]);
   }
   b.add("child", "lead a session of its own", "setsid", []);
-  planKeyring(b, id, !input.noNewKeyring);
+  if (!input.noNewKeyring) planKeyring(b, id);
 }
 
-/** Adds the terminal of a process that makes no root of its own. */
+/** Adds the terminal of an added process, in the container's devpts. */
 export function planConsoleInPlace(b: PlanBuilder, process: Process): void {
   if (!process.terminal) return;
   const root = b.slot();
@@ -209,7 +208,7 @@ export function planConsoleInPlace(b: PlanBuilder, process: Process): void {
   planConsole(b, process, root, false);
 }
 
-/** Adds the last steps, from limits to exec. `hooks` go between being let go and executing. */
+/** Adds the last steps, from scheduling and limits to exec. `hooks` adds the hooks between the gate and exec. */
 export function planProcess(
   b: PlanBuilder,
   input: LaunchInput,
@@ -223,24 +222,24 @@ export function planProcess(
   planRlimits(b, process);
   b.add("child", `change to ${process.cwd}`, "chdir", [process.cwd]);
   planDescriptors(b, input, stdio);
-  // Loading a filter takes CAP_SYS_ADMIN unless noNewPrivileges is set: then it can be the very last thing, but for one
-  // with a listener, which the parent has to fetch before it leaves.
-  const filter = (when: boolean) => {
+  // Loading a filter needs CAP_SYS_ADMIN unless noNewPrivileges is set. If it is, the filter is loaded last, so that it need
+  // not allow the set-up; one with a listener is loaded before "ready", as the parent fetches the listener before it exits.
+  const addFilter = (when: boolean) => {
     if (seccomp !== undefined && when) planSeccomp(b, seccomp, input.state);
   };
   const late = process.noNewPrivileges === true;
-  const listened = seccomp?.listener !== undefined;
+  const hasListener = seccomp?.listener !== undefined;
   planIdentity(b, process, {
     personality: linux.personality,
     setgroupsDenied: deniesSetgroups(linux, input.owner),
-    filter: () => filter(!late),
+    filter: () => addFilter(!late),
   });
   planExec(
     b,
     input,
-    () => filter(late && listened),
+    () => addFilter(late && hasListener),
     () => {
-      filter(late && !listened);
+      addFilter(late && !hasListener);
       hooks();
     },
   );

@@ -1,11 +1,11 @@
-/** Lists of CPUs and NUMA nodes ("0-3,7") as the bit masks that system calls take. Pure. */
+/** Converts lists of CPUs and NUMA nodes ("0-3,7") to bit masks for system calls. Pure. */
 import { BerthError } from "@berth/base";
 
 const WORD = 8;
-/** More CPUs or nodes than any kernel knows; a typing error must not make a mask of gigabytes. */
+/** Above the kernel's limits; keeps a typo from allocating gigabytes. */
 const LARGEST = 8191;
 
-/** A list as a mask of whole 64-bit words; an empty list gives an empty mask. `field` and `what` it is of go into errors. */
+/** Parses a list to a mask of whole 64-bit words; an empty list gives an empty mask. `field` and `what` name it in errors. */
 export function parseMask(text: string, field: string, what: string): Uint8Array {
   const numbers: number[] = [];
   for (const part of text.split(",")) {
@@ -22,8 +22,8 @@ export function parseMask(text: string, field: string, what: string): Uint8Array
       );
     for (let n = first; n <= last; n++) numbers.push(n);
   }
-  const most = Math.max(-1, ...numbers);
-  const mask = new Uint8Array(Math.ceil((most + 1) / (8 * WORD)) * WORD);
+  const max = Math.max(-1, ...numbers);
+  const mask = new Uint8Array(Math.ceil((max + 1) / (8 * WORD)) * WORD);
   for (const n of numbers) mask[n >> 3] = mask[n >> 3]! | (1 << (n & 7));
   return mask;
 }

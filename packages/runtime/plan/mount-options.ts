@@ -1,17 +1,17 @@
-/** Mount options of config.json (mount(8)'s words) as attributes, propagation and file system parameters. Pure. */
+/** Parses mount options of config.json (mount(8)) to attributes, propagation and file system parameters. Pure. */
 import { BerthError } from "@berth/base";
 
 export const MOUNT_ATTR_RDONLY = 0x1;
 const NOSUID = 0x2;
 const NODEV = 0x4;
 const NOEXEC = 0x8;
-const ATIME = 0x70; // mask: relatime is 0
+const ATIME = 0x70; // a mask; relatime is 0
 const NOATIME = 0x10;
 const STRICTATIME = 0x20;
 const NODIRATIME = 0x80;
 const NOSYMFOLLOW = 0x200000;
 
-/** What an option sets and clears among the MOUNT_ATTR_* bits (mount_setattr(2)). */
+/** MOUNT_ATTR_* bits that an option sets and clears (mount_setattr(2)). */
 const ATTRIBUTES: Readonly<Record<string, readonly [set: number, clear: number]>> = {
   ro: [MOUNT_ATTR_RDONLY, 0],
   rw: [0, MOUNT_ATTR_RDONLY],
@@ -33,7 +33,7 @@ const ATTRIBUTES: Readonly<Record<string, readonly [set: number, clear: number]>
   symfollow: [0, NOSYMFOLLOW],
 };
 
-/** Words after which access times are kept as they say and as no source of a bind mount had them. */
+/** Options that set the access time mode, which a bind mount otherwise keeps from its source. */
 const ACCESS_TIMES = new Set(["noatime", "relatime", "strictatime", "nodiratime"]);
 
 const PROPAGATIONS: Readonly<Record<string, number>> = {
@@ -54,41 +54,43 @@ const IGNORED = new Set([
   "noiversion",
 ]);
 
-/** crun's own. */
+/** Extensions of crun. */
 const UNSUPPORTED = new Set(["copy-symlink", "dest-nofollow", "src-nofollow"]);
 
-/** A mount's options, sorted by what they are. */
+/** A mount's parsed options. */
 export interface MountOptions {
   readonly bind: "no" | "bind" | "rbind";
   readonly remount: boolean;
+  /** MOUNT_ATTR_* bits to set and to clear. */
   readonly set: number;
   readonly clear: number;
-  /** Some word is about attributes; some word asks for a way to keep access times. */
+  /** Whether any option concerns attributes. */
   readonly attributes: boolean;
+  /** Whether any option sets the access time mode. */
   readonly accessTimes: boolean;
-  /** The same for the mounts below it: "rro", "rnosuid" and so on. */
+  /** MOUNT_ATTR_* bits to set and to clear recursively: "rro", "rnosuid" and so on. */
   readonly recursiveSet: number;
   readonly recursiveClear: number;
-  /** MS_PRIVATE and so on; 0: leave it. */
+  /** MS_PRIVATE and so on; 0 keeps the propagation. */
   readonly propagation: number;
   readonly recursivePropagation: boolean;
-  /** Map owners: of this mount, or of those below it too. */
+  /** Whether to map owners, and whether recursively. */
   readonly idmap: "no" | "idmap" | "ridmap";
-  /** A tmpfs starts with what the image has there. */
+  /** Whether a tmpfs starts with a copy of the directory it covers. */
   readonly copyUp: boolean;
   /** Parameters of the file system: "size=64m", "gid=5", "newinstance". */
   readonly parameters: readonly string[];
 }
 
-/** Number of a propagation word, with or without the leading "r"; undefined when it is none. */
+/** Flag of a propagation option, with or without a leading "r"; undefined for any other option. */
 export function propagationFlag(word: string): { flag: number; recursive: boolean } | undefined {
   const plain = PROPAGATIONS[word];
   if (plain !== undefined) return { flag: plain, recursive: false };
-  const deep = word.startsWith("r") ? PROPAGATIONS[word.slice(1)] : undefined;
-  return deep === undefined ? undefined : { flag: deep, recursive: true };
+  const recursive = word.startsWith("r") ? PROPAGATIONS[word.slice(1)] : undefined;
+  return recursive === undefined ? undefined : { flag: recursive, recursive: true };
 }
 
-/** Sorts options; `where` names the mount in errors. Unknown words are the file system's own. */
+/** Parses options; `where` names the mount in errors. Unknown options are parameters of the file system. */
 export function parseMountOptions(options: readonly string[], where: string): MountOptions {
   let bind: MountOptions["bind"] = "no";
   let remount = false;
@@ -102,7 +104,7 @@ export function parseMountOptions(options: readonly string[], where: string): Mo
   for (const option of options) {
     const attribute = ATTRIBUTES[option];
     const recursive = option.startsWith("r") ? ATTRIBUTES[option.slice(1)] : undefined;
-    const spread = propagationFlag(option);
+    const propagated = propagationFlag(option);
     if (option === "bind" || option === "rbind") {
       if (bind !== "rbind") bind = option;
     } else if (option === "remount") {
@@ -110,15 +112,15 @@ export function parseMountOptions(options: readonly string[], where: string): Mo
     } else if (attribute !== undefined) {
       attributes = true;
       accessTimes ||= ACCESS_TIMES.has(option);
-      // The last word of a pair wins, as with mount(8).
+      // The last of two opposite options wins, as with mount(8).
       set = (set & ~attribute[1]) | attribute[0];
       clear = (clear & ~attribute[0]) | attribute[1];
     } else if (recursive !== undefined) {
       recursiveSet = (recursiveSet & ~recursive[1]) | recursive[0];
       recursiveClear = (recursiveClear & ~recursive[0]) | recursive[1];
-    } else if (spread !== undefined) {
-      propagation = spread.flag;
-      recursivePropagation = spread.recursive;
+    } else if (propagated !== undefined) {
+      propagation = propagated.flag;
+      recursivePropagation = propagated.recursive;
     } else if (option === "idmap" || option === "ridmap") {
       idmap = option;
     } else if (option === "tmpcopyup") {
@@ -131,7 +133,7 @@ export function parseMountOptions(options: readonly string[], where: string): Mo
       parameters.push(option);
     }
   }
-  // With an atime mode set, the kernel wants the whole field cleared first.
+  // The kernel requires the whole atime field to be cleared when it is set.
   if (set & ATIME) clear |= ATIME;
   if (recursiveSet & ATIME) recursiveClear |= ATIME;
   return {
@@ -152,27 +154,27 @@ export function parseMountOptions(options: readonly string[], where: string): Mo
 }
 
 /**
- * What a bind mount sets and clears. One with any attribute has those it names and none of its source's, as with
- * mount(2)'s MS_REMOUNT: access times alone stay where no word is about them. Below a user namespace the source's
- * restrictions stay unless they are named, as the kernel locks them there.
+ * Attributes that a bind mount sets and clears. With any attribute option, a bind mount has exactly the named attributes
+ * and none of its source's, as with mount(2)'s MS_REMOUNT; only the access time mode is kept unless named. In a user
+ * namespace the source's restrictions are kept unless named, as the kernel locks them there.
  */
 export function bindAttributes(o: MountOptions, userNamespace: boolean): [set: number, clear: number] {
   if (!o.attributes) return [0, 0];
   const restrictions = userNamespace ? 0 : MOUNT_ATTR_RDONLY | NOSUID | NODEV | NOEXEC;
   const times = o.accessTimes && !userNamespace ? ATIME | NODIRATIME : 0;
   const unnamed = (restrictions | NOSYMFOLLOW | times) & ~(o.set & ~ATIME);
-  // Words such as "nostrictatime" take back what was said before, and leave a locked mode as it is.
+  // Options such as "nostrictatime" only undo earlier ones, and must not change a locked mode.
   const clear = userNamespace && !o.accessTimes ? o.clear & ~(ATIME | NODIRATIME) : o.clear;
   return [o.set, clear | unnamed];
 }
 
-/** Superblock flags that fsconfig(2) knows for every file system. */
+/** Superblock flags that fsconfig(2) accepts for every file system. */
 const SUPERBLOCK = ["dirsync", "lazytime", "mand", "sync"];
 
-/** All mount options that mean something to this runtime, as `features` lists them. */
+/** Names of all supported mount options, for `features`. */
 export function mountOptionNames(): string[] {
   const attributes = Object.keys(ATTRIBUTES);
-  const spreads = Object.keys(PROPAGATIONS);
+  const propagations = Object.keys(PROPAGATIONS);
   return [
     "bind",
     "idmap",
@@ -182,15 +184,15 @@ export function mountOptionNames(): string[] {
     "tmpcopyup",
     ...attributes,
     ...attributes.map((word) => `r${word}`),
-    ...spreads,
-    ...spreads.map((word) => `r${word}`),
+    ...propagations,
+    ...propagations.map((word) => `r${word}`),
     ...IGNORED,
     ...SUPERBLOCK,
   ].sort();
 }
 
-/** Attributes that the kernel locks, and the flags of statfs(2) that show them. */
-const SHOWN: readonly (readonly [attribute: number, flag: number])[] = [
+/** Attributes that the kernel locks, with their flags in statfs(2). */
+const STATFS_FLAGS: readonly (readonly [attribute: number, flag: number])[] = [
   [MOUNT_ATTR_RDONLY, 0x1],
   [NOSUID, 0x2],
   [NODEV, 0x4],
@@ -201,13 +203,13 @@ const ST_NODIRATIME = 0x800;
 const ST_RELATIME = 0x1000;
 
 /**
- * What a mount must be like for its options to take nothing from it that is locked in a user namespace: flags of statfs(2)
- * that matter, and their values. Whichever way an atime mode is asked for, it must be the mount's own.
+ * The statfs(2) flags that a source must have so that the options clear nothing that is locked in a user namespace: a mask
+ * and the expected value. An access time mode, if set, must be the source's own.
  */
 export function lockedFlags(o: MountOptions): [mask: number, value: number] {
   let mask = 0;
   let value = 0;
-  for (const [attribute, flag] of SHOWN) if (o.clear & attribute && !(o.set & attribute)) mask |= flag;
+  for (const [attribute, flag] of STATFS_FLAGS) if (o.clear & attribute && !(o.set & attribute)) mask |= flag;
   if (o.accessTimes && o.clear & ATIME) {
     mask |= ST_NOATIME | ST_RELATIME;
     value |= o.set & NOATIME ? ST_NOATIME : o.set & STRICTATIME ? 0 : ST_RELATIME;

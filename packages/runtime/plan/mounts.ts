@@ -21,44 +21,47 @@ import {
   FSCONFIG_CMD_RECONFIGURE,
   FSCONFIG_SET_STRING,
   OPEN_TREE_CLONE,
-  takeFromHost,
+  cloneFromHost,
 } from "./rootfs.ts";
 import { addTarget, FOLDER, FOLDER_MODE } from "./targets.ts";
 
-/** Errors of a missing or unusable mount point: it has no permissions to inherit, and making it reports what is wrong. */
-const NOT_COVERING = [linux.ENOENT, linux.ENOTDIR, linux.EACCES, linux.ELOOP, linux.ENAMETOOLONG] as const;
+/** Ignored errors of a mount point that is missing or unusable; creating it reports the error. */
+const IGNORED_MODE_ERRORS = [linux.ENOENT, linux.ENOTDIR, linux.EACCES, linux.ELOOP, linux.ENAMETOOLONG] as const;
 
-/** What mounts depend on besides themselves. */
+/** What mounts depend on besides their own configuration. */
 export interface MountContext {
   /** Slot of the root file system. */
   root: number;
-  /** Absolute path of the root file system on the host, where it means what lies in the container; else undefined. */
+  /**
+   * Absolute path of the root file system on the host, if paths below it mean paths in the container; undefined for a
+   * running container.
+   */
   rootfs: string | undefined;
-  /** Bundle folder, which relative sources start from. */
+  /** Bundle directory, which relative sources are resolved against. */
   bundle: string;
   layout: CgroupLayout;
   cgroup: CgroupPaths;
-  /** Host paths are taken in the parent (see RootPlan). */
+  /** Whether host paths are opened by the parent (see RootPlan). */
   fromHost: boolean;
-  /** The kernel lets nobody in the container take restrictions off a host's mount. */
-  restrictionsStay: boolean;
-  /** The container has a cgroup namespace of its own. */
+  /** Whether bind mounts keep their source's restrictions (see bindAttributes). */
+  keepRestrictions: boolean;
+  /** Whether the container has its own cgroup namespace. */
   cgroupNamespace: boolean;
-  /** Whom id-mapped mounts without mappings of their own are mapped for. */
+  /** Default mappings of id-mapped mounts. */
   mappings: IdMaps;
   /** SELinux label of file systems. */
   label: string | undefined;
 }
 
-/** What later operations need of the mounts. */
+/** Slots of mounts that later operations use. */
 export interface MountResult {
   /** Slot of the procfs on /proc, for sysctls. */
   proc: number | undefined;
-  /** Slot of a file system on /dev that becomes read-only once its nodes are made. */
+  /** Slot of the file system on /dev, if it is made read-only after its nodes are created. */
   readonlyDev: number | undefined;
 }
 
-/** A target in the root; /proc, /sys and /dev take no symbolic link on the way, so that an image cannot redirect them. */
+/** Opens or creates a mount point below `root`. With `strict`, symlinks are refused, so that an image cannot redirect it. */
 function target(b: PlanBuilder, root: number, path: string, like: number, strict = false): number {
   const slot = b.childSlot();
   addTarget(b, `find or make ${path}`, slot, [root, path], like, strict ? linux.RESOLVE_NO_SYMLINKS : 0);
@@ -70,8 +73,8 @@ function move(b: PlanBuilder, from: number, to: number, words: string): void {
   b.release(to);
 }
 
+/** Sets attributes and propagation of the mount in `slot`; a new mount has got its own attributes from fsmount(2). */
 function attributes(b: PlanBuilder, slot: number, o: MountOptions, isNew: boolean): void {
-  // A new mount got its attributes when it was made.
   if (!isNew && o.set | o.clear)
     b.add("child", "set its options", "mount_setattr", [slot, 0, o.set, o.clear, 0, -1]);
   if (o.recursiveSet | o.recursiveClear) {
@@ -96,7 +99,7 @@ function attributes(b: PlanBuilder, slot: number, o: MountOptions, isNew: boolea
   }
 }
 
-/** The part of a host path that lies in the root file system, from "/" on; undefined when it does not. */
+/** Path in the container of a host path below the root file system; undefined for any other path. */
 function insideRoot(ctx: MountContext, path: string): string | undefined {
   return ctx.rootfs !== undefined && path.startsWith(`${ctx.rootfs}/`)
     ? path.slice(ctx.rootfs.length)
@@ -104,8 +107,8 @@ function insideRoot(ctx: MountContext, path: string): string | undefined {
 }
 
 /**
- * What the host's mount forbids, a container in a user namespace may not allow itself. The kernel locks such flags of mounts
- * that come into the namespace; this one was taken by root outside, so the check is ours.
+ * Checks that options do not lift restrictions of a host mount in a user namespace. The kernel locks them for mounts that
+ * are propagated to the namespace, but not for one that host root has cloned.
  */
 function checkLocked(
   b: PlanBuilder,
@@ -133,31 +136,31 @@ function bindMount(b: PlanBuilder, mount: Mount, o: MountOptions, ctx: MountCont
     );
   }
   const path = source.startsWith("/") ? source : `${ctx.bundle}/${source}`;
-  const deep = o.bind === "rbind" ? AT_RECURSIVE : 0;
+  const recursive = o.bind === "rbind" ? AT_RECURSIVE : 0;
   const mapped = o.idmap !== "no" || mount.uidMappings !== undefined;
   const inside = insideRoot(ctx, path);
-  // Taken by the parent where the container's root may not reach it. What lies in the root itself is there only once the
-  // mounts before this one are made, and within that root's reach.
+  // With fromHost the parent opens the source, as the container's root may not reach it. A source in the root file system
+  // is reachable, and may exist only after earlier mounts.
   const early = ctx.fromHost && inside === undefined;
-  const slot = early ? takeFromHost(b, path, deep) : b.childSlot();
+  const slot = early ? cloneFromHost(b, path, recursive) : b.childSlot();
   if (!early)
     b.add("child", `take ${path}`, "open_tree", [
       slot,
       ctx.fromHost ? ctx.root : AT_FDCWD,
       ctx.fromHost ? `.${inside}` : path,
-      OPEN_TREE_CLONE | deep,
+      OPEN_TREE_CLONE | recursive,
     ]);
   const where = early ? "setup" : ctx.fromHost ? "lent" : "child";
   if (mapped) mapOwners(b, where, slot, mount, o.idmap === "ridmap", ctx.mappings);
   if (early) checkLocked(b, slot, o, path, mount.destination);
-  const [set, clear] = bindAttributes(o, ctx.restrictionsStay);
+  const [set, clear] = bindAttributes(o, ctx.keepRestrictions);
   attributes(b, slot, { ...o, set, clear }, false);
   move(b, slot, target(b, ctx.root, mount.destination, slot), `mount ${path} on ${mount.destination}`);
-  // A slot of the parent's keeps its number: it is not the child's to give away.
+  // A slot allocated by the parent is not reused.
   if (!early) b.release(slot);
 }
 
-/** Changes what is mounted at the destination already. */
+/** Changes the options of the existing mount on the destination. */
 function remount(b: PlanBuilder, mount: Mount, o: MountOptions, ctx: MountContext): void {
   const slot = b.childSlot();
   addTarget(b, `find ${mount.destination}`, slot, [ctx.root, mount.destination], FOLDER);
@@ -172,10 +175,10 @@ function remount(b: PlanBuilder, mount: Mount, o: MountOptions, ctx: MountContex
   b.release(slot);
 }
 
-/** File systems of the kernel's that have labels of their own. */
+/** Kernel file systems, which do not take a context= option. */
 const UNLABELLED = new Set(["proc", "sysfs", "cgroup", "cgroup2", "mqueue"]);
 
-/** Makes a file system that is mounted nowhere yet; returns its slot. */
+/** Creates a detached mount of a new file system; returns its slot. */
 function newFileSystem(
   b: PlanBuilder,
   type: string,
@@ -196,7 +199,7 @@ function newFileSystem(
       fs,
       ctx.root,
       where,
-      ...NOT_COVERING,
+      ...IGNORED_MODE_ERRORS,
     ]);
   if (ctx.label && !UNLABELLED.has(type)) addParameter(b, "child", fs, `context=${ctx.label}`);
   b.add("child", `create the ${type} file system`, "fsconfig", [fs, FSCONFIG_CMD_CREATE, "", "", 0]);
@@ -206,7 +209,7 @@ function newFileSystem(
   return slot;
 }
 
-/** Makes a file system and mounts it; returns its slot, which stays open. */
+/** Creates a file system and mounts it; returns its slot, which stays open. */
 function newMount(
   b: PlanBuilder,
   type: string,
@@ -224,7 +227,7 @@ function newMount(
   return slot;
 }
 
-/** The cgroup file system: the unified one, or a folder of version 1 hierarchies with their usual links. */
+/** Mounts cgroups: the unified hierarchy, or a tmpfs with the version 1 hierarchies and their usual symlinks. */
 function cgroupMount(b: PlanBuilder, mount: Mount, o: MountOptions, ctx: MountContext): void {
   const { layout, cgroup } = ctx;
   const single = (type: string, folder: string, where: string, parameters: string[]) => {
@@ -244,12 +247,12 @@ function cgroupMount(b: PlanBuilder, mount: Mount, o: MountOptions, ctx: MountCo
     single("cgroup2", cgroup.unified ?? layout.unified!, mount.destination, []);
     return;
   }
-  versionOneFolder(b, mount, o, ctx);
+  versionOneRoot(b, mount, o, ctx);
   for (const { controllers, mountpoint } of layout.v1) {
     const named = controllers[0]!.startsWith("name=");
     single(
       "cgroup",
-      // A caller who could make no cgroup shows the whole hierarchy, which it can read anyway.
+      // Without a cgroup of its own the container sees the whole hierarchy, which the caller can read anyway.
       cgroup.v1[controllers[0]!] ?? mountpoint,
       `${mount.destination}/${lastName(mountpoint)}`,
       named ? ["none", controllers[0]!] : [...controllers],
@@ -259,8 +262,8 @@ function cgroupMount(b: PlanBuilder, mount: Mount, o: MountOptions, ctx: MountCo
 
 const lastName = (path: string) => path.slice(path.lastIndexOf("/") + 1);
 
-/** The folder that the version 1 hierarchies go to; whole, and read-only if it shall be, before it is mounted. */
-function versionOneFolder(b: PlanBuilder, mount: Mount, o: MountOptions, ctx: MountContext): void {
+/** Mounts the tmpfs for the version 1 hierarchies. It is completed, and made read-only if required, before it is attached. */
+function versionOneRoot(b: PlanBuilder, mount: Mount, o: MountOptions, ctx: MountContext): void {
   const base: MountOptions = { ...o, parameters: ["mode=755"], propagation: 0, clear: 0, copyUp: false };
   const slot = newFileSystem(b, "tmpfs", "tmpfs", base, mount.destination, ctx, o.set & ~MOUNT_ATTR_RDONLY);
   for (const { controllers, mountpoint } of ctx.layout.v1) {
@@ -282,13 +285,14 @@ function versionOneFolder(b: PlanBuilder, mount: Mount, o: MountOptions, ctx: Mo
   b.release(slot);
 }
 
-/** Adds the operations for all mounts. */
+/** Adds the operations for all mounts, in order. */
 export function planMounts(b: PlanBuilder, mounts: readonly Mount[], ctx: MountContext): MountResult {
   const result: MountResult = { proc: undefined, readonlyDev: undefined };
-  for (const [i, wanted] of mounts.entries()) {
+  for (const [i, configured] of mounts.entries()) {
     b.stage("mount");
-    // A destination that names the root file system on the host means what lies below it, as it does to runc.
-    const mount = { ...wanted, destination: insideRoot(ctx, wanted.destination) ?? wanted.destination };
+    // As in runc, a destination below the rootfs on the host means the path in the container.
+    const destination = insideRoot(ctx, configured.destination) ?? configured.destination;
+    const mount = { ...configured, destination };
     const where = `mounts[${i}] on ${mount.destination}`;
     const o = parseMountOptions(mount.options ?? [], where);
     const type = mount.type ?? "";

@@ -1,4 +1,4 @@
-/** Operations that make, join and fill in namespaces. */
+/** Operations that create, join and configure namespaces. */
 import { BerthError } from "@berth/base";
 import type { IdMapping, Linux, Namespace, TimeOffset } from "@berth/oci";
 import type { PlanBuilder } from "./builder.ts";
@@ -6,7 +6,7 @@ import { CLONE_FLAGS, joinOrder } from "./operations.ts";
 
 const utf8 = new TextEncoder();
 
-/** The namespaces of a bundle by type, with what is done about each. */
+/** Splits linux.namespaces into those to create and those to join by path. */
 export function sortNamespaces(namespaces: readonly Namespace[]): {
   created: Set<string>;
   joined: Namespace[];
@@ -17,16 +17,17 @@ export function sortNamespaces(namespaces: readonly Namespace[]): {
   };
 }
 
-/** Flags for clone3(2). */
+/** Flags of clone3(2) for new namespaces. */
 export function cloneFlags(created: ReadonlySet<string>): number {
   let flags = 0;
-  // These two come later: a cgroup namespace is rooted where the process is, and clocks are set before anybody lives there.
+  // Two are created later: a cgroup namespace is rooted in the process's current cgroup, and the clocks of a time namespace
+  // must be set before a process enters it.
   for (const type of created)
     if (type !== "cgroup" && type !== "time") flags |= CLONE_FLAGS[type as keyof typeof CLONE_FLAGS];
   return flags >>> 0;
 }
 
-/** Adds the joining of existing namespaces; returns the slots that hold them, by type. */
+/** Adds the joining of existing namespaces; returns their slots by type. */
 export function planJoin(
   b: PlanBuilder,
   joined: readonly Namespace[],
@@ -46,31 +47,31 @@ export function planJoin(
       slots.get(ns.type)!,
       CLONE_FLAGS[ns.type],
     ]);
-  // That of the user namespace may still be needed, to map owners by.
+  // The user namespace stays open, as id-mapped mounts may need it.
   for (const ns of ordered)
     if (ns.type !== "user")
       b.add("join", `close the ${ns.type} namespace ${ns.path}`, "close", [slots.get(ns.type)!]);
   return slots;
 }
 
-/** Mappings as /proc/PID/uid_map takes them. */
+/** Formats mappings for /proc/PID/uid_map. */
 export function idMap(mappings: readonly IdMapping[]): Uint8Array {
   return utf8.encode(mappings.map((m) => `${m.containerID} ${m.hostID} ${m.size}\n`).join(""));
 }
 
-/** Who runs berth. */
+/** The user that runs berth. */
 export interface Owner {
   uid: number;
   gid: number;
-  /** It has no power over the host: an ordinary user, or root of a user namespace. */
+  /** Whether it lacks privileges on the host: an unprivileged user, or root of a user namespace. */
   confined: boolean;
-  /** setgroups(2) is denied to it already, in the user namespace it is in. */
+  /** Whether its user namespace denies setgroups(2) already. */
   setgroupsDenied: boolean;
-  /** Paths of newuidmap(1) and newgidmap(1); undefined where they are not installed. */
+  /** Paths of newuidmap(1) and newgidmap(1); undefined if they are not installed. */
   helpers: { uid: string; gid: string } | undefined;
 }
 
-/** A user that is not root may map itself alone; for more, helpers with the right to do so are asked. */
+/** Whether the only mapping is of the id itself, which an unprivileged user may write without a helper. */
 function mapsOnlyItself(mappings: readonly IdMapping[], id: number): boolean {
   return mappings.length === 1 && mappings[0]!.size === 1 && mappings[0]!.hostID === id;
 }
@@ -78,7 +79,7 @@ function mapsOnlyItself(mappings: readonly IdMapping[], id: number): boolean {
 const mapsDirectly = (owner: Owner, mappings: readonly IdMapping[], id: number) =>
   owner.uid === 0 || mapsOnlyItself(mappings, id);
 
-/** Whether setgroups(2) is denied to a container of this owner's. */
+/** Whether setgroups(2) is denied in this owner's container. */
 export function deniesSetgroups(linux: Linux, owner: Owner): boolean {
   if (owner.setgroupsDenied) return true;
   const users = linux.namespaces?.some((n) => n.type === "user");
@@ -116,7 +117,10 @@ export function planUserNamespace(b: PlanBuilder, linux: Linux, owner: Owner): v
   else byHelper("gid", groups);
 }
 
-/** The process gets a time namespace for its children, the parent sets the clocks, and the process enters it. */
+/**
+ * Adds a time namespace. unshare(2) creates it for the process's children, so that the parent can set its clocks; then the
+ * process enters it.
+ */
 export function planTimeNamespace(
   b: PlanBuilder,
   offsets: Readonly<Record<string, TimeOffset>> | undefined,

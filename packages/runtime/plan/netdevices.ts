@@ -1,4 +1,4 @@
-/** Operations that move network devices of the host into the container, with their names and addresses. */
+/** Operations that move host network devices into the container, with new names and the same addresses. */
 import type { NetDevice } from "../network/devices.ts";
 import {
   IFA_ADDRESS,
@@ -16,9 +16,9 @@ import {
 import type { PlanBuilder } from "./builder.ts";
 
 const IFF_UP = 1;
-/** Where the pid goes: behind the header (16), ifinfomsg (16) and the attribute's head (4), as the first attribute. */
+/** Offset of the pid, the first attribute: after the header (16), ifinfomsg (16) and the attribute's header (4). */
 const PID_AT = 36;
-/** Above all that a namespace hands out by itself, so that the device's number in the container is known beforehand. */
+/** Interface indexes from here on are not assigned by a new namespace itself, so the device's index can be chosen. */
 const INDEX_BASE = 1 << 20;
 
 /** struct ifinfomsg. */
@@ -40,7 +40,7 @@ function address(family: number, prefix: number, index: number): Uint8Array {
   return out;
 }
 
-/** Adds the operations for linux.netDevices. Moving a device takes its addresses: it gets them again. */
+/** Adds the operations for linux.netDevices. A device loses its addresses when it is moved, so they are added again. */
 export function planNetDevices(b: PlanBuilder, devices: readonly NetDevice[]): void {
   b.stage("network");
   for (const device of devices) {

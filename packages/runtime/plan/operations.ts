@@ -1,8 +1,8 @@
 /**
- * The operations a plan is made of: names and argument letters, in the order of their codes.
+ * The operations of plans: names and signatures, in the order of their codes.
  *
- * The same list stands in native/init/operations.c; `berth-init --operations` prints it and a test compares. Letters:
- * i a number, s text, b bytes; `*` behind the last one means any number of these.
+ * native/init/operations.c has the same list, `berth-init --operations` prints it, and a test compares them. In signatures,
+ * i is a number, s a string, b bytes; a final `*` means any number of the last argument.
  */
 export const OPERATIONS = [
   ["open", "isii"],
@@ -96,7 +96,7 @@ export const OPERATIONS = [
 /** Name of an operation. */
 export type OperationName = (typeof OPERATIONS)[number][0];
 
-/** Code of each operation: its place in the list. */
+/** Code of each operation: its index in the list. */
 export const OPERATION_CODES: ReadonlyMap<string, number> = new Map(OPERATIONS.map(([name], i) => [name, i]));
 
 /** An argument of an operation. */
@@ -106,25 +106,25 @@ export type OperationArg = number | bigint | string | Uint8Array;
 export interface Operation {
   readonly name: OperationName;
   readonly args: readonly OperationArg[];
-  /** A failure is a warning. */
+  /** Whether a failure is only a warning. */
   readonly optional: boolean;
-  /** ENOENT is no failure. */
+  /** Whether ENOENT is ignored. */
   readonly ifPresent: boolean;
-  /** Part of the container's set-up this belongs to, as errors and `berth explain` name it. */
+  /** Stage of the container's set-up, for errors and `berth explain`. */
   readonly stage: string;
-  /** What it does to what, in words: "mount proc on /proc". */
+  /** Description for errors and `berth explain`: "mount proc on /proc". */
   readonly words: string;
 }
 
-/** Who runs a section, in the order of berth-init's `enum section`. */
+/** The sections of a plan, in the order of berth-init's `enum section`. */
 export const SECTIONS = ["setup", "join", "enter", "attach", "child", "after"] as const;
 /**
- * setup: the parent; join: the go-between; enter: the new process, at once; attach: the parent, before go; child: the
- * new process; after: the parent.
+ * A section is run by one process. setup: the parent, before the clone. join: the go-between. enter: the new process, first.
+ * attach: the parent, before it lets the new process continue. child: the new process. after: the parent, concurrently.
  */
 export type SectionName = (typeof SECTIONS)[number];
 
-/** Clone flags of clone(2) by the specification's namespace types. */
+/** Flags of clone(2) by the specification's namespace types. */
 export const CLONE_FLAGS = {
   time: 0x80,
   mount: 0x20000,
@@ -139,26 +139,26 @@ export const CLONE_FLAGS = {
 const JOINED: readonly string[] = ["cgroup", "ipc", "uts", "network", "pid", "time", "mount"];
 
 /**
- * The order to join namespaces in. Root joins the user namespace last, as its owner's rights are no longer the host's; an
- * ordinary user first, as only there it has any.
+ * The order to join namespaces in. Root joins the user namespace last, as it loses its privileges on the host there; an
+ * unprivileged user joins it first, as it gains its privileges there.
  */
 export function joinOrder(uid: number): readonly string[] {
   return uid === 0 ? [...JOINED, "user"] : ["user", ...JOINED];
 }
 
-/** A compiled plan: what berth-init will do, in order. */
+/** A compiled plan: the operations that berth-init executes. */
 export interface Plan {
   readonly sections: Readonly<Record<SectionName, readonly Operation[]>>;
   readonly cloneFlags: number;
-  /** Slot of the version 2 cgroup that the process is born in; -1: none. */
+  /** Slot of the version 2 cgroup to clone the process into (CLONE_INTO_CGROUP); -1 for none. */
   readonly cgroupSlot: number;
-  /** Clone a process at all; without, only the setup section runs. */
+  /** Whether to clone a process; if not, only the setup section runs. */
   readonly child: boolean;
-  /** What the parent does afterwards: leave, stay as the keeper, or wait for the process. */
+  /** What the parent does once the process is set up: exit, stay as its keeper, or wait for it to exit. */
   readonly parent: "leave" | "keep" | "wait";
-  /** Number of descriptors that the caller hands over, which are slots 0, 1, and so on. */
+  /** Number of inherited descriptors, which are slots 0, 1, and so on. */
   readonly inherited: number;
 }
 
-/** Words of the operation that ends the start of a bundle without a process. */
+/** Description of the operation that fails the start of a container without a process. */
 export const NO_PROGRAM = "find no program";

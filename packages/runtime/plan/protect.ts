@@ -1,4 +1,4 @@
-/** Operations that hide paths, make them read-only, and set kernel parameters. */
+/** Operations that mask paths, make paths read-only, and set kernel parameters. */
 import { BerthError } from "@berth/base";
 import type { Spec } from "@berth/oci";
 import { linux } from "@berth/sys";
@@ -7,7 +7,7 @@ import { MOUNT_ATTR_RDONLY } from "./mount-options.ts";
 import type { MountResult } from "./mounts.ts";
 import { AT_FDCWD, FSCONFIG_CMD_CREATE } from "./rootfs.ts";
 
-/** Errors of a path that cannot be reached: it needs no mask, as if it were missing. */
+/** Ignored errors: a path that cannot be reached needs no mask. */
 const UNREACHABLE = [linux.ENOTDIR, linux.EACCES] as const;
 
 const utf8 = new TextEncoder();
@@ -20,18 +20,18 @@ export function planPaths(b: PlanBuilder, root: number, spec: Spec): void {
     b.add("child", `make ${path} read-only`, "readonly", [root, path], { ifPresent: true });
   }
   if (masked.length === 0) return;
-  // What covers a masked file is the host's /dev/null, never a node that the image brought.
-  const [nothing, folder, fs] = [b.childSlot(), b.childSlot(), b.childSlot()];
-  b.add("child", "take the host's /dev/null for masks", "open_tree", [nothing, AT_FDCWD, "/dev/null", 0]);
-  b.add("child", "check that it is the null device", "check_device", [nothing, (1n << 32n) | 3n]);
+  // Files are masked by the host's /dev/null, never by a node of the image.
+  const [devNull, folder, fs] = [b.childSlot(), b.childSlot(), b.childSlot()];
+  b.add("child", "take the host's /dev/null for masks", "open_tree", [devNull, AT_FDCWD, "/dev/null", 0]);
+  b.add("child", "check that it is the null device", "check_device", [devNull, (1n << 32n) | 3n]);
   b.add("child", "open an empty file system for masks", "fsopen", [fs, "tmpfs"]);
   b.add("child", "create it", "fsconfig", [fs, FSCONFIG_CMD_CREATE, "", "", 0]);
   b.add("child", "mount it read-only", "fsmount", [folder, fs, MOUNT_ATTR_RDONLY]);
   for (const path of masked)
-    b.add("child", `mask ${path}`, "mask", [root, path, nothing, folder, ...UNREACHABLE], {
+    b.add("child", `mask ${path}`, "mask", [root, path, devNull, folder, ...UNREACHABLE], {
       ifPresent: true,
     });
-  for (const slot of [nothing, folder, fs]) b.release(slot);
+  for (const slot of [devNull, folder, fs]) b.release(slot);
 }
 
 /** Adds linux.sysctl, written through the container's own procfs. */

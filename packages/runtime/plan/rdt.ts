@@ -4,7 +4,7 @@ import type { PlanBuilder } from "./builder.ts";
 
 const utf8 = new TextEncoder();
 
-/** Adds the making of the groups. */
+/** Adds the creation of the groups. */
 export function planRdt(b: PlanBuilder, rdt: RdtGroups | undefined): void {
   if (rdt === undefined) return;
   b.stage("cgroup");
@@ -17,7 +17,7 @@ export function planRdt(b: PlanBuilder, rdt: RdtGroups | undefined): void {
     ]);
 }
 
-/** Adds the new process's joining of the groups, be it the first or an added one. */
+/** Adds the operations by which the new process joins the groups. */
 export function planRdtJoin(b: PlanBuilder, rdt: Pick<RdtGroups, "folder" | "monitor"> | undefined): void {
   if (rdt === undefined) return;
   b.stage("cgroup");

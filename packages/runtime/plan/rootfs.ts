@@ -1,4 +1,4 @@
-/** Operations that make the root file system: its mount, and taking its place as "/". */
+/** Operations that mount the root file system. */
 import { BerthError } from "@berth/base";
 import { linux } from "@berth/sys";
 import type { PlanBuilder } from "./builder.ts";
@@ -14,17 +14,17 @@ const MS_SLAVE = 1 << 19;
 const MS_PRIVATE = 1 << 18;
 const MS_SHARED = 1 << 20;
 
-/** A mount that makes up the root file system, as a snapshotter describes it. */
+/** A mount of the root file system, as returned by a snapshotter. */
 export interface RootMount {
   type: string;
   source: string;
   options: readonly string[];
 }
 
-/** fsconfig takes at most 255 bytes of text for one parameter. */
+/** fsconfig(2) accepts at most 255 bytes per string parameter. */
 const PARAMETER_LIMIT = 255;
 
-/** One parameter "key=value" or "flag" of a file system that is being opened. */
+/** Sets a parameter, "key=value" or "flag", of the file system context in slot `fs`. */
 export function addParameter(
   b: PlanBuilder,
   section: "setup" | "child",
@@ -46,7 +46,7 @@ export function addParameter(
   }
 }
 
-/** overlayfs's lower folders: one parameter each where the list is too long for one (Linux 6.5 and later). */
+/** Splits a lowerdir list that is too long for one parameter into one lowerdir+ for each (Linux 6.5 and later). */
 function overlayParameters(parameter: string): string[] {
   if (!parameter.startsWith("lowerdir=") || parameter.length - 9 <= PARAMETER_LIMIT) return [parameter];
   return parameter
@@ -56,19 +56,19 @@ function overlayParameters(parameter: string): string[] {
 }
 
 /**
- * Mounts the root file system detached, in the parent: it is in no mount table until the container's own, so that
- * nothing is left to unmount on the host, however the container ends. Returns its slot.
+ * Creates a detached mount of the root file system in the parent; returns its slot. It is only ever attached in the
+ * container's mount namespace, so nothing is left to unmount on the host, however the container exits.
  */
 function detachedRoot(b: PlanBuilder, mount: RootMount): number {
   const options = parseMountOptions(mount.options, `rootfs mount of ${mount.type}`);
   const slot = b.slot();
   if (options.bind !== "no" || mount.type === "bind") {
-    const deep = options.bind === "rbind" ? AT_RECURSIVE : 0;
+    const recursive = options.bind === "rbind" ? AT_RECURSIVE : 0;
     b.add("setup", `take ${mount.source} as the root file system`, "open_tree", [
       slot,
       AT_FDCWD,
       mount.source,
-      OPEN_TREE_CLONE | deep,
+      OPEN_TREE_CLONE | recursive,
     ]);
     if (options.set | options.clear) {
       b.add("setup", `set its options ${mount.options.join(",")}`, "mount_setattr", [
@@ -101,51 +101,52 @@ function detachedRoot(b: PlanBuilder, mount: RootMount): number {
 }
 
 /**
- * Clones a host path's mounts in the parent, which may reach what the root of a user namespace may not. The clone
- * receives the host's later mounts and sends none. Returns its slot.
+ * Clones the mounts of a host path in the parent, as the root of a user namespace may not reach the path; returns the slot.
+ * The clone receives later mounts of the host and propagates none. `recursive` is AT_RECURSIVE or 0.
  */
-export function takeFromHost(b: PlanBuilder, path: string, deep: number): number {
+export function cloneFromHost(b: PlanBuilder, path: string, recursive: number): number {
   const slot = b.slot();
-  b.add("setup", `take ${path}`, "open_tree", [slot, AT_FDCWD, path, OPEN_TREE_CLONE | deep]);
+  b.add("setup", `take ${path}`, "open_tree", [slot, AT_FDCWD, path, OPEN_TREE_CLONE | recursive]);
   b.add("setup", "make it a slave of the host's", "mount_setattr", [slot, AT_RECURSIVE, 0, 0, MS_SLAVE, -1]);
   return slot;
 }
 
-/** Everything about the root file system that the bundle and the engine say. */
+/** The root file system's configuration. */
 export interface RootPlan {
-  /** Absolute path of the rootfs folder. */
+  /** Absolute path of the rootfs directory. */
   path: string;
   mounts: readonly RootMount[];
-  /** Mount point of the mount that `path` lies on, for a shared root; "/" when absent. */
+  /** Mount point of the mount that contains `path`, for a shared root; "/" by default. */
   parentMount?: string;
   /** linux.rootfsPropagation. */
   propagation: string | undefined;
   /** "6.1.0-13-amd64". */
   kernelRelease: string;
-  /** Host paths are taken in the parent: the process is in a user namespace, whose root may not reach them all. */
+  /** Whether host paths are opened by the parent, as the process is root of a user namespace and may not reach them all. */
   fromHost: boolean;
-  /** The container has a mount namespace. Without one, its root is attached nowhere, and the caller's mounts stay as they are. */
+  /** Whether the container has a mount namespace. If not, its root is not attached, and host mounts are not changed. */
   mountNamespace: boolean;
 }
 
-/** overlayfs takes its lower folders one by one since Linux 6.5. */
-function takesLowerFoldersSingly(kernelRelease: string): boolean {
+/** Whether overlayfs has the parameter lowerdir+, since Linux 6.5. */
+function hasLowerdirPlus(kernelRelease: string): boolean {
   const [major = 0, minor = 0] = kernelRelease.split(".").map((n) => Number.parseInt(n, 10));
   return major > 6 || (major === 6 && minor >= 5);
 }
 
-/** A mount that only mount(2) can make: its lower folders are too long for one parameter, and the kernel is old. */
-function needsOldMount(mount: RootMount, kernelRelease: string): boolean {
+/** Whether the mount must be made by mount(2): its lowerdir is too long for one parameter, and the kernel lacks lowerdir+. */
+function needsLegacyMount(mount: RootMount, kernelRelease: string): boolean {
   const long = mount.options.some((o) => o.startsWith("lowerdir=") && o.length - 9 > PARAMETER_LIMIT);
-  return mount.type === "overlay" && long && !takesLowerFoldersSingly(kernelRelease);
+  return mount.type === "overlay" && long && !hasLowerdirPlus(kernelRelease);
 }
 
 /**
- * Slave: the host's mounts keep arriving; a private root cuts them off. With a shared one, volumes that are shared shall
- * carry the container's mounts to the host: mounts stay as they are, but for the one below the root, since pivot_root
- * wants no shared parent and nothing of the root may reach the host.
+ * Sets the propagation of host mounts in the new mount namespace: private for a private root, otherwise slave, so that
+ * later host mounts still arrive. With a shared root (`parent` is set), shared volumes must propagate mounts to the host, so
+ * only the mount that contains the root is changed: pivot_root(2) refuses a shared parent, and mounts in the root must not
+ * propagate to the host.
  */
-function planHostPropagation(b: PlanBuilder, wanted: number, parent: string | undefined): void {
+function planHostPropagation(b: PlanBuilder, propagation: number, parent: string | undefined): void {
   const host = b.childSlot();
   if (parent !== undefined) {
     b.add("child", `open ${parent}`, "open", [host, parent, linux.O_PATH, 0]);
@@ -153,7 +154,7 @@ function planHostPropagation(b: PlanBuilder, wanted: number, parent: string | un
     b.release(host);
     return;
   }
-  const outer = wanted === MS_PRIVATE ? MS_PRIVATE : MS_SLAVE;
+  const outer = propagation === MS_PRIVATE ? MS_PRIVATE : MS_SLAVE;
   b.add("child", "open /", "open", [host, "/", linux.O_PATH, 0]);
   b.add(
     "child",
@@ -165,24 +166,24 @@ function planHostPropagation(b: PlanBuilder, wanted: number, parent: string | un
 }
 
 /**
- * Covers the host's procfs and sysfs. Without pivot_root they stay in the container's mount namespace, and a whole one in
- * sight allows a user namespace to mount another without the container's masks.
+ * Covers the host's procfs and sysfs. Without pivot_root they remain in the container's mount namespace, and a visible
+ * unmasked instance lets a user namespace mount another one without the container's masks.
  */
-export function planCovers(b: PlanBuilder, places: readonly string[]): void {
+export function planCovers(b: PlanBuilder, mountpoints: readonly string[]): void {
   b.stage("security");
-  for (const place of places) {
+  for (const mountpoint of mountpoints) {
     const [fs, cover, at] = [b.childSlot(), b.childSlot(), b.childSlot()];
-    b.add("child", `open an empty file system for ${place}`, "fsopen", [fs, "tmpfs"]);
+    b.add("child", `open an empty file system for ${mountpoint}`, "fsopen", [fs, "tmpfs"]);
     b.add("child", "create it", "fsconfig", [fs, FSCONFIG_CMD_CREATE, "", "", 0]);
     b.add("child", "mount it read-only", "fsmount", [cover, fs, MOUNT_ATTR_RDONLY]);
-    b.add("child", `open the host's ${place}`, "open", [at, place, linux.O_PATH, 0]);
+    b.add("child", `open the host's ${mountpoint}`, "open", [at, mountpoint, linux.O_PATH, 0]);
     b.add("child", "keep what comes on it from the host", "mount_setattr", [at, 0, 0, 0, MS_PRIVATE, -1]);
     b.add("child", "cover it", "move_mount", [cover, at]);
     for (const slot of [fs, cover, at]) b.release(slot);
   }
 }
 
-/** Adds the operations that put the root in place (not yet as "/"); returns the slot that opens it. */
+/** Adds the operations that mount the root file system, not yet as "/"; returns its slot. */
 export function planRoot(b: PlanBuilder, root: RootPlan): number {
   b.stage("rootfs");
   if (root.mounts.length > 1) {
@@ -193,21 +194,21 @@ export function planRoot(b: PlanBuilder, root: RootPlan): number {
     );
   }
   const only = root.mounts[0];
-  const old = only !== undefined && needsOldMount(only, root.kernelRelease);
-  let slot = only === undefined || old ? undefined : detachedRoot(b, only);
-  const wanted = propagationFlag(root.propagation || "rslave");
-  if (wanted === undefined) {
+  const legacy = only !== undefined && needsLegacyMount(only, root.kernelRelease);
+  let slot = only === undefined || legacy ? undefined : detachedRoot(b, only);
+  const propagation = propagationFlag(root.propagation || "rslave");
+  if (propagation === undefined) {
     throw new BerthError(
       "invalid_argument",
       `linux.rootfsPropagation: found ${JSON.stringify(root.propagation)}, expected private, slave, shared or unbindable, or one of these with a leading "r"`,
       { stage: "rootfs" },
     );
   }
-  // Below a user namespace nothing can be shared with the host: the kernel makes slaves of its mounts there.
-  const shared = wanted.flag === MS_SHARED && !root.fromHost;
+  // A user namespace cannot share mounts with the host: the kernel makes them slaves.
+  const shared = propagation.flag === MS_SHARED && !root.fromHost;
   if (root.mountNamespace)
-    planHostPropagation(b, wanted.flag, shared ? (root.parentMount ?? "/") : undefined);
-  if (old) {
+    planHostPropagation(b, propagation.flag, shared ? (root.parentMount ?? "/") : undefined);
+  if (legacy) {
     b.add("child", `mount ${only.type} on ${root.path}`, "mount", [
       only.source,
       root.path,
@@ -219,7 +220,7 @@ export function planRoot(b: PlanBuilder, root: RootPlan): number {
     b.add("child", `open ${root.path}`, "open", [slot, root.path, linux.O_PATH, 0]);
     return slot;
   }
-  if (slot === undefined && root.fromHost) slot = takeFromHost(b, root.path, AT_RECURSIVE);
+  if (slot === undefined && root.fromHost) slot = cloneFromHost(b, root.path, AT_RECURSIVE);
   if (slot === undefined) {
     slot = b.slot();
     b.add("child", `take ${root.path} as the root file system`, "open_tree", [
@@ -239,32 +240,32 @@ export function planRoot(b: PlanBuilder, root: RootPlan): number {
       MS_PRIVATE,
       -1,
     ]);
-  // Where the root is mounted matters little: pivot_root takes it from there. "/" is in everyone's reach.
+  // Any mount point will do for pivot_root(2). In a user namespace root.path may not be reachable, but "/" always is.
   const at = root.fromHost ? "/" : root.path;
-  const place = b.childSlot();
-  b.add("child", `open ${at}`, "open", [place, at, linux.O_PATH, 0]);
-  b.add("child", `mount it on ${at}`, "move_mount", [slot, place]);
-  b.release(place);
+  const mountpoint = b.childSlot();
+  b.add("child", `open ${at}`, "open", [mountpoint, at, linux.O_PATH, 0]);
+  b.add("child", `mount it on ${at}`, "move_mount", [slot, mountpoint]);
+  b.release(mountpoint);
   return slot;
 }
 
-/** Adds the operations that make the root "/" and finish it. */
+/** Adds the operations that make the root "/", and set its propagation and flags. */
 export function planPivot(
   b: PlanBuilder,
   root: number,
-  options: { readonly: boolean; how: "pivot" | "move" | "chroot"; propagation: string | undefined },
+  options: { readonly: boolean; method: "pivot" | "move" | "chroot"; propagation: string | undefined },
 ): void {
   b.stage("rootfs");
-  if (options.how === "pivot") b.add("child", "make it / and let go of the host's", "pivot_root", [root]);
-  else b.add("child", "make it / without pivot_root", "chroot", [root, options.how === "move" ? 1 : 0]);
-  const wanted = propagationFlag(options.propagation ?? "");
-  if (wanted !== undefined) {
+  if (options.method === "pivot") b.add("child", "make it / and let go of the host's", "pivot_root", [root]);
+  else b.add("child", "make it / without pivot_root", "chroot", [root, options.method === "move" ? 1 : 0]);
+  const propagation = propagationFlag(options.propagation ?? "");
+  if (propagation !== undefined) {
     b.add("child", `make / ${options.propagation}`, "mount_setattr", [
       root,
-      wanted.recursive ? AT_RECURSIVE : 0,
+      propagation.recursive ? AT_RECURSIVE : 0,
       0,
       0,
-      wanted.flag,
+      propagation.flag,
       -1,
     ]);
   }

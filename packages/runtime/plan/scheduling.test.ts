@@ -15,7 +15,7 @@ function only(change: Partial<Process>, policy?: MemoryPolicy) {
   return op;
 }
 
-test("a list of numbers and ranges becomes a mask of whole words", () => {
+test("a list of numbers and ranges converts to a mask of whole words", () => {
   assert.deepEqual([...parseMask("0-3,7", "f", "list")], [0x8f, 0, 0, 0, 0, 0, 0, 0]);
   assert.equal(parseMask("64", "f", "list").length, 16);
   assert.equal(parseMask("", "f", "list").length, 0);
@@ -23,7 +23,7 @@ test("a list of numbers and ranges becomes a mask of whole words", () => {
     assert.throws(() => parseMask(bad, "field", "list"), /field: invalid list/, bad);
 });
 
-test("sched_setattr gets the structure of its manual page", () => {
+test("struct sched_attr is encoded as in sched_setattr(2)", () => {
   const op = only({
     scheduler: {
       policy: "SCHED_DEADLINE",
@@ -43,17 +43,17 @@ test("sched_setattr gets the structure of its manual page", () => {
   );
 });
 
-test("an IO priority is class and level in one number", () => {
+test("an IO priority combines class and level", () => {
   assert.deepEqual(only({ ioPriority: { class: "IOPRIO_CLASS_IDLE", priority: 7 } })?.args, [(3 << 13) | 7]);
 });
 
-test("a memory policy is mode, flags and node mask", () => {
+test("a memory policy has mode, flags and node mask", () => {
   const op = only({}, { mode: "MPOL_BIND", nodes: "1", flags: ["MPOL_F_STATIC_NODES"] });
   assert.equal(op!.args[0], 2 | 0x8000);
   assert.deepEqual([...(op!.args[1] as Uint8Array)], [2, 0, 0, 0, 0, 0, 0, 0]);
 });
 
-test("CPUs: what an added process asks for, or all that the cgroup has", () => {
+test("CPU affinity: as requested for exec, or all CPUs of the cgroup", () => {
   const plan = (affinity?: { initial?: string; final?: string }) => {
     const b = new PlanBuilder();
     planAffinity(b, affinity);

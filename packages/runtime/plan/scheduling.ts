@@ -1,10 +1,10 @@
-/** Operations for where, when and with whose memory a process runs: scheduler, IO priority, memory policy, CPUs. */
+/** Operations for a process's scheduler, IO priority, memory policy and CPU affinity. */
 import { BerthError } from "@berth/base";
 import type { CpuAffinity, IoPriority, MemoryPolicy, Process, Scheduler } from "@berth/oci";
 import type { PlanBuilder } from "./builder.ts";
 import { parseMask } from "./masks.ts";
 
-/** linux/sched.h; the index of ISO, which no kernel has, stays free. */
+/** linux/sched.h; ISO is reserved and not implemented. */
 const POLICIES = ["OTHER", "FIFO", "RR", "BATCH", "ISO", "IDLE", "DEADLINE"];
 const SCHEDULER_FLAGS = [
   "RESET_ON_FORK",
@@ -15,7 +15,7 @@ const SCHEDULER_FLAGS = [
   "UTIL_CLAMP_MIN",
   "UTIL_CLAMP_MAX",
 ];
-/** ioprio_set(2): the class stands above the low 13 bits. */
+/** ioprio_set(2): the class is above the low 13 bits. */
 const IO_CLASSES = { IOPRIO_CLASS_RT: 1, IOPRIO_CLASS_BE: 2, IOPRIO_CLASS_IDLE: 3 } as const;
 const IO_CLASS_SHIFT = 13;
 /** linux/mempolicy.h */
@@ -35,7 +35,7 @@ const MEMORY_FLAGS: Readonly<Record<string, number>> = {
 };
 const SCHED_ATTR_SIZE = 56;
 
-/** `struct sched_attr` (sched_setattr(2)). */
+/** Encodes `struct sched_attr` (sched_setattr(2)). */
 function packScheduler(scheduler: Scheduler): Uint8Array {
   const bytes = new Uint8Array(SCHED_ATTR_SIZE);
   const view = new DataView(bytes.buffer);
@@ -53,9 +53,9 @@ function packScheduler(scheduler: Scheduler): Uint8Array {
   return bytes;
 }
 
-function planIoPriority(b: PlanBuilder, wanted: IoPriority): void {
-  const value = (IO_CLASSES[wanted.class] << IO_CLASS_SHIFT) | wanted.priority;
-  b.add("child", `take the IO priority ${wanted.class} ${wanted.priority}`, "ioprio_set", [value]);
+function planIoPriority(b: PlanBuilder, io: IoPriority): void {
+  const value = (IO_CLASSES[io.class] << IO_CLASS_SHIFT) | io.priority;
+  b.add("child", `take the IO priority ${io.class} ${io.priority}`, "ioprio_set", [value]);
 }
 
 function invalid(field: string, what: string, found: unknown, expected: string): BerthError {
@@ -66,7 +66,7 @@ function invalid(field: string, what: string, found: unknown, expected: string):
   );
 }
 
-function countOf(mask: Uint8Array): number {
+function countBits(mask: Uint8Array): number {
   let count = 0;
   for (const byte of mask) for (let bits = byte; bits; bits &= bits - 1) count++;
   return count;
@@ -91,9 +91,9 @@ function planMemoryPolicy(b: PlanBuilder, policy: MemoryPolicy): void {
     flags |= bit;
   }
   const mask = parseMask(policy.nodes ?? "", "linux.memoryPolicy.nodes", "memory policy node list");
-  const count = countOf(mask);
+  const count = countBits(mask);
   const none = policy.mode === "MPOL_DEFAULT" || policy.mode === "MPOL_LOCAL";
-  // MPOL_PREFERRED takes both: without a node it means the local one.
+  // MPOL_PREFERRED accepts an empty list, which means the local node.
   if (none && count > 0)
     throw invalid("nodes", `memory policy mode requires 0 nodes but got ${count}`, policy.nodes, "none");
   if (!none && policy.mode !== "MPOL_PREFERRED" && count === 0)
@@ -117,12 +117,12 @@ export function planScheduling(b: PlanBuilder, process: Process, policy: MemoryP
   if (policy !== undefined) planMemoryPolicy(b, policy);
 }
 
-/** All CPUs, of the largest machine: the kernel leaves those that the cpuset has. */
+/** All CPUs of the largest machine; the kernel intersects them with the cpuset. */
 const ALL_CPUS = new Uint8Array(1024).fill(0xff);
 
 /**
- * Adds the CPUs a process may run on: what the caller of berth was bound to is not the container's affair, its cpuset is.
- * An added process may ask for CPUs until it is in its cgroup (`initial`), and from then on (`final`).
+ * Adds the CPU affinity. The caller's own affinity is reset, so that only the container's cpuset applies. exec may request
+ * one until the process has joined its cgroup (`initial`), and one from then on (`final`).
  */
 export function planAffinity(b: PlanBuilder, affinity: CpuAffinity | undefined): void {
   b.stage("process");
@@ -138,7 +138,7 @@ export function planAffinity(b: PlanBuilder, affinity: CpuAffinity | undefined):
   }
 }
 
-/** Names of memory policies and of their flags, as `features` lists them. */
+/** Names of memory policies and their flags, for `features`. */
 export function memoryPolicyNames(): { modes: string[]; flags: string[] } {
   return {
     modes: MEMORY_MODES.map((name) => `MPOL_${name}`).sort(),

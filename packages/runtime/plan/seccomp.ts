@@ -1,19 +1,19 @@
-/** Operations for a seccomp filter, and for handing its listener to an agent. */
+/** Operations that load a seccomp filter, and pass its listener to an agent. */
 import type { State } from "@berth/oci";
 import type { PlanBuilder } from "./builder.ts";
 
-/** A compiled seccomp filter: struct sock_filter after struct sock_filter, and seccomp(2)'s flags. */
+/** A compiled seccomp filter: an array of struct sock_filter, and flags of seccomp(2). */
 export interface SeccompFilter {
   program: Uint8Array;
   flags: number;
-  /** Who answers SCMP_ACT_NOTIFY: a unix socket, and what it is told besides the container's state. */
+  /** The agent that handles SCMP_ACT_NOTIFY: its unix socket, and metadata sent along with the container's state. */
   listener?: { path: string; metadata: string };
 }
 
 const PID_MARK = 987654321;
 const utf8 = new TextEncoder();
 
-/** The ContainerProcessState of the specification, cut where berth-init fills in the process's pid. */
+/** The specification's ContainerProcessState as JSON, split where berth-init fills in the process's pid. */
 function processState(state: State, metadata: string): Uint8Array[] {
   const text = JSON.stringify({
     ociVersion: state.ociVersion,
@@ -23,13 +23,13 @@ function processState(state: State, metadata: string): Uint8Array[] {
     state: { ...state, pid: state.pid ?? PID_MARK },
   });
   const parts = text.split(`"pid":${PID_MARK}`).map((part, i) => (i === 0 ? `${part}"pid":` : part));
-  // The state's own pid is the same when the process is the container's first, and known when it is an added one.
+  // The state's pid is also filled in for an init process, and known already for an added process.
   return [parts[0]!, state.pid === undefined ? `${parts[1]}"pid":` : parts[1]!, parts[2] ?? ""].map((p) =>
     utf8.encode(p),
   );
 }
 
-/** Adds the filter, and the agent's part where it has one. */
+/** Adds the filter and, if it has a listener, passing that to the agent. */
 export function planSeccomp(b: PlanBuilder, filter: SeccompFilter, state: State): void {
   b.stage("security");
   const { listener, program, flags } = filter;

@@ -1,4 +1,4 @@
-/** Operations for the process's standard streams, and for the keeper that holds their other ends. */
+/** Operations for the process's standard streams, and for the keeper at their other ends. */
 import { LOG_MODE } from "@berth/base";
 import { linux } from "@berth/sys";
 import type { CgroupPaths } from "../cgroups/paths.ts";
@@ -6,43 +6,43 @@ import type { PlanBuilder } from "./builder.ts";
 
 const { O_APPEND, O_CREAT, O_DIRECTORY, O_NONBLOCK, O_RDONLY, O_RDWR, O_WRONLY } = linux;
 
-/** Device 1:3 as `check_device` takes it. */
+/** Device 1:3, in the format of `check_device`. */
 const NULL_DEVICE = (1n << 32n) | 3n;
 
-/** Mode of the exit record and of keeper.sock. */
+/** Mode of the exit record and the keeper's socket. */
 const KEEPER_MODE = 0o600;
 
-/** Where one stream leads; "inherited" is a descriptor that berth-init gets in this slot. */
+/** What a stream is connected to; "inherited" is the inherited descriptor in this slot. */
 export type Stream =
   | { kind: "null" }
   | { kind: "fifo"; path: string }
   | { kind: "file"; path: string }
   | { kind: "inherited"; slot: number };
 
-/** All streams of a process. */
+/** The standard streams of a process. */
 export interface Streams {
   stdin: Stream;
   stdout: Stream;
   stderr: Stream;
-  /** CRI log file that stdout and stderr are written to; the streams above then get copies of the raw bytes. */
+  /** CRI log file for stdout and stderr; the streams above then receive copies of the raw bytes. */
   log?: string;
-  /** When the log is begun anew; none: never. */
+  /** When the log is rotated; by default never. */
   rotation?: LogRotation;
 }
 
-/** How far a log grows: at some `bytes` a file becomes PATH.1, that PATH.2 and so on; there are `files` of them at most. */
+/** Log rotation: at `bytes`, PATH is renamed to PATH.1, PATH.1 to PATH.2 and so on; at most `files` files are kept. */
 export interface LogRotation {
   bytes: number;
   files: number;
 }
 
-/** The keeper's own needs. */
+/** The keeper's configuration. */
 export interface KeeperPlan {
-  /** Folder of the exit record and keeper.sock. */
+  /** Directory of the exit record and the socket. */
   folder: string;
   /** File name of the exit record. */
   exitName: string;
-  /** Path of keeper.sock. */
+  /** Path of the keeper's socket. */
   socket: string;
   streams: Streams;
 }
@@ -68,11 +68,11 @@ function openStream(b: PlanBuilder, stream: Stream, direction: "in" | "out", nam
   return slot;
 }
 
-/** The other end of a copy or relay, opened so that a client that is gone is noticed. */
+/** Opens the destination or source of a copy or relay; a FIFO only at the required end, so that EPIPE or EOF shows that the client is gone. */
 function openCopy(b: PlanBuilder, stream: Stream, direction: "in" | "out", name: string): number {
   if (stream.kind === "null") return -1;
   if (stream.kind !== "fifo") return openStream(b, stream, direction, name);
-  // Open for both ends first: opening one end of a FIFO waits for the other.
+  // Opened for reading and writing first: opening one end of a FIFO blocks until the other is open.
   const both = b.slot();
   b.add("setup", `hold the FIFO ${stream.path}`, "open", [both, stream.path, O_RDWR | O_NONBLOCK, 0]);
   const slot = b.slot();
@@ -85,7 +85,7 @@ function openCopy(b: PlanBuilder, stream: Stream, direction: "in" | "out", name:
   return slot;
 }
 
-/** Adds the keeper's operations; returns the slots of the process's streams, none when it gets a terminal. */
+/** Adds the keeper's operations; returns the slots of the process's streams, empty with a terminal. */
 export function planKeeper(b: PlanBuilder, keeper: KeeperPlan, terminal: boolean): number[] {
   b.stage("streams");
   b.parent = "keep";
@@ -118,10 +118,10 @@ export function planKeeper(b: PlanBuilder, keeper: KeeperPlan, terminal: boolean
   return [stdin, stdout, stderr];
 }
 
-/** Adds the watch for the out-of-memory killer in the container's cgroup. */
+/** Adds the keeper's watch for OOM kills in the container's cgroup. */
 export function planOomWatch(b: PlanBuilder, cgroup: CgroupPaths): void {
   const { memory } = cgroup.v1;
-  // A host without the controller, or one that does not count, has nothing to be told.
+  // Optional: a host may lack the controller or its OOM counter.
   const options = { optional: true };
   b.stage("streams");
   if (memory !== undefined)
@@ -142,7 +142,7 @@ export function planOomWatch(b: PlanBuilder, cgroup: CgroupPaths): void {
     );
 }
 
-/** Adds the operations that make slots the process's descriptors 0, 1 and 2. */
+/** Adds the operations that dup slots to descriptors 0, 1 and 2. */
 export function planStdio(b: PlanBuilder, slots: readonly number[]): void {
   b.stage("streams");
   slots.forEach((slot, i) => {
@@ -151,8 +151,8 @@ export function planStdio(b: PlanBuilder, slots: readonly number[]): void {
 }
 
 /**
- * Adds the operations that put the container's own /dev/null in the place of the host's: CRIU can dump no file of a mount
- * that the container does not have.
+ * Adds the operations that replace the host's /dev/null by the container's: CRIU cannot dump a file on a mount that is not in
+ * the container.
  */
 export function planNullStreams(b: PlanBuilder, streams: readonly number[]): void {
   if (streams.length === 0) return;
