@@ -166,7 +166,10 @@ export function v2Writes(resources: Resources): CgroupWrite[] {
   if (cpu) {
     if (isSet(cpu.shares)) put("cpu.weight", String(weightOfShares(cpu.shares)));
     if (isSet(cpu.quota) || isSet(cpu.period)) {
-      put("cpu.max", `${isSet(cpu.quota) ? orMax(cpu.quota) : "max"} ${isSet(cpu.period) ? cpu.period : 100000}`);
+      put(
+        "cpu.max",
+        `${isSet(cpu.quota) ? orMax(cpu.quota) : "max"} ${isSet(cpu.period) ? cpu.period : 100000}`,
+      );
     }
     if (cpu.burst !== undefined) put("cpu.max.burst", String(cpu.burst));
     if (cpu.idle !== undefined) put("cpu.idle", String(cpu.idle));

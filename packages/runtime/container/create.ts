@@ -6,8 +6,8 @@ import { type Launched, launch } from "../launch/launch.ts";
 import { type ContainerRecord, checkId, containerFiles, processStat, writeRecord } from "../state/record.ts";
 import type { Runtime } from "../state/runtime.ts";
 import { readBundle } from "./bundle.ts";
-import { claim, refuseBusyCgroup, idInUse, withUndo } from "./claim.ts";
-import { withUnit, launchTag } from "./launch-settings.ts";
+import { claim, idInUse, refuseBusyCgroup, withUndo } from "./claim.ts";
+import { launchTag, withUnit } from "./launch-settings.ts";
 import { type CreateOptions, planContainer } from "./plan-container.ts";
 
 /** Creates the container; a failure leaves nothing behind. */

@@ -13,7 +13,8 @@ function findHelper(sys: Sys, name: string): string | undefined {
 /** Describes the caller. Helpers are looked up only for callers other than root, who needs none. */
 export function ownerOf(sys: Sys): Owner {
   const uid = sys.uid();
-  const confined = uid !== 0 || !IDENTITY_MAP.test(sys.readTextIfAny("/proc/self/uid_map") ?? "0 0 4294967295");
+  const confined =
+    uid !== 0 || !IDENTITY_MAP.test(sys.readTextIfAny("/proc/self/uid_map") ?? "0 0 4294967295");
   const setgroupsDenied = confined && sys.readTextIfAny("/proc/self/setgroups")?.trim() === "deny";
   if (uid === 0) return { uid, gid: 0, confined, setgroupsDenied, helpers: undefined };
   const [users, groups] = [findHelper(sys, "newuidmap"), findHelper(sys, "newgidmap")];

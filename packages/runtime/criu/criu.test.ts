@@ -250,11 +250,7 @@ test("CRIU runs in its own mount namespace, with mount points for host mounts", 
   const at = (text: string) => words.indexOf(text);
   assert.ok(at("find or make /data") < at("mount /bundle/data on /data"));
   assert.ok(at("mount /bundle/data on /data") < at("find or make /data/for/nested"));
-  assert.equal(
-    at("find or make /dev/pts"),
-    -1,
-    "CRIU restores the content of the file system it is on",
-  );
+  assert.equal(at("find or make /dev/pts"), -1, "CRIU restores the content of the file system it is on");
   assert.ok(at("mount /nested on /data/for/nested") < at("mount the copy on /bundle/rootfs"));
   assert.deepEqual(plan.sections.child.at(-1)?.args, [3, "criu", "swrk", "3", "PATH=/bin"]);
   assert.deepEqual(

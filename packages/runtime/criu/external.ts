@@ -65,7 +65,11 @@ export function hostMounts(
       else
         for (const { mountpoint } of layout.v1) {
           const name = mountpoint.slice(mountpoint.lastIndexOf("/") + 1);
-          out.push({ destination: `${destination}/${name}`, source: mountpoint + cgroup.path, recursive: true });
+          out.push({
+            destination: `${destination}/${name}`,
+            source: mountpoint + cgroup.path,
+            recursive: true,
+          });
         }
     }
   }

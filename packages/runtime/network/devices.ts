@@ -1,34 +1,36 @@
-/** The host's network devices that a bundle asks for: what they are, and the addresses that go with them. */
+/** Looks up host network devices of linux.netDevices, with their addresses. */
 import { BerthError } from "@berth/base";
 import type { Linux } from "@berth/oci";
 import type { Sys } from "@berth/sys";
 import { attributes, IFA_ADDRESS, IFLA_IFNAME, RTM_GETADDR, RTM_GETLINK } from "./messages.ts";
 
-/** An address of a device: ifaddrmsg's fields and its attributes, as rtnetlink(7) has them. */
+/** An address of a device: fields and attributes of ifaddrmsg (rtnetlink(7)). */
 export interface DeviceAddress {
   family: number;
   prefix: number;
   attributes: ReadonlyMap<number, Uint8Array>;
 }
 
-/** A device that moves into a container. */
+/** A device to move into a container. */
 export interface NetDevice {
-  /** Its name on the host, and in the container. */
+  /** Name on the host. */
   name: string;
+  /** Name in the container. */
   renamed: string;
   /** Interface index on the host. */
   index: number;
   addresses: readonly DeviceAddress[];
 }
 
+/** Sizes of struct ifinfomsg and struct ifaddrmsg. */
 const LINK = 16;
 const ADDRESS = 8;
-const PERMANENT = 0x80;
-const UNIVERSE = 0;
+const IFA_F_PERMANENT = 0x80;
+const RT_SCOPE_UNIVERSE = 0;
 
-/** Finds the devices of linux.netDevices; "not_found" names one that the host does not have. */
-export function findNetDevices(sys: Sys, wanted: Linux["netDevices"]): NetDevice[] {
-  const names = Object.entries(wanted ?? {});
+/** Looks up the devices of linux.netDevices; "not_found" if the host lacks one. */
+export function findNetDevices(sys: Sys, requested: Linux["netDevices"]): NetDevice[] {
+  const names = Object.entries(requested ?? {});
   if (names.length === 0) return [];
   const links = new Map<string, number>();
   for (const body of sys.netlinkDump(RTM_GETLINK, 0)) {
@@ -48,12 +50,13 @@ export function findNetDevices(sys: Sys, wanted: Linux["netDevices"]): NetDevice
   });
 }
 
-/** What was given to the device for good, and goes for the whole world: link-local addresses make themselves. */
+/** Permanent addresses of global scope; the kernel assigns link-local ones itself. */
 function addressesOf(bodies: readonly Uint8Array[], index: number): DeviceAddress[] {
   return bodies.flatMap((body) => {
     const view = new DataView(body.buffer, body.byteOffset);
     const [family, prefix, flags, scope] = [body[0]!, body[1]!, body[2]!, body[3]!];
-    if (view.getUint32(4, true) !== index || scope !== UNIVERSE || !(flags & PERMANENT)) return [];
+    if (view.getUint32(4, true) !== index || scope !== RT_SCOPE_UNIVERSE || !(flags & IFA_F_PERMANENT))
+      return [];
     const all = attributes(body, ADDRESS);
     return all.has(IFA_ADDRESS) ? [{ family, prefix, attributes: all }] : [];
   });

@@ -1,4 +1,4 @@
-/** rtnetlink(7) messages: reading attributes of answers, putting requests together. Pure. */
+/** rtnetlink(7) messages: parses attributes and encodes requests. Pure. */
 
 export const RTM_NEWLINK = 16;
 export const RTM_GETLINK = 18;
@@ -18,7 +18,7 @@ const NLM_F_CREATE_EXCL = 0x600;
 
 const aligned = (n: number) => (n + 3) & ~3;
 
-/** Attributes behind a fixed structure of `offset` bytes, by type. */
+/** Parses the attributes after a fixed structure of `offset` bytes, by type. */
 export function attributes(body: Uint8Array, offset: number): Map<number, Uint8Array> {
   const view = new DataView(body.buffer, body.byteOffset, body.byteLength);
   const out = new Map<number, Uint8Array>();
@@ -31,7 +31,7 @@ export function attributes(body: Uint8Array, offset: number): Map<number, Uint8A
   return out;
 }
 
-/** A request that is to be acknowledged: the fixed structure, then attributes. With `create`, what exists is an error. */
+/** Encodes a request with NLM_F_ACK: the fixed structure, then attributes. With `create`, an existing object is an error. */
 export function request(
   type: number,
   structure: Uint8Array,
@@ -55,14 +55,14 @@ export function request(
   return out;
 }
 
-/** A number as the kernel takes it. */
+/** Encodes a 32-bit number. */
 export function u32(value: number): Uint8Array {
   const out = new Uint8Array(4);
   new DataView(out.buffer).setUint32(0, value, true);
   return out;
 }
 
-/** A name with the NUL that ends it. */
+/** Encodes a name with its final NUL. */
 export function name(text: string): Uint8Array {
   return new TextEncoder().encode(`${text}\0`);
 }

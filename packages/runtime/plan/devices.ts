@@ -2,7 +2,7 @@
 import type { Device, Mount } from "@berth/oci";
 import { linux } from "@berth/sys";
 import type { PlanBuilder } from "./builder.ts";
-import { AT_FDCWD, OPEN_TREE_CLONE } from "./rootfs.ts";
+import { AT_FDCWD, OPEN_TREE_CLONE } from "./mount-api.ts";
 import { addTarget, FILE, FOLDER, FOLDER_MODE } from "./targets.ts";
 
 const { EEXIST, RESOLVE_NO_SYMLINKS, S_IFBLK, S_IFCHR, S_IFIFO } = linux;

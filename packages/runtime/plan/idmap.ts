@@ -2,8 +2,8 @@
 import { BerthError } from "@berth/base";
 import type { IdMapping, Mount } from "@berth/oci";
 import type { PlanBuilder } from "./builder.ts";
+import { AT_RECURSIVE } from "./mount-api.ts";
 import { idMap } from "./namespaces.ts";
-import { AT_RECURSIVE } from "./rootfs.ts";
 
 const MOUNT_ATTR_IDMAP = 0x100000;
 

@@ -120,7 +120,7 @@ const PASSWD = ["/etc/passwd", 16 << 20, "/"] as const;
 function planExec(b: PlanBuilder, input: LaunchInput, beforeReady: () => void, beforeExec: () => void): void {
   const { process } = input;
   const argv = process.args ?? [];
-  // The specification allows to create a container without a process; start fails.
+  // The specification allows creating a container without a process; its start fails.
   const noProgram = argv.length === 0 && process.args === undefined && input.gate !== undefined;
   if (argv.length === 0 && !noProgram) {
     throw new BerthError(
@@ -169,7 +169,7 @@ function planExec(b: PlanBuilder, input: LaunchInput, beforeReady: () => void, b
 }
 
 function planKeyring(b: PlanBuilder, id: string): void {
-  // Optional: with ENOSYS the kernel has no keyrings, and EDQUOT is tolerated as in runc.
+  // Optional: with ENOSYS or EDQUOT there is no keyring that could leak.
   b.stage("security").add("child", "leave the host's session keyring", "keyring", [`_ses.${id}`], {
     optional: true,
   });

@@ -3,9 +3,9 @@ import { BerthError } from "@berth/base";
 import type { Spec } from "@berth/oci";
 import { linux } from "@berth/sys";
 import type { PlanBuilder } from "./builder.ts";
+import { AT_FDCWD, FSCONFIG_CMD_CREATE } from "./mount-api.ts";
 import { MOUNT_ATTR_RDONLY } from "./mount-options.ts";
 import type { MountResult } from "./mounts.ts";
-import { AT_FDCWD, FSCONFIG_CMD_CREATE } from "./rootfs.ts";
 
 /** Ignored errors: a path that cannot be reached needs no mask. */
 const UNREACHABLE = [linux.ENOTDIR, linux.EACCES] as const;

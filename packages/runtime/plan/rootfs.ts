@@ -2,17 +2,19 @@
 import { BerthError } from "@berth/base";
 import { linux } from "@berth/sys";
 import type { PlanBuilder } from "./builder.ts";
-import { MOUNT_ATTR_RDONLY, parseMountOptions, propagationFlag } from "./mount-options.ts";
-
-export const { AT_FDCWD, AT_RECURSIVE } = linux;
-export const OPEN_TREE_CLONE = 1;
-const FSCONFIG_SET_FLAG = 0;
-export const FSCONFIG_SET_STRING = 1;
-export const FSCONFIG_CMD_CREATE = 6;
-export const FSCONFIG_CMD_RECONFIGURE = 7;
-const MS_SLAVE = 1 << 19;
-const MS_PRIVATE = 1 << 18;
-const MS_SHARED = 1 << 20;
+import {
+  AT_FDCWD,
+  AT_RECURSIVE,
+  addParameter,
+  cloneFromHost,
+  FSCONFIG_CMD_CREATE,
+  FSCONFIG_SET_STRING,
+  MS_PRIVATE,
+  MS_SHARED,
+  MS_SLAVE,
+  OPEN_TREE_CLONE,
+} from "./mount-api.ts";
+import { parseMountOptions, propagationFlag } from "./mount-options.ts";
 
 /** A mount of the root file system, as returned by a snapshotter. */
 export interface RootMount {
@@ -23,28 +25,6 @@ export interface RootMount {
 
 /** fsconfig(2) accepts at most 255 bytes per string parameter. */
 const PARAMETER_LIMIT = 255;
-
-/** Sets a parameter, "key=value" or "flag", of the file system context in slot `fs`. */
-export function addParameter(
-  b: PlanBuilder,
-  section: "setup" | "child",
-  fs: number,
-  parameter: string,
-): void {
-  const at = parameter.indexOf("=");
-  if (at < 0) {
-    b.add(section, `set ${parameter}`, "fsconfig", [fs, FSCONFIG_SET_FLAG, parameter, "", 0]);
-  } else {
-    const key = parameter.slice(0, at);
-    b.add(section, `set ${parameter}`, "fsconfig", [
-      fs,
-      FSCONFIG_SET_STRING,
-      key,
-      parameter.slice(at + 1),
-      0,
-    ]);
-  }
-}
 
 /** Splits a lowerdir list that is too long for one parameter into one lowerdir+ for each (Linux 6.5 and later). */
 function overlayParameters(parameter: string): string[] {
@@ -100,17 +80,6 @@ function detachedRoot(b: PlanBuilder, mount: RootMount): number {
   return slot;
 }
 
-/**
- * Clones the mounts of a host path in the parent, as the root of a user namespace may not reach the path; returns the slot.
- * The clone receives later mounts of the host and propagates none. `recursive` is AT_RECURSIVE or 0.
- */
-export function cloneFromHost(b: PlanBuilder, path: string, recursive: number): number {
-  const slot = b.slot();
-  b.add("setup", `take ${path}`, "open_tree", [slot, AT_FDCWD, path, OPEN_TREE_CLONE | recursive]);
-  b.add("setup", "make it a slave of the host's", "mount_setattr", [slot, AT_RECURSIVE, 0, 0, MS_SLAVE, -1]);
-  return slot;
-}
-
 /** The root file system's configuration. */
 export interface RootPlan {
   /** Absolute path of the rootfs directory. */
@@ -163,24 +132,6 @@ function planHostPropagation(b: PlanBuilder, propagation: number, parent: string
     [host, AT_RECURSIVE, 0, 0, outer, -1],
   );
   b.release(host);
-}
-
-/**
- * Covers the host's procfs and sysfs. Without pivot_root they remain in the container's mount namespace, and a visible
- * unmasked instance lets a user namespace mount another one without the container's masks.
- */
-export function planCovers(b: PlanBuilder, mountpoints: readonly string[]): void {
-  b.stage("security");
-  for (const mountpoint of mountpoints) {
-    const [fs, cover, at] = [b.childSlot(), b.childSlot(), b.childSlot()];
-    b.add("child", `open an empty file system for ${mountpoint}`, "fsopen", [fs, "tmpfs"]);
-    b.add("child", "create it", "fsconfig", [fs, FSCONFIG_CMD_CREATE, "", "", 0]);
-    b.add("child", "mount it read-only", "fsmount", [cover, fs, MOUNT_ATTR_RDONLY]);
-    b.add("child", `open the host's ${mountpoint}`, "open", [at, mountpoint, linux.O_PATH, 0]);
-    b.add("child", "keep what comes on it from the host", "mount_setattr", [at, 0, 0, 0, MS_PRIVATE, -1]);
-    b.add("child", "cover it", "move_mount", [cover, at]);
-    for (const slot of [fs, cover, at]) b.release(slot);
-  }
 }
 
 /** Adds the operations that mount the root file system, not yet as "/"; returns its slot. */
@@ -247,29 +198,4 @@ export function planRoot(b: PlanBuilder, root: RootPlan): number {
   b.add("child", `mount it on ${at}`, "move_mount", [slot, mountpoint]);
   b.release(mountpoint);
   return slot;
-}
-
-/** Adds the operations that make the root "/", and set its propagation and flags. */
-export function planPivot(
-  b: PlanBuilder,
-  root: number,
-  options: { readonly: boolean; method: "pivot" | "move" | "chroot"; propagation: string | undefined },
-): void {
-  b.stage("rootfs");
-  if (options.method === "pivot") b.add("child", "make it / and let go of the host's", "pivot_root", [root]);
-  else b.add("child", "make it / without pivot_root", "chroot", [root, options.method === "move" ? 1 : 0]);
-  const propagation = propagationFlag(options.propagation ?? "");
-  if (propagation !== undefined) {
-    b.add("child", `make / ${options.propagation}`, "mount_setattr", [
-      root,
-      propagation.recursive ? AT_RECURSIVE : 0,
-      0,
-      0,
-      propagation.flag,
-      -1,
-    ]);
-  }
-  if (options.readonly)
-    b.add("child", "make / read-only", "mount_setattr", [root, 0, MOUNT_ATTR_RDONLY, 0, 0, -1]);
-  b.add("child", `close slot ${root}`, "close", [root]);
 }

@@ -68,7 +68,7 @@ function openStream(b: PlanBuilder, stream: Stream, direction: "in" | "out", nam
   return slot;
 }
 
-/** Opens the destination or source of a copy or relay; a FIFO only at the required end, so that EPIPE or EOF shows that the client is gone. */
+/** Opens the client's end of a copy or relay, such that the keeper notices when the client is gone. */
 function openCopy(b: PlanBuilder, stream: Stream, direction: "in" | "out", name: string): number {
   if (stream.kind === "null") return -1;
   if (stream.kind !== "fifo") return openStream(b, stream, direction, name);

@@ -1,16 +1,16 @@
-/** Changing the resctrl class of a container while it lives. */
+/** Changes the resctrl class of a live container. */
 import { BerthError } from "@berth/base";
 import type { IntelRdt } from "@berth/oci";
 import type { Sys } from "@berth/sys";
 import { type RdtGroups, rdtGroups } from "./groups.ts";
 
-const MAX_TURNS = 100;
+const MAX_ROUNDS = 100;
 
-/** The host must know of what a flag is about, in runc's words. */
-export function checkRdt(sys: Sys, wanted: Pick<IntelRdt, "l3CacheSchema" | "memBwSchema">): void {
+/** Checks that the host supports the requested schemas; otherwise "failed_precondition" with runc's message. */
+export function checkRdt(sys: Sys, schemas: Pick<IntelRdt, "l3CacheSchema" | "memBwSchema">): void {
   for (const [schema, what, folders] of [
-    [wanted.l3CacheSchema, "Intel RDT/CAT: l3 cache schema is not enabled", ["L3", "L3CODE"]],
-    [wanted.memBwSchema, "Intel RDT/MBA: memory bandwidth schema is not enabled", ["MB"]],
+    [schemas.l3CacheSchema, "Intel RDT/CAT: l3 cache schema is not enabled", ["L3", "L3CODE"]],
+    [schemas.memBwSchema, "Intel RDT/MBA: memory bandwidth schema is not enabled", ["MB"]],
   ] as const) {
     if (!schema || folders.some((name) => sys.stat(`/sys/fs/resctrl/info/${name}`) !== undefined)) continue;
     throw new BerthError("failed_precondition", what, {
@@ -24,13 +24,13 @@ function threads(sys: Sys, pids: readonly number[]): string[] {
   return pids.flatMap((pid) => sys.list(`/proc/${pid}/task`) ?? []);
 }
 
-/** Moves all threads into a group; those that begin meanwhile are in the group of who began them. */
-function moveInto(sys: Sys, folder: string, pids: () => readonly number[]): void {
+/** Moves all threads to a group. Repeats for threads that start meanwhile, which are in the group of their creator. */
+function moveThreads(sys: Sys, folder: string, pids: () => readonly number[]): void {
   const moved = new Set<string>();
-  for (let turn = 0; turn < MAX_TURNS; turn++) {
-    const left = threads(sys, pids()).filter((tid) => !moved.has(tid));
-    if (left.length === 0) return;
-    for (const tid of left) {
+  for (let round = 0; round < MAX_ROUNDS; round++) {
+    const remaining = threads(sys, pids()).filter((tid) => !moved.has(tid));
+    if (remaining.length === 0) return;
+    for (const tid of remaining) {
       moved.add(tid);
       try {
         sys.writeExisting(`${folder}/tasks`, tid);
@@ -45,24 +45,24 @@ function moveInto(sys: Sys, folder: string, pids: () => readonly number[]): void
 }
 
 /**
- * The class for a container that was created without one; `remember` is called before it is made. Its processes are in it
- * only once it has its schemata.
+ * Creates a class for a container that has none, and moves its processes there after the schemata are written. `record` is
+ * called before anything is created.
  */
 export function newClass(
   sys: Sys,
   id: string,
   lines: readonly string[],
   pids: () => readonly number[],
-  remember: (groups: RdtGroups) => void,
+  record: (groups: RdtGroups) => void,
 ): void {
   const groups = rdtGroups(sys, { schemata: [...lines] }, id)!;
-  remember(groups);
+  record(groups);
   for (const folder of [...groups.made].reverse()) sys.mkdir(folder, 0o755);
   changeSchemata(sys, groups, lines);
-  moveInto(sys, groups.folder, pids);
+  moveThreads(sys, groups.folder, pids);
 }
 
-/** Writes lines such as "L3:0=f" into a class's schemata; what they do not name stays. */
+/** Writes lines such as "L3:0=f" to a class's schemata; resources without a line are not changed. */
 export function changeSchemata(sys: Sys, groups: RdtGroups, lines: readonly string[]): void {
   for (const line of lines) sys.writeExisting(`${groups.folder}/schemata`, `${line}\n`);
 }

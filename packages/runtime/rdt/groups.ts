@@ -1,21 +1,21 @@
 /** Intel Resource Director Technology: the resctrl groups of a container (Documentation/filesystems/resctrl.rst). */
-import { BerthError } from "@berth/base";
+import { BerthError, present } from "@berth/base";
 import type { IntelRdt } from "@berth/oci";
 import type { Sys } from "@berth/sys";
 
-/** The groups that a container's processes join. */
+/** The resctrl groups of a container's processes. */
 export interface RdtGroups {
-  /** Folder of the class of service. */
+  /** Directory of the class of service. */
   folder: string;
-  /** Folder of the monitoring group, if there shall be one. */
+  /** Directory of the monitoring group, if there is one. */
   monitor?: string;
-  /** Folders that were made for the container, to be removed with it. */
+  /** Directories created for the container, which are removed with it. */
   made: readonly string[];
   /** Lines for the class's schemata file. */
   schemata: readonly string[];
 }
 
-/** Where resctrl is mounted; undefined when it is not. */
+/** Mount point of resctrl; undefined if it is not mounted. */
 function mountpoint(sys: Sys): string | undefined {
   for (const line of sys.readText("/proc/self/mountinfo").split("\n")) {
     const [head = "", tail = ""] = line.split(" - ");
@@ -24,7 +24,7 @@ function mountpoint(sys: Sys): string | undefined {
   return undefined;
 }
 
-/** Resolves linux.intelRdt; nothing is changed. "failed_precondition" where the host lacks what it needs. */
+/** Resolves linux.intelRdt; changes nothing. "failed_precondition" if the host lacks resctrl or the class. */
 export function rdtGroups(sys: Sys, rdt: IntelRdt | undefined, id: string): RdtGroups | undefined {
   if (rdt === undefined) return undefined;
   const root = mountpoint(sys);
@@ -49,12 +49,12 @@ export function rdtGroups(sys: Sys, rdt: IntelRdt | undefined, id: string): RdtG
       { stage: "cgroup", path: folder },
     );
   const monitor = rdt.enableMonitoring ? `${folder}/mon_groups/${id}` : undefined;
-  // The class goes with the container only when it was made for it alone.
+  // The class is removed with the container only if it was created for it.
   const made = [monitor, exists ? undefined : folder].filter((path) => path !== undefined);
-  return { folder, made, schemata, ...(monitor === undefined ? {} : { monitor }) };
+  return { folder, made, schemata, ...present({ monitor }) };
 }
 
-/** Removes what was made for a container; gone already is no error. */
+/** Removes the directories created for a container, if they still exist. */
 export function removeRdt(sys: Sys, made: readonly string[]): void {
   for (const folder of made) if (sys.stat(folder) !== undefined) sys.rmdir(folder);
 }

@@ -13,14 +13,14 @@ function host(): FakeSys {
   return sys;
 }
 
-test("a host without resctrl is an error only for a bundle that wants it", () => {
+test("a host without resctrl is an error only for a bundle with linux.intelRdt", () => {
   const sys = new FakeSys();
   sys.put("/proc/self/mountinfo", "");
   assert.equal(rdtGroups(sys, undefined, "c"), undefined);
   assert.throws(() => rdtGroups(sys, {}, "c"), /linux.intelRdt: this host has no resctrl/);
 });
 
-test("a class of the container's own is made, filled and removed; a shared one stays", () => {
+test("the container's own class is created, configured and removed; a shared one is kept", () => {
   const own = rdtGroups(host(), { l3CacheSchema: "L3:0=f", enableMonitoring: true }, "c")!;
   assert.deepEqual(own.made, ["/sys/fs/resctrl/c/mon_groups/c", "/sys/fs/resctrl/c"]);
   const shared = rdtGroups(host(), { closID: "gold", schemata: ["MB:0=20"] }, "c")!;
@@ -46,7 +46,7 @@ test("a class of the container's own is made, filled and removed; a shared one s
   removeRdt(sys, ["/sys/fs/resctrl/none"]);
 });
 
-test("update: schemata of the class that a container has", () => {
+test("update: schemata of an existing class", () => {
   const sys = host();
   assert.throws(() => checkRdt(sys, { memBwSchema: "MB:0=20" }), /Intel RDT\/MBA: .* is not enabled/);
   sys.put("/sys/fs/resctrl/info/MB", "", "folder");
@@ -56,22 +56,22 @@ test("update: schemata of the class that a container has", () => {
   assert.equal(sys.readText("/sys/fs/resctrl/gold/schemata"), "MB:0=20\n");
 });
 
-test("update: a container without a class gets one, and all its threads move there", () => {
+test("update: a container without a class gets one, and all its threads are moved", () => {
   const sys = host();
   for (const task of ["5/task/5", "5/task/6", "9/task/9"]) sys.put(`/proc/${task}`, "", "folder");
   const moved: string[] = [];
   sys.onWrite = (path, content) => {
     if (path.endsWith("/tasks")) moved.push(content);
-    // A thread that began while others were moved.
+    // A thread that starts while others are moved.
     if (content === "6") sys.put("/proc/9/task/10", "", "folder");
   };
-  const told: string[] = [];
+  const recorded: string[] = [];
   const pids = () => {
     sys.put("/sys/fs/resctrl/c/tasks", "");
     return [5, 9];
   };
   sys.put("/sys/fs/resctrl/c/schemata", "");
-  newClass(sys, "c", ["L3:0=f"], pids, (groups) => told.push(groups.folder));
-  assert.deepEqual([told, moved], [["/sys/fs/resctrl/c"], ["5", "6", "9", "10"]]);
+  newClass(sys, "c", ["L3:0=f"], pids, (groups) => recorded.push(groups.folder));
+  assert.deepEqual([recorded, moved], [["/sys/fs/resctrl/c"], ["5", "6", "9", "10"]]);
   assert.equal(sys.readText("/sys/fs/resctrl/c/schemata"), "L3:0=f\n");
 });

@@ -1,23 +1,23 @@
-/** What the filter must know of architectures besides their system call numbers. */
+/** Properties of architectures that filters depend on, besides system call numbers. */
 import type { SeccompArchitecture } from "@berth/oci";
 
-/** Facts of one architecture. */
+/** Properties of one architecture. */
 export interface ArchitectureFacts {
-  /** AUDIT_ARCH_* of linux/audit.h, which the kernel puts into seccomp_data. */
+  /** AUDIT_ARCH_* of linux/audit.h, the `arch` of seccomp_data. */
   audit: number;
-  /** Bits of an argument that mean something. */
+  /** Significant bits of an argument. */
   bits: 32 | 64;
   bigEndian?: boolean;
-  /** Added to every number of the table (x32 shares x86-64's audit value and marks its calls). */
+  /** Added to every number of the table (x32 has x86-64's audit value and marks its calls by a bit). */
   offset?: number;
-  /** Sockets and System V IPC also go through the calls socketcall and ipc. */
+  /** Whether sockets and System V IPC are also available by socketcall(2) and ipc(2). */
   multiplexed?: boolean;
 }
 
 /** Bit that marks an x32 call. */
 export const X32_BIT = 0x40000000;
 
-/** Facts by architecture, for those that have a table of calls. */
+/** The supported architectures, which have a table of system calls. */
 export const ARCHITECTURES: Partial<Record<SeccompArchitecture, ArchitectureFacts>> = {
   SCMP_ARCH_X86_64: { audit: 0xc000003e, bits: 64 },
   SCMP_ARCH_X32: { audit: 0xc000003e, bits: 32, offset: X32_BIT },
@@ -31,7 +31,7 @@ export const ARCHITECTURES: Partial<Record<SeccompArchitecture, ArchitectureFact
   SCMP_ARCH_S390: { audit: 0x00000016, bits: 32, bigEndian: true, multiplexed: true },
 };
 
-/** The architectures whose programs a machine can run: others in a profile can never occur and cost nothing. */
+/** The architectures whose programs a machine can run; others in a profile are not compiled. */
 export const FAMILIES: Partial<Record<SeccompArchitecture, readonly SeccompArchitecture[]>> = {
   SCMP_ARCH_X86_64: ["SCMP_ARCH_X86_64", "SCMP_ARCH_X32", "SCMP_ARCH_X86"],
   SCMP_ARCH_X86: ["SCMP_ARCH_X86"],
@@ -44,7 +44,7 @@ export const FAMILIES: Partial<Record<SeccompArchitecture, readonly SeccompArchi
   SCMP_ARCH_S390: ["SCMP_ARCH_S390"],
 };
 
-// The first argument of socketcall(2) and ipc(2), by the name of what it stands for.
+// First arguments of socketcall(2) (index + 1) and ipc(2), by the name of the multiplexed call.
 const SOCKETCALL =
   "socket bind connect listen accept getsockname getpeername socketpair send recv sendto recvfrom shutdown \
 setsockopt getsockopt sendmsg recvmsg accept4 recvmmsg sendmmsg".split(" ");
@@ -63,7 +63,7 @@ const IPC: Record<string, number> = {
   shmctl: 24,
 };
 
-/** The multiplexing call behind a name and its first argument, on a multiplexed architecture. */
+/** The multiplexer and first argument that a call is available by, on a multiplexed architecture. */
 export function multiplexerOf(name: string): { call: "socketcall" | "ipc"; selector: number } | undefined {
   const socket = SOCKETCALL.indexOf(name);
   if (socket >= 0) return { call: "socketcall", selector: socket + 1 };

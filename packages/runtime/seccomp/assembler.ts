@@ -1,6 +1,6 @@
 /**
- * An assembler for classic BPF that works from the end to the beginning, so that every jump's target is known
- * when the jump is made. Positions count from the end: the last instruction is 0.
+ * An assembler for classic BPF. It emits code from the end to the beginning, so that every jump's target is known when the
+ * jump is emitted. Positions count from the end: the last instruction is 0.
  */
 import { BerthError } from "@berth/base";
 
@@ -28,7 +28,7 @@ interface Instruction {
   k: number;
 }
 
-/** See the module comment. */
+/** A program under construction; see the module comment. */
 export class Assembler {
   readonly #code: Instruction[] = [];
   readonly #returns = new Map<number, number>();
@@ -42,7 +42,7 @@ export class Assembler {
     return this.#code.length - target - 1;
   }
 
-  // A position that holds the same as `target` and that the next two instructions can reach with a short jump.
+  // A position equivalent to `target` that the next two instructions can reach with a short jump.
   #near(target: number): number {
     if (this.#distance(target) + 1 <= MAX_OFFSET) return target;
     const there = this.#code[target]!;
@@ -50,16 +50,16 @@ export class Assembler {
     return this.#push(OP.JUMP, 0, 0, this.#distance(target));
   }
 
-  /** Position of an instruction that returns `value`; an earlier one when it is within reach. */
+  /** Position of an instruction that returns `value`; reuses one that is within reach. */
   return(value: number): number {
     const known = this.#returns.get(value >>> 0);
     if (known !== undefined && this.#distance(known) + 1 <= MAX_OFFSET) return known;
-    const made = this.#push(OP.RETURN, 0, 0, value);
-    this.#returns.set(value >>> 0, made);
-    return made;
+    const position = this.#push(OP.RETURN, 0, 0, value);
+    this.#returns.set(value >>> 0, position);
+    return position;
   }
 
-  /** Compares A with `k` and goes on at `whenTrue` or `whenFalse`. */
+  /** Compares A with `k`, then continues at `whenTrue` or `whenFalse`. */
   branch(op: number, k: number, whenTrue: number, whenFalse: number): number {
     if (whenTrue === whenFalse) return whenTrue;
     const t = this.#near(whenTrue);
@@ -67,13 +67,13 @@ export class Assembler {
     return this.#push(op, this.#distance(t), this.#distance(f), k);
   }
 
-  /** A = seccomp_data word at `offset`, then goes on at `next`. */
+  /** Loads the word of seccomp_data at `offset` to A, then continues at `next`. */
   load(offset: number, next: number): number {
     this.#fallInto(next);
     return this.#push(OP.LOAD, 0, 0, offset);
   }
 
-  /** A &= mask, then goes on at `next`. */
+  /** Masks A, then continues at `next`. */
   and(mask: number, next: number): number {
     this.#fallInto(next);
     return this.#push(OP.AND, 0, 0, mask);
@@ -83,7 +83,7 @@ export class Assembler {
     if (next !== this.#code.length - 1) this.#push(OP.JUMP, 0, 0, this.#distance(next));
   }
 
-  /** The program as an array of struct sock_filter, little-endian; `entry` must be the last made position. */
+  /** Encodes the program as an array of struct sock_filter that starts at `entry`. */
   finish(entry: number, bigEndian: boolean): Uint8Array {
     this.#fallInto(entry);
     if (this.#code.length > MAX_INSTRUCTIONS)

@@ -20,7 +20,7 @@ import { syscallsOf } from "./syscalls/index.ts";
 const ALLOW = 0x7fff0000;
 const ENOSYS = 0x00050026;
 
-// What a profile means, said in the plainest way: for calls that are not multiplexed.
+// A straightforward interpreter of profiles, for calls that are not multiplexed.
 function naive(profile: Seccomp, arch: SeccompArchitecture, nr: number, args: readonly bigint[]): number {
   const facts = ARCHITECTURES[arch]!;
   const table = syscallsOf(arch)!;
@@ -81,7 +81,7 @@ const interesting = fc.oneof(
   fc.bigInt({ min: 0n, max: 2n ** 64n - 1n }),
 );
 
-test("compiled profiles decide as the plainest reading of them does", () => {
+test("compiled profiles decide as a naive interpreter does", () => {
   const names = fc.constantFrom(
     ..."read write openat clone ioctl futex prctl kill mmap cachestat no_such_call".split(" "),
   );
@@ -122,7 +122,7 @@ test("compiled profiles decide as the plainest reading of them does", () => {
       ]) {
         const nr = table.get(name);
         if (nr === undefined) continue;
-        // Values next to those in the profile are where comparisons go wrong.
+        // Comparisons fail first for values next to those in the profile.
         const near = p.syscalls.flatMap((r) => r.args.map((x) => x.value));
         for (const shift of [0n, 1n, -1n]) {
           const used = args.map((value, i) => (near[i] === undefined ? value : near[i] + shift));
@@ -135,7 +135,7 @@ test("compiled profiles decide as the plainest reading of them does", () => {
   );
 });
 
-test("docker's profile stays small and fast", () => {
+test("docker's profile compiles to a small and fast filter", () => {
   const profile = dockerSeccomp({ machine: "amd64", capabilities: DEFAULT_CAPABILITIES });
   const { program, flags, notify } = compileSeccomp(profile, "SCMP_ARCH_X86_64");
   assert.equal(notify, false);
@@ -166,7 +166,7 @@ test("docker's profile stays small and fast", () => {
   );
 });
 
-test("notify needs a listener and leaves write alone", () => {
+test("notify requires a listener and is refused for write", () => {
   const rule = (names: string[]): Seccomp => ({
     defaultAction: "SCMP_ACT_ALLOW",
     listenerPath: "/run/x.sock",
@@ -175,7 +175,7 @@ test("notify needs a listener and leaves write alone", () => {
   });
   const made = compileSeccomp(rule(["mount"]), "SCMP_ARCH_X86_64");
   assert.equal(made.notify, true);
-  assert.equal(made.flags, 8, "one thread has nothing to synchronise");
+  assert.equal(made.flags, 8, "TSYNC is dropped, as the process has one thread");
   assert.throws(
     () => compileSeccomp(rule(["write"]), "SCMP_ARCH_X86_64"),
     /cannot be used for the write syscall/,
@@ -188,7 +188,7 @@ test("notify needs a listener and leaves write alone", () => {
   );
 });
 
-test("programs that are too long and machines without tables are refused", () => {
+test("profiles that are too long and machines without tables are refused", () => {
   const syscalls: SeccompRule[] = Array.from({ length: 1100 }, (_, i) => ({
     names: ["ioctl"],
     action: "SCMP_ACT_ERRNO",

@@ -1,19 +1,18 @@
 /**
- * From a profile to decisions: for one architecture, what happens to each system call number.
+ * Evaluates a profile for one architecture: what the filter does for each system call number.
  *
- * The meaning is that of runc with libseccomp: the first unconditional rule of a call wins over all others;
- * else the first conditional rule whose conditions hold; else the default. A rule that says the same as the
- * default is dropped, names an architecture does not have are ignored, and several conditions on the same
- * argument in one rule are alternatives.
+ * The semantics are those of runc with libseccomp. The first unconditional rule of a call wins over all others, then the
+ * first conditional rule whose conditions hold, then the default action. A rule with the default's result is dropped, and
+ * names that an architecture lacks are ignored. Several conditions on the same argument in one rule are alternatives.
  */
 import { BerthError } from "@berth/base";
 import type { Seccomp, SeccompAction, SeccompArchitecture, SeccompArg, SeccompOperator } from "@berth/oci";
 import { ARCHITECTURES, type ArchitectureFacts, multiplexerOf } from "./architectures.ts";
 import { syscallsOf } from "./syscalls/index.ts";
 
-/** A comparison, ready for code: operands cut to the architecture's bits, a mask applied. */
+/** A comparison, with operands truncated to the architecture's bits and masked. */
 export interface Condition {
-  /** Bits that are compared. */
+  /** Number of bits compared. */
   bits: 32 | 64;
   index: number;
   op: SeccompOperator;
@@ -22,28 +21,28 @@ export interface Condition {
   value: bigint;
 }
 
-/** Conditions that must all hold, and the filter's return value then. */
+/** Conditions, and the filter's return value if all of them hold. */
 export interface Alternative {
   conditions: readonly Condition[];
   result: number;
 }
 
-/** A return value, or alternatives in order with what holds otherwise. */
+/** A return value, or alternatives in order and a return value if none applies. */
 export type Decision = number | { alternatives: readonly Alternative[]; otherwise: number };
 
 /** Decisions of one architecture. */
 export interface ArchitectureDecisions {
   architecture: SeccompArchitecture;
   facts: ArchitectureFacts;
-  /** By number as the kernel reports it (with x32's bit). */
+  /** Decisions by number, as in seccomp_data (with x32's bit). */
   calls: Map<number, Decision>;
-  /** Highest number the profile names; -1 when it names none of this architecture's. */
+  /** Highest number that the profile names; -1 if it names none of this architecture. */
   last: number;
 }
 
-/** Return value of a filter for ENOSYS. */
+/** Return value for ENOSYS. */
 export const RETURN_ENOSYS = 0x00050000 | 38;
-/** Return value of a filter that ends the thread: for calls of an architecture that the profile does not have. */
+/** Return value that kills the thread, for calls of an architecture that is not in the profile. */
 export const RETURN_KILL_THREAD = 0;
 
 const BASE_RETURNS: Record<SeccompAction, number> = {
@@ -58,14 +57,14 @@ const BASE_RETURNS: Record<SeccompAction, number> = {
   SCMP_ACT_ALLOW: 0x7fff0000,
 };
 
-/** The filter's return value for an action; ERRNO and TRACE carry `data`, EPERM when absent. */
+/** The return value of an action; ERRNO and TRACE carry `data`, by default EPERM. */
 export function returnValue(action: SeccompAction, data: number | undefined): number {
   const base = BASE_RETURNS[action];
   const carries = action === "SCMP_ACT_ERRNO" || action === "SCMP_ACT_TRACE";
   return carries ? base | ((data ?? 1) & 0xffff) : base;
 }
 
-/** Decides every call of one architecture. The profile must be valid (see `validateSpec`). */
+/** Evaluates a validated profile for one architecture; "unimplemented" if there is no table of its calls. */
 export function decide(profile: Seccomp, architecture: SeccompArchitecture): ArchitectureDecisions {
   const facts = ARCHITECTURES[architecture];
   const table = syscallsOf(architecture);
@@ -95,13 +94,13 @@ export function decide(profile: Seccomp, architecture: SeccompArchitecture): Arc
     for (const name of rule.names) {
       const direct = table.get(name);
       const multiplexer = facts.multiplexed ? multiplexerOf(name) : undefined;
-      // libseccomp gives multiplexed names negative numbers, which count for nothing here; so does runc.
+      // As in runc: libseccomp has negative numbers for multiplexed calls, which do not raise the highest number.
       if (direct !== undefined && !multiplexer) last = Math.max(last, direct + offset);
       if (result === fallback) continue;
       for (const conditions of alternatives) {
         if (direct !== undefined) add(direct + offset, conditions, result);
         if (multiplexer) {
-          // The real arguments are in memory, out of a filter's sight: only the selector can be compared.
+          // The call's own arguments are in memory, which a filter cannot read: only the selector can be compared.
           const selector: Condition = {
             bits: facts.bits,
             index: 0,

@@ -1,4 +1,4 @@
-/** Runs a classic BPF filter as the kernel would; for tests and for explaining a program. */
+/** An interpreter of classic BPF filters, for tests. */
 
 /** The kernel's struct seccomp_data. */
 export interface SeccompData {
@@ -8,13 +8,13 @@ export interface SeccompData {
   args: readonly bigint[];
 }
 
-/** The filter's return value, and how many instructions it took to get there. */
+/** The filter's return value, and the number of instructions executed. */
 export interface Verdict {
   value: number;
   steps: number;
 }
 
-/** Lays out seccomp_data in a machine's byte order. */
+/** Encodes seccomp_data in a machine's byte order. */
 function packData(data: SeccompData, bigEndian = false): DataView {
   const view = new DataView(new ArrayBuffer(64));
   view.setUint32(0, data.nr >>> 0, !bigEndian);
@@ -25,7 +25,7 @@ function packData(data: SeccompData, bigEndian = false): DataView {
   return view;
 }
 
-/** Runs `program`; throws on what the kernel would refuse to load (unknown opcode, jump out of the program). */
+/** Runs a program; throws if the kernel would refuse to load it (unknown opcode, jump out of the program). */
 export function simulate(program: Uint8Array, data: SeccompData, bigEndian = false): Verdict {
   const code = new DataView(program.buffer, program.byteOffset, program.byteLength);
   const input = packData(data, bigEndian);

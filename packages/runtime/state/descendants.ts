@@ -1,8 +1,8 @@
-/** A process and what it has started: all there is to know of a container that has no cgroup. */
+/** Process trees, by which the processes of a container without a cgroup are found. */
 import type { Sys } from "@berth/sys";
 import { processStat } from "./record.ts";
 
-/** Pids of a process and of its descendants, in ascending order; empty when it is gone. */
+/** Pids of a process and its descendants, in ascending order; empty if the process is gone. */
 export function descendants(sys: Sys, pid: number): number[] {
   if (processStat(sys, pid) === undefined) return [];
   const children = new Map<number, number[]>();

@@ -1,4 +1,4 @@
-/** Who belongs to a container: by its cgroup, or where it has none, by its pid namespace or by descent. */
+/** Finds a container's processes: by its cgroup, or without one by its pid namespace and by descent. */
 import { isCode } from "@berth/base";
 import type { Sys } from "@berth/sys";
 import { cgroupFolders } from "../cgroups/paths.ts";
@@ -6,12 +6,12 @@ import { cgroupPids } from "../cgroups/processes.ts";
 import { descendants } from "./descendants.ts";
 import { type ContainerRecord, isAlive, processStat } from "./record.ts";
 
-/** Tells whether a container has a cgroup of its own in any hierarchy. */
+/** Whether a container has its own cgroup in any hierarchy. */
 export function hasCgroup(record: ContainerRecord): boolean {
   return cgroupFolders(record.cgroup).length > 0;
 }
 
-/** The pid namespace of a process; undefined when it is gone, or of no concern to who we are. */
+/** The pid namespace of a process; undefined if it is gone or the caller lacks permission. */
 function pidNamespace(sys: Sys, pid: number | "self"): string | undefined {
   try {
     return sys.readlink(`/proc/${pid}/ns/pid`);
@@ -21,18 +21,18 @@ function pidNamespace(sys: Sys, pid: number | "self"): string | undefined {
   }
 }
 
-/** Processes of the pid namespace that the first process is in, where that is not ours. */
-function inItsNamespace(sys: Sys, record: ContainerRecord): number[] {
-  const its = pidNamespace(sys, record.pid);
-  if (its === undefined || its === pidNamespace(sys, "self")) return [];
+/** Processes in the init process's pid namespace, if that is not the caller's. */
+function inPidNamespace(sys: Sys, record: ContainerRecord): number[] {
+  const namespace = pidNamespace(sys, record.pid);
+  if (namespace === undefined || namespace === pidNamespace(sys, "self")) return [];
   const pids = (sys.list("/proc") ?? []).filter((name) => /^\d+$/.test(name)).map(Number);
-  return pids.filter((pid) => pidNamespace(sys, pid) === its && processStat(sys, pid)?.state !== "Z");
+  return pids.filter((pid) => pidNamespace(sys, pid) === namespace && processStat(sys, pid)?.state !== "Z");
 }
 
-/** Host pids of a container's processes in ascending order. Without a cgroup, those that outlive the first are unknown. */
+/** Host pids of a container's processes in ascending order. Without a cgroup, none are found once init has exited. */
 export function membersOf(sys: Sys, record: ContainerRecord): number[] {
   if (hasCgroup(record)) return cgroupPids(sys, record.cgroup);
   if (!isAlive(sys, record)) return [];
-  const found = new Set([...descendants(sys, record.pid), ...inItsNamespace(sys, record)]);
+  const found = new Set([...descendants(sys, record.pid), ...inPidNamespace(sys, record)]);
   return [...found].sort((a, b) => a - b);
 }

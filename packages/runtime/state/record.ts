@@ -1,12 +1,12 @@
 /**
- * What the runtime keeps of a container, in its folder below the runtime's root:
+ * The files of a container, in its directory below the runtime's root:
  *
- * - `state.json`: the {@link ContainerRecord}, replaced as a whole; written before anything is done that would have to
- *   be undone
+ * - `state.json`: the {@link ContainerRecord}, replaced atomically; written before anything is created that would have to
+ *   be cleaned up
  * - `spec.json`: the config.json that the container was created from, with the device rules of its last update
- * - `exec.fifo`: there as long as the container waits for `start`
- * - `notify`: folder of the socket that stands for the service manager's, where there is one
- * - `exec.report`: what went wrong between `start` and the program
+ * - `exec.fifo`: the gate, which exists until `start`
+ * - `notify`: directory of the sd_notify(3) socket that is mounted in the container, if there is one
+ * - `exec.report`: the failure between `start` and exec, if any
  */
 import { BerthError } from "@berth/base";
 import { parseJson, type Spec } from "@berth/oci";
@@ -22,32 +22,32 @@ export interface UnitName {
   slice: string;
 }
 
-/** A container as state.json holds it. */
+/** The content of state.json. */
 export interface ContainerRecord {
   version: 1;
   ociVersion: string;
   id: string;
-  /** Host pid of the first process; 0 while it is being created. */
+  /** Host pid of the init process; 0 while the container is being created. */
   pid: number;
-  /** Its start time in clock ticks since boot: tells it from a later process of the same pid. */
+  /** Its start time in clock ticks since boot, which detects reuse of the pid. */
   startTime: number;
   bundle: string;
   rootfs: string;
-  /** RFC 3339. */
+  /** Time of creation (RFC 3339). */
   created: string;
-  /** uid of who created it. */
+  /** uid of the user who created it. */
   owner: number;
   annotations?: Record<string, string>;
   cgroup: CgroupPaths;
   /** resctrl groups of its processes. */
   rdt?: RdtGroups;
-  /** The systemd unit that the cgroup belongs to; none: the cgroup is the runtime's own. */
+  /** The systemd unit that the cgroup belongs to; absent with cgroupfs. */
   unit?: UnitName;
-  /** Namespace types that are not the host's. */
+  /** Types of namespaces that are not the host's. */
   namespaces: string[];
-  /** What descriptors 0 to 2 of the process led to when it began: "pipe:[123]". */
+  /** Link targets of the init process's descriptors 0 to 2 when it was created: "pipe:[123]". */
   streams?: string[];
-  /** The plan's last operations, from `index` of its child section on: those that run after `start`. */
+  /** Operations that run after `start`: those of the plan's child section from `index` on. */
   tail?: { index: number; operations: Operation[] };
 }
 
@@ -64,7 +64,7 @@ export function containerFiles(root: string, id: string) {
   };
 }
 
-/** Refuses what is no container id: runc's rule, which also keeps ids from naming other folders. */
+/** Validates a container id by runc's rule, which also prevents path traversal; "invalid_argument" otherwise. */
 export function checkId(id: string): void {
   if (!/^[\w+.-]+$/.test(id) || id === "." || id === ".." || id.length > 1024) {
     throw new BerthError(
@@ -75,19 +75,19 @@ export function checkId(id: string): void {
   }
 }
 
-/** Start time of a process in clock ticks since boot (field 22 of proc_pid_stat(5)), and its state letter. */
+/** Parses proc_pid_stat(5): start time in clock ticks since boot (field 22), state, parent pid. Undefined without process. */
 export function processStat(
   sys: Sys,
   pid: number,
 ): { startTime: number; state: string; parent: number } | undefined {
   const text = pid > 0 ? sys.readTextIfAny(`/proc/${pid}/stat`) : undefined;
   if (text === undefined) return undefined;
-  // The name is in parentheses and may hold any character.
+  // The name is in parentheses and may contain any character.
   const fields = text.slice(text.lastIndexOf(")") + 2).split(" ");
   return { startTime: Number(fields[19]), state: fields[0]!, parent: Number(fields[1]) };
 }
 
-/** Tells whether the container's first process still runs (a zombie has ended). */
+/** Whether the container's init process is still running; a zombie is not. */
 export function isAlive(sys: Sys, record: ContainerRecord): boolean {
   const stat = processStat(sys, record.pid);
   return (
@@ -100,7 +100,7 @@ export function writeRecord(sys: Sys, root: string, record: ContainerRecord): vo
   sys.replaceFile(containerFiles(root, record.id).state, JSON.stringify(record));
 }
 
-/** Reads a container's record; "not_found" in runc's words when there is none. */
+/** Reads a container's record; "not_found" with runc's message if there is none. */
 export function readRecord(sys: Sys, root: string, id: string): ContainerRecord {
   checkId(id);
   const files = containerFiles(root, id);

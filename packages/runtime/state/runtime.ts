@@ -1,21 +1,21 @@
-/** What every verb of the runtime works with. */
+/** The runtime: the context of every verb. */
 import type { Sys } from "@berth/sys";
 import { type CgroupLayout, parseLayout, readLayout } from "../cgroups/layout.ts";
 
-/** A runtime: a machine, and the folder below which containers are recorded. */
+/** A machine, and the directory of its container records. */
 export interface Runtime {
   readonly sys: Sys;
-  /** Absolute path, mode 0700: "/run/berth-runc". */
+  /** Absolute path of the records' directory, mode 0700: "/run/berth-runc". */
   readonly root: string;
-  /** New containers get a unit of systemd's, which makes their cgroup. */
+  /** Whether to use the systemd cgroup driver for new containers. */
   readonly systemd: boolean;
-  /** New containers get no cgroup at all. */
+  /** Whether to create new containers without a cgroup. */
   readonly cgroupless: boolean;
   /** The host's cgroup file systems, read once. */
   layout(): CgroupLayout;
 }
 
-/** A runtime whose containers are recorded below `root`. */
+/** Opens a runtime; nothing is read or created yet. */
 export function openRuntime(
   sys: Sys,
   root: string,

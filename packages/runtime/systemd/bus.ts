@@ -1,8 +1,7 @@
-/** A connection to a D-Bus peer on a unix socket: authentication, calls with a deadline, signals. */
+/** A D-Bus connection over a unix socket: authentication, calls with a timeout, signals. */
 import { BerthError } from "@berth/base";
 import type { Sys } from "@berth/sys";
 import {
-  type DBusValue,
   decodeMessage,
   ERROR,
   encodeMessage,
@@ -10,15 +9,16 @@ import {
   METHOD_RETURN,
   type Message,
   SIGNAL,
-} from "./wire.ts";
+} from "./message.ts";
+import type { DBusValue } from "./types.ts";
 
 const POLLIN = 1;
 const CHUNK = 65536;
-/** An answer of the authentication is one line. */
+/** Maximum length of a line of the authentication protocol. */
 const MAX_LINE = 1024;
 const MAX_BUFFER = 16 << 20;
 
-/** What is called, and with what. */
+/** A method call. */
 export interface Call {
   destination: string;
   path: string;
@@ -28,7 +28,7 @@ export interface Call {
   body?: readonly DBusValue[];
 }
 
-/** An error that the peer answered with; `name` is D-Bus's. */
+/** An error reply of the peer; `dbusName` is D-Bus's name of the error. */
 export class DBusError extends BerthError {
   readonly dbusName: string;
   constructor(name: string, call: Call, text: string) {
@@ -37,27 +37,27 @@ export class DBusError extends BerthError {
   }
 }
 
-/** See the module comment. */
+/** A connection to a bus or a peer. */
 export class Bus {
   readonly #sys: Sys;
   readonly #fd: number;
-  readonly #limitMs: number;
+  readonly #timeoutMs: number;
   #buffer: Uint8Array = new Uint8Array(0);
   #serial = 0;
   readonly #signals: Message[] = [];
 
-  private constructor(sys: Sys, fd: number, limitMs: number) {
+  private constructor(sys: Sys, fd: number, timeoutMs: number) {
     this.#sys = sys;
     this.#fd = fd;
-    this.#limitMs = limitMs;
+    this.#timeoutMs = timeoutMs;
   }
 
   /**
-   * Connects and authenticates as the caller's own uid. `hello` is for a bus, which gives out names; a peer such as
-   * systemd's private socket has none. `limitMs` is the deadline of each call.
+   * Connects and authenticates as the caller's uid. `hello` registers with a bus; a peer such as systemd's private socket
+   * does not expect it. `timeoutMs` applies to each call.
    */
-  static async connect(sys: Sys, path: string, options: { hello: boolean; limitMs: number }): Promise<Bus> {
-    const bus = new Bus(sys, sys.connectUnix(path), options.limitMs);
+  static async connect(sys: Sys, path: string, options: { hello: boolean; timeoutMs: number }): Promise<Bus> {
+    const bus = new Bus(sys, sys.connectUnix(path), options.timeoutMs);
     try {
       await bus.#authenticate();
       if (options.hello)
@@ -78,14 +78,14 @@ export class Bus {
     this.#sys.close(this.#fd);
   }
 
-  /** Adds what arrives to the buffer; waits until `end`. */
-  async #more(end: number, waitedFor: string): Promise<void> {
-    const left = end - this.#sys.monotonicMs();
-    const events = left > 0 ? await this.#sys.poll(this.#fd, POLLIN, Math.ceil(left)) : 0;
+  /** Receives at least one byte into the buffer before `deadline`; `purpose` is for the error. */
+  async #receive(deadline: number, purpose: string): Promise<void> {
+    const remaining = deadline - this.#sys.monotonicMs();
+    const events = remaining > 0 ? await this.#sys.poll(this.#fd, POLLIN, Math.ceil(remaining)) : 0;
     if (events === 0)
       throw new BerthError(
         "deadline_exceeded",
-        `systemd did not answer within ${this.#limitMs} ms: ${waitedFor}`,
+        `systemd did not answer within ${this.#timeoutMs} ms: ${purpose}`,
         {
           stage: "systemd",
           hint: "`systemctl list-jobs` shows what it is busy with",
@@ -93,7 +93,7 @@ export class Bus {
       );
     const bytes = this.#sys.readSync(this.#fd, CHUNK);
     if (bytes.length === 0)
-      throw new BerthError("unavailable", `the D-Bus connection was closed: ${waitedFor}`, {
+      throw new BerthError("unavailable", `the D-Bus connection was closed: ${purpose}`, {
         stage: "systemd",
       });
     if (this.#buffer.length + bytes.length > MAX_BUFFER)
@@ -108,9 +108,10 @@ export class Bus {
 
   async #authenticate(): Promise<void> {
     const uid = [...String(this.#sys.uid())].map((c) => c.charCodeAt(0).toString(16)).join("");
-    // BEGIN goes along: systemd, when it reads BEGIN and the first call at once, does not look at the call before more comes.
+    // BEGIN is sent along with AUTH: if systemd read it together with the first call, it would not process the call until
+    // more data arrives.
     this.#sys.write(this.#fd, new TextEncoder().encode(`\0AUTH EXTERNAL ${uid}\r\nBEGIN\r\n`));
-    const end = this.#sys.monotonicMs() + this.#limitMs;
+    const deadline = this.#sys.monotonicMs() + this.#timeoutMs;
     for (;;) {
       const at = this.#buffer.indexOf(0x0a);
       if (at >= 0) {
@@ -123,22 +124,22 @@ export class Bus {
       }
       if (this.#buffer.length > MAX_LINE)
         throw new BerthError("data_loss", "the D-Bus peer answers no authentication", { stage: "systemd" });
-      await this.#more(end, "authentication");
+      await this.#receive(deadline, "authentication");
     }
   }
 
-  async #next(end: number, waitedFor: string): Promise<Message> {
+  async #next(deadline: number, purpose: string): Promise<Message> {
     for (;;) {
       const decoded = decodeMessage(this.#buffer);
       if (decoded !== undefined) {
         this.#buffer = this.#buffer.slice(decoded.size);
         return decoded.message;
       }
-      await this.#more(end, waitedFor);
+      await this.#receive(deadline, purpose);
     }
   }
 
-  /** Calls a method and returns the body of its answer; a {@link DBusError} for an error. */
+  /** Calls a method and returns the body of its reply; throws a {@link DBusError} for an error reply. */
   async call(call: Call): Promise<DBusValue[]> {
     const serial = ++this.#serial;
     this.#sys.write(
@@ -155,9 +156,9 @@ export class Bus {
         body: [...(call.body ?? [])],
       }),
     );
-    const end = this.#sys.monotonicMs() + this.#limitMs;
+    const deadline = this.#sys.monotonicMs() + this.#timeoutMs;
     for (;;) {
-      const message = await this.#next(end, call.member);
+      const message = await this.#next(deadline, call.member);
       if (message.type === SIGNAL) this.#signals.push(message);
       if (message.replySerial !== serial) continue;
       if (message.type === METHOD_RETURN) return message.body;
@@ -166,12 +167,12 @@ export class Bus {
     }
   }
 
-  /** Waits for a signal that `wanted` accepts, beginning with those that came meanwhile. */
-  async signal(waitedFor: string, wanted: (message: Message) => boolean): Promise<Message> {
-    const end = this.#sys.monotonicMs() + this.#limitMs;
+  /** Waits for a signal that `matches`, including those received during earlier calls. */
+  async signal(purpose: string, matches: (message: Message) => boolean): Promise<Message> {
+    const deadline = this.#sys.monotonicMs() + this.#timeoutMs;
     for (;;) {
-      const message = this.#signals.shift() ?? (await this.#next(end, waitedFor));
-      if (message.type === SIGNAL && wanted(message)) return message;
+      const message = this.#signals.shift() ?? (await this.#next(deadline, purpose));
+      if (message.type === SIGNAL && matches(message)) return message;
     }
   }
 }

@@ -1,6 +1,6 @@
 /**
- * A container's unit from start to end. A scope needs a process to begin with: a holder, which is berth-init in its pause
- * role. The container's process then enters the cgroup by itself, as it does any other, and the holder leaves.
+ * Starts, updates and stops a container's unit. A scope needs an initial process: the holder, which is berth-init in its
+ * pause role. The container's process then joins the cgroup as usual, and the holder is killed.
  */
 import { BerthError, SIGKILL } from "@berth/base";
 import type { Resources, Spec } from "@berth/oci";
@@ -16,11 +16,11 @@ import { resourceProperties } from "./resources.ts";
 /** A started unit. */
 export interface StartedUnit {
   paths: CgroupPaths;
-  /** Ends the holder, once the container's own process is there. */
+  /** Kills the holder; to be called once the container's process has joined. */
   release(): void;
 }
 
-/** Starts the unit of a container; its cgroup is empty but for the holder. */
+/** Starts a container's unit, whose cgroup only contains the holder. */
 export async function startUnit(runtime: Runtime, spec: Spec, record: ContainerRecord): Promise<StartedUnit> {
   const { sys } = runtime;
   const { unit } = record;
@@ -46,7 +46,7 @@ export async function startUnit(runtime: Runtime, spec: Spec, record: ContainerR
       await manager.startTransient(unit.unit, properties);
     } catch (error) {
       if (!isDBusError(error, "UnitExists")) throw error;
-      // A slice may be there already, for others; a scope that failed is forgotten, one that runs is somebody's.
+      // An existing slice is shared. A failed scope is reset and started again, which fails if the scope is running.
       if (!isSlice) {
         await manager.resetFailed(unit.unit);
         await manager.startTransient(unit.unit, properties);
@@ -61,7 +61,7 @@ export async function startUnit(runtime: Runtime, spec: Spec, record: ContainerR
   }
 }
 
-/** Tells systemd of changed limits, which it would set back otherwise. */
+/** Sets changed limits as properties, as systemd would otherwise revert them. */
 export async function updateUnit(runtime: Runtime, unit: UnitName, resources: Resources): Promise<void> {
   const manager = await Manager.connect(runtime.sys);
   try {
@@ -69,7 +69,7 @@ export async function updateUnit(runtime: Runtime, unit: UnitName, resources: Re
     const groups = parseDeviceGroups(runtime.sys.readTextIfAny("/proc/devices") ?? "");
     const devices = deviceProperties(resources.devices, groups);
     const properties = resourceProperties(resources, context);
-    // A list is added to what is there; an empty one takes that away first.
+    // A list is appended to the current one; an empty list clears it.
     if (devices.length > 0) properties.push(["DeviceAllow", { signature: "a(ss)", value: [] }], ...devices);
     if (properties.length > 0) await manager.setProperties(unit.unit, properties);
   } finally {
@@ -77,7 +77,7 @@ export async function updateUnit(runtime: Runtime, unit: UnitName, resources: Re
   }
 }
 
-/** Stops the unit of a container whose processes have ended; no error when it is gone. */
+/** Stops the unit of a container whose processes have exited; no error if the unit is gone. */
 export async function stopUnit(runtime: Runtime, unit: UnitName): Promise<void> {
   const manager = await Manager.connect(runtime.sys);
   try {

@@ -1,9 +1,9 @@
-/** Device rules as systemd's DevicePolicy= and DeviceAllow=, which can only allow. Pure. */
+/** Converts device rules to systemd's DevicePolicy= and DeviceAllow=, which can only allow. Pure. */
 import type { DeviceRule } from "@berth/oci";
 import { DEFAULT_DEVICE_RULES } from "../cgroups/devices.ts";
 import type { Property } from "./manager.ts";
 
-/** Group names by major number, from /proc/devices: "c:136" is "pts". */
+/** Parses /proc/devices to group names by type and major number: "c:136" is "pts". */
 export function parseDeviceGroups(text: string): Map<string, string> {
   const groups = new Map<string, string>();
   let kind = "";
@@ -19,8 +19,12 @@ export function parseDeviceGroups(text: string): Map<string, string> {
 
 const isAny = (n: DeviceRule["major"]) => n === undefined || BigInt(n) < 0n;
 
-/** What systemd calls the devices of a rule; undefined where it has no words for them. */
-function nameOf(type: "c" | "b", rule: DeviceRule, groups: ReadonlyMap<string, string>): string | undefined {
+/** systemd's specifier for the devices of a rule; undefined if there is none. */
+function deviceSpecifier(
+  type: "c" | "b",
+  rule: DeviceRule,
+  groups: ReadonlyMap<string, string>,
+): string | undefined {
   const kind = type === "c" ? "char" : "block";
   if (isAny(rule.major)) return isAny(rule.minor) ? `${kind}-*` : undefined;
   if (!isAny(rule.minor)) return `/dev/${kind}/${rule.major}:${rule.minor}`;
@@ -29,15 +33,15 @@ function nameOf(type: "c" | "b", rule: DeviceRule, groups: ReadonlyMap<string, s
 }
 
 /**
- * The properties that allow at least what the rules allow: they are enforced by the cgroup itself, but systemd would
- * undo that at a reload if it did not know of them. What it has no words for makes it allow everything of the kind.
+ * Properties that allow at least what the rules allow. The rules are enforced by the runtime, but without these properties
+ * systemd would replace them at a reload. Devices without a specifier are covered by allowing all devices of their type.
  */
 export function deviceProperties(
   rules: readonly DeviceRule[] | undefined,
   groups: ReadonlyMap<string, string>,
 ): Property[] {
   if (rules === undefined) return [];
-  let everything = true;
+  let allowAll = true;
   const allowed = new Map<string, Set<string>>();
   for (const rule of [...rules, ...DEFAULT_DEVICE_RULES]) {
     const types =
@@ -49,14 +53,14 @@ export function deviceProperties(
     const access = rule.access || "rwm";
     const all = types.length === 2 && isAny(rule.major) && isAny(rule.minor) && access.length === 3;
     if (all) {
-      everything = rule.allow;
+      allowAll = rule.allow;
       allowed.clear();
       continue;
     }
     for (const type of types) {
-      const name = nameOf(type, rule, groups);
+      const name = deviceSpecifier(type, rule, groups);
       if (rule.allow) {
-        // "block-*" for a group that is not registered would be more than asked; it is less harm than a reload that takes it away.
+        // For an unregistered group, "block-*" allows too much, which is better than losing access at a reload.
         const key = name ?? (type === "c" ? "char-*" : "block-*");
         const letters = allowed.get(key) ?? new Set<string>();
         for (const letter of access) letters.add(letter);
@@ -66,9 +70,9 @@ export function deviceProperties(
       }
     }
   }
-  const list = everything ? [] : [...allowed].filter(([, letters]) => letters.size > 0);
+  const list = allowAll ? [] : [...allowed].filter(([, letters]) => letters.size > 0);
   return [
-    ["DevicePolicy", { signature: "s", value: everything ? "auto" : "strict" }],
+    ["DevicePolicy", { signature: "s", value: allowAll ? "auto" : "strict" }],
     [
       "DeviceAllow",
       {

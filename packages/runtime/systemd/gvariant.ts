@@ -1,9 +1,9 @@
 /**
- * GVariant's text format, in which annotations "org.systemd.property.NAME" give a unit's properties: true, 5, uint64 5,
- * 1.5, 'text', ['a', 'b'], @as []. Pure.
+ * Parses GVariant's text format, which annotations "org.systemd.property.NAME" use: true, 5, uint64 5, 1.5, 'text',
+ * ['a', 'b'], @as []. Pure.
  */
 import { BerthError } from "@berth/base";
-import type { DBusValue, Variant } from "./wire.ts";
+import type { DBusValue, Variant } from "./types.ts";
 
 const TYPES: Readonly<Record<string, string>> = {
   boolean: "b",
@@ -31,7 +31,7 @@ const INTEGERS: Readonly<Record<string, readonly [bigint, bigint]>> = {
 const TOKEN = /\s*(\[|\]|,|@a[a-z]|'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*"|[-+]?[\w.]+(?:[eE][-+]?\d+)?)/y;
 const ESCAPES: Readonly<Record<string, string>> = { n: "\n", t: "\t" };
 
-/** Parses one value; "invalid_argument" names what was found. */
+/** Parses a single value; "invalid_argument" if it is malformed. */
 export function parseGVariant(text: string): Variant {
   const refuse = (): never => {
     throw new BerthError(
@@ -48,46 +48,46 @@ export function parseGVariant(text: string): Variant {
   }
   let at = 0;
   const integer = (token: string, type: string): DBusValue => {
-    const [least, most] = INTEGERS[type]!;
+    const [min, max] = INTEGERS[type]!;
     if (!/^[-+]?(\d+|0[xX][\da-fA-F]+)$/.test(token)) return refuse();
     const negative = token.startsWith("-");
     const value = BigInt(token.replace(/^[-+]/, "")) * (negative ? -1n : 1n);
-    if (value < least || value > most) return refuse();
+    if (value < min || value > max) return refuse();
     return type === "x" || type === "t" ? value : Number(value);
   };
-  const one = (wanted?: string): Variant => {
+  const single = (expected?: string): Variant => {
     const token = tokens[at++] ?? refuse();
-    if (token === "[") return array(wanted);
+    if (token === "[") return array(expected);
     if (token.startsWith("@")) {
       if (tokens[at++] !== "[") return refuse();
       return array(token.slice(2));
     }
     const type = TYPES[token];
-    if (type !== undefined && tokens[at] !== undefined && wanted === undefined) return one(type);
+    if (type !== undefined && tokens[at] !== undefined && expected === undefined) return single(type);
     if (/^['"]/.test(token)) {
-      if (wanted !== undefined && !"sog".includes(wanted)) return refuse();
+      if (expected !== undefined && !"sog".includes(expected)) return refuse();
       const value = token.slice(1, -1).replace(/\\(.)/g, (_, c: string) => ESCAPES[c] ?? c);
-      return { signature: wanted ?? "s", value };
+      return { signature: expected ?? "s", value };
     }
     if (token === "true" || token === "false") {
-      if (wanted !== undefined && wanted !== "b") return refuse();
+      if (expected !== undefined && expected !== "b") return refuse();
       return { signature: "b", value: token === "true" };
     }
     const float =
-      wanted === "d" ||
-      (wanted === undefined && /^[-+]?(\d+\.\d*|\.\d+|\d+(?=[eE]))([eE][-+]?\d+)?$/.test(token));
+      expected === "d" ||
+      (expected === undefined && /^[-+]?(\d+\.\d*|\.\d+|\d+(?=[eE]))([eE][-+]?\d+)?$/.test(token));
     if (float) {
       if (token === "" || Number.isNaN(Number(token))) return refuse();
       return { signature: "d", value: Number(token) };
     }
-    if (wanted !== undefined && !(wanted in INTEGERS)) return refuse();
-    return { signature: wanted ?? "i", value: integer(token, wanted ?? "i") };
+    if (expected !== undefined && !(expected in INTEGERS)) return refuse();
+    return { signature: expected ?? "i", value: integer(token, expected ?? "i") };
   };
   const array = (element?: string): Variant => {
     const items: DBusValue[] = [];
     let type = element;
     while (tokens[at] !== "]") {
-      const item = one(type);
+      const item = single(type);
       if (type !== undefined && item.signature !== type) return refuse();
       type = item.signature;
       items.push(item.value);
@@ -95,9 +95,9 @@ export function parseGVariant(text: string): Variant {
       else if (tokens[at] !== "]") return refuse();
     }
     at++;
-    // The type of an empty array must be said.
+    // An empty array needs a type annotation.
     return type === undefined ? refuse() : { signature: `a${type}`, value: items };
   };
-  const value = one();
+  const value = single();
   return at === tokens.length ? value : refuse();
 }

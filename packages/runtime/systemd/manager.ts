@@ -1,15 +1,15 @@
-/** systemd's manager, as far as a container runtime needs it (org.freedesktop.systemd1(5)). */
+/** Client of systemd's manager (org.freedesktop.systemd1(5)), limited to transient units. */
 import { BerthError } from "@berth/base";
 import type { Sys } from "@berth/sys";
 import { Bus, DBusError } from "./bus.ts";
-import type { DBusValue, Variant } from "./wire.ts";
+import type { DBusValue, Variant } from "./types.ts";
 
 const NAME = "org.freedesktop.systemd1";
 const PATH = "/org/freedesktop/systemd1";
 const MANAGER = "org.freedesktop.systemd1.Manager";
-const LIMIT_MS = 30_000;
+const TIMEOUT_MS = 30_000;
 
-/** A unit's property: its name and value. */
+/** A property of a unit. */
 export type Property = readonly [name: string, value: Variant];
 
 interface Address {
@@ -17,10 +17,10 @@ interface Address {
   hello: boolean;
 }
 
-/** "unix:path=/a", "unix:abstract=b"; the first that can be used of a list. */
+/** Parses a D-Bus address list to the first unix socket: "unix:path=/a", "unix:abstract=b" (with a leading NUL). */
 export function parseAddress(address: string | undefined): string | undefined {
-  for (const one of (address ?? "").split(";")) {
-    const match = /^unix:(?:.*,)?(path|abstract)=([^,]*)/.exec(one);
+  for (const entry of (address ?? "").split(";")) {
+    const match = /^unix:(?:.*,)?(path|abstract)=([^,]*)/.exec(entry);
     if (match === null) continue;
     const name = match[2]!.replace(/%([0-9a-fA-F]{2})/g, (_, hex: string) =>
       String.fromCharCode(Number.parseInt(hex, 16)),
@@ -30,7 +30,7 @@ export function parseAddress(address: string | undefined): string | undefined {
   return undefined;
 }
 
-/** Where the manager may be reached: its own socket first, which needs no bus. */
+/** Addresses of the manager: first its private socket, which works without a bus. */
 function addresses(sys: Sys): Address[] {
   if (sys.uid() === 0) {
     const bus = parseAddress(sys.env("DBUS_SYSTEM_BUS_ADDRESS")) ?? "/run/dbus/system_bus_socket";
@@ -54,12 +54,12 @@ export class Manager {
     this.#bus = bus;
   }
 
-  /** "failed_precondition" where systemd does not run. */
-  static async connect(sys: Sys, limitMs = LIMIT_MS): Promise<Manager> {
+  /** Connects to the caller's manager: the system's for root. "failed_precondition" if systemd is not running. */
+  static async connect(sys: Sys, timeoutMs = TIMEOUT_MS): Promise<Manager> {
     const failures: string[] = [];
     for (const { path, hello } of addresses(sys)) {
       try {
-        const manager = new Manager(await Bus.connect(sys, path, { hello, limitMs }));
+        const manager = new Manager(await Bus.connect(sys, path, { hello, timeoutMs }));
         if (hello) await manager.#subscribe();
         return manager;
       } catch (error) {
@@ -72,7 +72,7 @@ export class Manager {
     });
   }
 
-  /** On a bus, signals come to those who ask for them. */
+  /** Subscribes to JobRemoved; on a bus, signals are only sent to subscribers. */
   async #subscribe(): Promise<void> {
     const rule = `type='signal',interface='${MANAGER}',member='JobRemoved'`;
     const bus = "org.freedesktop.DBus";
@@ -95,8 +95,8 @@ export class Manager {
     return this.#bus.call({ destination: NAME, path: PATH, interface: MANAGER, member, signature, body });
   }
 
-  /** Waits until a job is done; its result, "done" for success. */
-  async #finish(job: string, unit: string): Promise<string> {
+  /** Waits for a job to finish; returns its result, "done" for success. */
+  async #waitForJob(job: string, unit: string): Promise<string> {
     const signal = await this.#bus.signal(
       `the job for ${unit}`,
       (m) => m.interface === MANAGER && m.member === "JobRemoved" && m.body[1] === job,
@@ -104,7 +104,7 @@ export class Manager {
     return String(signal.body[3]);
   }
 
-  /** Starts a unit that no file describes, and waits until it is up. */
+  /** Starts a transient unit, and waits until it is active. */
   async startTransient(unit: string, properties: readonly Property[]): Promise<void> {
     const [job] = await this.#call("StartTransientUnit", "ssa(sv)a(sa(sv))", [
       unit,
@@ -112,7 +112,7 @@ export class Manager {
       [...properties],
       [],
     ]);
-    const result = await this.#finish(String(job), unit);
+    const result = await this.#waitForJob(String(job), unit);
     if (result !== "done")
       throw new BerthError(
         "failed_precondition",
@@ -124,11 +124,11 @@ export class Manager {
       );
   }
 
-  /** Stops a unit, if there is one, and forgets that it failed. */
+  /** Stops a unit, if it exists, and resets its failed state. */
   async stop(unit: string): Promise<void> {
     try {
       const [job] = await this.#call("StopUnit", "ss", [unit, "replace"]);
-      await this.#finish(String(job), unit);
+      await this.#waitForJob(String(job), unit);
     } catch (error) {
       if (!isDBusError(error, "NoSuchUnit")) throw error;
     }
@@ -143,12 +143,12 @@ export class Manager {
     }
   }
 
-  /** Changes a unit while it runs, and for this boot only. */
+  /** Sets properties of an active unit, until the next boot. */
   async setProperties(unit: string, properties: readonly Property[]): Promise<void> {
     await this.#call("SetUnitProperties", "sba(sv)", [unit, true, [...properties]]);
   }
 
-  /** The version: "252.39-1~deb12u2" is 252; 0 when it cannot be read. */
+  /** systemd's major version: 252 for "252.39-1~deb12u2"; 0 if it cannot be parsed. */
   async version(): Promise<number> {
     const value = await this.#property(PATH, MANAGER, "Version");
     return Number(/\d+/.exec(String(value))?.[0] ?? 0);
@@ -161,20 +161,20 @@ export class Manager {
     return String(await this.#property(String(path), `${NAME}.${kind}`, "ControlGroup"));
   }
 
-  async #property(path: string, of: string, name: string): Promise<DBusValue> {
+  async #property(path: string, iface: string, name: string): Promise<DBusValue> {
     const [value] = await this.#bus.call({
       destination: NAME,
       path,
       interface: "org.freedesktop.DBus.Properties",
       member: "Get",
       signature: "ss",
-      body: [of, name],
+      body: [iface, name],
     });
     return (value as Variant).value;
   }
 }
 
-/** Tells whether systemd answered with this error of its own. */
+/** Whether an error is systemd's D-Bus error of this name. */
 export function isDBusError(error: unknown, name: string): boolean {
   return error instanceof DBusError && error.dbusName === `${NAME}.${name}`;
 }

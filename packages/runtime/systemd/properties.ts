@@ -1,4 +1,4 @@
-/** All properties of a container's unit: its place, what it is accounted for, limits, and what annotations ask for. Pure. */
+/** The properties of a container's unit: slice, accounting, limits, and those of annotations. Pure. */
 import { BerthError } from "@berth/base";
 import type { Spec } from "@berth/oci";
 import type { UnitName } from "../state/record.ts";
@@ -6,14 +6,14 @@ import { deviceProperties } from "./devices.ts";
 import { parseGVariant } from "./gvariant.ts";
 import type { Property } from "./manager.ts";
 import { type ResourceContext, resourceProperties } from "./resources.ts";
-import type { Variant } from "./wire.ts";
+import type { Variant } from "./types.ts";
 
 const PREFIX = "org.systemd.property.";
 const MICROSECONDS = 1_000_000;
 
 const flag = (name: string): Property => [name, { signature: "b", value: true }];
 
-/** Times are given in seconds under the names of unit files; over D-Bus they are microseconds, under others. */
+/** Converts times: unit files have them in seconds ("TimeoutStopSec"), D-Bus in microseconds ("TimeoutStopUSec"). */
 function inMicroseconds(name: string, value: Variant): Property {
   if (!name.endsWith("Sec") || name.endsWith("USec")) return [name, value];
   if (!"nqiuxtd".includes(value.signature))
@@ -30,7 +30,7 @@ function inMicroseconds(name: string, value: Variant): Property {
   ];
 }
 
-/** Properties that annotations "org.systemd.property.NAME" ask for. */
+/** Parses properties from annotations "org.systemd.property.NAME"; "invalid_argument" names the annotation. */
 export function annotatedProperties(annotations: Readonly<Record<string, string>> | undefined): Property[] {
   return Object.entries(annotations ?? {})
     .filter(([key]) => key.startsWith(PREFIX))
@@ -59,38 +59,38 @@ export function annotatedProperties(annotations: Readonly<Record<string, string>
 export interface UnitContext extends ResourceContext {
   id: string;
   name: UnitName;
-  /** The process that a scope begins with. */
+  /** Pid of a scope's initial process. */
   pid: number;
-  /** Text of /proc/devices. */
+  /** Group names of devices (see parseDeviceGroups). */
   deviceGroups: ReadonlyMap<string, string>;
 }
 
-/** The unit's properties. */
-export function unitProperties(spec: Spec, at: UnitContext): Property[] {
+/** Returns all properties of a container's unit. */
+export function unitProperties(spec: Spec, context: UnitContext): Property[] {
   const resources = spec.linux?.resources ?? {};
-  const isSlice = at.name.unit.endsWith(".slice");
+  const isSlice = context.name.unit.endsWith(".slice");
   const out: Property[] = [
-    ["Description", { signature: "s", value: `berth container ${at.id}` }],
+    ["Description", { signature: "s", value: `berth container ${context.id}` }],
     isSlice
-      ? ["Wants", { signature: "as", value: [at.name.slice] }]
-      : ["Slice", { signature: "s", value: at.name.slice }],
+      ? ["Wants", { signature: "as", value: [context.name.slice] }]
+      : ["Slice", { signature: "s", value: context.name.slice }],
   ];
   if (!isSlice) {
-    out.push(["PIDs", { signature: "au", value: [at.pid] }]);
-    // Its cgroups below are the container's own affair.
+    out.push(["PIDs", { signature: "au", value: [context.pid] }]);
+    // The container manages its own sub-cgroups.
     out.push(flag("Delegate"));
   }
   out.push(
     flag("MemoryAccounting"),
     flag("CPUAccounting"),
-    flag(at.unified ? "IOAccounting" : "BlockIOAccounting"),
+    flag(context.unified ? "IOAccounting" : "BlockIOAccounting"),
   );
   out.push(flag("TasksAccounting"));
   // Without this, a shutdown would stop the container with the first services.
   out.push(["DefaultDependencies", { signature: "b", value: false }]);
-  out.push(...deviceProperties(resources.devices, at.deviceGroups));
-  out.push(...resourceProperties(resources, at));
-  // Last, as an annotation has the last word.
+  out.push(...deviceProperties(resources.devices, context.deviceGroups));
+  out.push(...resourceProperties(resources, context));
+  // Last, so that annotations override.
   out.push(...annotatedProperties(spec.annotations));
   return out;
 }

@@ -1,4 +1,4 @@
-/** linux.resources as properties of a unit (systemd.resource-control(5)), for both versions of cgroups. Pure. */
+/** Converts linux.resources to properties of a unit (systemd.resource-control(5)), for both cgroup versions. Pure. */
 import { BerthError } from "@berth/base";
 import type { CpuLimits, Int64, Resources } from "@berth/oci";
 import { weightOfShares } from "../cgroups/resources.ts";
@@ -6,16 +6,16 @@ import type { Property } from "./manager.ts";
 
 const INFINITY = 2n ** 64n - 1n;
 const DEFAULT_PERIOD = 100_000n;
-/** systemd keeps quotas in steps of one percent of a processor. */
+/** systemd rounds quotas to one percent of a CPU (in microseconds per second). */
 const QUOTA_STEP = 10_000n;
-/** The first versions of systemd that know a property. */
+/** The systemd versions that introduced properties. */
 const SINCE = { quotaPeriod: 242, cpusets: 244, idle: 252 } as const;
 
 /** What the properties depend on besides the limits. */
 export interface ResourceContext {
-  /** The controllers are on cgroup version 2. */
+  /** Whether the controllers are on cgroup version 2. */
   unified: boolean;
-  /** systemd's version. */
+  /** systemd's major version. */
   version: number;
 }
 
@@ -23,9 +23,9 @@ const big = (name: string, value: Int64): Property => {
   const n = BigInt(value);
   return [name, { signature: "t", value: n < 0n ? INFINITY : n }];
 };
-const set = (value: Int64 | undefined): value is Int64 => value !== undefined && BigInt(value) !== 0n;
+const isSet = (value: Int64 | undefined): value is Int64 => value !== undefined && BigInt(value) !== 0n;
 
-/** "0-2,7" as bits, the lowest first. */
+/** Converts a list such as "0-2,7" to a bit mask, lowest byte first. */
 export function cpusetBits(list: string): number[] {
   const bytes: number[] = [];
   for (const part of list
@@ -52,13 +52,13 @@ export function cpusetBits(list: string): number[] {
 
 function quota(microseconds: Int64 | undefined, period: Int64 | undefined, version: number): Property[] {
   const out: Property[] = [];
-  if (set(period) && version >= SINCE.quotaPeriod) out.push(big("CPUQuotaPeriodUSec", period));
-  if (!set(microseconds)) return out;
-  const per = set(period) ? BigInt(period) : DEFAULT_PERIOD;
+  if (isSet(period) && version >= SINCE.quotaPeriod) out.push(big("CPUQuotaPeriodUSec", period));
+  if (!isSet(microseconds)) return out;
+  const per = isSet(period) ? BigInt(period) : DEFAULT_PERIOD;
   let perSecond = INFINITY;
   if (BigInt(microseconds) > 0n) {
     perSecond = (BigInt(microseconds) * 1_000_000n) / per;
-    // Rounded up: less than was asked for would slow the container down.
+    // Rounded up, so that the container gets at least its quota.
     perSecond = ((perSecond + QUOTA_STEP - 1n) / QUOTA_STEP) * QUOTA_STEP;
   }
   out.push(["CPUQuotaPerSecUSec", { signature: "t", value: perSecond }]);
@@ -73,11 +73,11 @@ function cpusets(cpu: { cpus?: string | undefined; mems?: string | undefined }, 
   return out;
 }
 
-/** An idle cgroup has the weight 0; its shares, if any, count only without. */
+/** An idle cgroup has weight 0, whatever its shares. */
 function weight(cpu: CpuLimits, version: number): Property[] {
   if (cpu.idle !== undefined && BigInt(cpu.idle) === 1n)
     return version >= SINCE.idle ? [["CPUWeight", { signature: "t", value: 0n }]] : [];
-  return set(cpu.shares) ? [big("CPUWeight", weightOfShares(cpu.shares))] : [];
+  return isSet(cpu.shares) ? [big("CPUWeight", weightOfShares(cpu.shares))] : [];
 }
 
 const number = (file: string, value: string): Int64 => {
@@ -93,7 +93,7 @@ const number = (file: string, value: string): Int64 => {
   return BigInt(value.trim());
 };
 
-/** Files of linux.resources.unified that systemd has a property for; the others are written, and systemd leaves them alone. */
+/** Properties for files of linux.resources.unified; systemd does not touch files without a property. */
 function unifiedProperties(unified: Readonly<Record<string, string>>, version: number): Property[] {
   const names: Readonly<Record<string, string>> = {
     "memory.min": "MemoryMin",
@@ -109,10 +109,8 @@ function unifiedProperties(unified: Readonly<Record<string, string>>, version: n
     const name = names[file];
     if (name !== undefined) out.push(big(name, number(file, value)));
     else if (file === "cpu.max") {
-      const [most = "max", period] = value.trim().split(/\s+/);
-      out.push(
-        ...quota(number(file, most), period === undefined ? undefined : number(file, period), version),
-      );
+      const [max = "max", period] = value.trim().split(/\s+/);
+      out.push(...quota(number(file, max), period === undefined ? undefined : number(file, period), version));
     } else if (file === "cpu.idle") out.push(...weight({ idle: Number(number(file, value)) }, version));
     else if (file === "cpuset.cpus") out.push(...cpusets({ cpus: value }, version));
     else if (file === "cpuset.mems") out.push(...cpusets({ mems: value }, version));
@@ -120,24 +118,24 @@ function unifiedProperties(unified: Readonly<Record<string, string>>, version: n
   return out;
 }
 
-/** systemd makes io.bfq.weight, 1 to 1000, out of its own 1 to 10000: up to 100 one to one, the rest in steps of 11. */
+/** Inverts systemd's conversion of IOWeight (1 to 10000) to io.bfq.weight (1 to 1000): identity to 100, then a factor of 11. */
 function ioWeight(weight: Int64): Int64 {
   const bfq = BigInt(weight);
   return bfq <= 100n ? bfq : 100n + (bfq - 100n) * 11n;
 }
 
-/** The properties that say what the cgroup's files say, so that systemd does not set them back when it writes them anew. */
-export function resourceProperties(resources: Resources, at: ResourceContext): Property[] {
+/** Properties equivalent to the limits in the cgroup's files, so that systemd does not revert them when it writes the files. */
+export function resourceProperties(resources: Resources, context: ResourceContext): Property[] {
   const { memory, cpu, pids, blockIO, unified } = resources;
   const out: Property[] = [];
   if (memory !== undefined) {
-    if (!at.unified) {
-      if (set(memory.limit)) out.push(big("MemoryLimit", memory.limit));
+    if (!context.unified) {
+      if (isSet(memory.limit)) out.push(big("MemoryLimit", memory.limit));
     } else {
-      if (set(memory.limit)) out.push(big("MemoryMax", memory.limit));
-      if (set(memory.reservation)) out.push(big("MemoryLow", memory.reservation));
+      if (isSet(memory.limit)) out.push(big("MemoryMax", memory.limit));
+      if (isSet(memory.reservation)) out.push(big("MemoryLow", memory.reservation));
       // Version 2 counts swap alone.
-      if (set(memory.swap))
+      if (isSet(memory.swap))
         out.push(
           big(
             "MemorySwapMax",
@@ -147,14 +145,16 @@ export function resourceProperties(resources: Resources, at: ResourceContext): P
     }
   }
   if (cpu !== undefined) {
-    if (at.unified) out.push(...weight(cpu, at.version), ...cpusets(cpu, at.version));
-    else if (set(cpu.shares)) out.push(big("CPUShares", cpu.shares));
-    out.push(...quota(cpu.quota, cpu.period, at.version));
+    if (context.unified) out.push(...weight(cpu, context.version), ...cpusets(cpu, context.version));
+    else if (isSet(cpu.shares)) out.push(big("CPUShares", cpu.shares));
+    out.push(...quota(cpu.quota, cpu.period, context.version));
   }
-  if (set(blockIO?.weight))
-    out.push(at.unified ? big("IOWeight", ioWeight(blockIO.weight)) : big("BlockIOWeight", blockIO.weight));
-  // systemd knows no limit of 0; one task is there already.
+  if (isSet(blockIO?.weight))
+    out.push(
+      context.unified ? big("IOWeight", ioWeight(blockIO.weight)) : big("BlockIOWeight", blockIO.weight),
+    );
+  // systemd has no limit of 0, and init is a task already.
   if (pids?.limit !== undefined) out.push(big("TasksMax", BigInt(pids.limit) === 0n ? 1n : pids.limit));
-  if (at.unified && unified !== undefined) out.push(...unifiedProperties(unified, at.version));
+  if (context.unified && unified !== undefined) out.push(...unifiedProperties(unified, context.version));
   return out;
 }

@@ -5,18 +5,11 @@ import { FakeSys } from "@berth/sys";
 import { deviceProperties, parseDeviceGroups } from "./devices.ts";
 import { parseGVariant } from "./gvariant.ts";
 import { Manager, type Property, parseAddress } from "./manager.ts";
+import { decodeMessage, ERROR, encodeMessage, METHOD_RETURN, type Message, SIGNAL } from "./message.ts";
 import { annotatedProperties, unitProperties } from "./properties.ts";
 import { cpusetBits, resourceProperties } from "./resources.ts";
-import { likelyPath, slicePath, unitName } from "./unit.ts";
-import {
-  decodeMessage,
-  ERROR,
-  encodeMessage,
-  METHOD_RETURN,
-  type Message,
-  SIGNAL,
-  splitSignature,
-} from "./wire.ts";
+import { splitSignature } from "./types.ts";
+import { expectedPath, slicePath, unitName } from "./unit.ts";
 
 const message = (parts: Partial<Message>): Message => ({
   type: 1,
@@ -27,7 +20,7 @@ const message = (parts: Partial<Message>): Message => ({
   ...parts,
 });
 
-test("a message as D-Bus lays it out, byte by byte", () => {
+test("a message is encoded byte by byte as specified", () => {
   const bytes = encodeMessage(message({ path: "/a", member: "Hi", signature: "su", body: ["xy", 7] }));
   const expected = [
     "6c010001",
@@ -51,7 +44,7 @@ test("a message as D-Bus lays it out, byte by byte", () => {
   assert.equal(Buffer.from(bytes).toString("hex"), expected.join(""));
 });
 
-test("every type comes back as it went, however long the message", () => {
+test("every type round-trips, in messages of any length", () => {
   const body = [
     255,
     true,
@@ -79,7 +72,7 @@ test("every type comes back as it went, however long the message", () => {
     assert.equal(decodeMessage(bytes.subarray(0, part)), undefined);
 });
 
-test("what is no message is refused, and never read beyond its end", () => {
+test("malformed messages are refused, and never read beyond their end", () => {
   const good = encodeMessage(message({ path: "/p", member: "M", signature: "as", body: [["a", "b"]] }));
   assert.throws(() => decodeMessage(Uint8Array.from([0x42, ...good.subarray(1)])), /little endian/);
   let refused = 0;
@@ -100,27 +93,27 @@ test("what is no message is refused, and never read beyond its end", () => {
   assert.throws(() => splitSignature("(s"), /signature/);
 });
 
-/** A peer that answers what it is asked, by method name. */
+/** A peer with replies by method name. */
 class PeerSys extends FakeSys {
-  readonly asked: Message[] = [];
-  answers: Record<string, Partial<Message> | Partial<Message>[]> = {};
+  readonly requests: Message[] = [];
+  replies: Record<string, Partial<Message> | Partial<Message>[]> = {};
   #out: Uint8Array[] = [];
   override write(_fd?: number, bytes: Uint8Array = new Uint8Array()): void {
     if (bytes[0] === 0) {
       this.#out.push(new TextEncoder().encode("OK 0123\r\n"));
       return;
     }
-    const asked = decodeMessage(bytes)!.message;
-    this.asked.push(asked);
-    const answers = this.answers[asked.member!] ?? {};
-    for (const answer of Array.isArray(answers) ? answers : [answers])
+    const request = decodeMessage(bytes)!.message;
+    this.requests.push(request);
+    const replies = this.replies[request.member!] ?? {};
+    for (const reply of Array.isArray(replies) ? replies : [replies])
       this.#out.push(
         encodeMessage(
           message({
             type: METHOD_RETURN,
             serial: 9,
-            ...(answer.type === SIGNAL ? {} : { replySerial: asked.serial }),
-            ...answer,
+            ...(reply.type === SIGNAL ? {} : { replySerial: request.serial }),
+            ...reply,
           }),
         ),
       );
@@ -129,7 +122,7 @@ class PeerSys extends FakeSys {
     return this.#out.length > 0 ? 1 : 0;
   }
   override readSync(): Uint8Array {
-    // In two parts, as a stream may bring it.
+    // In two parts, as a stream may deliver it.
     const next = this.#out.shift()!;
     if (next.length < 8) return next;
     this.#out.unshift(next.subarray(5));
@@ -146,10 +139,10 @@ const jobRemoved = (job: string, result: string) => ({
   body: [1, job, "x.scope", result],
 });
 
-test("a unit is started when its job is done, also when that is told before the answer", async () => {
+test("starting a unit waits for its job, even if JobRemoved arrives before the reply", async () => {
   const sys = new PeerSys();
   sys.put("/run/systemd/private", "");
-  sys.answers = {
+  sys.replies = {
     StartTransientUnit: [
       jobRemoved("/job/1", "done"),
       { signature: "o", body: ["/job/2"] },
@@ -164,7 +157,7 @@ test("a unit is started when its job is done, also when that is told before the 
   };
   const manager = await Manager.connect(sys);
   await manager.startTransient("x.scope", [["PIDs", { signature: "au", value: [5] }]]);
-  assert.deepEqual(sys.asked[0]!.body, [
+  assert.deepEqual(sys.requests[0]!.body, [
     "x.scope",
     "replace",
     [["PIDs", { signature: "au", value: [5] }]],
@@ -172,27 +165,27 @@ test("a unit is started when its job is done, also when that is told before the 
   ]);
   await manager.stop("x.scope");
   assert.deepEqual(
-    sys.asked.map((m) => m.member),
+    sys.requests.map((m) => m.member),
     ["StartTransientUnit", "StopUnit", "ResetFailedUnit"],
   );
-  sys.answers.StartTransientUnit = [{ signature: "o", body: ["/job/3"] }, jobRemoved("/job/3", "failed")];
+  sys.replies.StartTransientUnit = [{ signature: "o", body: ["/job/3"] }, jobRemoved("/job/3", "failed")];
   await assert.rejects(
     manager.startTransient("x.scope", []),
     /could not start x.scope: its job ended with "failed"/,
   );
-  sys.answers.StartTransientUnit = { signature: "o", body: ["/job/4"] };
+  sys.replies.StartTransientUnit = { signature: "o", body: ["/job/4"] };
   await assert.rejects(
     manager.startTransient("x.scope", []),
     /did not answer within 30000 ms: the job for x.scope/,
   );
 });
 
-test("on a bus, the manager is asked for its signals", async () => {
+test("on a bus, signals are subscribed to", async () => {
   const sys = new PeerSys();
   sys.put("/run/dbus/system_bus_socket", "");
   await Manager.connect(sys);
   assert.deepEqual(
-    sys.asked.map((m) => m.member),
+    sys.requests.map((m) => m.member),
     ["Hello", "AddMatch", "Subscribe"],
   );
   await assert.rejects(
@@ -210,10 +203,10 @@ test("cgroupsPath names slice, prefix and unit", () => {
   assert.deepEqual(unitName("a-b.slice:cri:x", "c", false), { unit: "cri-x.scope", slice: "a-b.slice" });
   assert.deepEqual(unitName("-.slice::x", "c", false), { unit: "x.scope", slice: "-.slice" });
   assert.equal(
-    likelyPath(unitName("a-b-c.slice:p:x", "c", false)),
+    expectedPath(unitName("a-b-c.slice:p:x", "c", false)),
     "/a.slice/a-b.slice/a-b-c.slice/p-x.scope",
   );
-  assert.equal(likelyPath(unitName("a.slice::a-own.slice", "c", false)), "/a.slice/a-own.slice");
+  assert.equal(expectedPath(unitName("a.slice::a-own.slice", "c", false)), "/a.slice/a-own.slice");
   assert.equal(slicePath("-.slice"), "");
   for (const bad of [
     "/a/b",
@@ -234,7 +227,7 @@ const found = (properties: readonly Property[]) =>
   Object.fromEntries(properties.map(([name, v]) => [name, v.value]));
 const MAX = 2n ** 64n - 1n;
 
-test("limits as properties, for both versions", () => {
+test("limits become properties, for both versions", () => {
   const resources = {
     memory: { limit: 100, reservation: 50, swap: 150 },
     cpu: { shares: 1024, quota: 12_345, period: 100_000, cpus: "0-2,9", mems: "0" },
@@ -261,7 +254,7 @@ test("limits as properties, for both versions", () => {
     IOWeight: 2300n,
     TasksMax: MAX,
   });
-  // Old versions do not know all of them.
+  // Old versions lack some properties.
   const old = found(
     resourceProperties({ cpu: { ...resources.cpu, idle: 1 } }, { unified: true, version: 240 }),
   );
@@ -300,7 +293,7 @@ test("limits as properties, for both versions", () => {
   assert.throws(() => cpusetBits("0-99999"), /cpuset/);
 });
 
-test("device rules: what is allowed, in systemd's words", () => {
+test("device rules become systemd's DeviceAllow", () => {
   const groups = parseDeviceGroups("Character devices:\n  1 mem\n136 pts\n\nBlock devices:\n  8 sd\n");
   const rules = [
     { allow: false, access: "rwm" },
@@ -328,7 +321,7 @@ test("device rules: what is allowed, in systemd's words", () => {
   assert.deepEqual(deviceProperties(undefined, groups), []);
 });
 
-test("annotations bring properties as GVariant text", () => {
+test("annotations set properties in GVariant's text format", () => {
   const parsed = (text: string) => parseGVariant(text);
   assert.deepEqual(parsed("true"), { signature: "b", value: true });
   assert.deepEqual(parsed("-5"), { signature: "i", value: -5 });
@@ -369,7 +362,7 @@ test("annotations bring properties as GVariant text", () => {
   );
 });
 
-test("a scope begins with a process, a slice with none", () => {
+test("a scope has an initial process, a slice has none", () => {
   const at = { id: "c", pid: 5, unified: true, version: 252, deviceGroups: new Map<string, string>() };
   const scope = found(
     unitProperties({ ociVersion: "1.3.0" }, { ...at, name: { unit: "x.scope", slice: "a.slice" } }),

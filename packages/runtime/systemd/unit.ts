@@ -1,4 +1,4 @@
-/** Which unit a container is: linux.cgroupsPath in the form of the systemd driver, "slice:prefix:name". Pure. */
+/** Unit names from the systemd driver's linux.cgroupsPath, "slice:prefix:name". Pure. */
 import { BerthError } from "@berth/base";
 import type { UnitName } from "../state/record.ts";
 
@@ -15,27 +15,27 @@ function refuse(found: string, expected: string): never {
   );
 }
 
-/** Without a path, a container is "runc-ID.scope" in the slice of system services, or of the user. */
+/** Parses linux.cgroupsPath. The default is "runc-ID.scope" in system.slice, or in user.slice for an unprivileged user. */
 export function unitName(cgroupsPath: string | undefined, id: string, user: boolean): UnitName {
   const path = cgroupsPath || `:runc:${id}`;
   const parts = path.split(":");
   if (parts.length !== 3) refuse(path, '"slice:prefix:name", as --systemd-cgroup is given');
-  const [slice = "", prefix = "", name = ""] = parts;
-  const wanted = slice || (user ? "user.slice" : "system.slice");
+  const [givenSlice = "", prefix = "", name = ""] = parts;
+  const slice = givenSlice || (user ? "user.slice" : "system.slice");
   if (
-    !wanted.endsWith(".slice") ||
-    !LETTERS.test(wanted) ||
-    /^-(?!\.slice$)|--|-\.slice$/.test(wanted.replace(/^-\.slice$/, "x.slice"))
+    !slice.endsWith(".slice") ||
+    !LETTERS.test(slice) ||
+    /^-(?!\.slice$)|--|-\.slice$/.test(slice.replace(/^-\.slice$/, "x.slice"))
   )
     refuse(path, `a slice such as "system.slice" before the first colon`);
   if (name === "") refuse(path, "a name behind the second colon");
   const unit = name.endsWith(".slice") ? name : prefix === "" ? `${name}.scope` : `${prefix}-${name}.scope`;
   if (!LETTERS.test(unit) || unit.length > MAX_NAME)
     refuse(path, `a unit name of letters, digits and any of : - _ . \\ @`);
-  return { unit, slice: wanted };
+  return { unit, slice };
 }
 
-/** A slice's place in the tree: "a-b.slice" is "/a.slice/a-b.slice", "-.slice" the root. */
+/** A slice's cgroup path: "/a.slice/a-b.slice" for "a-b.slice", "" for the root slice "-.slice". */
 export function slicePath(slice: string): string {
   if (slice === "-.slice") return "";
   let path = "";
@@ -47,7 +47,7 @@ export function slicePath(slice: string): string {
   return path;
 }
 
-/** Where the system's manager will most likely make the unit's cgroup. */
-export function likelyPath({ unit, slice }: UnitName): string {
+/** The path at which systemd is expected to create the unit's cgroup. */
+export function expectedPath({ unit, slice }: UnitName): string {
   return unit.endsWith(".slice") ? slicePath(unit) : `${slicePath(slice)}/${unit}`;
 }

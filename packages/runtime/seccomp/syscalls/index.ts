@@ -1,4 +1,4 @@
-/** System call numbers of every architecture the compiler knows. */
+/** System call numbers of every supported architecture. */
 import type { SeccompArchitecture } from "@berth/oci";
 import { AARCH64 } from "./aarch64.ts";
 import { ARM } from "./arm.ts";
@@ -27,8 +27,8 @@ const TABLES: Partial<Record<SeccompArchitecture, string>> = {
 const parsed = new Map<SeccompArchitecture, Map<string, number>>();
 
 /**
- * Reads a table: words separated by white space, where a number says which number the next name has, and each
- * further name has the number after it.
+ * Parses a table: words separated by white space. A number is that of the next name, and each further name has the next
+ * higher number.
  */
 export function parseSyscalls(table: string): Map<string, number> {
   const found = new Map<string, number>();
@@ -40,12 +40,12 @@ export function parseSyscalls(table: string): Map<string, number> {
   return found;
 }
 
-/** Numbers by name; undefined for an architecture without a table. x32 numbers have no marker bit here. */
+/** Numbers by name; undefined for an architecture without a table. x32 numbers are without their marker bit. */
 export function syscallsOf(architecture: SeccompArchitecture): ReadonlyMap<string, number> | undefined {
   const known = parsed.get(architecture);
   const table = TABLES[architecture];
   if (known || table === undefined) return known;
-  const made = parseSyscalls(table);
-  parsed.set(architecture, made);
-  return made;
+  const numbers = parseSyscalls(table);
+  parsed.set(architecture, numbers);
+  return numbers;
 }
