@@ -104,25 +104,25 @@ function elf(machine: number, interpreter: string): Uint8Array {
 }
 
 test("diagnosis of an existing program that does not execute", () => {
-  const why = (errno: string, head: Uint8Array) => {
+  const messageFor = (errno: string, head: Uint8Array) => {
     const error = diagnoseExecutable(exec, errno, head, "x64");
     assert.ok(error.hint === undefined || error.hint.length > 10);
     return error.message;
   };
-  assert.match(why("ENOENT", bytes("#!/bin/bash\r\necho")), /CR LF/);
+  assert.match(messageFor("ENOENT", bytes("#!/bin/bash\r\necho")), /CR LF/);
   assert.match(
-    why("ENOENT", bytes("#!/usr/bin/python3\n")),
+    messageFor("ENOENT", bytes("#!/usr/bin/python3\n")),
     /interpreter \/usr\/bin\/python3 is not in the image/,
   );
-  assert.match(why("EACCES", bytes("#!/etc/passwd\n")), /cannot be executed/);
-  assert.match(why("ENOEXEC", bytes("#!\n")), /names no interpreter/);
-  assert.match(why("ENOEXEC", elf(183, "/lib/ld.so")), /built for AArch64/);
+  assert.match(messageFor("EACCES", bytes("#!/etc/passwd\n")), /cannot be executed/);
+  assert.match(messageFor("ENOEXEC", bytes("#!\n")), /names no interpreter/);
+  assert.match(messageFor("ENOEXEC", elf(183, "/lib/ld.so")), /built for AArch64/);
   assert.match(
-    why("ENOENT", elf(62, "/lib64/ld-linux.so.2")),
+    messageFor("ENOENT", elf(62, "/lib64/ld-linux.so.2")),
     /dynamic loader \/lib64\/ld-linux.so.2 is not in the image/,
   );
-  assert.match(why("ENOEXEC", bytes("echo hi\n")), /neither an ELF program nor a script/);
-  assert.match(why("ENOEXEC", new Uint8Array()), /the file is empty/);
-  assert.match(why("ENOEXEC", new Uint8Array([0x7f, 0x45, 0x4c, 0x46])), /cut off/);
-  assert.equal(why("E2BIG", elf(62, "/x")), "exec /app: argument list too long");
+  assert.match(messageFor("ENOEXEC", bytes("echo hi\n")), /neither an ELF program nor a script/);
+  assert.match(messageFor("ENOEXEC", new Uint8Array()), /the file is empty/);
+  assert.match(messageFor("ENOEXEC", new Uint8Array([0x7f, 0x45, 0x4c, 0x46])), /cut off/);
+  assert.equal(messageFor("E2BIG", elf(62, "/x")), "exec /app: argument list too long");
 });

@@ -52,7 +52,7 @@ export function planDevices(
   // (CVE-2026-41579, CVE-2026-47766).
   const dev = b.childSlot();
   addTarget(b, "open /dev, which must be no link", dev, [root, "/dev"], FOLDER, RESOLVE_NO_SYMLINKS);
-  const place = (path: string): [number, string] =>
+  const locate = (path: string): [number, string] =>
     path.startsWith("/dev/") ? [dev, path.slice("/dev".length)] : [root, path];
   const nodes = new Map(DEFAULT_DEVICES.map((d) => [d.path, d]));
   for (const device of devices)
@@ -67,7 +67,7 @@ export function planDevices(
         OPEN_TREE_CLONE,
       ]);
       const target = b.childSlot();
-      addTarget(b, `find or make ${device.path}`, target, place(device.path), FILE);
+      addTarget(b, `find or make ${device.path}`, target, locate(device.path), FILE);
       b.add("child", `mount it on ${device.path}`, "move_mount", [node, target]);
       b.release(target);
       b.release(node);
@@ -79,15 +79,15 @@ export function planDevices(
       "child",
       `make ${device.path} (${device.type} ${device.major ?? 0}:${device.minor ?? 0})`,
       "mknod",
-      [...place(device.path), mode, number, device.uid ?? 0, device.gid ?? 0, FOLDER_MODE],
+      [...locate(device.path), mode, number, device.uid ?? 0, device.gid ?? 0, FOLDER_MODE],
     );
   }
   // EEXIST is ignored: an existing file is kept.
   for (const [path, to] of LINKS)
-    b.add("child", `link ${path} to ${to}`, "symlink", [...place(path), to, FOLDER_MODE, EEXIST]);
+    b.add("child", `link ${path} to ${to}`, "symlink", [...locate(path), to, FOLDER_MODE, EEXIST]);
   if (hasConsole) {
     const target = b.childSlot();
-    addTarget(b, "make /dev/console", target, place("/dev/console"), FILE);
+    addTarget(b, "make /dev/console", target, locate("/dev/console"), FILE);
     b.release(target);
   }
   b.release(dev);

@@ -61,7 +61,7 @@ const find = (plan: Plan, words: RegExp): Operation | undefined =>
     .flat()
     .find((op) => words.test(op.words));
 
-test("berth-init knows the same operations, in the same order, with the same arguments", (t) => {
+test("berth-init has the same operations, in the same order, with the same signatures", (t) => {
   const program = new URL("../../../build/berth-init", import.meta.url).pathname;
   if (!existsSync(program)) return t.skip("berth-init is not built");
   const printed = execFileSync(program, ["--operations"], { encoding: "utf8" }).trimEnd().split("\n");
@@ -71,7 +71,7 @@ test("berth-init knows the same operations, in the same order, with the same arg
   );
 });
 
-test("every operation of a plan has arguments that fit its signature", () => {
+test("every operation's arguments match its signature", () => {
   const all = compileContainer(
     input(
       (s) => (s.linux!.resources = { devices: [{ allow: false, access: "rwm" }], memory: { limit: 1e6 } }),
@@ -90,7 +90,7 @@ test("every operation of a plan has arguments that fit its signature", () => {
   }
 });
 
-test("modes of what is made and errnos that are ignored come with the plan", () => {
+test("file modes and ignored errnos are arguments of operations", () => {
   const streams = {
     stdin: { kind: "null" },
     stdout: { kind: "null" },
@@ -124,52 +124,52 @@ test("modes of what is made and errnos that are ignored come with the plan", () 
   assert.deepEqual(ends("log", 7), new Set([`${0o640}`]));
 });
 
-test("the same input gives the same plan", () => {
+test("compiling is deterministic", () => {
   assert.deepEqual(encodePlan(compileContainer(input())), encodePlan(compileContainer(input())));
 });
 
-test("an encoded plan says its size and counts", () => {
+test("an encoded plan's header has its size and operation counts", () => {
   const plan = compileContainer(input());
   const view = new DataView(encodePlan(plan).buffer);
   assert.equal(view.getUint32(8, true), view.byteLength);
   assert.equal(view.getUint32(24, true), plan.sections.setup.length);
 });
 
-test("a NUL in any text is refused before anything runs", () => {
+test("a NUL in any string is refused before anything runs", () => {
   assert.throws(() => encodePlan(compileContainer(input((s) => (s.hostname = "a\0b")))), /NUL/);
 });
 
-test("mounts come before pivot_root, the user after it, exec last", () => {
+test("mounts precede pivot_root, the user follows it, exec is last", () => {
   const order = names(compileContainer(input()), "child");
   const at = (name: string) => order.lastIndexOf(name as Operation["name"]);
   assert.ok(at("move_mount") < at("pivot_root"));
-  assert.ok(at("mask") < at("pivot_root"), "masks are clones of mounts that pivot_root takes away");
+  assert.ok(at("mask") < at("pivot_root"), "masks are clones of mounts that pivot_root detaches");
   assert.ok(at("pivot_root") < at("setuid"));
   assert.ok(at("setgroups") < at("setgid") && at("setgid") < at("setuid") && at("setuid") < at("capset"));
   assert.equal(order.at(-1), "exec");
 });
 
-test("seccomp is loaded before capabilities go, or last of all where no new privileges can come", () => {
+test("seccomp is loaded before capabilities are dropped, or last with noNewPrivileges", () => {
   const seccomp = { program: new Uint8Array(8), flags: 0 };
-  const withNew = names(
+  const withoutNnp = names(
     compileContainer(input((s) => (s.process!.noNewPrivileges = false), { seccomp })),
     "child",
   );
-  assert.ok(withNew.indexOf("seccomp") < withNew.indexOf("bounding"));
-  const without = names(
+  assert.ok(withoutNnp.indexOf("seccomp") < withoutNnp.indexOf("bounding"));
+  const withNnp = names(
     compileContainer(input((s) => (s.process!.noNewPrivileges = true), { seccomp })),
     "child",
   );
-  assert.deepEqual(without.slice(-2), ["seccomp", "exec"]);
+  assert.deepEqual(withNnp.slice(-2), ["seccomp", "exec"]);
 });
 
-test("namespaces are cloned, but the cgroup one, which waits for the process to be in its cgroup", () => {
+test("namespaces are created by clone, except the cgroup namespace, which is created in the container's cgroup", () => {
   const plan = compileContainer(input((s) => s.linux!.namespaces!.push({ type: "cgroup" })));
   assert.equal(plan.cloneFlags & 0x2000000, 0);
   assert.ok(find(plan, /root of a cgroup namespace/));
 });
 
-test("namespaces by path are opened by the parent and joined by a go-between, the user's last", () => {
+test("namespaces given by path are opened by the parent and joined by the go-between, user namespace last", () => {
   const plan = compileContainer(
     input((s) => {
       s.linux!.namespaces = [
@@ -189,14 +189,14 @@ test("namespaces by path are opened by the parent and joined by a go-between, th
   );
 });
 
-test("without a mount namespace the root is attached nowhere, and masks are refused", () => {
+test("without a mount namespace the root is not attached, and masks are refused", () => {
   const bare = (s: Spec) => {
     s.linux!.namespaces = [{ type: "pid" }];
     s.linux!.maskedPaths = [];
     s.linux!.readonlyPaths = [];
   };
   const plan = compileContainer(input(bare));
-  assert.ok(!find(plan, /slaves of the host/), "the caller's mounts stay as they are");
+  assert.ok(!find(plan, /slaves of the host/), "the caller's mounts are not changed");
   assert.ok(!names(plan, "child").includes("pivot_root"));
   assert.deepEqual(plan.sections.child.find((op) => op.name === "chroot")?.args.slice(1), [0]);
   assert.throws(
@@ -205,7 +205,7 @@ test("without a mount namespace the root is attached nowhere, and masks are refu
   );
 });
 
-test("a user namespace is mapped by the parent, and devices are bound from the host", () => {
+test("with a user namespace, the parent writes the maps and devices are bound from the host", () => {
   const plan = compileContainer(
     input((s) => {
       s.linux!.namespaces!.push({ type: "user" });
@@ -224,14 +224,11 @@ test("device rules: files on version 1, a program on version 2", () => {
   const cgroup = { layout: V2, paths: cgroupPaths(V2, undefined, "c"), facts: { cpusets: [], delegate: [] } };
   const v2 = compileContainer(input(rules, { cgroup }));
   assert.ok(names(v2, "setup").includes("bpf_device"));
-  assert.ok(
-    !names(v2, "enter").includes("enter_cgroup"),
-    "a version 2 cgroup is entered by being born there",
-  );
+  assert.ok(!names(v2, "enter").includes("enter_cgroup"), "the process is cloned into a version 2 cgroup");
   assert.ok(v2.cgroupSlot >= 0);
 });
 
-test("a limit whose controller the host lacks is an error that names it", () => {
+test("a limit whose controller is missing is an error that names the controller", () => {
   assert.throws(
     () => compileContainer(input((s) => (s.linux!.resources = { pids: { limit: 5 } }))),
     /pids.max needs the cgroup controller "pids"/,
@@ -242,7 +239,7 @@ test("a limit whose controller the host lacks is an error that names it", () => 
   );
 });
 
-test("an overlay root is mounted detached; many lower folders go one by one, or by mount(2) on an old kernel", () => {
+test("an overlay root is mounted detached; a long lowerdir list is split, or passed to mount(2) on an old kernel", () => {
   const lower = Array.from({ length: 20 }, (_, i) => `/var/lib/berth/snapshots/${i}/fs`).join(":");
   const rootMounts = [
     { type: "overlay", source: "overlay", options: [`lowerdir=${lower}`, "upperdir=/u", "workdir=/w"] },
@@ -254,7 +251,7 @@ test("an overlay root is mounted detached; many lower folders go one by one, or 
   assert.ok(!names(old, "setup").includes("fsopen"));
 });
 
-test("a container without a cgroup asks for none, and is refused limits by name", () => {
+test("a container without a cgroup touches none, and its limits are refused by name", () => {
   for (const layout of [HYBRID, V2]) {
     const cgroup = { layout, paths: { path: "", v1: {} }, facts: { cpusets: [], delegate: [] } };
     const devices = [{ allow: false, access: "rwm" }];
@@ -269,7 +266,7 @@ test("a container without a cgroup asks for none, and is refused limits by name"
   }
 });
 
-test("an added process joins what differs from the host, and nothing else", () => {
+test("exec joins the namespaces that differ from the host's, and no others", () => {
   const base = input();
   const plan = compileExec({
     ...base,
@@ -288,9 +285,9 @@ test("an added process joins what differs from the host, and nothing else", () =
       "close its mount namespace",
     ],
   );
-  // Nothing of the host's that was opened for the joining is open in the new process.
-  const slots = (section: SectionName, ...wanted: string[]) =>
-    plan.sections[section].filter((op) => wanted.includes(op.name)).map((op) => op.args[0]);
+  // No descriptor opened for joining is left open in the new process.
+  const slots = (section: SectionName, ...operations: string[]) =>
+    plan.sections[section].filter((op) => operations.includes(op.name)).map((op) => op.args[0]);
   const closed = [...slots("setup", "close"), ...slots("join", "close"), ...slots("enter", "close")];
   assert.deepEqual(
     slots("setup", "open", "open_at").filter((slot) => !closed.includes(slot)),
@@ -300,21 +297,21 @@ test("an added process joins what differs from the host, and nothing else", () =
   assert.equal(plan.cloneFlags, 0);
 });
 
-test("explain prints every operation, and no secret bytes", () => {
+test("explain prints every operation", () => {
   const text = describePlan(compileContainer(input()));
   assert.match(text, /== clone: new namespaces: mount, uts, ipc, pid, network/);
   assert.match(text, /execute sh/);
   assert.match(text, /-- rootfs/);
 });
 
-test("child slots are used again once closed", () => {
+test("child slots are reused once released", () => {
   const b = new PlanBuilder();
   const first = b.childSlot();
   b.release(first);
   assert.equal(b.childSlot(), first);
 });
 
-test("no config makes the compiler break or mount by a host name inside the root", () => {
+test("no mounts make the compiler crash, or mount by name inside the root", () => {
   const word = fc.constantFrom(
     "ro",
     "rw",

@@ -1,4 +1,4 @@
-/** What holds for the plan of any config.json: it is refused in words, or stays inside the root. */
+/** Properties of any config.json: it is refused with a BerthError, or its plan stays inside the root. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { BerthError } from "@berth/base";
@@ -18,16 +18,16 @@ const LAYOUTS = [
   parseLayout("30 25 0:26 / /sys/fs/cgroup rw - cgroup2 cgroup2 rw"),
 ];
 
-/** Fields that are there once in a while: most documents then have few that are odd, and many get through. */
-function some<T extends Record<string, unknown>>(
+/** Makes all fields optional and rare, so that most documents have few unusual fields and many are valid. */
+function rarely<T extends Record<string, unknown>>(
   fields: {
     [K in keyof T]: fc.Arbitrary<T[K]>;
   },
 ): fc.Arbitrary<Partial<T>> {
-  const none = { weight: 7, arbitrary: fc.constant(undefined) };
+  const absent = { weight: 7, arbitrary: fc.constant(undefined) };
   const rare = Object.entries(fields).map(([key, value]): [string, fc.Arbitrary<unknown>] => [
     key,
-    fc.oneof(none, { weight: 1, arbitrary: value }),
+    fc.oneof(absent, { weight: 1, arbitrary: value }),
   ]);
   return fc
     .record(Object.fromEntries(rare))
@@ -63,8 +63,8 @@ const mapping = fc.record({ containerID: number, hostID: number, size: number },
 const mount = fc
   .tuple(
     path,
-    some({
-      type: fc.constantFrom("bind", "tmpfs", "proc", "sysfs", "cgroup", "mqueue", "none", "", "overlay"),
+    rarely({
+      type: fc.constantFrom("bind", "tmpfs", "proc", "sysfs", "cgroup", "mqueue", "absent", "", "overlay"),
       source: fc.oneof(path, text),
       options,
       uidMappings: fc.array(mapping, { maxLength: 2 }),
@@ -87,7 +87,7 @@ const hooks = fc.dictionary(
   fc.constantFrom("prestart", "createRuntime", "createContainer", "startContainer", "poststart", "poststop"),
   fc.array(hook, { maxLength: 2 }),
 );
-const process = some({
+const process = rarely({
   terminal: fc.boolean(),
   cwd: path,
   args: fc.array(text, { maxLength: 3 }),
@@ -110,7 +110,7 @@ const process = some({
   ),
   capabilities: fc.record({ bounding: fc.array(fc.constantFrom("CAP_KILL", "CAP_NO", "kill")) }),
 });
-const linux = some({
+const linux = rarely({
   namespaces: fc.array(namespace, { maxLength: 6 }),
   uidMappings: fc.array(mapping, { maxLength: 2 }),
   gidMappings: fc.array(mapping, { maxLength: 2 }),
@@ -132,7 +132,7 @@ const anySpec = fc.record(
   { requiredKeys: [] },
 );
 
-/** The plan for a document, or undefined where it is refused; anything but a BerthError is a failure. */
+/** Compiles a document; undefined if it is refused with a BerthError. Any other error fails the test. */
 function plan(document: unknown, confined: boolean, layout: (typeof LAYOUTS)[number]): Plan | undefined {
   try {
     const spec: Spec = parseSpec(stringifyJson(document));
@@ -178,7 +178,7 @@ function fitsSignature(op: Operation): void {
   });
 }
 
-/** Operations that take a folder's slot and a path below it: where that folder may come from. */
+/** Index of the argument that is a directory's slot, of operations that take a path below one. */
 const BELOW: Readonly<Record<string, number>> = {
   target: 1,
   symlink: 0,
@@ -190,17 +190,17 @@ const BELOW: Readonly<Record<string, number>> = {
   pivot_root: 0,
   chroot: 0,
 };
-/** Paths of the host that the new process may open by name, besides sources of binds and devices. */
+/** Host paths that the new process may open by name, besides sources of binds and devices. */
 const BY_NAME = new Set(["/", ROOTFS, "/dev/null", "/proc/self/ns/time_for_children"]);
 
 function staysInside(p: Plan, sources: ReadonlySet<string>): void {
-  const made = new Map<number, string>();
+  const origins = new Map<number, string>();
   for (const section of SECTIONS)
     for (const op of p.sections[section]) {
       fitsSignature(op);
       const at = BELOW[op.name];
       if (at !== undefined && section === "child") {
-        const from = made.get(Number(op.args[at]));
+        const from = origins.get(Number(op.args[at]));
         assert.ok(from === "root" || from === "inside" || op.name === "console", `${op.words}: from ${from}`);
       }
       if (op.name === "mkdir" || op.name === "write")
@@ -214,13 +214,13 @@ function staysInside(p: Plan, sources: ReadonlySet<string>): void {
             BY_NAME.has(path) || sources.has(path) || path.startsWith("/sys/fs/cgroup"),
             `${op.words}: ${path}`,
           );
-        made.set(Number(op.args[0]), path === ROOTFS || path === "/" ? "root" : "host");
+        origins.set(Number(op.args[0]), path === ROOTFS || path === "/" ? "root" : "host");
       }
-      if (["target", "fsmount"].includes(op.name)) made.set(Number(op.args[0]), "inside");
+      if (["target", "fsmount"].includes(op.name)) origins.set(Number(op.args[0]), "inside");
     }
 }
 
-test("any config.json: refused in words, or a plan that the encoder takes and that stays inside the root", () => {
+test("any config.json is refused with a BerthError, or gives a valid plan that stays inside the root", () => {
   let compiled = 0;
   fc.assert(
     fc.property(anySpec, fc.boolean(), fc.constantFrom(...LAYOUTS), (change, confined, layout) => {
@@ -245,7 +245,7 @@ test("any config.json: refused in words, or a plan that the encoder takes and th
   assert.ok(compiled > 50, `only ${compiled} of the documents were valid`);
 });
 
-test("any JSON at all is refused in words", () => {
+test("arbitrary JSON is refused with a BerthError", () => {
   fc.assert(
     fc.property(fc.jsonValue(), fc.boolean(), (document, confined) => {
       plan(document, confined, LAYOUTS[0]!);

@@ -92,11 +92,11 @@ function planMemoryPolicy(b: PlanBuilder, policy: MemoryPolicy): void {
   }
   const mask = parseMask(policy.nodes ?? "", "linux.memoryPolicy.nodes", "memory policy node list");
   const count = countBits(mask);
-  const none = policy.mode === "MPOL_DEFAULT" || policy.mode === "MPOL_LOCAL";
+  const takesNoNodes = policy.mode === "MPOL_DEFAULT" || policy.mode === "MPOL_LOCAL";
   // MPOL_PREFERRED accepts an empty list, which means the local node.
-  if (none && count > 0)
+  if (takesNoNodes && count > 0)
     throw invalid("nodes", `memory policy mode requires 0 nodes but got ${count}`, policy.nodes, "none");
-  if (!none && policy.mode !== "MPOL_PREFERRED" && count === 0)
+  if (!takesNoNodes && policy.mode !== "MPOL_PREFERRED" && count === 0)
     throw invalid(
       "nodes",
       "memory policy mode requires at least one node but got 0",
