@@ -29,7 +29,7 @@ function formatArg(arg: Operation["args"][number]): string {
   return typeof arg === "string" ? JSON.stringify(arg) : String(arg);
 }
 
-/** Index of the first environment variable among an operation's arguments; it follows argv, which is preceded by its length. */
+/** Index of the first environment variable among an operation's arguments, after the length of argv and argv itself. */
 function environmentIndex(op: Operation): number {
   if (op.name === "exec") return 1 + Number(op.args[0]);
   return op.name === "hook" ? 5 + Number(op.args[4]) : op.args.length;

@@ -12,7 +12,7 @@ export interface CgroupFacts {
   readonly delegate: readonly { folder: string; controllers: readonly string[] }[];
 }
 
-/** Directories from the mount point down to `folder`, inclusive. */
+/** Directories from the mount point down to `folder`, both included. */
 function ancestry(mountpoint: string, folder: string): string[] {
   const out = [mountpoint];
   for (const part of folder.slice(mountpoint.length).split("/").filter(Boolean))

@@ -71,7 +71,7 @@ function blkioV1(b: BlockIo, out: CgroupWrite[]): void {
   }
 }
 
-/** Value of pids.max: negative is unlimited. 0 becomes 1 as in runc, since systemd accepts no 0 and init is a task already. */
+/** Value of pids.max. Negative means unlimited; 0 becomes 1 as in runc, since systemd accepts no 0 and init is a task. */
 function pidsLimit(limit: Int64): string {
   if (BigInt(limit) < 0n) return "max";
   return BigInt(limit) === 0n ? "1" : String(limit);

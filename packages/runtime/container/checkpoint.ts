@@ -1,4 +1,4 @@
-/** checkpoint: has CRIU dump a container's processes to a directory, and removes the container unless it is to keep running. */
+/** checkpoint: dumps a container's processes to a directory by CRIU. The container is removed unless leaveRunning or preDump is set. */
 import { BerthError, isCode } from "@berth/base";
 import { linux, type Sys } from "@berth/sys";
 import { criuConfig } from "../criu/config.ts";

@@ -21,7 +21,7 @@ export interface ExecOptions extends LaunchSettings {
   spec?: Spec;
   /** Stay attached until the process exits. */
   wait: boolean;
-  /** Allow exec in a paused container; the process starts when that is resumed. Undefined if the caller has no such flag. */
+  /** Allow exec in a paused container; the process starts on resume. Undefined if the caller has no such flag. */
   ignorePaused?: boolean;
   /** Sub-cgroups to join, by controller ("" for all); by default the container's own cgroup. */
   subCgroups?: ReadonlyMap<string, string>;

@@ -33,7 +33,7 @@ export async function kill(runtime: Runtime, id: string, signal: number, all: bo
   const pidfd = sys.pidfdOpen(record.pid);
   if (pidfd === undefined) throw notRunning(id);
   try {
-    // Checked again with the pidfd open: from now on the pid cannot be reused.
+    // Checked again with the pidfd open, which refers to this process even if the pid is reused later.
     if (!isAlive(sys, record) || !sys.pidfdSignal(pidfd, signal)) throw notRunning(id);
   } finally {
     sys.close(pidfd);

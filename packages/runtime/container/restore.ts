@@ -37,7 +37,7 @@ export interface RestoreOptions extends RestoreSettings {
   onTerminal(master: number): { keep: boolean };
   /** Called when all processes are restored but not yet resumed. */
   onRestored(pid: number): Promise<void> | void;
-  /** A keeper that stays as CRIU's parent and holds the streams; `stdio` are then berth-init's own, `inherited` the keeper's. */
+  /** A keeper that stays as CRIU's parent and holds the streams. `stdio` are then berth-init's, `inherited` the keeper's. */
   keeper?: { plan: KeeperPlan; inherited: readonly number[] };
 }
 

@@ -31,7 +31,7 @@ export interface HostMount {
   destination: string;
   /** Path on the host. */
   source: string;
-  /** Whether mounts isBelow the source are included. */
+  /** Whether mounts below the source are included. */
   recursive: boolean;
 }
 

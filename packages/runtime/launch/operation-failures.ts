@@ -18,10 +18,10 @@ export function lookupFailure(op: Operation, errno: string): BerthError {
     });
   // runc's messages, from which docker derives its exit codes 126 and 127.
   if (errno === "ENOENT") {
-    const decodeDetail = name.includes("/")
+    const message = name.includes("/")
       ? `exec: "${name}": stat ${name}: no such file or directory`
       : `exec: "${name}": executable file not found in $PATH`;
-    return new BerthError("not_found", decodeDetail, {
+    return new BerthError("not_found", message, {
       ...facts,
       hint: `check that the image holds ${name}; PATH was ${String(op.args[1])}`,
     });
@@ -38,7 +38,7 @@ export function lookupFailure(op: Operation, errno: string): BerthError {
   });
 }
 
-/** The error for a mount point that a symlink leads to. */
+/** The error for a symlink in the path of a mount point. */
 export function linkFailure(op: Operation): BerthError {
   const path = String(op.args[2]);
   if (op.args[3] === -3)
@@ -97,7 +97,7 @@ const SIGNAL_WORDS: Readonly<Record<string, string>> = {
   31: "bad system call",
 };
 
-/** The error for a failed hook, with runc's message: "error running createRuntime hook #0: exit status 1, stderr: no device". */
+/** The error for a failed hook. runc's message: "error running createRuntime hook #0: exit status 1, stderr: no device". */
 export function hookFailure(op: Operation, errno: string, detail: string): BerthError {
   const [, number = "0"] = /hook (\d+):/.exec(op.words) ?? [];
   const [, kind, value, stderr] = /^(exit status|signal) (\d+): ?([\s\S]*)$/.exec(detail) ?? [];

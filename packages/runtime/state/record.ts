@@ -75,7 +75,7 @@ export function checkId(id: string): void {
   }
 }
 
-/** Parses proc_pid_stat(5): start time in clock ticks since boot (field 22), state, parent pid. Undefined without process. */
+/** Reads proc_pid_stat(5): start time in clock ticks since boot (field 22), state and parent. Undefined if there is none. */
 export function processStat(
   sys: Sys,
   pid: number,

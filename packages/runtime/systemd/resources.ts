@@ -118,13 +118,13 @@ function unifiedProperties(unified: Readonly<Record<string, string>>, version: n
   return out;
 }
 
-/** Inverts systemd's conversion of IOWeight (1 to 10000) to io.bfq.weight (1 to 1000): identity to 100, then a factor of 11. */
+/** Inverts systemd's conversion of IOWeight (1 to 10000) to io.bfq.weight (1 to 1000): identity up to 100, then steps of 11. */
 function ioWeight(weight: Int64): Int64 {
   const bfq = BigInt(weight);
   return bfq <= 100n ? bfq : 100n + (bfq - 100n) * 11n;
 }
 
-/** Properties equivalent to the limits in the cgroup's files, so that systemd does not revert them when it writes the files. */
+/** Properties equivalent to the cgroup's limits, so that systemd does not revert these when it writes the files. */
 export function resourceProperties(resources: Resources, context: ResourceContext): Property[] {
   const { memory, cpu, pids, blockIO, unified } = resources;
   const out: Property[] = [];
