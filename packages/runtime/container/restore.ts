@@ -93,9 +93,11 @@ function namespacesOf(sys: Sys, pid: number, spec: Spec): string[] {
 function shiftSlots(keeper: KeeperPlan, first: number): KeeperPlan {
   const shift = (stream: Stream): Stream =>
     stream.kind === "inherited" ? { kind: "inherited", slot: first + stream.slot } : stream;
-  const { stdin, stdout, stderr, log } = keeper.streams;
-  const streams = { stdin: shift(stdin), stdout: shift(stdout), stderr: shift(stderr), ...present({ log }) };
-  return { ...keeper, streams };
+  const { stdin, stdout, stderr } = keeper.streams;
+  return {
+    ...keeper,
+    streams: { ...keeper.streams, stdin: shift(stdin), stdout: shift(stdout), stderr: shift(stderr) },
+  };
 }
 
 /** Restores the container; a failure leaves nothing behind. */
