@@ -9,14 +9,14 @@ import { rotationOf } from "./log-uri.ts";
 import { readTaskOptions } from "./options.ts";
 import { parseRecord } from "./parse-record.ts";
 import { reapLater } from "./reap.ts";
-import { type OtherShims, routeTasks } from "./router.ts";
+import { type ForeignTasks, routeTasks } from "./router.ts";
 import { type ProcessFacts, TaskProcess } from "./task-process.ts";
 import type { CreateTask, TaskEvent, TaskShim } from "./task-shim.ts";
 
 const stdio = { stdin: "/in", stdout: "/out", stderr: "", terminal: true };
 
 /** A shim that notes the names of its calls; `has` is part of foreign shims alone. */
-function recordingShim(name: string, calls: string[], tasks: readonly string[] = []): OtherShims {
+function recordingShim(name: string, calls: string[], tasks: readonly string[] = []): ForeignTasks {
   const known: Record<string, unknown> = {
     has: ({ id }: { id: string }) => tasks.includes(id),
     list: () => tasks.map((id) => ({ id })),
@@ -25,7 +25,7 @@ function recordingShim(name: string, calls: string[], tasks: readonly string[] =
       return () => calls.push(`${name} stop`);
     },
   };
-  return new Proxy({} as OtherShims, {
+  return new Proxy({} as ForeignTasks, {
     get: (_, verb: string) => known[verb] ?? (async () => void calls.push(`${name} ${verb}`)),
   });
 }

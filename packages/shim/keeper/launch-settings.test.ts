@@ -49,7 +49,7 @@ test("a process is launched with its keeper's files, and /dev/null for berth-ini
     socket: `/run/berth/keepers/${of.token}.sock`,
   });
   assert.deepEqual(streams.stdout, { kind: "fifo", path: "/out" });
-  assert.deepEqual(settings.stdio, Array(3).fill(shim.nothing()));
+  assert.deepEqual(settings.stdio, Array(3).fill(shim.devNull()));
   assert.deepEqual([settings.inherited, settings.preserved, settings.noNewKeyring], [[], [], true]);
   assert.equal(host.spawned.length, 0);
   shim.close();
