@@ -32,21 +32,21 @@ async function removeTask(
 ): Promise<Exit & { pid: number }> {
   const { namespace, id } = task;
   await runtime.remove(shim.runtimeOf(task), id, true);
-  // Their keepers write down how they ended: removing the records before that would leave new ones behind.
+  // Keepers of added processes write exit records: they must be there before the records are removed.
   await Promise.all([...task.processes.values()].map(ended));
   shim.tasks.delete(`${namespace}/${id}`);
   forgetTask(shim, task);
   return reportDeleted(shim, task, process);
 }
 
-/** How long a killed process's keeper may take to report its end, in milliseconds. */
-const REPORTED_MS = 5000;
+/** How long a keeper may take to report the exit of a killed process. */
+const REPORT_MS = 5000;
 
-/** Waits for the end of a process that was killed, also when its start was still under way. */
+/** Waits for the exit of a process that was killed, perhaps during its start. */
 async function ended(process: KeeperProcess): Promise<void> {
   await process.starting?.catch(() => undefined);
   if (process.record.pid === 0 || process.exit !== undefined) return;
-  await process.wait(AbortSignal.timeout(REPORTED_MS)).catch(() => undefined);
+  await process.wait(AbortSignal.timeout(REPORT_MS)).catch(() => undefined);
 }
 
 /**
