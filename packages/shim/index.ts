@@ -1,4 +1,4 @@
-/** The door of `packages/shim`: the Task service over keepers. */
+/** The door of `packages/shim`: the Task service, over keepers and over foreign shims. */
 export { eventMessage } from "./contract/event-message.ts";
 export { readTaskOptions } from "./contract/options.ts";
 export { routeTasks } from "./contract/router.ts";

@@ -101,7 +101,7 @@ test(
   }),
 );
 
-test("poll tells a closed reader, and gives up in time", async () => {
+test("poll reports a closed reader, and times out", async () => {
   const [ours, theirs] = realSys.socketPair();
   assert.equal(await realSys.poll(ours, 1, 5), 0);
   realSys.close(theirs);
@@ -113,7 +113,7 @@ test("times before 1970 keep 0 <= nanoseconds < 1e9", () => {
   assert.deepEqual([...linux.packTimes(-1n, 1_500_000_000n)], [-1n, 999_999_999n, 1n, 500_000_000n]);
 });
 
-test("messages are kept apart, and descriptors travel with them", async () => {
+test("SOCK_SEQPACKET keeps message boundaries; descriptors are passed along", async () => {
   const [a, b] = realSys.socketPair("packets");
   const [inner, outer] = realSys.socketPair();
   realSys.write(a, Buffer.from("one"));
@@ -133,7 +133,7 @@ test("messages are kept apart, and descriptors travel with them", async () => {
   for (const fd of [b, received!, outer]) realSys.close(fd);
 });
 
-test("links are read, and what is no terminal has no modes", () => {
+test("readlink reads links; makeRaw returns undefined without a terminal", () => {
   assert.match(realSys.readlink("/proc/self/exe")!, /^\//);
   assert.equal(realSys.readlink("/proc/self/nothing"), undefined);
   const fd = realSys.open("/dev/null", 0);
@@ -141,7 +141,7 @@ test("links are read, and what is no terminal has no modes", () => {
   realSys.close(fd);
 });
 
-test("text is split into lines wherever it breaks, and long lines are cut off", () => {
+test("text is split into lines wherever chunks end; long lines are truncated", () => {
   const lines: string[] = [];
   const push = lineSplitter(4, (line) => lines.push(line));
   for (const text of ["ab", "c\n\nd", "", "ef\nlong", "er than", " four\nx"]) push(text);
@@ -158,7 +158,7 @@ function collector(): { events: LineEvents; lines: string[]; closed: Promise<voi
 }
 
 test(
-  "lines go over a unix socket, both ways, until the peer closes",
+  "connectLines sends and receives lines until the peer closes",
   scratch(async (folder) => {
     const path = join(folder, "s");
     const server = net.createServer((socket) => {
@@ -180,7 +180,7 @@ test(
 
 // Bun has no sockets over given descriptors; only berthd, which runs on Node, reads FIFOs.
 test(
-  "lines of a FIFO are read whoever writes them, until the channel is closed",
+  "readLines reads a FIFO across writers until the channel is closed",
   { skip: process.versions.bun !== undefined },
   scratch(async (folder) => {
     const path = join(folder, "fifo");
@@ -206,7 +206,7 @@ test(
   }),
 );
 
-test("a program runs to its end, in its folder, with its variables and a bound on its output", async () => {
+test("run returns exit and output of a program, with limits on time and size", async () => {
   const run = (script: string, more: Partial<RunOptions> = {}) =>
     realSys.run({
       path: "/bin/sh",
@@ -228,7 +228,7 @@ test("a program runs to its end, in its folder, with its variables and a bound o
   await assert.rejects(run("", { path: "/nothing" }), { code: "not_found", errno: "ENOENT" });
 });
 
-test("whether a file may be executed, and this process's program", () => {
+test("executable follows the file's mode; programPath is executable", () => {
   assert.ok(realSys.executable("/bin/sh"));
   assert.ok(!realSys.executable("/etc/passwd"));
   assert.ok(!realSys.executable("/nothing"));
@@ -237,7 +237,7 @@ test("whether a file may be executed, and this process's program", () => {
 });
 
 test(
-  "a lock is taken once",
+  "tryLock fails while another descriptor holds the lock",
   scratch((folder) => {
     const path = join(folder, "lock");
     const [a, b] = [realSys.open(path, linux.O_CREAT | 2), realSys.open(path, 2)];

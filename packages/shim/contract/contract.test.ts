@@ -9,14 +9,14 @@ import { rotationOf } from "./log-uri.ts";
 import { readTaskOptions } from "./options.ts";
 import { parseRecord } from "./parse-record.ts";
 import { reapLater } from "./reap.ts";
-import { type OtherShims, routeTasks } from "./router.ts";
+import { type ForeignTasks, routeTasks } from "./router.ts";
 import { type ProcessFacts, TaskProcess } from "./task-process.ts";
 import type { CreateTask, TaskEvent, TaskShim } from "./task-shim.ts";
 
 const stdio = { stdin: "/in", stdout: "/out", stderr: "", terminal: true };
 
 /** A shim that notes the names of its calls; `has` is part of foreign shims alone. */
-function recordingShim(name: string, calls: string[], tasks: readonly string[] = []): OtherShims {
+function recordingShim(name: string, calls: string[], tasks: readonly string[] = []): ForeignTasks {
   const known: Record<string, unknown> = {
     has: ({ id }: { id: string }) => tasks.includes(id),
     list: () => tasks.map((id) => ({ id })),
@@ -25,7 +25,7 @@ function recordingShim(name: string, calls: string[], tasks: readonly string[] =
       return () => calls.push(`${name} stop`);
     },
   };
-  return new Proxy({} as OtherShims, {
+  return new Proxy({} as ForeignTasks, {
     get: (_, verb: string) => known[verb] ?? (async () => void calls.push(`${name} ${verb}`)),
   });
 }
@@ -63,7 +63,7 @@ test("every call goes to the shim that has the task", async () => {
   );
 });
 
-test("a create is routed by its runtime; lists, events and ends are those of both", async () => {
+test("a create is routed by its runtime; list, events, recover and close cover both shims", async () => {
   const calls: string[] = [];
   const shim: TaskShim = routeTasks(
     recordingShim("own", calls, ["a"]),
@@ -93,7 +93,7 @@ test("a create is routed by its runtime; lists, events and ends are those of bot
   ]);
 });
 
-test("a damaged record is named", () => {
+test("parsing a damaged record names its file", () => {
   assert.deepEqual(parseRecord("/r", '{"a":1}'), { a: 1 });
   assert.throws(() => parseRecord("/r.json", "{"), {
     code: "data_loss",
@@ -102,7 +102,7 @@ test("a damaged record is named", () => {
   });
 });
 
-test("a log's rotation is read off its URI", () => {
+test("a log's rotation is parsed from its URI", () => {
   assert.equal(rotationOf("stdout", "cri-log:///a"), undefined);
   assert.deepEqual(rotationOf("stdout", "cri-log:///a?max-size=5&max-files=2"), { bytes: 5, files: 2 });
   assert.throws(() => rotationOf("stderr", "cri-log:///a?max-size=5&max-files=x"), {
@@ -111,7 +111,7 @@ test("a log's rotation is read off its URI", () => {
   });
 });
 
-test("a child is reaped until it has exited; without one nothing is done", async () => {
+test("a child is polled until it has exited", async () => {
   const sys = new FakeSys();
   const asked: number[] = [];
   const { promise, resolve } = Promise.withResolvers<void>();
@@ -131,7 +131,7 @@ test("a child is reaped until it has exited; without one nothing is done", async
   assert.deepEqual(asked, [7, 7, 7]);
 });
 
-test("the first end of a process counts", async () => {
+test("only the first exit of a process counts", async () => {
   const process = new TaskProcess<ProcessFacts>({ execId: "", stdio, pid: 1, started: false });
   assert.equal(process.status, "created");
   process.record.started = true;
@@ -146,7 +146,7 @@ test("the first end of a process counts", async () => {
   assert.equal(process.status, "stopped");
 });
 
-test("events survive the way through containerd's messages", () => {
+test("events survive conversion to containerd's messages and back", () => {
   const task = { namespace: "ns", id: "c" };
   const exit = { pid: 7, exitStatus: 137, exitedAt: 1_700_000_000_123_456_789n };
   const rootfs = [{ type: "overlay", source: "overlay", target: "", options: ["ro"] }];
@@ -178,7 +178,7 @@ test("events survive the way through containerd's messages", () => {
   assert.equal(taskEventOf("ns", "/images/create", eventMessage(events[1]!)), undefined);
 });
 
-test("runtime options: those of runc that apply; others are refused by name", () => {
+test("runc's options are read; unsupported ones are refused by name", () => {
   const options = (given: object) => readTaskOptions(pack(runc.OptionsSchema, given));
   assert.deepEqual(readTaskOptions(undefined), {});
   assert.deepEqual(options({ noPivotRoot: true, systemdCgroup: true, root: "/r", criuWorkPath: "/w" }), {

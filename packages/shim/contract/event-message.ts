@@ -1,11 +1,11 @@
-/** The shim's events as containerd's messages, `containerd.events.*`. */
+/** Converts the shim's events to containerd's messages, `containerd.events.*`. */
 import { pack } from "@berth/api/any";
 import * as eventTypes from "@berth/api/eventTypes";
 import { timestamp } from "@berth/api/time";
 import type { Any } from "@bufbuild/protobuf/wkt";
 import type { TaskEvent } from "./task-shim.ts";
 
-/** An event, packed as containerd packs it: with its type's bare name. */
+/** Packs an event as containerd does, with the bare name of its type. */
 export function eventMessage(event: TaskEvent): Any {
   const { id: containerId } = event;
   switch (event.topic) {

@@ -1,15 +1,15 @@
-/** What stdio URIs have in common, whichever shim reads them. */
+/** Parsing of stdio URIs, shared by both kinds of shims. */
 import { BerthError, MAX_LOG_FILES } from "@berth/base";
 import type { LogRotation } from "@berth/runtime";
 
-/** The error for a stdio field that makes no sense. */
+/** The error for an invalid stdio field. */
 export function invalidStdio(field: string, uri: string, expected: string): BerthError {
   return new BerthError("invalid_argument", `${field}: found ${JSON.stringify(uri)}, expected ${expected}`, {
     stage: "streams",
   });
 }
 
-/** Reads max-size, in bytes, and max-files off a log's URI; a size of 0 or less is none. */
+/** Parses max-size (bytes) and max-files of a log's URI; undefined without a positive size. */
 export function rotationOf(field: string, uri: string): LogRotation | undefined {
   const query = new URL(uri).searchParams;
   const number = (name: string, otherwise: number) => {

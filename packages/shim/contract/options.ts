@@ -1,4 +1,4 @@
-/** The runtime's options on the wire, containerd.runc.v1.Options, as this runtime takes them. */
+/** Runtime options on the wire: containerd.runc.v1.Options. */
 
 import { runc } from "@berth/api";
 import { typeNameOf } from "@berth/api/any";
@@ -7,10 +7,10 @@ import { fromBinary } from "@bufbuild/protobuf";
 import type { Any } from "@bufbuild/protobuf/wkt";
 import type { TaskOptions } from "./task-shim.ts";
 
-/** The type name that containerd 1.x gives the options: its fields are others. */
+/** The type of options in containerd 1.x; its fields differ. */
 const OLD_NAME = "containerd.linux.runc.CreateOptions";
 
-/** Reads options; "unimplemented" names the one that this runtime does not have. */
+/** Reads options; "unimplemented" names an unsupported one. */
 export function readTaskOptions(options: Any | undefined): TaskOptions {
   if (options === undefined || options.value.length === 0) return {};
   const type = typeNameOf(options);

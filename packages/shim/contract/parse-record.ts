@@ -1,7 +1,7 @@
-/** Records on disk, as shims write them. */
+/** Records on disk. */
 import { BerthError } from "@berth/base";
 
-/** Reads a record's text; "data_loss" names the file that is damaged. */
+/** Parses a record; "data_loss" names a damaged file. */
 export function parseRecord<T>(path: string, text: string): T {
   try {
     return JSON.parse(text) as T;

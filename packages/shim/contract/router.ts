@@ -1,14 +1,14 @@
-/** One Task service over two: berth's own, and other people's shims. A create says which; the rest goes where it went. */
+/** Routes a Task service to berth's own shim or to foreign ones: by the runtime of a create, later by the task. */
 import type { ProcessRef, TaskShim } from "./task-shim.ts";
 
-/** A Task service that knows which tasks it serves. */
-export interface OtherShims extends TaskShim {
-  /** Whether this task was created here. */
+/** A Task service that knows its tasks. */
+export interface ForeignTasks extends TaskShim {
+  /** Was this task created here? */
   has(ref: ProcessRef): boolean;
 }
 
 /** See the module comment. */
-export function routeTasks(own: TaskShim, foreign: OtherShims): TaskShim {
+export function routeTasks(own: TaskShim, foreign: ForeignTasks): TaskShim {
   const of = (ref: ProcessRef) => (foreign.has(ref) ? foreign : own);
   return {
     recover: async () => {

@@ -1,22 +1,22 @@
-/** One process of a task: its state, and everyone who waits for its end. */
+/** One process of a task: its state, and the callers that wait for its exit. */
 import type { Exit, Stdio } from "./task-shim.ts";
 
-/** What is kept of a process, whichever shim serves it. */
+/** What both kinds of shims record of a process. */
 export interface ProcessFacts {
   execId: string;
   stdio: Stdio;
-  /** Host pid; 0 until the process has been made. */
+  /** Host pid; 0 before the process exists. */
   pid: number;
   started: boolean;
 }
 
-/** A process that the shim knows. Created -> running -> stopped; nothing goes back. */
+/** A process and its state: created -> running -> stopped, never back. */
 export class TaskProcess<Record extends ProcessFacts = ProcessFacts> {
   readonly record: Record;
   exit: Exit | undefined;
-  /** A start that is under way: the exit is told only after it. */
+  /** A start in progress; the exit is reported after it. */
   starting: Promise<{ pid: number }> | undefined;
-  /** A deletion that is under way. */
+  /** A deletion in progress. */
   deleting: Promise<Exit & { pid: number }> | undefined;
   readonly #ended = Promise.withResolvers<Exit>();
 
@@ -29,7 +29,7 @@ export class TaskProcess<Record extends ProcessFacts = ProcessFacts> {
     return this.record.started ? "running" : "created";
   }
 
-  /** Marks the end; the first call counts. False when it was marked before. */
+  /** Sets the exit; the first call counts, later ones return false. */
   end(exit: Exit): boolean {
     if (this.exit !== undefined) return false;
     this.exit = exit;
@@ -37,7 +37,7 @@ export class TaskProcess<Record extends ProcessFacts = ProcessFacts> {
     return true;
   }
 
-  /** Resolves with the exit; rejects with the signal's reason when that aborts first. */
+  /** Resolves with the exit; rejects with the signal's reason if that aborts first. */
   wait(signal?: AbortSignal): Promise<Exit> {
     if (signal === undefined || this.exit !== undefined) return this.#ended.promise;
     return new Promise((resolve, reject) => {

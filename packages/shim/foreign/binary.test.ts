@@ -24,7 +24,7 @@ function machine(result: Partial<RunResult>): FakeSys {
   return sys;
 }
 
-test("a runtime's name gives the file name of its shim", () => {
+test("the file name of a shim is derived from the runtime's name", () => {
   assert.equal(shimName("io.containerd.runc.v2"), "containerd-shim-runc-v2");
   assert.equal(shimName("a.b"), "containerd-shim-a-b");
   for (const bad of [
@@ -38,7 +38,7 @@ test("a runtime's name gives the file name of its shim", () => {
     assert.throws(() => shimName(bad), { code: "invalid_argument" }, bad);
 });
 
-test("a shim is found in PATH, where it can be executed", () => {
+test("the first executable shim in PATH is found", () => {
   const sys = new FakeSys();
   sys.variables.PATH = "relative:/sbin:/usr/bin/::/opt";
   const missing = { code: "not_found", hint: /berthd's PATH/ };
@@ -51,7 +51,7 @@ test("a shim is found in PATH, where it can be executed", () => {
   assert.equal(findShim(sys, "io.containerd.runc.v2"), PROGRAM, "the first in PATH");
 });
 
-test("a shim may be named by its absolute path", () => {
+test("a runtime can be an absolute path", () => {
   const sys = new FakeSys().put("/x/my shim", "", "file", 0o755);
   assert.equal(findShim(sys, "/x/my shim"), "/x/my shim");
   assert.throws(() => findShim(sys, "/x/other"), { code: "not_found", hint: "correct the path" });
@@ -59,7 +59,7 @@ test("a shim may be named by its absolute path", () => {
   assert.throws(() => findShim(sys, "io.containerd.runc.v2"), { code: "not_found" });
 });
 
-test("an address: bare, or JSON of a version that is supported", () => {
+test("addresses are bare, or JSON of a supported version", () => {
   assert.deepEqual(parseAddress("unix:///s\n"), { version: 2, address: "unix:///s" });
   const json = (more: object) =>
     parseAddress(JSON.stringify({ version: 3, protocol: "ttrpc", address: "unix:///s", ...more }));
@@ -71,7 +71,7 @@ test("an address: bare, or JSON of a version that is supported", () => {
   assert.throws(() => json({ address: 7 }), { message: /no address/ });
 });
 
-test("start: containerd's arguments and environment, in the bundle", async () => {
+test("start: runs the shim in the bundle with containerd's arguments and environment", async () => {
   const sys = machine({ stdout: bytes("unix:///s") });
   Object.assign(sys.variables, { PATH: "/bin", NAMESPACE: "other" });
   assert.deepEqual(await startShim(sys, call), { version: 2, address: "unix:///s" });
@@ -91,7 +91,7 @@ test("start: containerd's arguments and environment, in the bundle", async () =>
   });
 });
 
-test("start: how it failed, with what it printed", async () => {
+test("start: a failure has the exit code or signal, and the output", async () => {
   const failure = async (result: Partial<RunResult>) => {
     const error = await startShim(machine(result), call).catch((e) => e);
     assert.equal(error.code, "internal");
@@ -107,7 +107,7 @@ test("start: how it failed, with what it printed", async () => {
   await assert.rejects(startShim(new FakeSys(), call), { code: "not_found", errno: "ENOENT" });
 });
 
-test("delete: how the container ended", async () => {
+test("delete: returns the exit", async () => {
   const answer = (exitedAt: bigint | undefined) =>
     toBinary(
       task3.DeleteResponseSchema,

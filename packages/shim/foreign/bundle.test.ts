@@ -17,7 +17,7 @@ const record: ForeignRecord = {
 };
 const config = (more: object = {}) => new TextEncoder().encode(JSON.stringify(more));
 
-test("a bundle is made once, with its record first", () => {
+test("a bundle is created once, its record first", () => {
   const sys = new FakeSys();
   const bundles = new ForeignBundles(sys, "/run/berth");
   assert.deepEqual(bundles.list(), []);
@@ -34,7 +34,7 @@ test("a bundle is made once, with its record first", () => {
   });
 });
 
-test("the root of a user namespace may enter its container's bundle", () => {
+test("root of a user namespace has access to the bundle", () => {
   const sys = new FakeSys();
   const gidMappings = [
     { containerID: 1, hostID: 5 },
@@ -45,7 +45,7 @@ test("the root of a user namespace may enter its container's bundle", () => {
   assert.equal(sys.stat(BUNDLE)?.mode, 0o710);
 });
 
-test("a record that is damaged is named, one that is missing is none", () => {
+test("reading names a damaged record, and returns undefined without one", () => {
   const sys = new FakeSys();
   const bundles = new ForeignBundles(sys, "/run/berth");
   assert.equal(bundles.read(BUNDLE), undefined);
@@ -53,7 +53,7 @@ test("a record that is damaged is named, one that is missing is none", () => {
   assert.throws(() => bundles.read(BUNDLE), { code: "data_loss", path: `${BUNDLE}/shim.json` });
 });
 
-test("a bundle is removed with a root file system that is still mounted", async () => {
+test("removal unmounts a root file system that is still mounted", async () => {
   const sys = new FakeSys();
   const bundles = new ForeignBundles(sys, "/run/berth");
   bundles.make("ns", "c", config(), record);
@@ -65,7 +65,7 @@ test("a bundle is removed with a root file system that is still mounted", async 
   assert.deepEqual(bundles.list(), []);
 });
 
-test("a bundle stays if its root file system cannot be unmounted: removal would go into it", async () => {
+test("a bundle is kept if its root file system cannot be unmounted", async () => {
   const sys = new FakeSys();
   const bundles = new ForeignBundles(sys, "/run/berth");
   bundles.make("ns", "c", config(), record);
@@ -74,7 +74,7 @@ test("a bundle stays if its root file system cannot be unmounted: removal would 
   assert.ok(sys.files.has(`${BUNDLE}/shim.json`));
 });
 
-test("a shim's log is read until it is closed", () => {
+test("a shim's log is followed until closed", () => {
   const sys = new FakeSys().put(`${BUNDLE}/log`, "", "fifo");
   const close = followLog(sys, BUNDLE, "c");
   assert.equal(sys.fds.size, 1);
@@ -83,7 +83,7 @@ test("a shim's log is read until it is closed", () => {
   assert.ok(sys.lineWriters.get(`${BUNDLE}/log`)!.closed);
 });
 
-test("streams other than logs go to the shim as they are", () => {
+test("streams other than CRI logs are passed to the shim unchanged", () => {
   const sys = new FakeSys();
   const given = { ...stdio, stdout: "/out" };
   const { stdio: result, logger, release } = foreignStdio(sys, BUNDLE, given);
@@ -91,7 +91,7 @@ test("streams other than logs go to the shim as they are", () => {
   assert.deepEqual([result, logger, sys.calls], [given, 0, []]);
 });
 
-test("a CRI log is written by berth-init, which reads FIFOs that the shim writes", () => {
+test("a CRI log is written by berth-init from FIFOs of the bundle", () => {
   const sys = new FakeSys().put(`${BUNDLE}/shim.json`, "");
   const {
     stdio: result,
@@ -113,14 +113,14 @@ test("a CRI log is written by berth-init, which reads FIFOs that the shim writes
   assert.equal(sys.fds.size, 0);
 });
 
-test("a terminal's log has one stream", () => {
+test("the log of a terminal has one stream", () => {
   const sys = new FakeSys().put(`${BUNDLE}/shim.json`, "");
   const { stdio: result } = foreignStdio(sys, BUNDLE, { ...stdio, stdout: "cri-log:///a", terminal: true });
   assert.deepEqual([result.stdout, result.stderr], [`${BUNDLE}/stdout`, ""]);
   assert.equal(sys.spawned[0]!.argv[2], "/a\n\n\n0\n1\n416");
 });
 
-test("no descriptor is left if the log's writer cannot be started", () => {
+test("no descriptor leaks if the log's writer cannot be started", () => {
   const sys = new FakeSys().put(`${BUNDLE}/shim.json`, "");
   sys.onSpawn = () => {
     throw new Error("no memory");

@@ -1,6 +1,6 @@
 /**
- * Bundles of foreign shims, below the state folder at `shims/NAMESPACE/ID`: config.json, rootfs/, the shim's log FIFO, and
- * `shim.json`: what must be known to find the shim again, written before it is started.
+ * Bundles of foreign shims, at `shims/NAMESPACE/ID` below the state folder: config.json, rootfs/, the shim's log FIFO, and
+ * `shim.json`, by which a later daemon finds the shim; written before that is started.
  */
 import { BerthError, isCode, log } from "@berth/base";
 import { linux, type Sys } from "@berth/sys";
@@ -8,20 +8,20 @@ import { parseRecord } from "../contract/parse-record.ts";
 import type { Stdio } from "../contract/task-shim.ts";
 import type { ShimAddress } from "./binary.ts";
 
-/** shim.json. */
+/** Content of shim.json. */
 export interface ForeignRecord {
   runtime: string;
   program: string;
-  /** None until the shim has been started. */
+  /** Set once the shim has been started. */
   shim?: ShimAddress;
   stdio: Stdio;
   pid: number;
   started: boolean;
-  /** Processes that were added. */
+  /** Added processes. */
   execs: Record<string, { stdio: Stdio; pid: number; started: boolean }>;
 }
 
-/** Paths and files of the bundles. */
+/** Paths and files of bundles. */
 export class ForeignBundles {
   readonly #sys: Sys;
   readonly root: string;
@@ -35,7 +35,7 @@ export class ForeignBundles {
     return `${this.root}/${namespace}/${id}`;
   }
 
-  /** All there are. */
+  /** All bundles. */
   list(): { namespace: string; id: string }[] {
     const names = (folder: string) => this.#sys.list(folder) ?? [];
     return names(this.root).flatMap((namespace) =>
@@ -43,7 +43,7 @@ export class ForeignBundles {
     );
   }
 
-  /** Makes a bundle; "already_exists" when there is one. */
+  /** Creates a bundle; "already_exists" if there is one. */
   make(namespace: string, id: string, config: Uint8Array, record: ForeignRecord): string {
     const sys = this.#sys;
     const bundle = this.path(namespace, id);
@@ -57,7 +57,7 @@ export class ForeignBundles {
     this.save(bundle, record);
     sys.mkdir(`${bundle}/rootfs`, 0o711);
     sys.writeFile(`${bundle}/config.json`, config);
-    // runc prepares the root file system as the root of the container's user namespace, who must get there.
+    // runc prepares the root file system as root of the container's user namespace, which needs access.
     const group = groupOfRoot(config);
     if (group !== 0) {
       sys.lchown(bundle, 0, group);
@@ -76,13 +76,13 @@ export class ForeignBundles {
     return text === undefined ? undefined : parseRecord<ForeignRecord>(`${bundle}/shim.json`, text);
   }
 
-  /** Removes a bundle, with a root file system that its shim left mounted. */
+  /** Removes a bundle; unmounts the root file system if the shim did not. */
   async remove(bundle: string): Promise<void> {
     try {
       await this.#sys.umount(`${bundle}/rootfs`, linux.MNT_DETACH | linux.UMOUNT_NOFOLLOW);
       log.warn("a shim left its root file system mounted", { bundle });
     } catch (error) {
-      // EINVAL: nothing is mounted there, as it should be.
+      // EINVAL: not mounted, as expected.
       const { errno } = BerthError.from(error);
       if (errno !== "EINVAL" && errno !== "ENOENT") throw error;
     }
@@ -90,7 +90,7 @@ export class ForeignBundles {
   }
 }
 
-/** The group that a container's root has on the machine. */
+/** Host gid of the container's root. */
 function groupOfRoot(config: Uint8Array): number {
   const { linux: own } = JSON.parse(new TextDecoder().decode(config)) as {
     linux?: { gidMappings?: { containerID: number; hostID: number }[] };

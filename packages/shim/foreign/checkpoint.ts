@@ -1,10 +1,10 @@
-/** What a checkpoint is to be like, as runc's shim takes it. */
+/** Options of a checkpoint for runc's shim. */
 
 import { pack, runc } from "@berth/api";
 import type { Any } from "@bufbuild/protobuf/wkt";
 import type { CheckpointTask } from "../contract/task-shim.ts";
 
-/** A request as containerd.runc.v1.CheckpointOptions. */
+/** Packs a request as containerd.runc.v1.CheckpointOptions. */
 export function checkpointOptions(request: CheckpointTask): Any {
   const { exit, openTcp, externalUnixSockets, terminal, fileLocks, emptyNamespaces, workPath } = request;
   return pack(runc.CheckpointOptionsSchema, {

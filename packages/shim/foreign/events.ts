@@ -1,4 +1,4 @@
-/** Events that shims hand in, as the daemon knows them. */
+/** Events from shims. */
 import { eventTypes, shimEvents } from "@berth/api";
 import { nanoseconds } from "@berth/api/time";
 import { BerthError, log } from "@berth/base";
@@ -7,7 +7,7 @@ import { type DescMessage, fromBinary, type MessageShape } from "@bufbuild/proto
 import type { Any } from "@bufbuild/protobuf/wkt";
 import type { TaskEvent } from "../contract/task-shim.ts";
 
-/** An envelope's content as an event of ours; undefined for a topic that is none of a task's. */
+/** Converts containerd's message to an event; undefined if the topic is unknown. */
 export function taskEventOf(namespace: string, topic: string, event: Any): TaskEvent | undefined {
   const read = <D extends DescMessage>(schema: D): MessageShape<D> => fromBinary(schema, event.value);
   switch (topic) {
@@ -50,7 +50,7 @@ export function taskEventOf(namespace: string, topic: string, event: Any): TaskE
   }
 }
 
-/** The service that takes shims' events. */
+/** The events service for shims. */
 export function shimEventsService(take: (event: TaskEvent) => void): Service {
   return service(shimEvents.Events, {
     forward({ envelope }) {

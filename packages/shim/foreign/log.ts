@@ -1,4 +1,4 @@
-/** The log of a shim goes into the daemon's. */
+/** Logs of shims. */
 import { log } from "@berth/base";
 import { linux, type Sys } from "@berth/sys";
 

@@ -150,7 +150,7 @@ async function setup(t: TestContext, overrides: TestShim["overrides"] = {}): Pro
   return all;
 }
 
-test("a task is created by its shim, and known by its record", async (t) => {
+test("create starts a shim and records the task", async (t) => {
   const { shim, shims } = await setup(t);
   assert.ok(!shims.has(ref));
   assert.deepEqual(await shims.create(request), { pid: 7 });
@@ -207,7 +207,7 @@ test("a create that the shim refuses is undone", async (t) => {
   assert.equal(shim.sys.fds.size, 0);
 });
 
-test("an exit is taken from wait; delete removes the shim and the bundle", async (t) => {
+test("the exit comes from wait; delete ends the shim and removes the bundle", async (t) => {
   const { shim, shims } = await setup(t);
   await shims.create(request);
   await shims.start(ref);
@@ -221,7 +221,7 @@ test("an exit is taken from wait; delete removes the shim and the bundle", async
   assert.throws(() => shims.state(ref), { code: "not_found" });
 });
 
-test("an added process: recorded, started, ended, deleted", async (t) => {
+test("an added process is recorded, started, waited for and deleted", async (t) => {
   const { shim, shims } = await setup(t);
   await shims.create(request);
   await shims.start(ref);
@@ -241,7 +241,7 @@ test("an added process: recorded, started, ended, deleted", async (t) => {
   assert.deepEqual(shim.record()?.execs, {});
 });
 
-test("a lost shim: its program removes the container, and all processes have ended", async (t) => {
+test("after the death of a shim, its program cleans up and all processes have exited", async (t) => {
   const { shim, shims, events } = await setup(t);
   await shims.create(request);
   await shims.start(ref);
@@ -262,7 +262,7 @@ test("a lost shim: its program removes the container, and all processes have end
   assert.equal(shim.record(), undefined);
 });
 
-test("a paused task: SIGKILL resumes it, or it could not die", async (t) => {
+test("SIGKILL resumes a paused task", async (t) => {
   const { shim, shims } = await setup(t);
   await shims.create(request);
   await shims.start(ref);
@@ -275,13 +275,13 @@ test("a paused task: SIGKILL resumes it, or it could not die", async (t) => {
   assert.equal(shims.state(ref).status, "running");
 });
 
-test("a shim without statistics says so", async (t) => {
+test("stats of a shim without any are unimplemented", async (t) => {
   const { shims } = await setup(t);
   await shims.create(request);
   await assert.rejects(shims.stats(ref), { code: "unimplemented" });
 });
 
-test("events of shims are passed on; an exit among them ends the process", async (t) => {
+test("events of shims are forwarded; an exit event sets the exit", async (t) => {
   const { shim, shims, events } = await setup(t);
   await shims.create(request);
   await shims.start(ref);
@@ -324,7 +324,7 @@ test("recovery: an exit while no daemon ran is reported", async (t) => {
   assert.equal(shims.state(ref).status, "stopped");
 });
 
-test("recovery: a shim that has died meanwhile", async (t) => {
+test("recovery: a dead shim is cleaned up", async (t) => {
   const shim = await left(t);
   await shim.die();
   const record = shim.record()!;
@@ -337,7 +337,7 @@ test("recovery: a shim that has died meanwhile", async (t) => {
   assert.deepEqual(shim.calls, ["delete"]);
 });
 
-test("recovery: an unfinished create is undone, rubbish is removed, damage is left", async (t) => {
+test("recovery: an unfinished create is undone, an empty bundle removed, a damaged one kept", async (t) => {
   const shim = await left(t);
   const record = { ...shim.record()!, pid: 0 };
   delete record.shim;

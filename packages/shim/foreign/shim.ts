@@ -1,6 +1,6 @@
 /**
- * The Task service by other people's shims: each container has a shim by containerd's contract, a program that is started
- * beside the daemon and spoken to over ttrpc. What is known of a process comes from the shim's answers; its end from Wait.
+ * The Task service over foreign shims: each container has a shim by containerd's contract, a program that runs beside the
+ * daemon and serves ttrpc. States come from its answers, exits from Wait.
  */
 import { anyOf, PROCESS_TYPE, RESOURCES_TYPE } from "@berth/api/any";
 import { BerthError, CRI_LOG, isCode, log, SIGKILL, systemClock } from "@berth/base";
@@ -27,11 +27,11 @@ import { followLog } from "./log.ts";
 import { type ForeignStdio, foreignStdio } from "./stdio.ts";
 import { exitOf, ForeignTask } from "./task.ts";
 
-/** What foreign shims are driven with. */
+/** Options of {@link ForeignShims}. */
 export interface ForeignOptions {
   sys: Sys;
   stateDir: string;
-  /** Path of the daemon's own socket; events are taken at that path with ".ttrpc" behind it, as containerd's are. */
+  /** Path of the daemon's socket; the one for events has ".ttrpc" appended, as containerd's. */
   address: string;
 }
 
@@ -50,7 +50,7 @@ export class ForeignShims implements TaskShim {
     this.#bundles = new ForeignBundles(options.sys, options.stateDir);
   }
 
-  /** Is this container one of ours? */
+  /** Does this container have a foreign shim? */
   has(ref: ProcessRef): boolean {
     return this.#tasks.has(`${ref.namespace}/${ref.id}`);
   }
@@ -64,11 +64,11 @@ export class ForeignShims implements TaskShim {
     for (const listener of this.#listeners) listener(event);
   }
 
-  /** Shims' events come here; the socket is made when the first shim is. */
+  /** Listens for events, from the first shim on. */
   #listen(): Promise<RunningServer> {
     const address = `${this.#options.address}.ttrpc`;
     this.#server ??= (async () => {
-      // The daemon holds its state folder's lock: a socket there is one that an earlier daemon left.
+      // A socket that is still there is a stale one: the daemon has locked its state folder.
       this.#options.sys.unlink(address);
       return serve({ address, services: [shimEventsService((event) => this.#take(event))] });
     })();
@@ -144,7 +144,7 @@ export class ForeignShims implements TaskShim {
     }
   }
 
-  /** Undoes a create that failed: the shim goes, and what it made. */
+  /** Undoes a failed create: ends the shim and removes its files. */
   async #discard(task: ForeignTask): Promise<void> {
     task.leaving = true;
     await this.#shutdown(task).catch(() => undefined);
@@ -161,12 +161,12 @@ export class ForeignShims implements TaskShim {
     try {
       await task.client.shutdown({ id: task.call.id }, { timeoutMs: SHUTDOWN_MS });
     } catch (error) {
-      // Most end before they answer.
+      // Most exit before they answer.
       if (!isCode(error, "unavailable") && !isCode(error, "canceled")) throw error;
     }
   }
 
-  /** The shim has gone without being asked: what it kept is killed and removed by its program. */
+  /** The shim died: its program kills and removes the container. */
   async #lost(task: ForeignTask): Promise<void> {
     const { namespace, id } = task.call;
     log.warn("a shim was lost; its container is removed", { namespace, id });
@@ -211,7 +211,7 @@ export class ForeignShims implements TaskShim {
       const deleted = await task.client.delete({ id: ref.id, execId });
       answer = { ...exitOf(deleted), pid: deleted.pid };
     } catch (error) {
-      // A shim that was lost has nothing left to delete.
+      // A lost shim: deleted already.
       if (!isCode(error, "unavailable") && !isCode(error, "not_found")) throw error;
     }
     if (execId !== "") {
@@ -271,7 +271,7 @@ export class ForeignShims implements TaskShim {
     if (process.status === "stopped" && !all)
       throw new BerthError("not_found", "process already finished", { stage: "kill" });
     await task.client.kill({ id: ref.id, execId: ref.execId ?? "", signal, all });
-    // Not every runtime lets go of what is frozen and is to die.
+    // Not every runtime thaws a container for SIGKILL.
     if (signal === SIGKILL && task.paused) await this.resume(ref).catch(() => undefined);
   }
 
@@ -291,7 +291,7 @@ export class ForeignShims implements TaskShim {
 
   async resume(ref: ProcessRef): Promise<void> {
     const task = this.#task(ref);
-    // Shims refuse it in words of their own, without a code.
+    // Shims refuse it with various messages and no code.
     if (!task.paused)
       throw new BerthError("failed_precondition", "container not paused", { stage: "resume" });
     await task.client.resume({ id: ref.id });
@@ -365,7 +365,7 @@ export class ForeignShims implements TaskShim {
     for (const process of task.processes.values()) await this.#recoverProcess(task, process);
   }
 
-  /** What happened while no daemon ran is told now. */
+  /** Reports what happened while no daemon ran. */
   async #recoverProcess(task: ForeignTask, process: TaskProcess): Promise<void> {
     const { namespace, id } = task.call;
     const { execId } = process.record;

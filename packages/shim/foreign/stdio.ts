@@ -1,18 +1,18 @@
 /**
- * berth's own kind of output for shims that do not know it: they write FIFOs of the bundle, and berth-init reads those and
- * writes the log, with copies for the client. It outlives the daemon, and ends when nobody writes any more.
+ * CRI logs for shims that have none: the shim writes to FIFOs in the bundle, from which berth-init writes the log and the
+ * client's copies. It outlives the daemon, and exits at end of file.
  */
 import { CRI_LOG, LOG_MODE } from "@berth/base";
 import { linux, type Sys } from "@berth/sys";
 import { rotationOf } from "../contract/log-uri.ts";
 import type { Stdio } from "../contract/task-shim.ts";
 
-/** What a shim is given in place of a request's streams. */
+/** Streams for the shim in place of the request's. */
 export interface ForeignStdio {
   stdio: Stdio;
-  /** berth-init's pid, to be waited for; 0: no log is written. */
+  /** berth-init's pid, for reaping; 0 without a log. */
   logger: number;
-  /** Lets go of the FIFOs; call it once the shim has opened them, or never will. */
+  /** Closes the FIFOs; to be called once the shim has opened them, or has failed. */
   release(): void;
 }
 
@@ -20,7 +20,7 @@ function copyOf(uri: string): string {
   return uri.startsWith(CRI_LOG) ? (new URL(uri).searchParams.get("attach") ?? "") : "";
 }
 
-/** Starts the log's writer where one is needed. */
+/** Starts the writer of a CRI log if the request has one. */
 export function foreignStdio(sys: Sys, bundle: string, stdio: Stdio): ForeignStdio {
   if (!stdio.stdout.startsWith(CRI_LOG)) return { stdio, logger: 0, release: () => {} };
   const path = decodeURIComponent(new URL(stdio.stdout).pathname);
@@ -29,14 +29,14 @@ export function foreignStdio(sys: Sys, bundle: string, stdio: Stdio): ForeignStd
   const release = () => {
     for (const fd of held.splice(0)) sys.close(fd);
   };
-  const none = sys.open("/dev/null", linux.O_RDWR);
-  const reading: number[] = [none];
+  const devNull = sys.open("/dev/null", linux.O_RDWR);
+  const reading: number[] = [devNull];
   try {
     const fifos = ["stdout", "stderr"].map((name) => {
       const fifo = `${bundle}/${name}`;
       sys.mkfifo(fifo, 0o600);
       reading.push(sys.open(fifo, linux.O_RDONLY | linux.O_NONBLOCK));
-      // Somebody writes until the shim does: the writer of the log ends when nobody is left.
+      // Held open until the shim has opened it, or the log's writer would see end of file.
       held.push(sys.open(fifo, linux.O_WRONLY | linux.O_NONBLOCK));
       return fifo;
     });
@@ -56,7 +56,7 @@ export function foreignStdio(sys: Sys, bundle: string, stdio: Stdio): ForeignStd
         ].join("\n"),
       ],
       env: [],
-      fds: [none, none, ...reading],
+      fds: [devNull, devNull, ...reading],
       setsid: true,
     });
     const [stdout, stderr] = fifos as [string, string];

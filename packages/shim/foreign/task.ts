@@ -1,4 +1,4 @@
-/** One container under a foreign shim: its connection, and what is known of its processes. */
+/** A container of a foreign shim: the connection, the record, and the processes. */
 import { task2, task3 } from "@berth/api";
 import { nanoseconds } from "@berth/api/time";
 import { BerthError, isCode, systemClock } from "@berth/base";
@@ -11,7 +11,7 @@ import type { ForeignRecord } from "./bundle.ts";
 
 const DIAL_MS = 10_000;
 
-/** The Task service: versions 2 and 3 have the same messages under two names. */
+/** Task service; versions 2 and 3 have the same messages under different names. */
 export type TaskClient = Client<typeof task2.Task>;
 
 /** See the module comment. */
@@ -20,7 +20,7 @@ export class ForeignTask {
   readonly record: ForeignRecord;
   readonly processes = new Map<string, TaskProcess>();
   paused = false;
-  /** It is being deleted: the shim's leaving is no accident. */
+  /** It is being deleted, so the shim is expected to exit. */
   leaving = false;
   #connection: Connection | undefined;
   closeLog: () => void = () => {};
@@ -33,7 +33,7 @@ export class ForeignTask {
       this.add(execId, exec.stdio, exec.pid, exec.started);
   }
 
-  /** Adds a process that the shim knows. */
+  /** Adds a process. */
   add(execId: string, stdio: Stdio, pid: number, started: boolean): TaskProcess {
     const process = new TaskProcess({ execId, stdio, pid, started });
     this.processes.set(execId, process);
@@ -49,7 +49,7 @@ export class ForeignTask {
     return found;
   }
 
-  /** The shim's services. */
+  /** The shim's Task service. */
   get client(): TaskClient {
     if (this.#connection === undefined)
       throw new BerthError("unavailable", `the shim of task ${this.call.id} is gone`, { stage: "task" });
@@ -58,7 +58,7 @@ export class ForeignTask {
     return this.#connection.client(service);
   }
 
-  /** Connects to the shim; `onLost` is called when it goes, unless the task is being deleted. */
+  /** Connects to the shim; calls `onLost` if it exits, unless the task is being deleted. */
   async connect(shim: ShimAddress, onLost: () => void): Promise<void> {
     this.record.shim = shim;
     const connection = connect({
@@ -77,7 +77,7 @@ export class ForeignTask {
     this.#connection = connection;
   }
 
-  /** Waits for a process's end at the shim, and notes it. A shim that goes first tells nothing. */
+  /** Waits for the exit of a process, unless the shim exits first. */
   watch(process: TaskProcess): void {
     const { execId } = process.record;
     this.client
@@ -96,7 +96,7 @@ export class ForeignTask {
   }
 }
 
-/** How a process ended, as a shim says it. */
+/** The exit in a shim's answer. */
 export function exitOf(answer: {
   exitStatus: number;
   exitedAt?: { seconds: bigint; nanos: number } | undefined;

@@ -1,4 +1,4 @@
-/** checkpoint: CRIU writes a container's processes into a folder. */
+/** checkpoint: CRIU writes a container's processes to a folder. */
 import { BerthError, stage } from "@berth/base";
 import type { CheckpointTask, ProcessRef } from "../contract/task-shim.ts";
 import type { ShimContext } from "./context.ts";
@@ -18,7 +18,7 @@ export async function checkpointTask(
       `path: found ${JSON.stringify(path ?? "")}, expected the absolute path of the folder for the image`,
       { stage: "checkpoint" },
     );
-  // CRIU is rare: what knows of it is loaded when it is asked for.
+  // Rarely used, so loaded on use.
   const { cgroupMode, checkpoint, emptyNamespaces } = await import("@berth/runtime/checkpoint");
   await stage("runtime checkpoint", { id }, () =>
     checkpoint(shim.runtimeOf(task), id, {
@@ -42,7 +42,7 @@ export async function checkpointTask(
       tcpSkipInFlight: false,
     }),
   );
-  // Its end is told by its keeper; who asked finds it ended.
+  // Its keeper reports the exit; the caller expects it to have ended.
   if (request.exit) await process.wait();
   shim.emit({ topic: "/tasks/checkpointed", namespace, id, path });
 }

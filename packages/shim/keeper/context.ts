@@ -1,4 +1,4 @@
-/** What every verb of the shim works with: the machine, the tasks it knows, and who listens. */
+/** State shared by the shim's verbs: the machine, the tasks, the listeners. */
 import { BerthError } from "@berth/base";
 import * as runtime from "@berth/runtime";
 import type { Sys } from "@berth/sys";
@@ -7,16 +7,16 @@ import type { Folders, ProcessRecord } from "./folders.ts";
 import type { KeeperProcess } from "./keeper-process.ts";
 import { Limiter } from "./limiter.ts";
 
-/** A container with its processes; key "" is the first one. */
+/** A container with its processes by exec id; "" is the init process. */
 export interface Task {
   namespace: string;
   id: string;
   bundle: string;
-  /** The bundle is the caller's, who removes it. */
+  /** The caller owns and removes the bundle. */
   foreignBundle: boolean;
   options: TaskOptions;
   processes: Map<string, KeeperProcess>;
-  /** The container's cgroup, once it was looked for. */
+  /** The container's cgroup, cached. */
   cgroup?: runtime.CgroupPaths;
 }
 
@@ -25,9 +25,9 @@ export class ShimContext {
   readonly sys: Sys;
   readonly folders: Folders;
   readonly tasks = new Map<string, Task>();
-  /** Where creates and execs wait their turn. */
+  /** Limits concurrent creates and starts. */
   readonly starts: Limiter;
-  /** Nothing is judged by a keeper's silence any more. */
+  /** A keeper whose connection closes is no longer taken for lost. */
   closed = false;
   readonly #runtimes = new Map<string, runtime.Runtime>();
   readonly #listeners = new Set<(event: TaskEvent) => void>();
@@ -41,7 +41,7 @@ export class ShimContext {
     this.starts = new Limiter(startWorkers);
   }
 
-  /** The runtime with a task's records and its options. */
+  /** The runtime with the records and options of a task. */
   runtimeOf(task: Task): runtime.Runtime {
     const { root, systemdCgroup = false } = task.options;
     const folder = root ? `${root}/${task.namespace}` : this.folders.runtimeRoot(task.namespace);
@@ -54,19 +54,19 @@ export class ShimContext {
     return found;
   }
 
-  /** Name of a keeper's files: unique among the shims of one boot by pid, start time and count. */
+  /** Base name of a keeper's files, unique within a boot: pid, time and count. */
   token(): string {
     return `${this.sys.pid().toString(36)}-${Math.floor(this.sys.monotonicMs()).toString(36)}-${(++this.#tokens).toString(36)}`;
   }
 
-  /** Names this boot of the machine: pids and start times of another mean nothing. */
+  /** This boot's id: pids and start times of another one mean nothing. */
   bootId(): string {
     this.#bootId ??= this.sys.readText("/proc/sys/kernel/random/boot_id").trim();
     return this.#bootId;
   }
 
   /** A descriptor of /dev/null. */
-  nothing(): number {
+  devNull(): number {
     this.#null ??= this.sys.open("/dev/null", 2);
     return this.#null;
   }
@@ -96,23 +96,23 @@ export class ShimContext {
     return { task, process };
   }
 
-  /** Writes down what is known of a process. */
+  /** Writes the record of a process. */
   save(task: Task, record: ProcessRecord): void {
     this.sys.replaceFile(this.folders.record(task.bundle, record.execId), JSON.stringify(record));
   }
 
-  /** The record of a process that is about to be made. */
+  /** The record of a process that does not exist yet. */
   newRecord(execId: string, stdio: ProcessRecord["stdio"]): ProcessRecord {
     return { execId, stdio, token: this.token(), pid: 0, started: false, bootId: this.bootId() };
   }
 
-  /** Notes a process's pid, with what tells it from a later one of the same number. */
+  /** Sets the pid of a process, and the start time that guards against its reuse. */
   setPid(record: ProcessRecord, pid: number): void {
     record.pid = pid;
     record.startTime = runtime.processStat(this.sys, pid)?.startTime ?? 0;
   }
 
-  /** Is a process's pid still its own? */
+  /** Does the pid still belong to this process? */
   isSame(record: ProcessRecord): boolean {
     if (record.bootId !== undefined && record.bootId !== this.bootId()) return false;
     const stat = runtime.processStat(this.sys, record.pid);

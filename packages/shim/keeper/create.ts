@@ -1,4 +1,4 @@
-/** create: a task's container is made, up to the point where it waits for start; or restored from a checkpoint. */
+/** create: makes a task's container, which then waits for start; one from a checkpoint is restored by start. */
 import { BerthError, isCode, stage } from "@berth/base";
 import * as runtime from "@berth/runtime";
 import type { CreateTask } from "../contract/task-shim.ts";
@@ -13,11 +13,11 @@ import { checkRestorable } from "./restore.ts";
 const text = new TextDecoder();
 
 interface Creating {
-  /** The request in words: who asks for the same joins. */
+  /** The request as JSON: callers with the same one share the result. */
   request: string;
   done: Promise<{ pid: number }>;
   abort: AbortController;
-  /** How many would take the result. */
+  /** Callers that have not given up. */
   waiting: number;
 }
 
@@ -29,7 +29,7 @@ function taken(id: string, path?: string): BerthError {
   });
 }
 
-/** Creates that are at work. */
+/** Creates in progress. */
 export class Creator {
   readonly #shim: ShimContext;
   readonly #running = new Map<string, Creating>();
@@ -43,10 +43,10 @@ export class Creator {
     const { namespace, id } = request;
     const key = `${namespace}/${id}`;
     const { spec = new Uint8Array(), ...rest } = request;
-    const words = JSON.stringify([text.decode(spec), rest]);
+    const json = JSON.stringify([text.decode(spec), rest]);
     let creating = this.#running.get(key);
-    // The same request once more, while the first is at work: both get its result.
-    if (creating !== undefined && (creating.request !== words || creating.abort.signal.aborted))
+    // The same request again, during the first: both get the result.
+    if (creating !== undefined && (creating.request !== json || creating.abort.signal.aborted))
       throw taken(id);
     if (creating === undefined) {
       if (this.#shim.tasks.has(key)) throw taken(id);
@@ -54,13 +54,13 @@ export class Creator {
       const done = createTask(this.#shim, request, key, abort.signal).finally(() =>
         this.#running.delete(key),
       );
-      creating = { request: words, done, abort, waiting: 0 };
+      creating = { request: json, done, abort, waiting: 0 };
       this.#running.set(key, creating);
     }
     return this.#wait(creating, signal);
   }
 
-  /** Nobody is left who wants it: then it is undone. */
+  /** Waits for a create; when the last caller gives up, it is aborted. */
   async #wait(creating: Creating, signal: AbortSignal | undefined): Promise<{ pid: number }> {
     creating.waiting++;
     const leave = () => {
@@ -101,7 +101,7 @@ async function createTask(
   try {
     shim.save(task, record);
     if (request.spec !== undefined) sys.writeFile(`${bundle}/config.json`, request.spec);
-    // What is restored comes into being with its start.
+    // A restored container comes into being with start.
     if (request.checkpoint === undefined) {
       await shim.starts.run(signal, () => launchTask(shim, task, process, request));
       shim.save(task, record);
@@ -111,7 +111,7 @@ async function createTask(
       throw canceled(signal);
     }
   } catch (error) {
-    // Its keeper has written down how it ended by then, which nobody wants to know.
+    // After the exit of its keeper, so that the exit record is removed, too.
     await reaped(shim, process.keeperPid);
     folders.forget(sys, record.token);
     if (foreignBundle) sys.unlink(folders.record(bundle, ""));

@@ -1,13 +1,12 @@
-/** A record that cannot be read, rebuilt from what else is known. */
+/** Rebuilding of damaged records. */
 import { BerthError, log } from "@berth/base";
 import * as runtime from "@berth/runtime";
 import type { ShimContext } from "./context.ts";
 import type { ProcessRecord } from "./folders.ts";
 
 /**
- * Makes a task's record again, whose file is damaged: the runtime's own record has the process, and that one's parent is
- * the keeper, which carries its name among its arguments. Only where the output goes is lost. Throws `damage` where the
- * runtime knows no such container.
+ * Rebuilds the damaged record of a task: the runtime's record has the pid, whose parent is the keeper, which has the token
+ * among its arguments. Only the stdio URIs are lost. Throws `damage` if the runtime knows no such container.
  */
 export function rebuildRecord(
   shim: ShimContext,
@@ -22,11 +21,11 @@ export function rebuildRecord(
   } catch {
     throw damage;
   }
-  const nothing = { stdin: "", stdout: "", stderr: "", terminal: false };
-  const record = shim.newRecord("", nothing);
+  const noStdio = { stdin: "", stdout: "", stderr: "", terminal: false };
+  const record = shim.newRecord("", noStdio);
   const keeper = runtime.isAlive(sys, known) ? runtime.processStat(sys, known.pid)?.parent : undefined;
-  const words = keeper === undefined ? [] : (sys.readTextIfAny(`/proc/${keeper}/cmdline`) ?? "").split("\0");
-  const token = words[0] === "berth-init" ? /^(.+)\.exit$/.exec(words[2] ?? "")?.[1] : undefined;
+  const args = keeper === undefined ? [] : (sys.readTextIfAny(`/proc/${keeper}/cmdline`) ?? "").split("\0");
+  const token = args[0] === "berth-init" ? /^(.+)\.exit$/.exec(args[2] ?? "")?.[1] : undefined;
   const { message } = BerthError.from(damage);
   log.error(`a task's record was made again from what runs: ${message}`, { namespace, id });
   return { ...record, ...(token === undefined ? {} : { token }), pid: known.pid, startTime: known.startTime };

@@ -1,11 +1,11 @@
-/** delete: a process that has ended is forgotten; with the first one goes the task. */
+/** delete: removes a stopped process, and the task with its init process. */
 import { BerthError } from "@berth/base";
 import * as runtime from "@berth/runtime";
 import type { Exit, ProcessRef } from "../contract/task-shim.ts";
 import type { ShimContext, Task } from "./context.ts";
 import type { KeeperProcess } from "./keeper-process.ts";
 
-/** See {@link TaskShim.delete}. A deletion that is under way is joined by who asks for the same. */
+/** See {@link TaskShim.delete}. Concurrent calls share the result. */
 export async function remove(shim: ShimContext, ref: ProcessRef): Promise<Exit & { pid: number }> {
   const { task, process } = shim.process(ref);
   const { record } = process;
@@ -32,26 +32,26 @@ async function removeTask(
 ): Promise<Exit & { pid: number }> {
   const { namespace, id } = task;
   await runtime.remove(shim.runtimeOf(task), id, true);
-  // Their keepers write down how they ended: removing the records before that would leave new ones behind.
+  // Keepers of added processes write exit records: they must be there before the records are removed.
   await Promise.all([...task.processes.values()].map(ended));
   shim.tasks.delete(`${namespace}/${id}`);
   forgetTask(shim, task);
-  return told(shim, task, process);
+  return reportDeleted(shim, task, process);
 }
 
-/** How long a killed process's keeper may take to report its end, in milliseconds. */
-const REPORTED_MS = 5000;
+/** How long a keeper may take to report the exit of a killed process. */
+const REPORT_MS = 5000;
 
-/** Waits for the end of a process that was killed, also when its start was still under way. */
+/** Waits for the exit of a process that was killed, perhaps during its start. */
 async function ended(process: KeeperProcess): Promise<void> {
   await process.starting?.catch(() => undefined);
   if (process.record.pid === 0 || process.exit !== undefined) return;
-  await process.wait(AbortSignal.timeout(REPORTED_MS)).catch(() => undefined);
+  await process.wait(AbortSignal.timeout(REPORT_MS)).catch(() => undefined);
 }
 
 /**
- * Removes what the shim keeps of a task. First its record, in one step: a crash leaves either a task that has ended, or
- * rubbish that is known as such.
+ * Removes the shim's files of a task. The record goes first, atomically: a crash leaves either a stopped task, or files that
+ * are known to be garbage.
  */
 export function forgetTask(shim: ShimContext, task: Task): void {
   const { sys, folders } = shim;
@@ -72,17 +72,17 @@ async function removeExec(
 ): Promise<Exit & { pid: number }> {
   const { execId, token } = process.record;
   const { sys, folders } = shim;
-  // As with a task: from here on it is no more, and what a crash leaves of it is known as rubbish.
+  // As for a task: from here on it is gone, and its files are known to be garbage.
   const gone = folders.goneProcess(task.bundle, execId);
   sys.rename(folders.record(task.bundle, execId), gone);
   task.processes.delete(execId);
   process.link?.close();
   folders.forget(sys, token);
   sys.unlink(gone);
-  return told(shim, task, process);
+  return reportDeleted(shim, task, process);
 }
 
-function told(shim: ShimContext, task: Task, process: KeeperProcess): Exit & { pid: number } {
+function reportDeleted(shim: ShimContext, task: Task, process: KeeperProcess): Exit & { pid: number } {
   const { namespace, id } = task;
   const { execId, pid } = process.record;
   const exit = process.exit ?? { exitStatus: 0, exitedAt: 0n };

@@ -40,7 +40,7 @@ async function running() {
   return { ...all, pid };
 }
 
-test("an added process is recorded first, and begins to run with start", async () => {
+test("exec records a process, start launches it", async () => {
   const { host, shim, events } = await setup();
   await shim.exec({ ...exec, stdio, process });
   assert.equal(host.launched.length, 1);
@@ -57,7 +57,7 @@ test("an added process is recorded first, and begins to run with start", async (
   assert.deepEqual(await shim.pids(init), [{ pid: host.launched[0]!.pid }, { pid, execId: "x" }]);
 });
 
-test("ids and streams are checked before anything is written", async () => {
+test("exec checks id and streams before it writes anything", async () => {
   const { host, shim } = await setup();
   const bad = { ...stdio, stdout: "ftp://x" };
   await assert.rejects(shim.exec({ ...exec, stdio: bad, process }), { code: "invalid_argument" });
@@ -67,7 +67,7 @@ test("ids and streams are checked before anything is written", async () => {
   await assert.rejects(shim.exec({ ...exec, stdio, process }), { message: "id x: already exists" });
 });
 
-test("the exit of an added process ends nothing else", async () => {
+test("the exit of an added process does not affect the container", async () => {
   const { host, shim, events, pid } = await running();
   const { token } = host.last;
   host.end(host.last, 2, 8n);
@@ -86,7 +86,7 @@ test("the exit of an added process ends nothing else", async () => {
   assert.throws(() => shim.state(exec), { message: "process x of task c not found" });
 });
 
-test("OOM kills are those of the container, which its init process reports", async () => {
+test("OOM kills are reported by the init process's keeper only", async () => {
   const { host, shim, events } = await running();
   host.end(host.last, 137, 8n, 1);
   await shim.wait(exec);
@@ -96,7 +96,7 @@ test("OOM kills are those of the container, which its init process reports", asy
   );
 });
 
-test("a process that could not be launched has ended: 126, or 127 if its program is missing", async () => {
+test("the exit status of a failed start is 126, or 127 if the program is missing", async () => {
   const { host, shim, events } = await setup();
   const ENOENT = 2;
   const EACCES = 13;
@@ -113,7 +113,7 @@ test("a process that could not be launched has ended: 126, or 127 if its program
   assert.ok(!events.some(({ topic }) => topic === "/tasks/exec-started" || topic === "/tasks/exit"));
 });
 
-test("signals go by the keeper, for which the pid cannot have been reused", async () => {
+test("signals are sent by the keeper, not by pid", async () => {
   const { host, shim, pid } = await running();
   const process = host.last;
   process.answer = () => "OK";
@@ -125,7 +125,7 @@ test("signals go by the keeper, for which the pid cannot have been reused", asyn
   await assert.rejects(shim.kill(exec, SIGTERM, false), { message: "process already finished" });
 });
 
-test("a keeper that does not know the command: by pid, if that is still the same process", async () => {
+test("with a keeper of an earlier version, signals are sent by pid unless it was reused", async () => {
   const { host, shim, pid } = await running();
   const EINVAL = 22;
   host.last.answer = () => `ERR ${EINVAL}`;
@@ -136,7 +136,7 @@ test("a keeper that does not know the command: by pid, if that is still the same
   assert.deepEqual(host.processes.get(pid), [SIGTERM]);
 });
 
-test("a process that was not started cannot be killed, but deleted", async () => {
+test("a process that was not started can be deleted, but not killed", async () => {
   const { shim } = await setup();
   await shim.exec({ ...exec, stdio, process });
   await assert.rejects(shim.kill(exec, SIGTERM, false), { message: "process not created" });
@@ -144,7 +144,7 @@ test("a process that was not started cannot be killed, but deleted", async () =>
   assert.throws(() => shim.state(exec), { code: "not_found" });
 });
 
-test("SIGKILL thaws a paused container, or the process could not die", async () => {
+test("SIGKILL to an added process resumes a paused container", async () => {
   const { host, shim, events } = await running();
   for (const { pid } of host.alive.values())
     host.put(`/proc/${pid}/status`, "SigPnd:\t0000000000000000\nShdPnd:\t0000000000000000\n");
@@ -157,7 +157,7 @@ test("SIGKILL thaws a paused container, or the process could not die", async () 
   );
 });
 
-test("end of input is passed on to a process that starts later", async () => {
+test("closeIO before start is sent after it", async () => {
   const { host, shim } = await setup();
   await shim.exec({ ...exec, stdio, process });
   await shim.closeIO(exec);
@@ -165,7 +165,25 @@ test("end of input is passed on to a process that starts later", async () => {
   assert.deepEqual(host.last.peers[0]!.received, ["CLOSE_STDIN"]);
 });
 
-test("nothing is added to a container that has stopped", async () => {
+test("deleting a task waits for its added processes, whose keepers still write exit records", async () => {
+  const { host, shim } = await running();
+  const added = host.last;
+  host.end(host.launched[0]!, 0, 1n);
+  await shim.wait(init);
+  // It takes a while to die.
+  host.deadly.clear();
+  let deleted = false;
+  const deleting = shim.delete(init).then(() => {
+    deleted = true;
+  });
+  await new Promise(setImmediate);
+  assert.ok(!deleted);
+  host.end(added, 137, 2n);
+  await deleting;
+  assert.deepEqual(host.list("/run/berth/keepers"), []);
+});
+
+test("exec in a stopped container is refused", async () => {
   const { host, shim } = await setup();
   host.end(host.last, 0, 1n);
   await shim.wait(init);
@@ -175,7 +193,7 @@ test("nothing is added to a container that has stopped", async () => {
   });
 });
 
-test("a lost keeper: its process is killed by pidfd, unless the pid was reused", async () => {
+test("without its keeper, an added process is killed, unless its pid was reused", async () => {
   const { host, shim, pid } = await running();
   host.loseKeeper(host.last);
   assert.equal((await shim.wait(exec)).exitStatus, 137);

@@ -1,4 +1,4 @@
-/** exec: a process is added to a container; it begins to run with start. */
+/** exec: adds a process to a container; start launches it. */
 import { BerthError } from "@berth/base";
 import type { ExecTask } from "../contract/task-shim.ts";
 import type { ShimContext } from "./context.ts";

@@ -40,9 +40,9 @@ function record(kind: number, a: number, b = 0): Uint8Array {
 export class FakeHost extends FakeSys {
   /** Processes by pid, until they end. */
   readonly alive = new Map<number, FakeProcess>();
-  /** All that were ever launched, in order. */
+  /** All launches, in order. */
   readonly launched: FakeProcess[] = [];
-  /** errno of the launches to come; 0 for success. */
+  /** errnos of the next launches; 0 for success. */
   readonly failures: number[] = [];
   /** Called when a launch begins, before it reports anything. */
   onLaunch: (() => void) | undefined;
@@ -79,7 +79,7 @@ export class FakeHost extends FakeSys {
     return known;
   }
 
-  /** Creates a file of a namespace that is none of the host's. */
+  /** Creates the file of a namespace other than the host's. */
   putNamespace(path: string): this {
     this.put(path, "");
     this.files.get(path)!.dev = NSFS;

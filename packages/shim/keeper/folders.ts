@@ -1,10 +1,10 @@
 /**
- * Where the shim keeps what must outlive the daemon, below its state folder (on a file system that a reboot empties):
+ * Files of the shim that outlive the daemon, below its state folder (on a file system that is empty after a reboot):
  *
- * - `io.containerd.runtime.v2.task/NAMESPACE/ID/`: the bundle, as containerd names it: config.json, rootfs/, and
- *   `task.json`, `exec-EXECID.json`: what was asked for, written before it is done
- * - `keepers/TOKEN.sock`, `keepers/TOKEN.exit`: a process's keeper and its exit record; short names, for a socket's
- *   path may have 107 bytes and ids may have 64 each
+ * - `io.containerd.runtime.v2.task/NAMESPACE/ID/`: the bundle, in containerd's layout: config.json, rootfs/, and
+ *   `task.json`, `exec-EXECID.json`: records, written before the action
+ * - `keepers/TOKEN.sock`, `keepers/TOKEN.exit`: a process's keeper and its exit record; short names, as the path of a
+ *   socket is limited to 107 bytes and an id may have 128
  * - `runc/NAMESPACE/ID/`: the runtime's records
  */
 import { BerthError } from "@berth/base";
@@ -12,25 +12,25 @@ import type { Sys } from "@berth/sys";
 import type { ProcessFacts } from "../contract/task-process.ts";
 import type { RootfsMount, TaskOptions } from "../contract/task-shim.ts";
 
-/** A process as its file describes it. */
+/** The record of a process. */
 export interface ProcessRecord extends ProcessFacts {
-  /** Names the keeper's files. */
+  /** Base name of the keeper's files. */
   token: string;
-  /** Start time of that pid in clock ticks since boot, and the boot: they tell it from a later process of its number. */
+  /** Start time of the pid in clock ticks since boot, and that boot's id: they guard against reuse of the pid. */
   startTime?: number;
   bootId?: string;
-  /** How often the out-of-memory killer came, as far as it was told. */
+  /** OOM kills that were reported. */
   ooms?: number;
-  /** process object of an added process, as JSON. */
+  /** `process` object of an added process, as JSON. */
   process?: string;
-  /** Of a first process: how the task was made. */
+  /** Init process: options of the task. */
   options?: TaskOptions;
-  /** Folder of the checkpoint that it starts from, and the mounts of its root file system, which are needed then. */
+  /** Init process from a checkpoint: the image's folder, and the mounts of the root file system for start. */
   checkpoint?: string;
   rootfs?: readonly RootfsMount[];
 }
 
-/** How the names of bundles begin that are being removed. */
+/** Prefix of bundles and records that are being removed. No id begins with a dot. */
 export const GONE = ".gone-";
 
 /** Paths below the state folder. */
@@ -63,17 +63,17 @@ export class Folders {
   exit(token: string): string {
     return `${this.keepers}/${token}.exit`;
   }
-  /** Where a process is written down. */
+  /** Record of a process. */
   record(bundle: string, execId: string): string {
     return `${bundle}/${execId === "" ? "task.json" : `exec-${execId}.json`}`;
   }
 
-  /** Where a bundle goes that is being removed: its task is no more. No id begins with a dot. */
+  /** Name of a bundle that is being removed. */
   gone(namespace: string, token: string): string {
     return `${this.tasks}/${namespace}/${GONE}${token}`;
   }
 
-  /** Where the record of an added process goes that is being removed. */
+  /** Name of the record of an added process that is being removed. */
   goneProcess(bundle: string, execId: string): string {
     return `${bundle}/${GONE}exec-${execId}.json`;
   }
@@ -85,7 +85,7 @@ export class Folders {
   }
 }
 
-/** Refuses names that could not be a folder's: they come from a client. */
+/** Refuses names of clients that are no file names. */
 export function checkName(field: string, name: string): void {
   if (!/^[A-Za-z0-9][A-Za-z0-9_.-]{0,127}$/.test(name)) {
     throw new BerthError(

@@ -1,4 +1,4 @@
-/** Listening to keepers: out-of-memory kills, and the ends of processes. */
+/** Following keepers: OOM kills and exits. */
 import { log, SIGKILL, systemClock } from "@berth/base";
 import * as runtime from "@berth/runtime";
 import { reapLater } from "../contract/reap.ts";
@@ -9,32 +9,32 @@ import { oomCgroup } from "./oom.ts";
 
 const LOST_STATUS = 137;
 const POLLIN = 1;
-/** How long a killed process may take to be gone. */
+/** How long a killed process may take to end. */
 const KILLED_MS = 5000;
 
-/** What a keeper wrote down; undefined while its process runs, or when the keeper was killed. */
+/** A keeper's exit record; undefined while the process runs, or if the keeper was killed. */
 export function recordedExit(shim: ShimContext, token: string): RecordedExit | undefined {
   const content = shim.sys.readTextIfAny(shim.folders.exit(token));
   return content === undefined ? undefined : parseExit(content);
 }
 
-/** Listens to a process's keeper from now on. */
+/** Connects to a process's keeper and follows it. */
 export async function follow(shim: ShimContext, task: Task, process: KeeperProcess): Promise<void> {
   const { token } = process.record;
   const link = await KeeperLink.open(shim.sys, shim.folders.socket(token));
   process.link = link;
-  // Not waited for: the end of a process that is still being started is told only after the start.
+  // Not awaited: during a start, the exit is reported after it.
   if (link === undefined) {
     void ended(shim, task, process, recordedExit(shim, token));
     return;
   }
   if (process.stdinClosed) void link.command("CLOSE_STDIN").catch(() => undefined);
-  link.onOom = (ooms) => noteOoms(shim, task, process, ooms);
+  link.onOom = (ooms) => reportOoms(shim, task, process, ooms);
   void link.ended.then((exit) => ended(shim, task, process, exit ?? recordedExit(shim, token)));
 }
 
-/** Tells of kills that were not told of yet. */
-function noteOoms(shim: ShimContext, task: Task, process: KeeperProcess, ooms: number): void {
+/** Records and reports OOM kills, once each. */
+function reportOoms(shim: ShimContext, task: Task, process: KeeperProcess, ooms: number): void {
   const { record } = process;
   if (ooms <= (record.ooms ?? 0) || shim.closed) return;
   record.ooms = ooms;
@@ -50,7 +50,7 @@ function noteOoms(shim: ShimContext, task: Task, process: KeeperProcess, ooms: n
     });
     shim.emit({ topic: "/tasks/oom", namespace, id, cgroup: found });
   } catch (error) {
-    // The container may be on its way out.
+    // The container may be about to go.
     log.debug("an out-of-memory kill could not be looked into", { id, error: String(error) });
     shim.emit({ topic: "/tasks/oom", namespace, id, cgroup: undefined });
   }
@@ -69,7 +69,7 @@ async function ended(
     if (shim.closed) return;
     known = await killLost(shim, task, process);
   }
-  if (process.record.execId === "") noteOoms(shim, task, process, known.ooms);
+  if (process.record.execId === "") reportOoms(shim, task, process, known.ooms);
   const { exitStatus, exitedAt } = known;
   if (!process.end({ exitStatus, exitedAt })) return;
   const { execId, pid } = process.record;
@@ -77,7 +77,7 @@ async function ended(
   shim.emit({ topic: "/tasks/exit", namespace, id, execId, pid, exitStatus, exitedAt });
 }
 
-/** The keeper was killed: with it went the streams and the exit code. What it kept must not run on unseen. */
+/** The keeper was killed, and streams and exit code are lost: its process must not run on unsupervised. */
 async function killLost(shim: ShimContext, task: Task, process: KeeperProcess): Promise<RecordedExit> {
   const { sys } = shim;
   const { record } = process;
@@ -87,9 +87,9 @@ async function killLost(shim: ShimContext, task: Task, process: KeeperProcess): 
   try {
     if (record.execId === "")
       await runtime.kill(shim.runtimeOf(task), task.id, SIGKILL, true).catch(() => undefined);
-    // Looked at behind the pidfd: from here on the pid cannot become another's.
+    // Checked after pidfd_open: from here on the pid cannot be reused.
     else if (pidfd !== undefined && shim.isSame(record)) sys.pidfdSignal(pidfd, SIGKILL);
-    // Ready to be read once the process has ended: an exit is not told of what still runs.
+    // Readable once the process has ended: no exit is reported before.
     if (pidfd !== undefined && shim.isSame(record)) await sys.poll(pidfd, POLLIN, KILLED_MS);
   } catch (error) {
     log.warn("a process without a keeper could not be killed", { ...facts, error: String(error) });
@@ -100,7 +100,7 @@ async function killLost(shim: ShimContext, task: Task, process: KeeperProcess): 
   try {
     sys.replaceFile(shim.folders.exit(record.token), `${known.exitStatus} ${known.exitedAt} ${known.ooms}\n`);
   } catch (error) {
-    // Another daemon finds the same: the process is gone, and nobody says how.
+    // The next daemon will find the same: a process that is gone, without an exit.
     log.warn("the end of a process without a keeper could not be written down", {
       ...facts,
       error: String(error),
@@ -109,7 +109,7 @@ async function killLost(shim: ShimContext, task: Task, process: KeeperProcess): 
   return known;
 }
 
-/** Waits for the end of a child that is about to end, as what it leaves behind is to be removed. */
+/** Waits for a child that is about to exit, before its files are removed. */
 export async function reaped(shim: ShimContext, pid: number): Promise<void> {
   const { sys } = shim;
   if (pid === 0) return;

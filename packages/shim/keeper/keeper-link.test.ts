@@ -15,19 +15,19 @@ async function open(): Promise<{ link: KeeperLink; keeper: FakePeer }> {
   return { link: link!, keeper: keeper! };
 }
 
-test("exit records are parsed, with or without a count of OOM kills; other text is refused", () => {
+test("exit records are parsed, with or without OOM kills; invalid ones are rejected", () => {
   assert.deepEqual(parseExit("137 12 2\n"), { exitStatus: 137, exitedAt: 12n, ooms: 2 });
   assert.deepEqual(parseExit("0 12"), { exitStatus: 0, exitedAt: 12n, ooms: 0 });
   for (const bad of ["", "x 1 2", "1", "1 2 3 4", "-1 2 3", "1000 2"])
     assert.equal(parseExit(bad), undefined, bad);
 });
 
-test("nobody listens: there is no link", async () => {
+test("there is no link if nobody listens", async () => {
   assert.equal(await KeeperLink.open(new FakeSys(), PATH), undefined);
   assert.equal(await KeeperLink.open(new FakeSys().put(PATH, "", "socket"), PATH), undefined);
 });
 
-test("a command to a keeper that has gone fails at once, not after the time limit", async () => {
+test("a command to a keeper that has exited fails at once, not after the time limit", async () => {
   const { link, keeper } = await open();
   keeper.send("PID 5", "EXIT 3 17 0").close();
   assert.equal(await link.pid, 5);
@@ -55,7 +55,7 @@ test("answers go to commands in order; an errno becomes an error", async () => {
   assert.equal((third as PromiseRejectedResult).reason.errno, "ESRCH");
 });
 
-test("a keeper that closes fails the pending commands, and was killed if it reported no exit", async () => {
+test("when a keeper closes, pending commands fail; without an exit it was killed", async () => {
   const { link, keeper } = await open();
   const command = link.command("KILL 9");
   keeper.close();
@@ -73,7 +73,7 @@ test("OOM kills are reported as they come; unknown lines are ignored", async () 
   assert.deepEqual(counts, [1, 3]);
 });
 
-test("closing the link leaves the keeper alone", async () => {
+test("the link can be closed", async () => {
   const { link, keeper } = await open();
   link.close();
   assert.equal(await link.ended, undefined);

@@ -68,7 +68,7 @@ export class KeeperLink {
     this.#ended.resolve(this.#exit);
   }
 
-  /** pid of the process; undefined if it ended first. Never resolves for keepers of earlier versions. */
+  /** pid of the process; undefined if the keeper closes before it has sent one, as earlier versions do. */
   get pid(): Promise<number | undefined> {
     return this.#greeted.promise;
   }

@@ -6,8 +6,8 @@ import type { KeeperLink } from "./keeper-link.ts";
 /** See the module comment. */
 export class KeeperProcess extends TaskProcess<ProcessRecord> {
   link: KeeperLink | undefined;
-  /** berth-init's pid while it is our child, to be reaped. */
+  /** berth-init's pid if it is our child, for reaping. */
   keeperPid = 0;
-  /** Nothing more comes on standard input. */
+  /** The client has closed stdin. */
   stdinClosed = false;
 }

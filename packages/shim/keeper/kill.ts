@@ -1,11 +1,11 @@
-/** kill: a signal to a process, or to all of a container. */
+/** kill: signals a process, or all of a container. */
 import { BerthError, isCode, SIGKILL } from "@berth/base";
 import * as runtime from "@berth/runtime";
 import type { ProcessRef } from "../contract/task-shim.ts";
 import type { ShimContext } from "./context.ts";
 import type { KeeperProcess } from "./keeper-process.ts";
 
-/** containerd's word for it: a client that stops a container twice relies on "not found". */
+/** containerd's error: clients that stop a container twice rely on "not found". */
 function finished(cause?: unknown): BerthError {
   return new BerthError("not_found", "process already finished", {
     stage: "kill",
@@ -34,7 +34,7 @@ async function killExec(shim: ShimContext, process: KeeperProcess, signal: numbe
   if (record.pid === 0) throw new BerthError("failed_precondition", "process not created", { stage: "kill" });
   if (link === undefined) throw finished();
   try {
-    // The keeper is who would wait for the process: as long as it answers, the pid is nobody else's.
+    // The keeper is the parent: as long as it has not reaped the process, the pid cannot be reused.
     await link.command(`KILL ${signal}`);
   } catch (error) {
     const { code, errno } = BerthError.from(error);

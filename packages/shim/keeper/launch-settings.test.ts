@@ -37,7 +37,7 @@ function setup(ready: Ready = "close", code?: number) {
 
 const open = (host: FakeHost) => [...host.fds.values()].map(({ path }) => path);
 
-test("a process is launched with its keeper's files, and /dev/null for berth-init", async () => {
+test("launch settings name the keeper's files, and /dev/null for berth-init", async () => {
   const { shim, task, record, host } = setup();
   task.options = { noNewKeyring: true };
   const of = record("/out");
@@ -49,14 +49,14 @@ test("a process is launched with its keeper's files, and /dev/null for berth-ini
     socket: `/run/berth/keepers/${of.token}.sock`,
   });
   assert.deepEqual(streams.stdout, { kind: "fifo", path: "/out" });
-  assert.deepEqual(settings.stdio, Array(3).fill(shim.nothing()));
+  assert.deepEqual(settings.stdio, Array(3).fill(shim.devNull()));
   assert.deepEqual([settings.inherited, settings.preserved, settings.noNewKeyring], [[], [], true]);
   assert.equal(host.spawned.length, 0);
   shim.close();
   assert.deepEqual(open(host), []);
 });
 
-test("a logging program is started first, with pipes that the launch hands on", async () => {
+test("a logging program is started first; the launch inherits its pipes", async () => {
   const { host, shim, task, record } = setup();
   let during: string[] = [];
   await withSettings(shim, task, record(`binary://${LOGGER}?k=v`), async ({ inherited }) => {
@@ -71,7 +71,7 @@ test("a logging program is started first, with pipes that the launch hands on", 
   assert.deepEqual(open(host), ["/dev/null"], "the pipes are closed after the launch");
 });
 
-test("the pipes are closed, too, if the launch fails", async () => {
+test("the pipes are closed if the launch fails", async () => {
   const { host, shim, task, record } = setup();
   const launch = () => Promise.reject(new Error("no launch"));
   await assert.rejects(withSettings(shim, task, record(`binary://${LOGGER}`), launch), /no launch/);
@@ -103,7 +103,7 @@ for (const [what, ready, code, scheme, message] of [
     host.running.clear();
   });
 
-test("a logging program that says it is ready (v2)", async () => {
+test("a logging program that reports ready (v2) is accepted", async () => {
   const { host, shim, task, record } = setup("byte");
   await withSettings(shim, task, record(`binary-v2://${LOGGER}`), async () => {});
   assert.deepEqual([...host.processes.values()], [[]]);

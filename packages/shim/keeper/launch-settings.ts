@@ -1,11 +1,11 @@
-/** How a process of a task is launched: its keeper, and the logging program where it has one. */
+/** Launch settings of a task's process: its keeper, and its logging program if any. */
 import type { Attachment } from "@berth/runtime";
 import type { ShimContext, Task } from "./context.ts";
 import type { ProcessRecord } from "./folders.ts";
 import { type RunningLogger, startLogger } from "./logger.ts";
 import { streamsOf } from "./stdio.ts";
 
-/** What the runtime's create and exec have in common. */
+/** Settings for the runtime's create and exec. */
 export interface TaskLaunch {
   attachment: Attachment & { kind: "keeper" };
   stdio: readonly [number, number, number];
@@ -14,7 +14,7 @@ export interface TaskLaunch {
   noNewKeyring: boolean;
 }
 
-/** Runs `launch` with the settings of a process; what they hold open is closed afterwards. */
+/** Runs `launch` with the settings of a process, and closes their descriptors afterwards. */
 export async function withSettings<T>(
   shim: ShimContext,
   task: Task,
@@ -25,7 +25,7 @@ export async function withSettings<T>(
   const { streams, logger } = streamsOf(record.stdio);
   const running: RunningLogger | undefined =
     logger === undefined ? undefined : await startLogger(shim, task, logger);
-  const none = shim.nothing();
+  const devNull = shim.devNull();
   try {
     return await launch({
       attachment: {
@@ -37,7 +37,7 @@ export async function withSettings<T>(
           streams,
         },
       },
-      stdio: [none, none, none],
+      stdio: [devNull, devNull, devNull],
       inherited: running === undefined ? [] : [running.stdout, running.stderr],
       preserved: [],
       noNewKeyring: task.options.noNewKeyring ?? false,

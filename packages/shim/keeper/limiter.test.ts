@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { Limiter } from "./limiter.ts";
 
-test("work is done in order, so many at a time, and what is canceled leaves the queue", async () => {
+test("work runs in order and within the limit; canceled work leaves the queue", async () => {
   const limiter = new Limiter(2);
   const begun: number[] = [];
   const gates = Array.from({ length: 5 }, () => Promise.withResolvers<void>());

@@ -1,4 +1,4 @@
-/** A limit on how many starts are at work at a time; the others wait their turn, in the order they came. */
+/** Limits how many starts run at a time; others are queued in order. */
 import { BerthError, stage } from "@berth/base";
 
 interface Waiting {
@@ -12,17 +12,17 @@ export class Limiter {
   readonly #queue: Waiting[] = [];
   #busy = 0;
 
-  /** `workers`: most pieces of work at a time; 0 for no limit. */
+  /** `workers`: the limit; 0 for none. */
   constructor(workers: number) {
     this.#workers = workers;
   }
 
-  /** How many are at work and how many wait. */
+  /** Running and queued. */
   get load(): { busy: number; waiting: number } {
     return { busy: this.#busy, waiting: this.#queue.length };
   }
 
-  /** Does the work when its turn comes; rejects with the signal's reason when that aborts before. */
+  /** Runs `work` when there is room; rejects with the signal's reason if that aborts before. */
   async run<T>(signal: AbortSignal | undefined, work: () => Promise<T>): Promise<T> {
     if (signal?.aborted) throw canceled(signal);
     if (this.#workers > 0 && this.#busy >= this.#workers)
@@ -53,7 +53,7 @@ export class Limiter {
     });
   }
 
-  /** The place goes to who has waited longest. */
+  /** Hands the slot to the first in the queue. */
   #pass(): void {
     const next = this.#queue.shift();
     if (next === undefined) this.#busy--;
@@ -61,7 +61,7 @@ export class Limiter {
   }
 }
 
-/** Why work was given up, as an error of ours. */
+/** The error for an aborted signal. */
 export function canceled(signal: AbortSignal): BerthError {
   const { reason } = signal;
   return reason instanceof BerthError

@@ -1,7 +1,7 @@
 /**
- * Logging programs by containerd's protocol: stdout as descriptor 3, stderr as 4, and 5, which it closes when it is ready
- * ("binary"), or writes a byte to first ("binary-v2"). Its environment is the container's id and namespace alone. It reads
- * until nobody writes any more, whatever becomes of the daemon.
+ * Logging programs by containerd's protocol: the program reads stdout at descriptor 3 and stderr at 4, and closes 5 when it
+ * is ready ("binary"), after writing a byte to it ("binary-v2"). Its environment is the container's id and namespace. It
+ * outlives the daemon, and reads until end of file.
  */
 import { BerthError, SIGKILL } from "@berth/base";
 import type { Sys } from "@berth/sys";
@@ -11,16 +11,16 @@ import type { ShimContext } from "./context.ts";
 const POLLIN = 1;
 const READY_MS = 10_000;
 
-/** A logging program as a stdio URI names it. */
+/** A logging program from a stdio URI. */
 export interface LoggingProgram {
   path: string;
-  /** key, value, key, value: the URI's query. */
+  /** The URI's query: key, value, key, value. */
   args: readonly string[];
-  /** A program that ends without a word has failed (binary-v2). */
+  /** binary-v2: closing descriptor 5 without a byte is a failure. */
   mustSayReady: boolean;
 }
 
-/** The writing ends of a running program's pipes; the caller closes them once the process has its own. */
+/** Write ends of a logging program's pipes; the caller closes them after the launch. */
 export interface RunningLogger {
   stdout: number;
   stderr: number;
@@ -68,16 +68,16 @@ export async function startLogger(
   try {
     const [out, stdout] = pipe();
     const [err, stderr] = pipe();
-    const [ready, toldReady] = pipe();
-    const none = shim.nothing();
+    const [ready, reportReady] = pipe();
+    const devNull = shim.devNull();
     pid = sys.spawn({
       path: program.path,
       argv: [program.path, ...program.args],
       env: [`CONTAINER_ID=${of.id}`, `CONTAINER_NAMESPACE=${of.namespace}`],
-      fds: [none, none, none, out, err, toldReady],
+      fds: [devNull, devNull, devNull, out, err, reportReady],
       setsid: true,
     });
-    close(out, err, toldReady);
+    close(out, err, reportReady);
     await awaitReady(sys, ready, pid, program);
     close(ready);
     reapLater(sys, pid);

@@ -1,4 +1,4 @@
-/** cgroup statistics as containerd's metrics messages: io.containerd.cgroups.v1.Metrics or .v2.Metrics. */
+/** cgroup statistics as containerd's messages: io.containerd.cgroups.v1.Metrics or .v2.Metrics. */
 
 import { cgroups1, cgroups2, pack } from "@berth/api";
 import type { CgroupPaths } from "@berth/runtime";
@@ -9,7 +9,7 @@ import type { Any } from "@bufbuild/protobuf/wkt";
 const UNLIMITED = (1n << 64n) - 1n;
 const NS_PER_TICK = 10_000_000n; // USER_HZ is 100 on every architecture berth runs on
 
-/** A number of a cgroup file; "max" is the largest there is; 0 when the file is not there. */
+/** The number in a cgroup file: "max" is 2^64 - 1, a missing file 0. */
 function number(sys: Sys, path: string): bigint {
   const text = sys.readTextIfAny(path)?.trim() ?? "";
   if (text === "max") return UNLIMITED;
@@ -26,7 +26,7 @@ function table(sys: Sys, path: string): Map<string, bigint> {
   return out;
 }
 
-/** Fills a message's fields from a table, each from the key that `rename` makes of its name in the .proto. */
+/** Fills a message from a table; `rename` maps names of fields to keys. */
 function fill(
   schema: DescMessage,
   from: ReadonlyMap<string, bigint>,
@@ -160,7 +160,7 @@ function v2Metrics(sys: Sys, folder: string): MessageInitShape<typeof cgroups2.M
   };
 }
 
-/** The statistics of a container's cgroup, in the version that carries the host's controllers. */
+/** Statistics of a container's cgroup, in the version that has the controllers on this host. */
 export function taskMetrics(sys: Sys, cgroup: CgroupPaths): Any {
   return Object.keys(cgroup.v1).length > 0
     ? pack(cgroups1.MetricsSchema, v1Metrics(sys, cgroup.v1))

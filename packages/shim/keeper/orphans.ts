@@ -1,17 +1,17 @@
-/** Ending a launch that nobody follows any more: berth-init carries its keeper's name among its arguments. */
+/** Killing of abandoned launches, which are found by the arguments of berth-init. */
 import { log, SIGKILL } from "@berth/base";
 import type { ShimContext } from "./context.ts";
 
 const POLLIN = 1;
 const GONE_MS = 5000;
 
-/** Is this one of the launch's processes (its parent, or the container's before it executes)? */
+/** Is this a process of the launch: the keeper, or the container's process before exec? */
 function belongs(shim: ShimContext, pid: string, exitName: string): boolean {
-  const words = shim.sys.readTextIfAny(`/proc/${pid}/cmdline`)?.split("\0");
-  return words?.[0] === "berth-init" && words[2] === exitName;
+  const args = shim.sys.readTextIfAny(`/proc/${pid}/cmdline`)?.split("\0");
+  return args?.[0] === "berth-init" && args[2] === exitName;
 }
 
-/** Kills what a launch left running, and waits for its end. */
+/** Kills the processes of a launch and waits for their end. */
 export async function killLaunch(shim: ShimContext, token: string): Promise<void> {
   const { sys } = shim;
   const exitName = shim.folders.exitName(token);
@@ -20,7 +20,7 @@ export async function killLaunch(shim: ShimContext, token: string): Promise<void
     if (!/^\d+$/.test(pid) || !belongs(shim, pid, exitName)) continue;
     const pidfd = sys.pidfdOpen(Number(pid));
     if (pidfd === undefined) continue;
-    // Looked at once more behind the pidfd: now the pid cannot have become another's.
+    // Checked again after pidfd_open: from here on the pid cannot be reused.
     if (belongs(shim, pid, exitName)) {
       log.info("killing an unfinished launch", { pid });
       sys.pidfdSignal(pidfd, SIGKILL);

@@ -46,7 +46,7 @@ const traces = (host: FakeHost) =>
     /(v2\.task|runc)\/ns\/.|\.sock$|\.exit$|cgroup\/c(\/|$)/.test(path),
   );
 
-test("a running task is followed again by its keeper", async () => {
+test("the keeper of a running task is followed again", async () => {
   const host = await left("start");
   const { shim, events } = await recovered(host);
   assert.equal(shim.state(ref).status, "running");
@@ -66,7 +66,7 @@ test("a created task can still be started", async () => {
   assert.equal(shim.state(ref).status, "running");
 });
 
-test("an exit while no daemon ran is taken from its record, with the OOM kills", async () => {
+test("an exit while no daemon ran is read from its record, with the OOM kills", async () => {
   const host = await left("start");
   host.end(host.last, 137, 5n, 1);
   const { shim, events } = await recovered(host);
@@ -80,7 +80,7 @@ test("an exit while no daemon ran is taken from its record, with the OOM kills",
   assert.deepEqual(traces(host), []);
 });
 
-test("a start that the earlier daemon did not record is found by the open gate", async () => {
+test("a start that was not recorded is detected", async () => {
   const host = await left("start");
   change(host, "task.json", (record) => {
     record.started = false;
@@ -90,7 +90,7 @@ test("a start that the earlier daemon did not record is found by the open gate",
   assert.equal(JSON.parse(host.readText(`${BUNDLE}/task.json`)).started, true);
 });
 
-test("an unfinished create is undone, and what it launched is killed", async () => {
+test("an unfinished create is undone and its launch killed", async () => {
   const host = await left();
   const { pid, initPid } = host.last;
   change(host, "task.json", (record) => {
@@ -111,7 +111,7 @@ test("a bundle without any record is removed", async () => {
   assert.ok(!host.files.has(BUNDLE));
 });
 
-test("an unfinished deletion is finished, with the keepers' files", async () => {
+test("an unfinished delete is completed, with the keepers' files", async () => {
   const host = new FakeHost();
   const gone = `${TASKS}/ns/.gone-t1`;
   host.put(`${gone}/task.json`, JSON.stringify({ token: "t1" }));
@@ -124,7 +124,7 @@ test("an unfinished deletion is finished, with the keepers' files", async () => 
   assert.deepEqual(host.list(KEEPERS), ["t3.exit"]);
 });
 
-test("an added process goes on, or its unfinished deletion is finished", async () => {
+test("a running added process is recovered; an unfinished delete is completed", async () => {
   const host = await left("start", "exec", "start exec");
   host.put(`${BUNDLE}/.gone-exec-y.json`, JSON.stringify({ token: "t9" }));
   host.put(`${KEEPERS}/t9.exit`, "0 1 0\n");
@@ -138,7 +138,7 @@ test("an added process goes on, or its unfinished deletion is finished", async (
   assert.ok(!host.files.has(`${KEEPERS}/t9.exit`));
 });
 
-test("an added process that was launched and not recorded: its keeper knows the pid", async () => {
+test("a launched added process without a recorded pid gets it from its keeper", async () => {
   const host = await left("start", "exec", "start exec");
   change(host, "exec-x.json", (record) => {
     Object.assign(record, { pid: 0, started: false });
@@ -157,7 +157,7 @@ test("an added process that was not launched stays created", async () => {
   assert.equal(shim.state(exec).status, "running");
 });
 
-test("a damaged record of an added process costs that process alone", async () => {
+test("an added process with a damaged record is dropped", async () => {
   const host = await left("start", "exec", "start exec");
   host.put(`${BUNDLE}/exec-x.json`, "{");
   const { shim } = await recovered(host);
@@ -175,7 +175,7 @@ test("a damaged record of a task is rebuilt from the runtime's record and the ke
   assert.equal((await shim.wait(ref)).exitStatus, 6, "its keeper was found");
 });
 
-test("a task that cannot be recovered does not keep others from it", async () => {
+test("other tasks are recovered if one cannot be", async () => {
   const host = await left("start");
   host.put(`${TASKS}/ns/broken/task.json`, "{");
   const { shim } = await recovered(host);
@@ -185,7 +185,7 @@ test("a task that cannot be recovered does not keep others from it", async () =>
   );
 });
 
-test("a keeper that was killed meanwhile: its process is killed too", async () => {
+test("a process whose keeper was killed meanwhile is killed", async () => {
   const host = await left("start");
   host.loseKeeper(host.last);
   const { shim } = await recovered(host);

@@ -1,4 +1,4 @@
-/** Taking over what an earlier daemon left: tasks that run or have ended; what was begun and not finished is undone. */
+/** Takes over the tasks of an earlier daemon; unfinished creates and deletes are undone or finished. */
 import { BerthError, isCode, log } from "@berth/base";
 import * as runtime from "@berth/runtime";
 import { parseRecord } from "../contract/parse-record.ts";
@@ -11,7 +11,7 @@ import { KeeperLink } from "./keeper-link.ts";
 import { KeeperProcess } from "./keeper-process.ts";
 import { killLaunch } from "./orphans.ts";
 
-/** How many tasks are looked at at a time: each is mostly a wait for its keeper. */
+/** Tasks that are recovered at a time: mostly they wait for their keepers. */
 const AT_A_TIME = 32;
 
 /** See {@link TaskShim.recover}. */
@@ -41,7 +41,7 @@ function readRecord(shim: ShimContext, path: string): ProcessRecord | undefined 
   return content === undefined ? undefined : parseRecord<ProcessRecord>(path, content);
 }
 
-/** The record of what is being removed: one that is damaged is as good as none. */
+/** The record in something that is being removed; a damaged one counts as missing. */
 function readRemains(shim: ShimContext, path: string): ProcessRecord | undefined {
   try {
     return readRecord(shim, path);
@@ -70,7 +70,7 @@ function forgetProcess(shim: ShimContext, path: string): void {
   shim.sys.unlink(path);
 }
 
-/** A task by what was written down of it; `foreign`: the caller's own bundle, where it has one. */
+/** Reads a task from its records; `foreign`: the bundle, if the caller owns it. */
 export function readTask(shim: ShimContext, namespace: string, id: string, foreign?: string): Task {
   const { sys, folders } = shim;
   const bundle = foreign ?? folders.bundle(namespace, id);
@@ -98,7 +98,7 @@ export function readTask(shim: ShimContext, namespace: string, id: string, forei
   };
 }
 
-/** One whose record is damaged is forgotten: it ends with the container. */
+/** Adds a process; one with a damaged record is dropped, and ends with the container. */
 function addProcess(
   shim: ShimContext,
   processes: Map<string, KeeperProcess>,
@@ -120,7 +120,7 @@ async function recoverTask(shim: ShimContext, namespace: string, id: string): Pr
   const record = task.processes.get("")?.record;
   if (record?.pid === 0 && record.checkpoint !== undefined) await undoRestore(shim, task, record);
   else if (record === undefined || record.pid === 0) {
-    // A create that a crash cut short: nobody has its result, so it is undone.
+    // The daemon died during the create; nobody has its result.
     log.info("undoing an unfinished create", { namespace, id });
     if (record !== undefined) await killLaunch(shim, record.token);
     await runtime.remove(shim.runtimeOf(task), id, true);
@@ -136,7 +136,7 @@ async function recoverProcess(shim: ShimContext, task: Task, process: KeeperProc
   const { record } = process;
   if (record.pid === 0 && record.execId !== "") await recoverLaunch(shim, task, process);
   if (record.pid === 0) return;
-  // A start that went through just before the crash: the gate is gone, the file does not say so yet.
+  // The daemon died right after the start: the FIFO is gone, and the record was not updated.
   if (record.execId === "" && !record.started && wasStarted(shim, task, record)) {
     record.started = true;
     shim.save(task, record);
@@ -149,20 +149,20 @@ function wasStarted(shim: ShimContext, task: Task, record: ProcessRecord): boole
   try {
     return runtime.inspect(shim.runtimeOf(task), task.id).status === "running";
   } catch (error) {
-    // A deletion had got that far: what is left of it ends when it is asked for once more.
+    // An unfinished delete; the next one completes it.
     if (isCode(error, "not_found")) return true;
     throw error;
   }
 }
 
-/** A restore that a crash cut short, if it had begun: it can be started again. */
+/** Undoes an unfinished restore, so that it can be started again. */
 async function undoRestore(shim: ShimContext, task: Task, record: ProcessRecord): Promise<void> {
   await killLaunch(shim, record.token);
   await runtime.remove(shim.runtimeOf(task), task.id, true);
   shim.folders.forget(shim.sys, record.token);
 }
 
-/** An added process whose start a crash cut short: it runs, has run, or is made not to have been. */
+/** The daemon died during the start of an added process: it was launched, or the launch is undone. */
 async function recoverLaunch(shim: ShimContext, task: Task, process: KeeperProcess): Promise<void> {
   const { record } = process;
   const link = await KeeperLink.open(shim.sys, shim.folders.socket(record.token));

@@ -1,4 +1,4 @@
-/** Starting a container from a checkpoint: its keeper is CRIU's parent, and becomes that of what CRIU restores. */
+/** Restores a container from a checkpoint: its keeper is CRIU's parent, and adopts the restored process. */
 import { BerthError, stage } from "@berth/base";
 import type { ShimContext, Task } from "./context.ts";
 import { follow } from "./follow.ts";
@@ -6,7 +6,7 @@ import { KeeperLink } from "./keeper-link.ts";
 import type { KeeperProcess } from "./keeper-process.ts";
 import { withSettings } from "./launch-settings.ts";
 
-/** Refuses what cannot be restored, before anything is made. */
+/** Refuses tasks that cannot be restored. */
 export function checkRestorable(terminal: boolean): void {
   if (terminal)
     throw new BerthError("unimplemented", "checkpoint: a container with a terminal cannot be restored yet", {
@@ -26,7 +26,7 @@ async function adopt(shim: ShimContext, token: string, pid: number): Promise<voi
   }
 }
 
-/** Restores the processes; they run when this is done. */
+/** Restores the processes; they run when this resolves. */
 export async function restoreTask(shim: ShimContext, task: Task, process: KeeperProcess): Promise<void> {
   const { id, bundle, options } = task;
   const { record } = process;
@@ -44,7 +44,7 @@ export async function restoreTask(shim: ShimContext, task: Task, process: Keeper
         tcpEstablished: true,
         tcpClose: false,
         externalUnixSockets: true,
-        // CRIU would look for its own terminal at descriptor 0, which it has handed on by then.
+        // CRIU would look for its terminal at descriptor 0, which it has passed on by then.
         shellJob: false,
         fileLocks: true,
         autoDedup: false,

@@ -1,6 +1,6 @@
 /**
- * The Task service over keepers: containers by `packages/runtime`, one keeper per process. Whatever a daemon that starts
- * anew must know is in a file before it is done; {@link TaskShim.recover} reads those files. Each verb is a file.
+ * The Task service over keepers: containers by `packages/runtime`, one keeper per process. Everything that a later daemon
+ * needs is recorded before it is done, for {@link TaskShim.recover}. One file per verb.
  */
 import * as runtime from "@berth/runtime";
 import { realSys, type Sys } from "@berth/sys";
@@ -18,13 +18,13 @@ import { start } from "./start.ts";
 import { pidsOf, stateOf } from "./state.ts";
 import { closeIO, resizePty } from "./streams.ts";
 
-/** What a shim needs. */
+/** Options of a shim. */
 export interface ShimOptions {
   /** Default: the real machine. */
   sys?: Sys;
-  /** Folder that a reboot empties: "/run/berth". */
+  /** A folder that is empty after a reboot: "/run/berth". */
   stateDir: string;
-  /** Most creates and starts at work at a time, 0 for no limit. Default: four for each processor. */
+  /** Limit of concurrent creates and starts, 0 for none. Default: four per processor. */
   startWorkers?: number;
 }
 
@@ -36,7 +36,7 @@ export function createTaskShim({ sys = realSys, stateDir, startWorkers }: ShimOp
   sys.mkdirAll(stateDir, 0o711);
   for (const folder of [folders.tasks, folders.keepers]) {
     sys.mkdirAll(folder, 0o700);
-    // An earlier version let everybody pass.
+    // Earlier versions created it with 0711.
     sys.chmod(folder, 0o700);
   }
   const shim = new ShimContext(sys, folders, startWorkers ?? 4 * sys.processors());

@@ -1,4 +1,4 @@
-/** start: a created container's process, or an added one, begins to run. */
+/** start: runs a created container's process, or launches an added one. */
 import { BerthError, SIGKILL, stage, systemClock } from "@berth/base";
 import * as runtime from "@berth/runtime";
 import type { ProcessRef } from "../contract/task-shim.ts";
@@ -8,12 +8,12 @@ import type { KeeperProcess } from "./keeper-process.ts";
 import { withSettings } from "./launch-settings.ts";
 import { restoreTask } from "./restore.ts";
 
-/** How long a process that could not execute may take to end. */
+/** How long a process may take to exit after a failed exec. */
 const FAILED_START_MS = 2000;
-/** Codes of a failed start that leave the process as it was. */
+/** Errors that leave the process as it was. */
 const STILL_THERE: ReadonlySet<string> = new Set(["failed_precondition", "deadline_exceeded", "canceled"]);
 
-/** See {@link TaskShim.start}. A start that is under way is joined by who asks for the same. */
+/** See {@link TaskShim.start}. Concurrent calls share the result. */
 export async function start(
   shim: ShimContext,
   ref: ProcessRef,
@@ -38,7 +38,7 @@ export async function start(
     return await process.starting;
   } catch (error) {
     process.starting = undefined;
-    // A client deletes next, and only what has ended: a process that could not execute is about to.
+    // Clients delete it next, for which it must have ended; after a failed exec it is about to.
     if (!STILL_THERE.has(BerthError.from(error).code))
       await process.wait(AbortSignal.timeout(FAILED_START_MS)).catch(() => undefined);
     throw error;
@@ -55,11 +55,11 @@ async function startInit(
 ): Promise<void> {
   const { namespace, id } = task;
   await shim.starts.run(signal, async () => {
-    checkThere(shim, task);
+    checkCurrent(shim, task);
     if (process.record.checkpoint !== undefined) await restoreTask(shim, task, process);
     else await stage("runtime start", { id }, () => runtime.start(shim.runtimeOf(task), id));
   });
-  checkThere(shim, task);
+  checkCurrent(shim, task);
   process.record.started = true;
   shim.save(task, process.record);
   shim.emit({ topic: "/tasks/start", namespace, id, pid: process.record.pid });
@@ -76,17 +76,17 @@ async function startExec(
   const { execId } = record;
   await shim.starts.run(signal, async () => {
     try {
-      checkThere(shim, task);
+      checkCurrent(shim, task);
       const pid = await launchExec(shim, task, process);
       shim.setPid(record, pid);
-      // Its bundle may be another task's by now.
-      checkThere(shim, task);
+      // The bundle may belong to another task by now.
+      checkCurrent(shim, task);
       record.started = true;
       shim.save(task, record);
       shim.emit({ topic: "/tasks/exec-started", namespace, id, execId, pid });
       await follow(shim, task, process);
     } catch (error) {
-      // What could not be written down must not run on unseen.
+      // Without a record it must not run on.
       if (record.pid !== 0 && shim.isSame(record)) shim.sys.kill(record.pid, SIGKILL);
       await reaped(shim, process.keeperPid);
       shim.folders.forget(shim.sys, record.token);
@@ -96,13 +96,13 @@ async function startExec(
   });
 }
 
-/** A start may have waited its turn: the task may have been deleted since, and another one made. */
-function checkThere(shim: ShimContext, task: Task): void {
+/** Fails if the task was deleted, or replaced, while the start was queued. */
+function checkCurrent(shim: ShimContext, task: Task): void {
   if (shim.tasks.get(`${task.namespace}/${task.id}`) !== task)
     throw new BerthError("not_found", `task ${task.id} was deleted meanwhile`, { stage: "start" });
 }
 
-/** Makes the added process; its pid, once it executes. */
+/** Launches an added process; resolves with its pid after exec. */
 function launchExec(shim: ShimContext, task: Task, process: KeeperProcess): Promise<number> {
   const { id } = task;
   const { record } = process;
@@ -121,7 +121,7 @@ function launchExec(shim: ShimContext, task: Task, process: KeeperProcess): Prom
   );
 }
 
-/** Exit status of a process that could not be started, by docker's table: 127 not found, 126 not executable. */
+/** Exit status of a failed start, as docker's: 127 not found, 126 not executable. */
 function exitStatusOf(error: unknown): number {
   const { code } = BerthError.from(error);
   return code === "not_found" ? 127 : 126;

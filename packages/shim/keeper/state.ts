@@ -1,4 +1,4 @@
-/** What a task's processes are doing. */
+/** State of a task's processes. */
 import { isCode } from "@berth/base";
 import * as runtime from "@berth/runtime";
 import type { ProcessRef, TaskState } from "../contract/task-shim.ts";
@@ -8,11 +8,11 @@ import type { KeeperProcess } from "./keeper-process.ts";
 function isPaused(shim: ShimContext, task: Task): boolean {
   try {
     const { sys, root } = shim.runtimeOf(task);
-    // Asked for at every listing, and the same for all of a container's life.
+    // Read at each listing, and constant for a container.
     task.cgroup ??= runtime.readRecord(sys, root, task.id).cgroup;
     return runtime.isFrozen(sys, task.cgroup);
   } catch (error) {
-    // It ended this moment, by a checkpoint.
+    // A checkpoint has just ended it.
     if (isCode(error, "not_found")) return false;
     throw error;
   }
@@ -29,7 +29,7 @@ export function stateOf(shim: ShimContext, task: Task, process: KeeperProcess): 
   return { namespace, id, execId, pid, status, bundle, stdio, ...exit };
 }
 
-/** Every process of a task's container, with the exec id where it is one that was added. */
+/** See {@link TaskShim.pids}. */
 export function pidsOf(shim: ShimContext, ref: ProcessRef): { pid: number; execId?: string }[] {
   const task = shim.task(ref);
   const execs = new Map(

@@ -20,7 +20,7 @@ function refused(stdio: Partial<Stdio>, message: RegExp): void {
   );
 }
 
-test("FIFOs by path or URI, files, and nothing", () => {
+test("FIFOs, files and /dev/null", () => {
   assert.deepEqual(
     streams({ stdin: "/in", stdout: "fifo:///out%20put", stderr: "file:///var/log/x?ignored=1" }).streams,
     { stdin: fifo("/in"), stdout: fifo("/out put"), stderr: { kind: "file", path: "/var/log/x" } },
@@ -28,7 +28,7 @@ test("FIFOs by path or URI, files, and nothing", () => {
   assert.deepEqual(streams({}).streams, { stdin: none, stdout: none, stderr: none });
 });
 
-test("a terminal has no stderr of its own", () => {
+test("a terminal has no stderr", () => {
   assert.deepEqual(streams({ stdin: "/in", stdout: "/out", stderr: "/err", terminal: true }).streams, {
     stdin: fifo("/in"),
     stdout: fifo("/out"),
@@ -36,14 +36,14 @@ test("a terminal has no stderr of its own", () => {
   });
 });
 
-test("what is no stdio URI is refused by its field", () => {
+test("invalid URIs are refused, with the field's name", () => {
   refused({ stdin: "relative" }, /^stdin: found "relative", expected nothing, an absolute path/);
   refused({ stdout: "ftp:///x" }, /^stdout: /);
   refused({ stderr: "fifo://relative" }, /^stderr: .* expected an absolute path$/);
   refused({ stdin: "cri-log:///x" }, /^stdin: /);
 });
 
-test("a CRI log takes stdout and stderr, with FIFOs for the raw bytes", () => {
+test("a CRI log for stdout and stderr, with FIFOs for the raw bytes", () => {
   assert.deepEqual(
     streams({
       stdout: "cri-log:///log%20s/0.log?attach=/out&max-size=4096&max-files=3",
@@ -63,13 +63,13 @@ test("a CRI log takes stdout and stderr, with FIFOs for the raw bytes", () => {
   assert.deepEqual(terminal, { stdin: none, stdout: none, stderr: none, log: "/a" });
 });
 
-test("a CRI log of stderr is that of stdout", () => {
+test("stdout and stderr share the CRI log", () => {
   refused({ stdout: "cri-log:///a", stderr: "cri-log:///b" }, /^stderr: .* the log file of stdout, \/a$/);
   refused({ stdout: "/out", stderr: "cri-log:///b" }, /^stderr: .* only where stdout has the same one$/);
   refused({ stdout: "cri-log:///a?attach=out" }, /^stdout: .* an absolute path$/);
 });
 
-test("rotation: no limit is none, and nonsense is refused", () => {
+test("rotation needs a positive size; invalid numbers are refused", () => {
   const rotation = (query: string) => streams({ stdout: `cri-log:///a?${query}` }).streams.rotation;
   assert.equal(rotation("max-size=0"), undefined);
   assert.equal(rotation("max-size=-1&max-files=2"), undefined);
@@ -96,7 +96,7 @@ test("a logging program gets stdout and stderr as inherited descriptors", () => 
   assert.deepEqual(streams({ stdout: uri, stderr: "/err", terminal: true }).streams.stderr, none);
 });
 
-test("there is one logging program for both", () => {
+test("stdout and stderr share the logging program", () => {
   refused({ stdout: "binary:///a", stderr: "binary:///b" }, /^stderr: .* the logging program of stdout/);
   refused({ stdout: "/out", stderr: "binary:///b" }, /^stderr: .* only where stdout has the same one$/);
   refused({ stdout: "binary:a" }, /^stdout: /);

@@ -1,11 +1,11 @@
-/** containerd's stdio URIs as the runtime's streams. */
+/** Converts containerd's stdio URIs to the runtime's streams. */
 import { CRI_LOG } from "@berth/base";
 import type { LogRotation, Stream, Streams } from "@berth/runtime";
 import { invalidStdio, rotationOf } from "../contract/log-uri.ts";
 import type { Stdio } from "../contract/task-shim.ts";
 import type { LoggingProgram } from "./logger.ts";
 
-/** Streams, and the logging program that stdout and stderr go to: it is inherited slots 0 and 1. */
+/** Streams; with a logging program, stdout and stderr are inherited slots 0 and 1. */
 export interface TaskStreams {
   streams: Streams;
   logger?: LoggingProgram;
@@ -55,13 +55,13 @@ function programOf(field: string, uri: string): LoggingProgram {
   const { pathname, searchParams } = new URL(uri);
   return {
     path: absolutePath(field, uri, decodeURIComponent(pathname)),
-    // Of a key that is given twice the first value counts, as in containerd.
+    // The first value of a repeated key, as in containerd.
     args: [...new Set(searchParams.keys())].flatMap((key) => [key, searchParams.get(key)!]),
     mustSayReady: uri.startsWith("binary-v2"),
   };
 }
 
-/** Turns a request's stdio into streams; "invalid_argument" names the field that makes no sense. */
+/** Parses the stdio of a request; "invalid_argument" names the invalid field. */
 export function streamsOf(stdio: Stdio): TaskStreams {
   const { stdout, stderr, terminal } = stdio;
   if (BINARY.test(stdout)) {

@@ -94,7 +94,7 @@ test("after a failed create nothing is left, and the id is free", async () => {
   assert.equal(shim.state(ref).status, "created");
 });
 
-test("names that could lead out of the state folder are refused", async () => {
+test("invalid ids and namespaces are refused", async () => {
   const { host, shim } = setup();
   const before = host.calls.length;
   for (const bad of ["", "..", "a/b", ".gone-x", "a".repeat(129)]) {
@@ -104,7 +104,7 @@ test("names that could lead out of the state folder are refused", async () => {
   assert.equal(host.calls.length, before);
 });
 
-test("the same create is joined, another one is refused", async () => {
+test("identical concurrent creates share the result, a different one is refused", async () => {
   const { host, shim } = setup();
   const [first, second, third] = await Promise.allSettled([
     shim.create(request()),
@@ -118,7 +118,7 @@ test("the same create is joined, another one is refused", async () => {
   assert.equal(host.launched.length, 1);
 });
 
-test("a create that all callers have given up is undone", async () => {
+test("a create is undone once all callers have aborted", async () => {
   const { host, shim, events } = setup();
   const [one, two] = [new AbortController(), new AbortController()];
   host.onLaunch = () => {
@@ -135,7 +135,7 @@ test("a create that all callers have given up is undone", async () => {
   assert.deepEqual(events, []);
 });
 
-test("a create goes on while one caller waits for it", async () => {
+test("a create continues while one caller is left", async () => {
   const { host, shim } = setup();
   const one = new AbortController();
   host.onLaunch = () => one.abort();
@@ -146,7 +146,7 @@ test("a create goes on while one caller waits for it", async () => {
   );
 });
 
-test("a caller's own bundle is used, and stays", async () => {
+test("a caller's bundle is used and kept", async () => {
   const { host, shim } = setup();
   host.put("/b/config.json", new TextDecoder().decode(config())).put("/b/rootfs/x", "");
   const { spec: _, ...rest } = request({ bundle: "/b", rootfs: [] });
@@ -160,7 +160,7 @@ test("a caller's own bundle is used, and stays", async () => {
   assert.deepEqual(leftovers(host), []);
 });
 
-test("start opens the gate once", async () => {
+test("concurrent starts share the result; a later one is refused", async () => {
   const { host, shim, events } = setup();
   const { pid } = await shim.create(request());
   const [first, second] = await Promise.all([shim.start(ref), shim.start(ref)]);
@@ -171,7 +171,7 @@ test("start opens the gate once", async () => {
   await assert.rejects(shim.start(ref), { message: "cannot start an already running container" });
 });
 
-test("a start whose turn did not come in time is given up, and may be repeated", async () => {
+test("an aborted start can be repeated", async () => {
   const { shim } = setup();
   await shim.create(request());
   await assert.rejects(shim.start(ref, AbortSignal.abort()), { code: "canceled" });
@@ -180,7 +180,7 @@ test("a start whose turn did not come in time is given up, and may be repeated",
   assert.equal(shim.state(ref).status, "running");
 });
 
-test("an exit is reported once, to all that wait, and delete returns it", async () => {
+test("an exit is reported once, returned to all waiters and by delete", async () => {
   const { host, shim, events, pid } = await running();
   const waiting = [shim.wait(ref), shim.wait(ref)];
   await assert.rejects(shim.delete(ref), {
@@ -206,7 +206,7 @@ test("an exit is reported once, to all that wait, and delete returns it", async 
   await assert.rejects(shim.delete(ref), { code: "not_found" });
 });
 
-test("a task that was never started is deleted with its process", async () => {
+test("deleting a created task kills its process", async () => {
   const { host, shim } = setup();
   const { pid } = await shim.create(request());
   assert.deepEqual(await shim.delete(ref), { exitStatus: 137, exitedAt: 99n, pid });
@@ -214,7 +214,7 @@ test("a task that was never started is deleted with its process", async () => {
   assert.deepEqual(leftovers(host), []);
 });
 
-test("waiting can be given up", async () => {
+test("wait can be aborted", async () => {
   const { shim } = await running();
   const abort = new AbortController();
   const waiting = shim.wait(ref, abort.signal);
@@ -258,7 +258,7 @@ test("a task is paused and resumed", async () => {
   assert.deepEqual(topics(events), ["/tasks/paused", "/tasks/resumed"]);
 });
 
-test("a killed keeper takes its process with it", async () => {
+test("if its keeper is killed, a process is killed as well", async () => {
   const { host, shim, events } = await running();
   const process = host.last;
   const { token } = process;
@@ -270,7 +270,7 @@ test("a killed keeper takes its process with it", async () => {
   assert.equal(host.readText(`/run/berth/keepers/${token}.exit`), `137 ${exitedAt} 0\n`);
 });
 
-test("a shim that is closed leaves its containers and keepers alone", async () => {
+test("closing the shim leaves containers and keepers running", async () => {
   const { host, shim, events } = await running();
   await shim.close();
   await new Promise(setImmediate);
@@ -284,7 +284,7 @@ test("a shim that is closed leaves its containers and keepers alone", async () =
   );
 });
 
-test("terminal size and end of input go to the keeper", async () => {
+test("resizePty and closeIO are sent to the keeper", async () => {
   const { host, shim } = setup();
   await shim.create(
     request({
@@ -300,12 +300,12 @@ test("terminal size and end of input go to the keeper", async () => {
   await shim.resizePty(ref, 80, 24);
 });
 
-test("what has no terminal has no size", async () => {
+test("resizePty needs a terminal", async () => {
   const { shim } = await running();
   await assert.rejects(shim.resizePty(ref, 80, 24), { code: "failed_precondition" });
 });
 
-test("metrics are those of the cgroup", async () => {
+test("stats are those of the cgroup", async () => {
   const { host, shim } = await running();
   host.put("/sys/fs/cgroup/c/pids.current", "7\n");
   assert.equal((await shim.stats(ref)).typeUrl, "io.containerd.cgroups.v2.Metrics");

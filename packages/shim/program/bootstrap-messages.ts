@@ -1,11 +1,11 @@
-/** Bootstrap parameters and results as messages; see bootstrap.ts. Loaded where containerd has sent something. */
+/** Messages of bootstrap.ts, loaded only if containerd has sent one. */
 import { BootstrapParamsSchema, BootstrapResultSchema, LogLevel } from "@berth/api/bootstrap";
 import { OptionsSchema } from "@berth/api/runc";
 import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
 import { type Any, AnySchema } from "@bufbuild/protobuf/wkt";
 import { type Bootstrap, withoutInput } from "./bootstrap.ts";
 
-/** Reads standard input. Options may by chance read as BootstrapParams: those name id and namespace of the call. */
+/** Parses standard input. Options may parse as BootstrapParams by chance, but not with the call's id and namespace. */
 export function readMessages(
   input: Uint8Array,
   id: string,
@@ -25,7 +25,7 @@ export function readMessages(
         ...cgroupOf(params.extensions.map((extension) => extension.value)),
       };
   } catch {
-    // Then it is something else.
+    // Not BootstrapParams.
   }
   return { ...withoutInput(maxVersion), ...cgroupOf(optionsIn(input)) };
 }
@@ -47,7 +47,7 @@ function cgroupOf(messages: readonly (Any | undefined)[]): { shimCgroup?: string
   return {};
 }
 
-/** The answer as a message. */
+/** Encodes BootstrapResult. */
 export function resultMessage(version: number, address: string): Uint8Array {
   return toBinary(
     BootstrapResultSchema,

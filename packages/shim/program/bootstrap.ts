@@ -1,32 +1,33 @@
 /**
- * What containerd writes to a starting shim's standard input, and the forms of the answer.
+ * Input and output of `start`, by version of containerd:
  *
- * containerd 2.3 and later: BootstrapParams, answered by BootstrapResult, both protobuf. 1.7 to 2.2: the runtime's
- * options in an Any, answered by JSON; these say so by MAX_SHIM_VERSION in the environment. Before: options, and the
- * bare address.
+ * - 2.3 and later: BootstrapParams, answered by BootstrapResult, both protobuf
+ * - 1.7 to 2.2: the runtime's options in an Any, answered by JSON; recognized by MAX_SHIM_VERSION in the environment
+ * - earlier: options, answered by the bare address
  */
-/** Version of the Task service that answers name; version 2 is served as well. */
+
+/** Version of the Task service in answers; version 2 is served as well. */
 const TASK_VERSION = 3;
 
-/** What a start is told. */
+/** Parameters of `start`. */
 export interface Bootstrap {
-  /** How the caller wants to be answered. */
+  /** Form of the answer. */
   readonly form: "protobuf" | "json" | "address";
   readonly ttrpcAddress?: string;
   readonly grpcAddress?: string;
   readonly publishBinary?: string;
   readonly socketDir?: string;
   readonly debug?: boolean;
-  /** Cgroup that the shim itself is to be in. */
+  /** Cgroup for the shim itself. */
   readonly shimCgroup?: string;
 }
 
-/** What a call says that comes without input. */
+/** The parameters without input. */
 export function withoutInput(maxVersion: string | undefined): Bootstrap {
   return { form: maxVersion ? "json" : "address" };
 }
 
-/** Reads standard input. */
+/** Parses standard input. */
 export async function readBootstrap(
   input: Uint8Array,
   id: string,
@@ -38,7 +39,7 @@ export async function readBootstrap(
   return readMessages(input, id, namespace, maxVersion);
 }
 
-/** The answer on standard output. */
+/** Encodes the answer. */
 export async function answerOf({ form }: Bootstrap, socket: string): Promise<Uint8Array> {
   const address = `unix://${socket}`;
   if (form === "address") return new TextEncoder().encode(address);

@@ -81,7 +81,7 @@ function launchAs(host: FakeHost, report: (launch: SpawnOptions, n: number) => s
 
 const empty = new Uint8Array();
 
-test("start: without a serving process, one is started and its address printed", async () => {
+test("start: launches a serving process and prints its address", async () => {
   const { host, place } = setup();
   host.variables.A = "1";
   const [launches, pid] = [launchAs(host, () => "serving"), 1001];
@@ -101,7 +101,7 @@ test("start: without a serving process, one is started and its address printed",
   assert.deepEqual([...host.fds.keys()], [0]);
 });
 
-test("start: a serving process is told of the container", async () => {
+test("start: announces the container to an existing serving process", async () => {
   const { host, place } = setup();
   host.variables.MAX_SHIM_VERSION = "3";
   const asked = serveAt(host, place.socket, () => empty);
@@ -116,7 +116,7 @@ test("start: a serving process is told of the container", async () => {
   assert.equal(host.spawned.length, 0);
 });
 
-test("start: a serving process that is about to exit is replaced", async () => {
+test("start: replaces a serving process that is about to exit", async () => {
   const { host, place } = setup();
   serveAt(host, place.socket, () => UNAVAILABLE);
   // The old one holds the lock at first.
@@ -125,7 +125,7 @@ test("start: a serving process that is about to exit is replaced", async () => {
   assert.equal(launches.length, 2);
 });
 
-test("start: other errors of the serving process are final", async () => {
+test("start: reports other errors of the serving process", async () => {
   const { host, place } = setup();
   serveAt(host, place.socket, () => NOT_FOUND);
   assert.equal(await main([...FLAGS, "start"], host), 1);
@@ -133,7 +133,7 @@ test("start: other errors of the serving process are final", async () => {
   assert.equal(host.spawned.length, 0);
 });
 
-test("start: what keeps the new process from serving is printed", async () => {
+test("start: prints why the new process could not serve, and kills it", async () => {
   for (const [report, message] of [
     ["no space", /^containerd-shim-berth-v1: no space\n$/],
     ["", /the shim ended before it served/],
@@ -146,7 +146,7 @@ test("start: what keeps the new process from serving is printed", async () => {
   }
 });
 
-test("start: a lock that nobody releases is waited for, and named in the end", async () => {
+test("start: gives up on a lock that is never released, and names it", async () => {
   const { host, place } = setup();
   const launches = launchAs(host, () => "busy");
   assert.equal(await main([...FLAGS, "start"], host), 1);
@@ -155,7 +155,7 @@ test("start: a lock that nobody releases is waited for, and named in the end", a
   assert.ok(launches.length > 10);
 });
 
-test("start: parameters that are missing or not supported", async () => {
+test("start: refuses missing and unsupported parameters", async () => {
   for (const [args, message] of [
     [["-id", "c", "start"], /-namespace: found none/],
     [["-namespace", "ns", "start"], /-id: found none/],
@@ -173,7 +173,7 @@ test("start: parameters that are missing or not supported", async () => {
   assert.match(host.output(2).toString(), /SCHED_CORE/);
 });
 
-test("-v and -h print and do nothing", async () => {
+test("-v and -h print to standard output", async () => {
   const { host } = setup();
   assert.equal(await main(["-v"], host), 0);
   assert.match(host.output(1).toString(), /^containerd-shim-berth-v1:\n {2}Version: {2}\S+\n/);
@@ -188,7 +188,7 @@ async function deleted(host: FakeHost) {
   return { pid, exitStatus, exitedAt: nanoseconds(exitedAt) };
 }
 
-test("delete: a serving process that is alive removes the container", async () => {
+test("delete: lets a living serving process remove the container", async () => {
   const { host, place } = setup();
   const answer = create(RemoveResponseSchema, { pid: 9, exitStatus: 7, exitedAt: 3n });
   const asked = serveAt(host, place.socket, () => toBinary(RemoveResponseSchema, answer));
@@ -208,7 +208,7 @@ async function orphaned() {
   return { host, place };
 }
 
-test("delete: a container without its serving process is killed and removed, the last with all files", async () => {
+test("delete: kills and removes a container whose serving process died, the last one with all files", async () => {
   const { host, place } = await orphaned();
   const { pid } = host.last;
   assert.deepEqual(await deleted(host), { pid, exitStatus: 137, exitedAt: 99n });
@@ -217,7 +217,7 @@ test("delete: a container without its serving process is killed and removed, the
   assert.deepEqual(host.list(BUNDLE)?.sort(), ["config.json", "rootfs"], "the bundle is containerd's");
 });
 
-test("delete: the folder stays while it holds another container, or another process serves there", async () => {
+test("delete: keeps the folder for other containers and for a new serving process", async () => {
   const other = await orphaned();
   other.host.put(`${other.place.folder}/runc/ns/other/state.json`, "{}");
   await deleted(other.host);
@@ -228,14 +228,14 @@ test("delete: the folder stays while it holds another container, or another proc
   assert.ok(locked.host.files.has(locked.place.folder));
 });
 
-test("delete: a container of which nothing is left, not even its bundle", async () => {
+test("delete: succeeds if nothing is left, not even the bundle", async () => {
   const { host } = setup();
   host.removeTree(BUNDLE);
   const { pid, exitStatus } = await deleted(host);
   assert.deepEqual([pid, exitStatus], [0, 137]);
 });
 
-test("delete: a sandbox's pause process is killed, unless its pid was reused", async () => {
+test("delete: kills a sandbox's pause process, unless the pid was reused", async () => {
   for (const startTime of [50_000, 50_001]) {
     const { host } = setup();
     const shm = "/run/shm-of-pod";

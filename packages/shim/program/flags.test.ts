@@ -14,7 +14,7 @@ import { groupOf, placeOf } from "./place.ts";
 
 const text = (bytes: Uint8Array) => new TextDecoder().decode(bytes);
 
-test("containerd's calls are read, with one dash or two", () => {
+test("flags are parsed with one dash or two", () => {
   assert.deepEqual(
     parseCall(["-namespace", "k8s.io", "--id=x", "-address", "", "-publish-binary", "/c", "-debug", "start"]),
     { action: "start", namespace: "k8s.io", id: "x", address: "", "publish-binary": "/c", debug: true },
@@ -31,7 +31,7 @@ test("containerd's calls are read, with one dash or two", () => {
     assert.throws(() => parseCall(wrong), { code: "invalid_argument" }, wrong.join(" "));
 });
 
-test("each containerd is answered as it understands", async () => {
+test("the form of the answer follows containerd's version", async () => {
   const old = await readBootstrap(new Uint8Array(), "id", "ns", undefined);
   assert.equal(text(await answerOf(old, "/run/s")), "unix:///run/s");
   const options = toBinary(AnySchema, pack(OptionsSchema, { shimCgroup: "/shims", root: "/r" }));
@@ -63,7 +63,7 @@ test("each containerd is answered as it understands", async () => {
   assert.equal((await readBootstrap(params, "another", "ns", "2")).form, "json");
 });
 
-test("a place for each containerd, namespace and group, with a short path", () => {
+test("each containerd, namespace and group has its own short paths", () => {
   const sys = new FakeSys();
   const place = (address: string, namespace: string, group?: string) =>
     placeOf(sys, address, namespace, group, undefined).socket;
@@ -84,7 +84,7 @@ test("a place for each containerd, namespace and group, with a short path", () =
   assert.equal(groupOf(sys, "/b"), undefined);
 });
 
-test("options come as a message or as TOML, and what is not had is refused by name", async () => {
+test("options are read from a message or TOML; unsupported ones are refused by name", async () => {
   const sys = new FakeSys();
   const given = { systemdCgroup: true, ioUid: 5, ioGid: 6, shimCgroup: "/s" };
   const expected = { task: { systemdCgroup: true }, ioUid: 5, ioGid: 6 };

@@ -1,4 +1,4 @@
-/** How containerd calls a shim: Go's flags (one dash or two), then an action. */
+/** containerd's command line for shims: Go's flags (one dash or two), then an action. */
 import { BerthError } from "@berth/base";
 
 const VALUES = [
@@ -7,7 +7,7 @@ const VALUES = [
   "address",
   "publish-binary",
   "bundle",
-  // berth's own: how a shim's serving process is told of its socket and folder.
+  // berth's own, for the serving process.
   "socket",
   "state",
 ] as const;
@@ -17,14 +17,14 @@ export const USAGE =
   "containerd-shim-berth-v1 -namespace NS -address ADDRESS -id ID [-publish-binary PATH] [-bundle PATH] [-debug] start|delete," +
   " or with -info, or with -v";
 
-/** A call in words. */
+/** A parsed command line. */
 export type ShimCall = Partial<Record<(typeof VALUES)[number], string>> &
   Partial<Record<(typeof SWITCHES)[number], boolean>> & { action: string };
 
 const isOneOf = <T extends string>(names: readonly T[], name: string): name is T =>
   (names as readonly string[]).includes(name);
 
-/** Reads the command line; "invalid_argument" names what it cannot take. */
+/** Parses the command line; "invalid_argument" names the invalid argument. */
 export function parseCall(args: readonly string[]): ShimCall {
   const call: ShimCall = { action: "" };
   for (let at = 0; at < args.length; at++) {

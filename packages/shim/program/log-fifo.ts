@@ -1,6 +1,6 @@
 /**
- * The shim's log: containerd reads a FIFO called `log` in each bundle. One process serves many containers, and bundles
- * come and go: a line goes to the youngest bundle whose FIFO has a reader.
+ * The shim's log. containerd reads a FIFO `log` in each bundle; as one process serves many containers, a line goes to the
+ * newest bundle whose FIFO has a reader.
  */
 import { configureLog, type LogFields, type LogLevel } from "@berth/base";
 import type { Sys } from "@berth/sys";
@@ -9,7 +9,7 @@ const O_WRONLY = 1;
 const O_NONBLOCK = 0o4000;
 const LEVEL_NAMES: Readonly<Partial<Record<LogLevel, string>>> = { warn: "warning" };
 
-/** Bundles of the containers that are served. */
+/** See the module comment. */
 export class LogFifo {
   readonly #sys: Sys;
   readonly #bundles = new Map<string, string>();
@@ -33,7 +33,7 @@ export class LogFifo {
     this.#bundles.delete(id);
   }
 
-  // Nobody waits for a reader, or for room: a log must not hold a container up.
+  // Never waits for a reader or for room: logging must not block containers.
   #write(line: string): void {
     for (const bundle of [...this.#bundles.values()].reverse()) {
       try {
@@ -45,13 +45,13 @@ export class LogFifo {
         }
         return;
       } catch {
-        // No reader, no room or no bundle: the next one may do.
+        // No reader, no room or no bundle: try the next one.
       }
     }
   }
 }
 
-/** A line as containerd's own are. */
+/** Formats a line as containerd does. */
 function render(level: LogLevel, message: string, fields: LogFields): string {
   const tail = Object.entries(fields).map(
     ([name, value]) => ` ${name}=${JSON.stringify(typeof value === "string" ? value : String(value))}`,

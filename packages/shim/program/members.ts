@@ -1,8 +1,8 @@
-/** Containers of a sandbox: which one it is, and how their configuration is understood there. */
+/** Members of sandboxes, and their configuration. */
 import type { Sys } from "@berth/sys";
 import type { Sandbox, Sandboxes } from "./sandboxes.ts";
 
-/** The annotation by which the kubelet's containers name their pod. */
+/** The kubelet's annotation with the id of the pod. */
 const POD = "io.kubernetes.cri.sandbox-id";
 const FILES: Readonly<Record<string, string>> = { network: "net", ipc: "ipc", uts: "uts", pid: "pid" };
 
@@ -13,11 +13,11 @@ interface Config {
 }
 
 /**
- * The sandbox that a container is in, and its configuration there; undefined where it is in none.
+ * The sandbox of a container, and the container's configuration in it; undefined without one.
  *
- * - A namespace that is asked for by the path of the host's own is the sandbox's: who wants the host's names none.
- * - Without a network of its own a member is in the sandbox's, if that was given one.
- * - Who shares the sandbox's IPC shares its /dev/shm.
+ * - A path of a host namespace stands for the sandbox's; a member without an entry is in the host's (but see the next).
+ * - Without a network entry, a member joins the sandbox's network if there is one.
+ * - Members with the sandbox's IPC namespace share its /dev/shm.
  */
 export function membership(
   sys: Sys,
@@ -50,12 +50,12 @@ export function membership(
   return { sandbox, spec: new TextEncoder().encode(JSON.stringify(config)) };
 }
 
-// The host's first process is in its namespaces; who may not look at it may still name it.
+// /proc/1 counts as the host even if it cannot be read.
 function isHosts(sys: Sys, path: string, file: string): boolean {
   return path === `/proc/1/ns/${file}` || same(sys, path, `/proc/self/ns/${file}`);
 }
 
-// Files of the kernel's namespaces are the same where their numbers are.
+// Namespaces are identified by device and inode.
 function same(sys: Sys, first: string, second: string): boolean {
   const [a, b] = [sys.stat(first), sys.stat(second)];
   return a !== undefined && b !== undefined && a.ino === b.ino && a.dev === b.dev;
@@ -68,7 +68,7 @@ function sandboxOf(
   config: Config,
   announced: boolean,
 ): Sandbox | undefined {
-  // containerd writes it down for those that it connects without calling `start`.
+  // containerd writes it for containers that it creates without calling `start`.
   const named = sys.readTextIfAny(`${bundle}/sandbox`)?.trim() || config.annotations?.[POD];
   if (named) return sandboxes.has(named) ? sandboxes.get(named) : undefined;
   return announced ? undefined : sandboxes.only;

@@ -1,4 +1,4 @@
-/** What a create comes with, in all the messages that containerd has for it. */
+/** Options of create and checkpoint, in containerd's various messages. */
 import { pack, typeNameOf } from "@berth/api/any";
 import * as runc from "@berth/api/runc";
 import * as runtimeOptions from "@berth/api/runtimeOptions";
@@ -9,7 +9,7 @@ import type { Any } from "@bufbuild/protobuf/wkt";
 import { readTaskOptions } from "../contract/options.ts";
 import type { CheckpointTask, TaskOptions } from "../contract/task-shim.ts";
 
-/** Names of runc's options in containerd's configuration, which reach a runtime it does not know as TOML. */
+/** runc's options in containerd's configuration, which a runtime it does not know gets as TOML. */
 const TOML_NAMES = {
   NoPivotRoot: "noPivotRoot",
   NoNewKeyring: "noNewKeyring",
@@ -23,14 +23,14 @@ const TOML_NAMES = {
   CriuWorkPath: "criuWorkPath",
 } as const;
 
-/** A container's options, and who is to own its streams. */
+/** Options of a container, and the owner of its streams. */
 export interface CreateOptions {
   task: TaskOptions;
   ioUid: number;
   ioGid: number;
 }
 
-/** Reads a create's options; "unimplemented" names what this runtime does not have. */
+/** Reads the options of a create; "unimplemented" names an unsupported one. */
 export async function readCreateOptions(sys: Sys, options: Any | undefined): Promise<CreateOptions> {
   if (options === undefined || options.value.length === 0) return { task: {}, ioUid: 0, ioGid: 0 };
   const name = typeNameOf(options);
@@ -40,7 +40,7 @@ export async function readCreateOptions(sys: Sys, options: Any | undefined): Pro
     name === runc.OptionsSchema.typeName
       ? fromBinary(runc.OptionsSchema, options.value)
       : await fromToml(sys, fromBinary(runtimeOptions.OptionsSchema, options.value));
-  // The shim's own cgroup was seen to at its start, the streams' owner is by the caller of this.
+  // `start` has applied shimCgroup, and the caller applies ioUid and ioGid.
   const rest = create(runc.OptionsSchema, { ...known, shimCgroup: "", ioUid: 0, ioGid: 0 });
   return {
     task: readTaskOptions(pack(runc.OptionsSchema, rest)),
@@ -77,7 +77,7 @@ async function fromToml(sys: Sys, options: runtimeOptions.Options): Promise<runc
   return create(runc.OptionsSchema, fields);
 }
 
-/** Reads a checkpoint's options. */
+/** Reads the options of a checkpoint. */
 export function readCheckpoint(path: string, options: Any | undefined): CheckpointTask {
   if (options === undefined || options.value.length === 0) return { path, exit: false };
   if (typeNameOf(options) !== runc.CheckpointOptionsSchema.typeName)

@@ -1,24 +1,24 @@
 /**
- * Where the process that serves one containerd and namespace is found. All that asks for it (containerd's address,
- * the namespace, a group) makes one short name: a socket's path may have 107 bytes.
+ * Paths of a serving process. containerd's address, the namespace and the group are hashed to a short name, as the path of a
+ * socket is limited to 107 bytes.
  */
 import type { Sys } from "@berth/sys";
 
-/** Folder of all shims, of root's; BERTH_SHIM_STATE names another. */
+/** Folder of all shims of root; BERTH_SHIM_STATE overrides it. */
 const ROOT = "/run/berth/shims";
 
-/** The annotation by which a container asks for a process that it shares with its group alone. */
+/** Annotation of containers that share a serving process with their group only. */
 export const GROUP = "io.containerd.runc.v2.group";
 
-/** Paths of one serving process. */
+/** Paths of a serving process. */
 export interface Place {
-  /** What the shim keeps while it lives. */
+  /** Its state folder. */
   readonly folder: string;
-  /** Where it listens. */
+  /** Its socket. */
   readonly socket: string;
 }
 
-/** `socketDir`: a folder that containerd wants sockets in. */
+/** `socketDir`: containerd's folder for sockets, if it has one. */
 export function placeOf(
   sys: Sys,
   address: string,
@@ -35,7 +35,7 @@ export function placeOf(
   return { folder, socket: socketDir ? `${socketDir}/berth-${hash(folder)}` : `${folder}/s` };
 }
 
-/** FNV-1a with 64 bits, as 16 digits: names need to differ, not to be secret. */
+/** 64-bit FNV-1a as 16 hex digits. */
 function hash(text: string): string {
   let value = 0xcbf29ce484222325n;
   for (const byte of new TextEncoder().encode(text)) {
@@ -45,10 +45,10 @@ function hash(text: string): string {
   return value.toString(16).padStart(16, "0");
 }
 
-/** The group that a bundle's config.json asks for, if any. */
+/** The group in a bundle's config.json, if any. */
 export function groupOf(sys: Sys, bundle: string): string | undefined {
   const text = sys.readText(`${bundle}/config.json`);
-  // Parsed only where it may hold one: a start has little time.
+  // Parsed only if needed: `start` must be fast.
   if (!text.includes(GROUP)) return undefined;
   const group = (JSON.parse(text) as { annotations?: Record<string, unknown> }).annotations?.[GROUP];
   return typeof group === "string" && group !== "" ? group : undefined;

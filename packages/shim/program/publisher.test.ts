@@ -23,7 +23,7 @@ function setup(options: Partial<PublisherOptions> = {}) {
   return { sys, publisher };
 }
 
-test("without a ttrpc address, events go by containerd's program, one after the other", async () => {
+test("without a ttrpc address, events are published by containerd's program, one at a time", async () => {
   const { sys, publisher } = setup();
   const inputs: string[] = [];
   sys.onSpawn = ({ fds }, pid) => {
@@ -47,7 +47,7 @@ test("without a ttrpc address, events go by containerd's program, one after the 
   assert.equal(sys.fds.size, 0);
 });
 
-test("a program that hangs is killed", async () => {
+test("a publish program that hangs is killed", async () => {
   const { sys, publisher } = setup();
   sys.onSpawn = (_, pid) => {
     sys.processes.set(pid, []);
@@ -63,7 +63,7 @@ test("a program that hangs is killed", async () => {
   assert.deepEqual(sys.processes.get(1001), [9]);
 });
 
-test("with neither, events are dropped", async () => {
+test("without address and program, events are dropped", async () => {
   const { sys, publisher } = setup({ publishBinary: undefined });
   publisher.publish("/tasks/start", start("a"));
   await publisher.close(60_000);

@@ -20,7 +20,7 @@ function setup(t: TestContext) {
 
 const later = { code: "unavailable", message: "the shim is about to end" };
 
-test("the process ends after its last container, once", async (t) => {
+test("the process ends once, after its last container", async (t) => {
   const { residents, ended, ends } = setup(t);
   await residents.admit("a", "/a", async () => {});
   await residents.admit("b", "/b", async () => {});
@@ -38,7 +38,7 @@ test("the process ends after its last container, once", async (t) => {
   );
 });
 
-test("a container that comes in time keeps the process alive", async (t) => {
+test("a new container keeps the process alive", async (t) => {
   const { residents, ends } = setup(t);
   await residents.admit("a", "/a", async () => {});
   residents.leave("a");
@@ -56,7 +56,7 @@ test("a container that comes in time keeps the process alive", async (t) => {
   assert.equal(ends(), 0);
 });
 
-test("a container that cannot be made leaves; one that is there already stays", async (t) => {
+test("a failed create removes a new container, but not one that existed before", async (t) => {
   const { residents } = setup(t);
   const fail = () => Promise.reject(new Error("no"));
   await assert.rejects(residents.admit("a", "/a", fail), /no/);
@@ -71,7 +71,7 @@ test("a container that cannot be made leaves; one that is there already stays", 
   residents.endNow();
 });
 
-test("log lines go to the youngest bundle whose FIFO has a reader", (t) => {
+test("log lines go to the newest bundle whose FIFO has a reader", (t) => {
   restoreLog(t);
   const sys = new FakeSys();
   const fifo = new LogFifo(sys, false);

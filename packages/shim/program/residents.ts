@@ -1,23 +1,23 @@
-/** Who keeps the serving process alive: containers, sandboxes, and those that have been announced. */
+/** Containers and sandboxes, present or announced: they keep the serving process alive. */
 import { BerthError, log } from "@berth/base";
 import type { LogFifo } from "./log-fifo.ts";
 
-/** How long an announced container may take to be created: containerd sets up its mounts first. */
+/** How long the create of an announced container may take: containerd prepares its mounts first. */
 const EXPECTED_MS = 60_000;
-/** How long an empty process stays: the next container comes cheaper to one that is there. */
+/** How long an empty process stays: starting another one costs more. */
 const LINGER_MS = 200;
 
 /** See the module comment. */
 export class Residents {
   readonly #log: LogFifo;
   readonly #end: () => void;
-  /** Names of what is here ("" never is one), with the timer of those that have only been announced. */
+  /** By id; announced ones have a timer. */
   readonly #here = new Map<string, NodeJS.Timeout | undefined>();
   readonly #bundles = new Map<string, string>();
   #lingering: NodeJS.Timeout | undefined;
   #ended = false;
 
-  /** `end` is called once, when nobody is here any more. */
+  /** `end` is called once, when the process is to exit. */
   constructor(fifo: LogFifo, end: () => void) {
     this.#log = fifo;
     this.#end = end;
@@ -27,22 +27,22 @@ export class Residents {
     return this.#here.has(id) && this.#here.get(id) === undefined;
   }
 
-  /** Is nobody here, but who was announced at most? */
+  /** Is none present? Announced ones do not count. */
   get isEmpty(): boolean {
     return [...this.#here.values()].every((timer) => timer !== undefined);
   }
 
-  /** Has it been announced, and not come yet? */
+  /** Is it announced, but not present yet? */
   isAnnounced(id: string): boolean {
     return this.#here.get(id) !== undefined;
   }
 
-  /** The bundle that something was announced with, or came with. */
+  /** Bundle of a present or announced one. */
   bundleOf(id: string): string | undefined {
     return this.#bundles.get(id);
   }
 
-  /** A container will come; "unavailable" when it is too late for that. */
+  /** Announces a container; "unavailable" if the process is about to exit. */
   expect(id: string, bundle: string): void {
     if (this.#ended) throw new BerthError("unavailable", "the shim is about to end", { stage: "shim" });
     this.#note(id, bundle);
@@ -68,7 +68,7 @@ export class Residents {
     this.#here.set(id, timer);
   }
 
-  /** Lets something in, if `make` makes it; what was here stays when a second of its name fails. */
+  /** Adds a container if `make` succeeds. If it was present before, it stays in any case. */
   async admit<T>(id: string, bundle: string, make: () => Promise<T>): Promise<T> {
     if (this.#ended) throw new BerthError("unavailable", "the shim is about to end", { stage: "shim" });
     const known = this.has(id);
@@ -93,7 +93,7 @@ export class Residents {
     this.#log.remove(id);
   }
 
-  /** Ends the process soon, unless somebody is here or comes before. */
+  /** Ends the process soon, unless it has containers by then. */
   endIfEmpty(): void {
     if (this.#here.size > 0 || this.#ended || this.#lingering !== undefined) return;
     this.#lingering = setTimeout(() => this.endNow(), LINGER_MS);

@@ -29,7 +29,7 @@ function hostnameIn(options: Any | undefined): string {
   return hostname;
 }
 
-/** The service over `sandboxes`; `remove` ends a sandbox or container, whatever it is doing. */
+/** The service over `sandboxes`; `remove` removes a sandbox in any state. */
 export function sandboxService(
   sys: Sys,
   sandboxes: Sandboxes,
@@ -39,7 +39,7 @@ export function sandboxService(
   return service(Sandbox, {
     async createSandbox({ sandboxId: id, netnsPath, options }) {
       const bundle = residents.bundleOf(id);
-      // containerd starts a shim for each sandbox: one that was not announced comes to another's.
+      // containerd starts a shim for each sandbox: this one is not for us.
       if (bundle === undefined)
         throw new BerthError(
           sandboxes.size > 0 ? "already_exists" : "failed_precondition",
@@ -92,7 +92,7 @@ export function sandboxService(
       return {};
     },
     sandboxMetrics({ sandboxId: id }) {
-      // The pause process does no work: what a pod uses, its containers use.
+      // The pause process uses nothing; the containers of a pod have metrics of their own.
       sandboxes.get(id);
       return { metrics: { timestamp: timestamp(systemClock.wall()), id } };
     },

@@ -53,7 +53,7 @@ test("a sandbox holds its namespaces and a shared /dev/shm", async () => {
   assert.equal(sandbox.hasNetwork, true);
 });
 
-test("names and order are checked", async () => {
+test("create, start and get check ids and states", async () => {
   const { sandboxes } = setup();
   assert.throws(() => sandboxes.get("pod"), { code: "not_found" });
   await assert.rejects(sandboxes.start("pod"), { message: /must be created before it is started/ });
@@ -68,7 +68,7 @@ test("names and order are checked", async () => {
   assert.ok(!sandboxes.has("other"));
 });
 
-test("a sandbox that cannot start leaves no mount, and may be started again", async () => {
+test("a failed start leaves no mount, and can be repeated", async () => {
   const { host, sandboxes } = setup();
   sandboxes.create(pod);
   host.failures.push(28);
@@ -79,7 +79,7 @@ test("a sandbox that cannot start leaves no mount, and may be started again", as
   assert.ok(sandboxes.isReady("pod"));
 });
 
-test("a sandbox whose record cannot be written does not go on unseen", async () => {
+test("a sandbox is killed if its record cannot be written", async () => {
   const { host, sandboxes } = setup();
   sandboxes.create({ ...pod, bundle: "/no/such/folder" });
   await assert.rejects(sandboxes.start("pod"), { errno: "ENOENT" });
@@ -87,7 +87,7 @@ test("a sandbox whose record cannot be written does not go on unseen", async () 
   assert.equal(host.mounted.size, 0);
 });
 
-test("stop asks first, and kills what does not end in time", async () => {
+test("stop sends SIGTERM, and SIGKILL after the timeout", async () => {
   const { host, sandboxes, sandbox } = await started();
   const signals: number[] = [];
   const { kill } = host;
@@ -111,7 +111,7 @@ test("stop asks first, and kills what does not end in time", async () => {
   await sandboxes.stop("pod");
 });
 
-test("stop, of one that ends when it is asked to", async () => {
+test("stop returns as soon as SIGTERM has worked", async () => {
   const { host, sandboxes } = await started();
   host.deadly.add(SIGTERM);
   await sandboxes.stop("pod", 100_000);
@@ -120,14 +120,14 @@ test("stop, of one that ends when it is asked to", async () => {
   assert.equal(sandboxes.size, 0);
 });
 
-test("stop, of one that was never started", async () => {
+test("a sandbox that was never started can be stopped", async () => {
   const { sandboxes } = setup();
   sandboxes.create(pod);
   await sandboxes.stop("pod");
   assert.equal((await sandboxes.wait("pod", never)).exitStatus, 0);
 });
 
-test("a pause process that dies is noticed", async () => {
+test("the death of a pause process is noticed", async () => {
   const { host, sandboxes, sandbox } = await started();
   host.put(`/proc/${sandbox.pid}/stat`, `${sandbox.pid} (berth-init) Z 1${" 0".repeat(17)} 1`);
   assert.ok(!sandboxes.isReady("pod"));
@@ -135,14 +135,14 @@ test("a pause process that dies is noticed", async () => {
   await assert.rejects(sandboxes.wait("pod", AbortSignal.abort(new Error("gone"))), /gone/);
 });
 
-test("a file that is no namespace is no network", async () => {
+test("a sandbox without a network namespace file has no network", async () => {
   const { host, sandboxes } = setup();
   host.put("/etc/hosts", "");
   sandboxes.create({ ...pod, netnsPath: "/etc/hosts" });
   assert.equal(sandboxes.get("pod").hasNetwork, false);
 });
 
-test("members: the host's namespaces, asked for by path, are the sandbox's", async () => {
+test("members: paths of host namespaces are replaced by the sandbox's", async () => {
   const all = await started();
   all.host.putNamespace("/run/netns/other");
   const namespaces = [
@@ -161,7 +161,7 @@ test("members: the host's namespaces, asked for by path, are the sandbox's", asy
   ]);
 });
 
-test("members: the sandbox's network, unless they have their own or it has none", async () => {
+test("members: join the sandbox's network, unless they have their own or it has none", async () => {
   const network = [{ type: "network", path: "/POD/ns/net" }];
   assert.deepEqual(specOf(await started(), {})?.namespaces, network);
   const own = [{ type: "network" }];
@@ -169,7 +169,7 @@ test("members: the sandbox's network, unless they have their own or it has none"
   assert.deepEqual(specOf(await started({ netnsPath: "" }), {})?.namespaces, []);
 });
 
-test("members: IPC and /dev/shm go together", async () => {
+test("members: share /dev/shm exactly if they share IPC", async () => {
   const mounts = [
     { destination: "/dev/shm", type: "tmpfs", source: "shm", options: ["size=1k"] },
     { destination: "/tmp", type: "tmpfs", source: "tmp" },
@@ -188,7 +188,7 @@ test("members: IPC and /dev/shm go together", async () => {
     assert.deepEqual(specOf(all, { mounts, linux: { namespaces: [ipc] } })?.mounts, mounts);
 });
 
-test("members: by containerd's file, by the kubelet's annotation, or as they were not announced", async () => {
+test("members: found by containerd's file, the kubelet's annotation, or a missing announcement", async () => {
   const all = await started();
   const isMember = (config: object, announced: boolean) => specOf(all, config, announced) !== undefined;
   const annotated = (id: string) => ({ annotations: { "io.kubernetes.cri.sandbox-id": id } });
@@ -202,7 +202,7 @@ test("members: by containerd's file, by the kubelet's annotation, or as they wer
   assert.ok(!isMember({}, false));
 });
 
-test("members: with two sandboxes, one must be named", async () => {
+test("members: without a name, there must be exactly one sandbox, which runs", async () => {
   const all = await started();
   all.sandboxes.create({ ...pod, id: "second" });
   assert.equal(specOf(all, {}), undefined);

@@ -1,6 +1,6 @@
 /**
- * Sandboxes: pods, each held by a pause process of berth-init's: no image, no root file system. It has the namespaces
- * that the pod's containers share; they join them by path (`/proc/PID/ns/...`).
+ * Sandboxes (pods). A pause process, berth-init without an image or root file system, holds the namespaces of a pod; its
+ * containers join them by path (`/proc/PID/ns/...`).
  */
 import { BerthError, SIGKILL, SIGTERM, systemClock } from "@berth/base";
 import * as runtime from "@berth/runtime";
@@ -9,43 +9,43 @@ import type { Exit } from "../contract/task-shim.ts";
 
 const O_RDONLY = 0;
 const [MS_NOSUID, MS_NODEV, MS_NOEXEC] = [2, 4, 8];
-/** Kubernetes' size of /dev/shm. */
+/** /dev/shm as in Kubernetes. */
 const SHM_OPTIONS = "mode=1777,size=65536k";
-/** How long a pause process may take to end by itself. */
+/** How long a pause process may take to exit after SIGTERM. */
 const STOP_MS = 5000;
-/** How often it is looked whether one has died. */
+/** How often pause processes are checked. */
 const WATCH_MS = 1000;
-/** Name of the file in a sandbox's bundle by which `delete` finds what is left of it. */
+/** Record in the bundle of a sandbox, for `delete`. */
 export const SANDBOX_FILE = "berth-sandbox.json";
 
-/** What is written down of a sandbox that runs. */
+/** Record of a running sandbox. */
 export interface SandboxRecord {
   pid: number;
   startTime: number;
   shm: string;
 }
 
-/** What a sandbox is to be. */
+/** Request for a sandbox. */
 export interface SandboxRequest {
   id: string;
   bundle: string;
-  /** A network namespace's file; "" for the host's network. */
+  /** File of the network namespace; "" for the host network. */
   netnsPath: string;
   hostname: string;
 }
 
-/** One sandbox. Created -> ready -> stopped. */
+/** A sandbox: created -> ready -> stopped. */
 export interface Sandbox extends SandboxRequest {
-  /** Holds the network in being. */
+  /** Descriptor that keeps the network namespace alive. */
   netns: number | undefined;
-  /** Is it one, that containers can be in? */
+  /** Is `netnsPath` a network namespace? */
   hasNetwork: boolean;
   pid: number;
   createdAt: bigint;
   exit: Exit | undefined;
-  /** Folder with the /dev/shm that members share. */
+  /** Mount point of the shared /dev/shm. */
   shm: string;
-  /** Containers that came to be in it; some may have gone. */
+  /** Ids of containers in it, perhaps gone by now. */
   readonly members: Set<string>;
 }
 
@@ -57,7 +57,7 @@ export class Sandboxes {
   readonly #known = new Map<string, { sandbox: Sandbox; ended: PromiseWithResolvers<Exit> }>();
   #watch: NodeJS.Timeout | undefined;
 
-  /** `folder`: where sandboxes' files lie. */
+  /** `folder`: the state folder. */
   constructor(sys: Sys, folder: string) {
     this.#sys = sys;
     this.#folder = `${folder}/sandboxes`;
@@ -76,7 +76,7 @@ export class Sandboxes {
     return this.#known.size;
   }
 
-  /** The only one there is. */
+  /** The sandbox, if there is exactly one. */
   get only(): Sandbox | undefined {
     return this.#known.size === 1 ? [...this.#known.values()][0]!.sandbox : undefined;
   }
@@ -137,7 +137,7 @@ export class Sandboxes {
       await removeShm(sys, sandbox.shm);
       throw error;
     }
-    // Nothing but its death is ever heard of it, and that is rare.
+    // Nothing reports its exit, which is rare.
     this.#watch ??= setInterval(() => this.#look(), WATCH_MS).unref();
     return sandbox;
   }
@@ -157,7 +157,7 @@ export class Sandboxes {
     return sandbox.pid !== 0 && sandbox.exit === undefined;
   }
 
-  /** Ends it, within the time that its processes are given; no error where it has ended. */
+  /** SIGTERM, and SIGKILL after the timeout; no error if it has ended. */
   async stop(id: string, timeoutMs = STOP_MS): Promise<void> {
     const { sandbox, ended } = this.#entry(id);
     const sys = this.#sys;
@@ -201,7 +201,7 @@ export class Sandboxes {
   }
 }
 
-/** A process that has ended and was not waited for yet is no longer alive. */
+/** False for a zombie. */
 function isAlive(sys: Sys, pid: number): boolean {
   const state = runtime.processStat(sys, pid)?.state;
   return state !== undefined && state !== "Z" && state !== "X";
@@ -216,7 +216,7 @@ export async function removeShm(sys: Sys, shm: string): Promise<void> {
   try {
     await sys.umount(shm, linux.MNT_DETACH);
   } catch (error) {
-    // It was never mounted, or not any more, or there is none.
+    // Not mounted, or removed already.
     const { errno } = error as BerthError;
     if (errno !== "EINVAL" && errno !== "ENOENT") throw error;
   }

@@ -110,7 +110,7 @@ async function setup(t: TestContext): Promise<Serving> {
   return serving;
 }
 
-test("a process whose place is taken says so and exits", async () => {
+test("a process that finds the folder locked reports busy and exits", async () => {
   const host = new FakeHost(STATE);
   host.locked.add(`${STATE}/lock`);
   await serve(host, { action: "serve", state: STATE });
@@ -118,7 +118,7 @@ test("a process whose place is taken says so and exits", async () => {
   assert.equal(host.fds.size, 0);
 });
 
-test("a folder that was removed with its lock is made again", () => {
+test("a folder that was removed together with its lock is created again", () => {
   const host = new FakeHost(STATE);
   let races = 2;
   const { tryLock } = host;
@@ -132,13 +132,13 @@ test("a folder that was removed with its lock is made again", () => {
   assert.equal(host.fds.size, 1);
 });
 
-test("a process that cannot serve says why and exits", async () => {
+test("a process that cannot serve reports the reason and exits", async () => {
   const host = new FakeHost(STATE);
   await serve(host, { action: "serve", state: STATE, namespace: "ns", id: "a" });
   assert.deepEqual([host.output(REPORT).toString(), host.exited], ["-socket: found none, expected one", 1]);
 });
 
-test("a container's life, with events in order, after which the process exits with its files", async (t) => {
+test("a container's life cycle: events are in order; afterwards the process exits and removes its files", async (t) => {
   const serving = await setup(t);
   const { host, task } = serving;
   const pid = await serving.create("a");
@@ -176,7 +176,7 @@ test("a container's life, with events in order, after which the process exits wi
   assert.equal(host.cwd(), "/", "no bundle is held");
 });
 
-test("version 2 of the Task service, by its own name", async (t) => {
+test("version 2 of the Task service is served as well", async (t) => {
   const serving = await setup(t);
   await serving.task2.create({ id: "a", bundle: serving.bundle("a") });
   assert.equal((await serving.task2.state({ id: "a" })).status, Status.CREATED);
@@ -194,7 +194,7 @@ test("events that containerd refuses are sent again, in order", async (t) => {
   assert.deepEqual(serving.topics, ["/tasks/create", "/tasks/start", "/tasks/exit", "/tasks/delete"]);
 });
 
-test("a second container comes in; remove takes one in any state, and one that never was", async (t) => {
+test("remove accepts a container in any state, and one that does not exist", async (t) => {
   const serving = await setup(t);
   const { host, shim } = serving;
   await serving.create("a");
@@ -212,7 +212,7 @@ test("a second container comes in; remove takes one in any state, and one that n
   assert.equal(await serving.exited, 0);
 });
 
-test("a signal ends the process, not its containers", async (t) => {
+test("SIGTERM ends the process, not its containers", async (t) => {
   const serving = await setup(t);
   await serving.create("a");
   serving.host.signalListeners.get("SIGTERM")!();
@@ -222,7 +222,7 @@ test("a signal ends the process, not its containers", async (t) => {
   assert.ok(serving.host.files.has(STATE));
 });
 
-test("options: streams get their owner; a checkpoint's parent is refused", async (t) => {
+test("FIFOs get the owner in the options; a parent checkpoint is refused", async (t) => {
   const serving = await setup(t);
   serving.host.put("/fifo", "", "fifo").put("/file", "");
   const { pack } = await import("@berth/api/any");
@@ -239,7 +239,7 @@ test("options: streams get their owner; a checkpoint's parent is refused", async
   );
 });
 
-test("a sandbox and its member", async (t) => {
+test("a sandbox starts, stops, and is removed with its members", async (t) => {
   const serving = await setup(t);
   const { host, sandbox, shim } = serving;
   await assert.rejects(sandbox.createSandbox({ sandboxId: "pod" }), {

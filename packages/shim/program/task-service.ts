@@ -1,4 +1,4 @@
-/** The Task service on the wire, version 3 and, under its other name, version 2. */
+/** The Task service on the wire, versions 2 and 3. */
 import { ProcessDetailsSchema } from "@berth/api/runc";
 import * as task2 from "@berth/api/task2";
 import * as task3 from "@berth/api/task3";
@@ -30,7 +30,7 @@ function bytesOf(any: Any | undefined, field: string): Uint8Array {
   return any.value;
 }
 
-/** Gives the client's FIFOs to whom a container with other ids than the host's may open them as. */
+/** Changes the owner of the client's FIFOs, for containers with a user namespace. */
 function giveStreams(sys: Sys, { stdin, stdout, stderr }: Stdio, uid: number, gid: number): void {
   for (const path of [stdin, stdout, stderr]) {
     if (!path.startsWith("/") || sys.lstat(path)?.kind !== "fifo") continue;
@@ -38,7 +38,7 @@ function giveStreams(sys: Sys, { stdin, stdout, stderr }: Stdio, uid: number, gi
   }
 }
 
-/** The services over `shim`; all containers are of one namespace. */
+/** The services over `shim`, for one namespace. */
 export function taskServices(
   sys: Sys,
   namespace: string,
@@ -65,7 +65,7 @@ export function taskServices(
         const stdio = { stdin, stdout, stderr, terminal };
         if (ioUid !== 0 || ioGid !== 0) giveStreams(sys, stdio, ioUid, ioGid);
         const member = membership(sys, sandboxes, bundle, announced);
-        // Noted before it is there: whatever becomes of it goes with the sandbox.
+        // Before the create: even a failed one must go with its sandbox.
         member?.sandbox.members.add(id);
         return shim.create(
           {

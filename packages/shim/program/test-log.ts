@@ -1,8 +1,8 @@
-/** For tests of what configures the log, which is the whole process's. */
+/** For tests of code that configures the log of the process. */
 import type { TestContext } from "node:test";
 import { configureLog } from "@berth/base";
 
-/** Gives the tests that follow their log back. */
+/** Restores the log after a test. */
 export function restoreLog(t: TestContext): void {
   t.after(() =>
     configureLog({
