@@ -1,5 +1,5 @@
 /** restore: creates a container from a bundle and a CRIU image of its processes. */
-import { BerthError, isCode, present, stage } from "@berth/base";
+import { BerthError, isCode, stage } from "@berth/base";
 import { type Spec, stringifyJson } from "@berth/oci";
 import { linux, type Sys } from "@berth/sys";
 import { observeCgroups } from "../cgroups/observe.ts";
