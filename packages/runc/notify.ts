@@ -5,11 +5,10 @@
 import { BerthError, log } from "@berth/base";
 import type { Additions } from "@berth/runtime";
 import { containerFiles } from "@berth/runtime";
-import type { Sys } from "@berth/sys";
+import { linux, type Sys } from "@berth/sys";
 
 const FOLDER = "/run/notify";
 const POLL_MS = 100;
-const POLLIN = 1;
 const MESSAGE_LIMIT = 4096;
 const BARRIER_MS = 30_000;
 
@@ -59,7 +58,7 @@ async function notifyManager(sys: Sys, manager: string, ready: string, pid: numb
   }
   sys.close(theirs);
   try {
-    if ((await sys.poll(ours, POLLIN, BARRIER_MS)) === 0)
+    if ((await sys.poll(ours, linux.POLLIN, BARRIER_MS)) === 0)
       log.warn("Timeout after waiting 30s for barrier. Ignored.");
   } finally {
     sys.close(ours);
@@ -79,7 +78,7 @@ export async function passOn(
 ): Promise<void> {
   try {
     while (!ended()) {
-      if ((await sys.poll(fd, POLLIN, POLL_MS)) === 0) continue;
+      if ((await sys.poll(fd, linux.POLLIN, POLL_MS)) === 0) continue;
       const text = new TextDecoder().decode(sys.readSync(fd, MESSAGE_LIMIT));
       const ready = text.split("\n").find((line) => line.startsWith("READY="));
       if (ready === undefined) continue;

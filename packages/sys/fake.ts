@@ -3,6 +3,7 @@
  * programs and the peers of sockets are up to the test.
  */
 import { BerthError, codeOfErrno } from "@berth/base";
+import { O_CREAT, POLLIN } from "./linux/abi.ts";
 import type {
   FileInfo,
   FileKind,
@@ -34,9 +35,6 @@ interface FakeFd {
   /** Answers of a socket's server. */
   answer?: (request: Uint8Array) => Uint8Array | undefined;
 }
-
-const O_CREAT = 0o100;
-const POLLIN = 1;
 
 const utf8 = new TextEncoder();
 const text = new TextDecoder();

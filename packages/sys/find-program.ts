@@ -1,12 +1,17 @@
 /** Programs by name. */
 import type { Sys } from "./sys.ts";
 
-/** PATH where the environment has none, as execvp(3) takes it. */
+/** PATH where the environment has none, as in a login shell of root. */
 export const DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
-/** Absolute path of an executable in PATH; undefined if there is none. Relative folders of PATH are skipped. */
+/** Folders that are searched for programs, as in $PATH. */
+export function searchPath(sys: Sys): string {
+  return sys.env("PATH") || DEFAULT_PATH;
+}
+
+/** Absolute path of an executable in {@link searchPath}; undefined if there is none. Relative folders are skipped. */
 export function findProgram(sys: Sys, name: string): string | undefined {
-  return (sys.env("PATH") || DEFAULT_PATH)
+  return searchPath(sys)
     .split(":")
     .filter((folder) => folder.startsWith("/"))
     .map((folder) => `${folder}/${name}`.replace(/\/+/g, "/"))

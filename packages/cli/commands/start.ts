@@ -1,6 +1,6 @@
 /** berth start: starts a container that was created or has exited. */
 
-import { ignoreMissing } from "@berth/base";
+import { ignoreMissing, SIGKILL } from "@berth/base";
 import { type Container, LABEL } from "@berth/client";
 import { command } from "../command.ts";
 import { forEachContainer } from "../container/each.ts";
@@ -50,7 +50,7 @@ async function clearTask(container: Container): Promise<boolean> {
   if (isUp(seenOf(container, known).state)) return true;
   const task = await container.task();
   if (!task) return false;
-  if (known?.status === "created") await task.kill(9).catch(() => {});
+  if (known?.status === "created") await task.kill(SIGKILL).catch(() => {});
   await ignoreMissing(task.delete());
   return false;
 }

@@ -1,11 +1,11 @@
 /** restore: creates a container from a bundle and a CRIU image of its processes. */
 import { BerthError, isCode, stage } from "@berth/base";
 import { type Spec, stringifyJson } from "@berth/oci";
-import { linux, type Sys } from "@berth/sys";
+import { linux, type Sys, searchPath } from "@berth/sys";
 import { observeCgroups } from "../cgroups/observe.ts";
 import { criuConfig } from "../criu/config.ts";
 import { type NotifyHandler, sendRequest } from "../criu/conversation.ts";
-import { type CriuFolders, criuFailure, findCriu, openFolders, reapChild, searchPath } from "../criu/criu.ts";
+import { type CriuFolders, criuFailure, findCriu, openFolders, reapChild } from "../criu/criu.ts";
 import { inheritedStreams, streamLinks } from "../criu/descriptors.ts";
 import { externalForRestore, hostMounts, namespacesForRestore, parseMounts } from "../criu/external.ts";
 import { compileRestore } from "../criu/restore-plan.ts";
@@ -258,7 +258,7 @@ export async function waitRestored(sys: Sys, pid: number): Promise<number> {
         throw new BerthError("internal", `the restored process ${pid} is gone, and its exit code with it`, {
           stage: "restore",
         });
-      await sys.poll(pidfd, 1, 60_000);
+      await sys.poll(pidfd, linux.POLLIN, 60_000);
     }
   } finally {
     if (pidfd !== undefined) sys.close(pidfd);

@@ -1,24 +1,16 @@
 /** Finds CRIU, runs it as a worker, and reports its failures. */
 import { BerthError } from "@berth/base";
-import { linux, type Sys } from "@berth/sys";
+import { findProgram, linux, type Sys, searchPath } from "@berth/sys";
 import { type NotifyHandler, sendRequest } from "./conversation.ts";
 import { type CriuResponse, encodeFeatureCheck } from "./rpc.ts";
 
-const DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 /** A log larger than this many bytes is not searched for errors. */
 const LOG_LIMIT = 16 << 20;
 
-/** PATH for CRIU, which runs iptables, ip and tar. */
-export function searchPath(sys: Sys): string {
-  return sys.env("PATH") || DEFAULT_PATH;
-}
-
 /** Finds the absolute path of `criu`; "failed_precondition" if it is not installed. */
 export function findCriu(sys: Sys): string {
-  for (const folder of searchPath(sys).split(":")) {
-    const path = `${folder}/criu`;
-    if (folder.startsWith("/") && sys.stat(path)?.kind === "file") return path;
-  }
+  const found = findProgram(sys, "criu");
+  if (found !== undefined) return found;
   throw new BerthError("failed_precondition", "criu was not found in $PATH", {
     stage: "criu",
     hint: "install CRIU (Debian: criu), version 3.15 or later; `criu check` tells what this kernel allows",

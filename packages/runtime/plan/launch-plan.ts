@@ -1,7 +1,7 @@
 /** The parts of a plan shared by create and exec: streams, terminal, and the last steps up to exec. */
 import { BerthError } from "@berth/base";
 import type { Linux, Process, State } from "@berth/oci";
-import { linux } from "@berth/sys";
+import { DEFAULT_PATH, linux } from "@berth/sys";
 import type { PlanBuilder } from "./builder.ts";
 import { planIdentity, planRlimits } from "./identity.ts";
 import { deniesSetgroups, type Owner } from "./namespaces.ts";
@@ -10,7 +10,6 @@ import { planScheduling } from "./scheduling.ts";
 import { planSeccomp, type SeccompFilter } from "./seccomp.ts";
 import { type KeeperPlan, planKeeper, planNullStreams, planStdio } from "./streams.ts";
 
-const DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 const utf8 = new TextEncoder();
 
 /** Stages timed by berth-init, in order; the argument of a `mark` operation is an index into this list. */

@@ -1,6 +1,6 @@
 /** A D-Bus connection over a unix socket: authentication, calls with a timeout, signals. */
 import { BerthError } from "@berth/base";
-import type { Sys } from "@berth/sys";
+import { linux, type Sys } from "@berth/sys";
 import {
   decodeMessage,
   ERROR,
@@ -12,7 +12,6 @@ import {
 } from "./message.ts";
 import type { DBusValue } from "./types.ts";
 
-const POLLIN = 1;
 const CHUNK = 65536;
 /** Maximum length of a line of the authentication protocol. */
 const MAX_LINE = 1024;
@@ -81,7 +80,7 @@ export class Bus {
   /** Receives at least one byte into the buffer before `deadline`; `purpose` is for the error. */
   async #receive(deadline: number, purpose: string): Promise<void> {
     const remaining = deadline - this.#sys.monotonicMs();
-    const events = remaining > 0 ? await this.#sys.poll(this.#fd, POLLIN, Math.ceil(remaining)) : 0;
+    const events = remaining > 0 ? await this.#sys.poll(this.#fd, linux.POLLIN, Math.ceil(remaining)) : 0;
     if (events === 0)
       throw new BerthError(
         "deadline_exceeded",

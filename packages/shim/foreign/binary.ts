@@ -2,7 +2,7 @@
 import { task3 } from "@berth/api";
 import { nanoseconds } from "@berth/api/time";
 import { BerthError, systemClock } from "@berth/base";
-import type { Sys } from "@berth/sys";
+import { findProgram, type Sys } from "@berth/sys";
 import { fromBinary } from "@bufbuild/protobuf";
 import type { Exit } from "../contract/task-shim.ts";
 
@@ -50,13 +50,11 @@ const isAbsolute = (path: string) => path.startsWith("/");
 /** Finds a runtime's shim: an absolute path, or a program in PATH. */
 export function findShim(sys: Sys, runtime: string): string {
   const name = isAbsolute(runtime) ? runtime : shimName(runtime);
-  const candidates = isAbsolute(runtime)
-    ? [runtime]
-    : (sys.env("PATH") ?? "")
-        .split(":")
-        .filter(isAbsolute)
-        .map((folder) => `${folder}/${name}`.replace(/\/+/g, "/"));
-  const found = candidates.find((path) => sys.executable(path));
+  const found = isAbsolute(runtime)
+    ? sys.executable(runtime)
+      ? runtime
+      : undefined
+    : findProgram(sys, name);
   if (found !== undefined) return found;
   throw new BerthError("not_found", `runtime ${JSON.stringify(runtime)}: found no program ${name}`, {
     stage: "runtime",

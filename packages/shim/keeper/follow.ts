@@ -1,6 +1,8 @@
 /** Following keepers: OOM kills and exits. */
+
 import { log, SIGKILL, systemClock } from "@berth/base";
 import * as runtime from "@berth/runtime";
+import { linux } from "@berth/sys";
 import { reapLater } from "../contract/reap.ts";
 import type { ShimContext, Task } from "./context.ts";
 import { KeeperLink, parseExit, type RecordedExit } from "./keeper-link.ts";
@@ -8,7 +10,6 @@ import type { KeeperProcess } from "./keeper-process.ts";
 import { oomCgroup } from "./oom.ts";
 
 const LOST_STATUS = 137;
-const POLLIN = 1;
 /** How long a killed process may take to end. */
 const KILLED_MS = 5000;
 
@@ -90,7 +91,7 @@ async function killLost(shim: ShimContext, task: Task, process: KeeperProcess): 
     // Checked after pidfd_open: from here on the pid cannot be reused.
     else if (pidfd !== undefined && shim.isSame(record)) sys.pidfdSignal(pidfd, SIGKILL);
     // Readable once the process has ended: no exit is reported before.
-    if (pidfd !== undefined && shim.isSame(record)) await sys.poll(pidfd, POLLIN, KILLED_MS);
+    if (pidfd !== undefined && shim.isSame(record)) await sys.poll(pidfd, linux.POLLIN, KILLED_MS);
   } catch (error) {
     log.warn("a process without a keeper could not be killed", { ...facts, error: String(error) });
   } finally {

@@ -1,25 +1,19 @@
 /** Launch settings of a task's process: its keeper, and its logging program if any. */
-import type { Attachment } from "@berth/runtime";
+import type { Attachment, LaunchSettings } from "@berth/runtime";
 import type { ShimContext, Task } from "./context.ts";
 import type { ProcessRecord } from "./folders.ts";
 import { type RunningLogger, startLogger } from "./logger.ts";
 import { streamsOf } from "./stdio.ts";
 
-/** Settings for the runtime's create and exec. */
-export interface TaskLaunch {
-  attachment: Attachment & { kind: "keeper" };
-  stdio: readonly [number, number, number];
-  inherited: readonly number[];
-  preserved: readonly number[];
-  noNewKeyring: boolean;
-}
+/** Settings for a process with a keeper. */
+type KeeperLaunch = LaunchSettings & { attachment: Attachment & { kind: "keeper" } };
 
 /** Runs `launch` with the settings of a process, and closes their descriptors afterwards. */
 export async function withSettings<T>(
   shim: ShimContext,
   task: Task,
   record: ProcessRecord,
-  launch: (settings: TaskLaunch) => Promise<T>,
+  launch: (settings: KeeperLaunch) => Promise<T>,
 ): Promise<T> {
   const { folders } = shim;
   const { streams, logger } = streamsOf(record.stdio);

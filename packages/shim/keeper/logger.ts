@@ -4,11 +4,10 @@
  * outlives the daemon, and reads until end of file.
  */
 import { BerthError, SIGKILL } from "@berth/base";
-import type { Sys } from "@berth/sys";
+import { linux, type Sys } from "@berth/sys";
 import { reapLater } from "../contract/reap.ts";
 import type { ShimContext } from "./context.ts";
 
-const POLLIN = 1;
 const READY_MS = 10_000;
 
 /** A logging program from a stdio URI. */
@@ -36,7 +35,7 @@ function failed(path: string, what: string): BerthError {
 }
 
 async function awaitReady(sys: Sys, ready: number, pid: number, program: LoggingProgram): Promise<void> {
-  if ((await sys.poll(ready, POLLIN, READY_MS)) === 0)
+  if ((await sys.poll(ready, linux.POLLIN, READY_MS)) === 0)
     throw failed(program.path, `was not ready within ${READY_MS / 1000} s`);
   const said = await sys.read(ready, 1);
   const ended = sys.reap(pid);

@@ -1,8 +1,9 @@
 /** Killing of abandoned launches, which are found by the arguments of berth-init. */
+
 import { log, SIGKILL } from "@berth/base";
+import { linux } from "@berth/sys";
 import type { ShimContext } from "./context.ts";
 
-const POLLIN = 1;
 const GONE_MS = 5000;
 
 /** Is this a process of the launch: the keeper, or the container's process before exec? */
@@ -24,7 +25,7 @@ export async function killLaunch(shim: ShimContext, token: string): Promise<void
     if (belongs(shim, pid, exitName)) {
       log.info("killing an unfinished launch", { pid });
       sys.pidfdSignal(pidfd, SIGKILL);
-      waits.push(sys.poll(pidfd, POLLIN, GONE_MS).finally(() => sys.close(pidfd)));
+      waits.push(sys.poll(pidfd, linux.POLLIN, GONE_MS).finally(() => sys.close(pidfd)));
     } else sys.close(pidfd);
   }
   await Promise.all(waits);

@@ -10,11 +10,10 @@ import {
   Shim,
 } from "@berth/api/shim";
 import { BerthError } from "@berth/base";
-import type { Sys } from "@berth/sys";
+import { linux, type Sys } from "@berth/sys";
 import { encodeUnary, readAnswer } from "@berth/ttrpc/once";
 import { create, fromBinary, type MessageInitShape, type MessageShape, toBinary } from "@bufbuild/protobuf";
 
-const POLLIN = 1;
 /** Time limit for an answer. */
 const ANSWER_MS = 10_000;
 
@@ -38,7 +37,7 @@ async function call(
   sys.write(fd, encodeUnary(Shim.typeName, method, payload));
   const parts: Uint8Array[] = [];
   for (;;) {
-    if ((await sys.poll(fd, POLLIN, ANSWER_MS)) === 0)
+    if ((await sys.poll(fd, linux.POLLIN, ANSWER_MS)) === 0)
       throw new BerthError("deadline_exceeded", `the shim did not answer ${method} within ${ANSWER_MS} ms`, {
         stage: "shim",
         hint: "see containerd's log, where the shim's goes",

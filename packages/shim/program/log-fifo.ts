@@ -3,10 +3,8 @@
  * newest bundle whose FIFO has a reader.
  */
 import { configureLog, type LogFields, type LogLevel } from "@berth/base";
-import type { Sys } from "@berth/sys";
+import { linux, type Sys } from "@berth/sys";
 
-const O_WRONLY = 1;
-const O_NONBLOCK = 0o4000;
 const LEVEL_NAMES: Readonly<Partial<Record<LogLevel, string>>> = { warn: "warning" };
 
 /** See the module comment. */
@@ -37,7 +35,7 @@ export class LogFifo {
   #write(line: string): void {
     for (const bundle of [...this.#bundles.values()].reverse()) {
       try {
-        const fd = this.#sys.open(`${bundle}/log`, O_WRONLY | O_NONBLOCK);
+        const fd = this.#sys.open(`${bundle}/log`, linux.O_WRONLY | linux.O_NONBLOCK);
         try {
           this.#sys.write(fd, new TextEncoder().encode(line));
         } finally {

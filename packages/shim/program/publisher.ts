@@ -4,7 +4,7 @@
  */
 import { Events } from "@berth/api/shimEvents";
 import { timestamp } from "@berth/api/time";
-import { BerthError, log, systemClock } from "@berth/base";
+import { BerthError, log, SIGKILL, systemClock } from "@berth/base";
 import type { Sys } from "@berth/sys";
 import { type Connection, connect } from "@berth/ttrpc";
 import { toBinary } from "@bufbuild/protobuf";
@@ -141,7 +141,7 @@ export class Publisher {
             throw new BerthError("internal", `${publishBinary} publish ended with ${code}`, {
               stage: "publish",
             });
-          if (sys.monotonicMs() > until) sys.kill(pid, 9);
+          if (sys.monotonicMs() > until) sys.kill(pid, SIGKILL);
           await sys.sleep(5);
         }
       } finally {

@@ -1,7 +1,7 @@
 /** Removes what is left of a container whose serving process has died, by that process's records. */
 import { isCode, SIGKILL, systemClock } from "@berth/base";
 import * as runtime from "@berth/runtime";
-import type { Sys } from "@berth/sys";
+import { linux, type Sys } from "@berth/sys";
 import type { Exit } from "../contract/task-shim.ts";
 import { ShimContext } from "../keeper/context.ts";
 import { forgetTask } from "../keeper/delete.ts";
@@ -13,7 +13,6 @@ import type { Place } from "./place.ts";
 import { removeShm, SANDBOX_FILE, type SandboxRecord } from "./sandboxes.ts";
 
 const KILLED_STATUS = 137;
-const O_RDWR = 2;
 /** How long a keeper may take to record the exit, in milliseconds. */
 const RECORD_MS = 1000;
 
@@ -73,7 +72,7 @@ async function writtenExit(shim: ShimContext, token: string): Promise<Exit> {
 function clearPlace(sys: Sys, { folder, socket }: Place, namespace: string): void {
   let lock: number;
   try {
-    lock = sys.open(`${folder}/lock`, O_RDWR);
+    lock = sys.open(`${folder}/lock`, linux.O_RDWR);
   } catch (error) {
     if (isCode(error, "not_found")) return;
     throw error;

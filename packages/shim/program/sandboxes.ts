@@ -7,7 +7,6 @@ import * as runtime from "@berth/runtime";
 import { linux, type Sys } from "@berth/sys";
 import type { Exit } from "../contract/task-shim.ts";
 
-const O_RDONLY = 0;
 const [MS_NOSUID, MS_NODEV, MS_NOEXEC] = [2, 4, 8];
 /** /dev/shm as in Kubernetes. */
 const SHM_OPTIONS = "mode=1777,size=65536k";
@@ -92,7 +91,7 @@ export class Sandboxes {
     const { id, netnsPath } = request;
     if (this.#known.has(id))
       throw new BerthError("already_exists", `sandbox ${id}: already exists`, { stage: "sandbox" });
-    const netns = netnsPath === "" ? undefined : this.#sys.open(netnsPath, O_RDONLY);
+    const netns = netnsPath === "" ? undefined : this.#sys.open(netnsPath, linux.O_RDONLY);
     const sandbox: Sandbox = {
       ...request,
       netns,

@@ -2,7 +2,7 @@
 import { Shim } from "@berth/api/shim";
 import { BerthError, isCode, log, SIGKILL, systemClock } from "@berth/base";
 import { service } from "@berth/rpc";
-import type { Sys } from "@berth/sys";
+import { linux, type Sys } from "@berth/sys";
 import { serve as listen, type RunningServer } from "@berth/ttrpc";
 import { eventMessage } from "../contract/event-message.ts";
 import type { Exit, TaskShim } from "../contract/task-shim.ts";
@@ -17,7 +17,6 @@ import { taskServices } from "./task-service.ts";
 
 /** Descriptor for the report to `start`. */
 const REPORT = 3;
-const O_RDWR_CREAT = 2 | 0o100;
 /** How long the last events may take. */
 const FLUSH_MS = 2000;
 const LOST_STATUS = 137;
@@ -37,7 +36,7 @@ export function takePlace(sys: Sys, folder: string): boolean {
     sys.mkdirAll(folder, 0o700);
     let fd: number;
     try {
-      fd = sys.open(`${folder}/lock`, O_RDWR_CREAT, 0o600);
+      fd = sys.open(`${folder}/lock`, linux.O_RDWR | linux.O_CREAT, 0o600);
     } catch (error) {
       if ((error as BerthError).code === "not_found") continue;
       throw error;

@@ -1,6 +1,6 @@
 /** `start`: prints the address of the serving process, and starts that if needed. */
-import { BerthError } from "@berth/base";
-import type { Sys } from "@berth/sys";
+import { BerthError, SIGKILL } from "@berth/base";
+import { linux, type Sys } from "@berth/sys";
 import { expect, reach } from "./ask.ts";
 import { answerOf, type Bootstrap, readBootstrap } from "./bootstrap.ts";
 import type { ShimCall } from "./flags.ts";
@@ -9,7 +9,6 @@ import { groupOf, type Place, placeOf } from "./place.ts";
 
 /** How long a serving process may take to start, on a very busy machine. */
 const SERVING_MS = 30_000;
-const O_RDWR = 2;
 
 /** Runs `start`; returns its output. */
 export async function start(sys: Sys, call: ShimCall): Promise<Uint8Array> {
@@ -74,7 +73,7 @@ async function launch(
   what: { namespace: string; id: string; address: string; bundle: string; debug: boolean },
 ): Promise<"serving" | "busy"> {
   const [ready, tell] = sys.pipe();
-  const none = sys.open("/dev/null", O_RDWR);
+  const none = sys.open("/dev/null", linux.O_RDWR);
   const publisher = bootstrap.publishBinary || call["publish-binary"];
   const argv = [
     "containerd-shim-berth-v1",
@@ -125,7 +124,7 @@ async function launch(
       stage: "shim",
     });
   } catch (error) {
-    sys.kill(pid, 9);
+    sys.kill(pid, SIGKILL);
     throw error;
   } finally {
     sys.close(ready);

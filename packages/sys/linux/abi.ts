@@ -106,6 +106,9 @@ export const EINVAL = 22;
 export const ENAMETOOLONG = 36;
 export const ELOOP = 40;
 
+// poll(2)
+export const POLLIN = 1;
+
 /** openat2's resolve flags (openat2(2)). */
 export const RESOLVE_NO_MAGICLINKS = 0x02;
 export const RESOLVE_NO_SYMLINKS = 0x04;

@@ -12,7 +12,6 @@ import { run } from "./programs.ts";
 import { bindDatagram, connectUnix, receiveMessage, sendDescriptor, socketPair } from "./sockets.ts";
 import { copyTerminalSize, makeRaw, restoreTerminal } from "./terminal.ts";
 
-const EINVAL = 22;
 const F_ADD_SEALS = 1033;
 const F_DUPFD_CLOEXEC = 1030;
 const ALL_SEALS = 0xf; // seal, shrink, grow, write
@@ -28,7 +27,7 @@ function aboveOthers(name: string, fd: number): number {
   for (let floor = 128; ; floor /= 2) {
     const copy = rawSyscall("fcntl", fd, F_DUPFD_CLOEXEC, floor);
     if (copy >= 0) return copy;
-    if (copy !== -EINVAL || floor <= 8) throw syscallError("fcntl", -copy, name);
+    if (copy !== -abi.EINVAL || floor <= 8) throw syscallError("fcntl", -copy, name);
   }
 }
 
@@ -44,7 +43,6 @@ function sealed(name: string, fill: (fd: number) => void): number {
   }
 }
 
-const POLLIN = 1;
 /** A day; callers that still wait poll again. */
 const FOREVER_MS = 86_400_000;
 
@@ -137,7 +135,7 @@ export const realSys: Sys = {
   bindDatagram,
   pipe,
   receive: async (fd, size) => {
-    await realSys.poll(fd, POLLIN, FOREVER_MS);
+    await realSys.poll(fd, abi.POLLIN, FOREVER_MS);
     return receiveMessage(fd, size);
   },
   sendDescriptor,
@@ -197,9 +195,9 @@ function waitHere(fd: number, events: number, timeoutMs: number): number {
 export const commandSys: Sys = {
   ...realSys,
   read: async (fd, size) =>
-    waitHere(fd, POLLIN, PATIENCE_MS) === 0 ? realSys.read(fd, size) : realSys.readSync(fd, size),
+    waitHere(fd, abi.POLLIN, PATIENCE_MS) === 0 ? realSys.read(fd, size) : realSys.readSync(fd, size),
   receive: async (fd, size) => {
-    if (waitHere(fd, POLLIN, PATIENCE_MS) === 0) await realSys.poll(fd, POLLIN, FOREVER_MS);
+    if (waitHere(fd, abi.POLLIN, PATIENCE_MS) === 0) await realSys.poll(fd, abi.POLLIN, FOREVER_MS);
     return receiveMessage(fd, size);
   },
   poll: async (fd, events, timeoutMs) =>

@@ -1,8 +1,7 @@
 /** Processes and sockets, from /proc. */
 import { SIGKILL } from "@berth/base";
-import type { Sys } from "@berth/sys";
+import { linux, type Sys } from "@berth/sys";
 
-const POLLIN = 1;
 const GONE_MS = 5000;
 
 /** Paths of bound unix sockets, by inode. */
@@ -72,7 +71,7 @@ async function killProcess(sys: Sys, pid: number, same: (pid: number) => boolean
   try {
     if (!same(pid)) return;
     sys.pidfdSignal(pidfd, SIGKILL);
-    await sys.poll(pidfd, POLLIN, GONE_MS);
+    await sys.poll(pidfd, linux.POLLIN, GONE_MS);
   } finally {
     sys.close(pidfd);
   }
