@@ -16,6 +16,7 @@ import { Content } from "./content.ts";
 import { Events } from "./events.ts";
 import { Images } from "./images.ts";
 import { Leases } from "./leases.ts";
+import { Namespaces } from "./namespaces.ts";
 import { Snapshots } from "./snapshots.ts";
 import { Tasks } from "./tasks.ts";
 
@@ -48,6 +49,7 @@ export class BerthClient implements ContainerHost, AsyncDisposable {
   readonly content: Content;
   readonly snapshots: Snapshots;
   readonly leases: Leases;
+  readonly namespaces: Namespaces;
   readonly events: Events;
 
   constructor(options: ClientOptions = {}) {
@@ -66,6 +68,7 @@ export class BerthClient implements ContainerHost, AsyncDisposable {
     this.content = new Content(this.connection);
     this.snapshots = new Snapshots(this.connection, this.snapshotter);
     this.leases = new Leases(this.connection);
+    this.namespaces = new Namespaces(this.connection);
     this.events = new Events(this.connection);
   }
 

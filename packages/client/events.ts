@@ -48,7 +48,7 @@ export class Events {
 
   /**
    * Events from now on, of all namespaces unless a filter says otherwise. Filters are containerd's, for instance
-   * `topic=="/tasks/exit"`; an event that matches any of them is sent. Ends when `signal` aborts.
+   * `topic=="/tasks/exit"`; an event that matches any of them is sent. Throws "canceled" when `signal` aborts.
    */
   async *subscribe(filters: string[] = [], options: CallOptions = {}): AsyncGenerator<DaemonEvent> {
     const known = await knownTypes();

@@ -49,6 +49,7 @@ import { supervisorService } from "./services/supervisor.ts";
 import { tasksService } from "./services/tasks.ts";
 import { transferService } from "./services/transfer.ts";
 import { versionService } from "./services/version.ts";
+import { makeShims } from "./task-shims.ts";
 
 /** Directory modes: root only; and one that everyone may traverse, but not list. */
 const PRIVATE = 0o700;
@@ -63,12 +64,12 @@ export interface Daemon {
 
 /** Parts provided by the embedder. */
 export interface DaemonParts {
-  /** Creates the Task service over the state directory, with the configured limits. */
-  makeShim: (config: Config) => TaskShim | Promise<TaskShim>;
+  /** Creates the Task service over the state directory. Default: keepers, and the shims of other runtimes beside them. */
+  makeShim?: (config: Config) => TaskShim | Promise<TaskShim>;
 }
 
 /** Starts the daemon; resolves when it serves requests. */
-export async function startDaemon(config: Config, parts: DaemonParts): Promise<Daemon> {
+export async function startDaemon(config: Config, parts: DaemonParts = {}): Promise<Daemon> {
   const undo: (() => unknown)[] = [];
   const close = async () => {
     for (const action of undo.reverse()) await action();
@@ -129,7 +130,7 @@ async function open(config: Config, parts: DaemonParts, undo: (() => unknown)[])
   unlessFull("snapshots without a container", () => removeUnclaimed(db, snapshots, containers));
   unlessFull("blobs without a record", () => content.cleanup());
   unlessFull("snapshots without a record", () => snapshots.cleanup());
-  const shim = await parts.makeShim(config);
+  const shim = await (parts.makeShim ?? makeShims)(config);
   const tasks = new TaskManager(shim, {
     db,
     containers,

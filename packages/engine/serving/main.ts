@@ -6,7 +6,6 @@
 import { parseArgs } from "node:util";
 import { CONTAINERD_API } from "@berth/api/wireVersion";
 import { BerthError, COMMIT, configureLog, log, VERSION } from "@berth/base";
-import type { TaskShim } from "@berth/shim";
 import type { Config, ConfigFlags } from "./config/config.ts";
 
 const USAGE = `Usage: berthd [flags]
@@ -99,7 +98,7 @@ async function settings(values: { [flag: string]: string | undefined }): Promise
 
 async function run(values: { [flag: string]: string | undefined }): Promise<void> {
   const [{ startDaemon }, config] = await Promise.all([import("./daemon.ts"), settings(values)]);
-  const daemon = await startDaemon(config, { makeShim });
+  const daemon = await startDaemon(config);
   await new Promise<void>((resolve) => {
     const stop = (signal: string) => {
       log.info("stopping; containers keep running", { signal });
@@ -112,17 +111,6 @@ async function run(values: { [flag: string]: string | undefined }): Promise<void
     process.on("SIGPIPE", () => {});
   });
   await daemon.close();
-}
-
-/** The in-process shim, and other people's beside it. */
-async function makeShim({ state, limits, grpc }: Config): Promise<TaskShim> {
-  const [{ createTaskShim, ForeignShims, routeTasks }, { realSys: sys }] = await Promise.all([
-    import("@berth/shim"),
-    import("@berth/sys"),
-  ]);
-  const startWorkers = limits.starts > 0 ? { startWorkers: limits.starts } : {};
-  const own = createTaskShim({ sys, stateDir: state, ...startWorkers });
-  return routeTasks(own, new ForeignShims({ sys, stateDir: state, address: grpc.address }));
 }
 
 if (import.meta.main) process.exitCode = await main(process.argv.slice(2));
