@@ -160,6 +160,11 @@ export class FakeSys implements Sys {
     return this.put(path, "", "socket");
   }
 
+  /** The listening process exits: the socket's file stays. */
+  stopListening(path: string): void {
+    this.#acceptors.delete(path);
+  }
+
   /** Listens on a unix socket for {@link connectUnix}; `answer` is called for each write. */
   serve(path: string, answer: (request: Uint8Array) => Uint8Array | undefined): this {
     this.#answers.set(path, answer);

@@ -174,7 +174,7 @@ export class FakeHost extends FakeSys {
     this.#remove(process);
     const exit = `${status} ${at} ${ooms}`;
     this.put(`${this.#keepers}/${process.token}.exit`, `${exit}\n`);
-    this.unlink(`${this.#keepers}/${process.token}.sock`);
+    this.stopListening(`${this.#keepers}/${process.token}.sock`);
     for (const peer of process.peers) peer.send(`EXIT ${exit}`).close();
   }
 
@@ -182,7 +182,7 @@ export class FakeHost extends FakeSys {
   loseKeeper(process: FakeProcess): void {
     this.running.delete(process.initPid);
     this.removeTree(`/proc/${process.initPid}`);
-    this.unlink(`${this.#keepers}/${process.token}.sock`);
+    this.stopListening(`${this.#keepers}/${process.token}.sock`);
     const { peers } = process;
     process.token = "";
     for (const peer of peers) peer.close();

@@ -197,12 +197,18 @@ test("delete: lets a living serving process remove the container", async () => {
 });
 
 /** A container that ran when its serving process was killed. */
-async function orphaned() {
+async function orphaned(withExec = false) {
   const { host, place } = setup();
   const ref = { namespace: "ns", id: "c" };
   const shim = createTaskShim({ sys: host, stateDir: place.folder });
   await shim.create({ ...ref, bundle: BUNDLE, stdio, rootfs: [] });
   await shim.start(ref);
+  if (withExec) {
+    const added = { ...ref, execId: "x" };
+    const text = JSON.stringify({ user: { uid: 0, gid: 0 }, cwd: "/", args: ["date"] });
+    await shim.exec({ ...added, stdio, process: new TextEncoder().encode(text) });
+    await shim.start(added);
+  }
   await shim.close();
   host.put(`${place.folder}/lock`, "");
   return { host, place };
@@ -215,6 +221,33 @@ test("delete: kills and removes a container whose serving process died, the last
   assert.equal(host.alive.size, 0);
   assert.ok(!host.files.has(place.folder));
   assert.deepEqual(host.list(BUNDLE)?.sort(), ["config.json", "rootfs"], "the bundle is containerd's");
+});
+
+test("delete: waits for the exit records of added processes, or they would be left", async () => {
+  const { host, place } = await orphaned(true);
+  const [first, added] = host.launched;
+  host.deadly.clear();
+  const { sleep } = host;
+  host.sleep = async (ms) => {
+    await sleep.call(host, ms);
+    const dying = host.alive.has(first!.pid) ? first! : added!;
+    if (host.alive.has(dying.pid)) host.end(dying, 137, 99n);
+  };
+  await deleted(host);
+  assert.equal(host.alive.size, 0);
+  assert.ok(!host.files.has(place.folder));
+});
+
+test("delete: waits for the lock of another delete", async () => {
+  const { host, place } = await orphaned();
+  host.locked.add(`${place.folder}/lock`);
+  const { sleep } = host;
+  host.sleep = async (ms) => {
+    await sleep.call(host, ms);
+    host.locked.clear();
+  };
+  await deleted(host);
+  assert.ok(!host.files.has(place.folder));
 });
 
 test("delete: keeps the folder for other containers and for a new serving process", async () => {

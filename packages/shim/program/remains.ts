@@ -15,6 +15,8 @@ import { removeShm, SANDBOX_FILE, type SandboxRecord } from "./sandboxes.ts";
 const KILLED_STATUS = 137;
 /** How long a keeper may take to record the exit, in milliseconds. */
 const RECORD_MS = 1000;
+/** How long to wait for the lock, in milliseconds; a serving process holds it for good. */
+const LOCK_MS = 100;
 
 /** Kills and removes all of a container; returns how its init process ended. */
 export async function removeRemains(
@@ -32,10 +34,13 @@ export async function removeRemains(
   for (const { record } of task.processes.values())
     if (record.pid === 0) await killLaunch(shim, record.token);
   await runtime.remove(shim.runtimeOf(task), id, true);
-  const exit: Exit = first === undefined ? killed() : await writtenExit(shim, first.token);
+  // All keepers write exit records, which must be there before they are removed.
+  const exits = new Map<string, Exit>();
+  for (const { record } of task.processes.values())
+    exits.set(record.execId, await writtenExit(shim, record.token));
   if (first !== undefined) forgetTask(shim, task);
-  clearPlace(sys, place, namespace);
-  return { pid: first?.pid ?? 0, ...exit };
+  await clearPlace(sys, place, namespace);
+  return { pid: first?.pid ?? 0, ...(exits.get("") ?? killed()) };
 }
 
 /** If this is the bundle of a sandbox, kills its pause process. */
@@ -69,7 +74,7 @@ async function writtenExit(shim: ShimContext, token: string): Promise<Exit> {
 }
 
 /** Removes the serving process's folder with its last container, unless there is a new process. */
-function clearPlace(sys: Sys, { folder, socket }: Place, namespace: string): void {
+async function clearPlace(sys: Sys, { folder, socket }: Place, namespace: string): Promise<void> {
   let lock: number;
   try {
     lock = sys.open(`${folder}/lock`, linux.O_RDWR);
@@ -78,7 +83,9 @@ function clearPlace(sys: Sys, { folder, socket }: Place, namespace: string): voi
     throw error;
   }
   try {
-    if (!sys.tryLock(lock)) return;
+    // Another `delete` holds it for an instant, and may not have seen that this container is gone.
+    for (const until = sys.monotonicMs() + LOCK_MS; !sys.tryLock(lock); await sys.sleep(2))
+      if (sys.monotonicMs() > until) return;
     const left = [
       ...(sys.list(`${folder}/runc/${namespace}`) ?? []),
       ...(sys.list(`${folder}/sandboxes`) ?? []),
