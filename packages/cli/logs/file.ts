@@ -7,8 +7,8 @@ import { basename, dirname } from "node:path";
 
 const CHUNK = 64 * 1024;
 const LF = 10;
-/** If the log keeps being rotated while the next file is looked up, the next read tries again. */
-const RENAMED_TRIES = 5;
+/** Attempts at finding the next file of a log that is being rotated; after that, the next read tries again. */
+const RENAMED_TRIES = 100;
 
 /** Existing files of a log, oldest first: PATH.2, PATH.1, PATH. */
 function logFiles(path: string): string[] {
@@ -116,10 +116,8 @@ export class LineReader {
    */
   #openNext(): boolean {
     for (let tries = 0; tries < RENAMED_TRIES; tries++) {
-      const files = logFiles(this.#path).flatMap((path) => {
-        const ino = statSync(path, { throwIfNoEntry: false })?.ino;
-        return ino === undefined ? [] : [{ path, ino }];
-      });
+      const files = this.#settledFiles();
+      if (files === undefined) continue;
       const at = files.findIndex(({ ino }) => ino === this.#inode);
       if (at === files.length - 1 && at >= 0) return false;
       // If the open file is gone, it was older than all that are left.
@@ -147,6 +145,26 @@ export class LineReader {
       return true;
     }
     return false;
+  }
+
+  /**
+   * The log's files, oldest first; undefined while they are being renamed. Listing them takes several calls, so a list is
+   * taken twice and must agree, and the open file must be in it unless it was removed.
+   */
+  #settledFiles(): { path: string; ino: number }[] | undefined {
+    const look = () =>
+      logFiles(this.#path).flatMap((path) => {
+        const ino = statSync(path, { throwIfNoEntry: false })?.ino;
+        return ino === undefined ? [] : [{ path, ino }];
+      });
+    const files = look();
+    const again = look();
+    const agrees =
+      files.length === again.length &&
+      files.every(({ path, ino }, i) => path === again[i]!.path && ino === again[i]!.ino);
+    if (!agrees) return undefined;
+    const present = files.some(({ ino }) => ino === this.#inode);
+    return present || fstatSync(this.#fd).nlink === 0 ? files : undefined;
   }
 
   close(): void {

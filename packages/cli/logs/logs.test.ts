@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
-import { appendFileSync, mkdtempSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { spawn } from "node:child_process";
+import { appendFileSync, existsSync, mkdtempSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
@@ -73,5 +74,40 @@ test("tails, growth and rotation", () => {
     fromOldest.close();
   } finally {
     rmSync(folder, { recursive: true, force: true });
+  }
+});
+
+test("a log that is rotated while it is read is read once, and whole", async () => {
+  const folder = mkdtempSync(join(tmpdir(), "berth-logs-"));
+  const path = join(folder, "log");
+  const count = 2000;
+  // As a keeper does it, and without a pause: a line for each write, a new file every eight lines.
+  const program = `
+    const { appendFileSync, renameSync, writeFileSync } = require("node:fs");
+    const [path, count] = process.argv.slice(-2);
+    let files = 0;
+    for (let line = 1; line <= count; line++) {
+      appendFileSync(path, line + "\\n");
+      if (line % 8 !== 0) continue;
+      for (let n = ++files; n > 1; n--) renameSync(path + "." + (n - 1), path + "." + n);
+      renameSync(path, path + ".1");
+      writeFileSync(path, "");
+    }`;
+  const writer = spawn(process.execPath, ["-e", program, path, String(count)], { stdio: "inherit" });
+  try {
+    while (!existsSync(path)) await new Promise((resolve) => setTimeout(resolve, 1));
+    const reader = new LineReader(path);
+    let last = 0;
+    while (last < count) {
+      for (const line of reader.read()) {
+        if (Number(line) !== last + 1) assert.fail(`line ${line} after line ${last}`);
+        last++;
+      }
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+    reader.close();
+  } finally {
+    writer.kill("SIGKILL");
+    rmSync(folder, { recursive: true });
   }
 });
