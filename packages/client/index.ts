@@ -7,7 +7,7 @@ export { versionsIn } from "@berth/api/wireVersion";
 export { DEFAULT_ADDRESS, socketPath } from "./address.ts";
 export { BerthClient, type ClientOptions, connect } from "./client.ts";
 export { attachedIO } from "./containers/attached-io.ts";
-export { Container, type StopOptions } from "./containers/container.ts";
+export { Container, type LogOptions, type StopOptions } from "./containers/container.ts";
 export { Containers, type NewRecord, RUNTIME } from "./containers/containers.ts";
 export { type CreateContainer, userLabels } from "./containers/create.ts";
 export { logPathFor, logRoot } from "./containers/log-path.ts";
@@ -21,6 +21,8 @@ export { type DaemonEvent, Events, type FollowOptions, type NumberedEvent } from
 export type { ExitStatus } from "./exit.ts";
 export { type Image, Images, type PullOptions, type PullPolicy, type ResolvedImage } from "./images.ts";
 export { LEASE_HEADER, type Lease, Leases } from "./leases.ts";
+export type { LogEntry } from "./logs/cri.ts";
+export { type ReadLogOptions, readLog } from "./logs/read-log.ts";
 export { Namespaces } from "./namespaces.ts";
 export { type Operation, type OperationStage, Operations } from "./operations.ts";
 export { type SnapshotInfo, type SnapshotMount, Snapshots } from "./snapshots.ts";

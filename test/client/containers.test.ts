@@ -117,3 +117,24 @@ test("invalid options are refused by name, and leave nothing", { skip }, async (
   await holder.remove();
   await settled();
 });
+
+test("logs are entries, followed to the end of the task", { skip }, async (t) => {
+  const { on, client, settled } = await lane(t);
+  const container = await client.containers.create({
+    image: on.image,
+    args: ["sh", "-c", "echo one; echo two >&2; sleep 0.3; echo three"],
+  });
+  const reading = (async () => {
+    const entries: string[] = [];
+    // Begun before there is a log.
+    for await (const { stream, text } of container.logs({ follow: true })) entries.push(`${stream} ${text}`);
+    return entries;
+  })();
+  await container.start();
+  assert.deepEqual((await reading).sort(), ["stderr two", "stdout one", "stdout three"]);
+  const last = [];
+  for await (const { text } of container.logs({ tail: 1 })) last.push(text);
+  assert.deepEqual(last, ["three"]);
+  await container.remove();
+  await settled();
+});

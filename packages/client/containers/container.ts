@@ -1,13 +1,25 @@
 /** A container: a record kept by the daemon; a task is its running process. */
+import { existsSync } from "node:fs";
 import { packJson, SPEC_TYPE } from "@berth/api/any";
 import * as api from "@berth/api/containers";
 import { LABEL } from "@berth/api/labels";
 import { dateOf } from "@berth/api/time";
-import { ignoreMissing, isCode, present } from "@berth/base";
+import { BerthError, ignoreMissing, isCode, present } from "@berth/base";
 import type { Connection } from "@berth/grpc/client";
 import { parseJson, type Spec, stringifyJson } from "@berth/oci";
 import type { CallOptions } from "@berth/rpc";
+import type { LogEntry } from "../logs/cri.ts";
+import type { ReadLogOptions } from "../logs/read-log.ts";
 import { type ProcessState, type Task, type TaskIO, Tasks } from "../tasks.ts";
+
+/** What to read of a container's log. */
+export interface LogOptions extends Omit<ReadLogOptions, "ended"> {
+  /** Wait for further entries. Default: false. */
+  follow?: boolean;
+}
+
+/** How often a container that is followed is asked for its first task, in milliseconds. */
+const TASK_POLL_MS = 500;
 
 /** How to stop a container; omitted options come from the container. */
 export interface StopOptions {
@@ -88,6 +100,45 @@ export class Container {
       throw error;
     }
     return task;
+  }
+
+  /**
+   * The entries of the container's log, oldest first. With `follow` until its task ends (the first one, if it was not started
+   * yet). "not_found" if it has no log: only containers made by berth's clients do. The log is read from this machine's files.
+   *
+   * @example for await (const { stream, text } of container.logs({ follow: true })) console.log(stream, text);
+   */
+  async *logs(options: LogOptions = {}): AsyncGenerator<LogEntry> {
+    for await (const batch of this.logBatches(options)) yield* batch;
+  }
+
+  /** As {@link logs}, many entries at a time, for large logs. */
+  async *logBatches({ follow = false, ...options }: LogOptions = {}): AsyncGenerator<LogEntry[]> {
+    const path = this.labels[LABEL.logPath];
+    if (path === undefined)
+      throw new BerthError("not_found", `container ${this.name} has no log`, {
+        hint: "Only containers that berth made have one.",
+      });
+    const { readLogBatches } = await import("../logs/read-log.ts");
+    // Ends the calls that wait for the task, however reading ends.
+    const done = new AbortController();
+    try {
+      // Looked up before anything is read: from then on the daemon may restart.
+      const ended = follow ? this.#ended(await this.task(), existsSync(path), done.signal) : undefined;
+      yield* readLogBatches(path, { ...options, ...present({ ended }) });
+    } finally {
+      done.abort();
+    }
+  }
+
+  /** Resolves when the log is complete: its task has ended, or the first one, if there was none yet. */
+  async #ended(task: Task | undefined, hasLog: boolean, signal: AbortSignal): Promise<void> {
+    let found = task;
+    while (found === undefined && !hasLog && !signal.aborted) {
+      await new Promise((resolve) => setTimeout(resolve, TASK_POLL_MS));
+      found = await this.task({ signal }).catch(() => undefined);
+    }
+    await found?.waitForEnd({ signal }).catch(() => {});
   }
 
   /** The container's task; undefined when there is none. */

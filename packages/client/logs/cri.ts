@@ -28,7 +28,7 @@ export function parseLogLine(line: string): LogEntry | undefined {
   };
 }
 
-/** Which entries to show. */
+/** Limits on the time of entries. */
 export interface LogSelection {
   since?: Date;
   until?: Date;
@@ -40,10 +40,4 @@ export function isSelected(entry: LogEntry, selection: LogSelection): boolean {
   const time = Date.parse(entry.time);
   if (selection.since && time < selection.since.getTime()) return false;
   return !(selection.until && time > selection.until.getTime());
-}
-
-/** An entry as terminal output. */
-export function renderEntry(entry: LogEntry, timestamps: boolean, continued: boolean): string {
-  const head = timestamps && !continued ? `${entry.time} ` : "";
-  return `${head}${entry.text}${entry.complete ? "\n" : ""}`;
 }
