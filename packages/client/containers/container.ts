@@ -123,8 +123,10 @@ export class Container {
     // Ends the calls that wait for the task, however reading ends.
     const done = new AbortController();
     try {
-      // Looked up before anything is read: from then on the daemon may restart.
-      const ended = follow ? this.#ended(await this.task(), existsSync(path), done.signal) : undefined;
+      // In this order: a log that appears later belongs to a task that is still to come. And before anything is read, as
+      // the daemon may restart from then on.
+      const hasLog = existsSync(path);
+      const ended = follow ? this.#ended(await this.task(), hasLog, done.signal) : undefined;
       yield* readLogBatches(path, { ...options, ...present({ ended }) });
     } finally {
       done.abort();
