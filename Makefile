@@ -21,6 +21,8 @@ check:
 	@node_modules/.bin/tsc -p .
 	@node_modules/.bin/biome check .
 	@node_modules/.bin/node scripts/check/main.ts
+	@node_modules/.bin/node scripts/check/readmes.ts
+	@node_modules/.bin/tsc -p build/readmes
 	@$(MAKE) -s -C native check
 	@shellcheck scripts/*.sh packaging/*.sh .ci/run
 
