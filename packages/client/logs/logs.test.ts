@@ -30,8 +30,7 @@ test("tails, growth and rotation", () => {
     const long = "x".repeat(70_000);
     writeFileSync(path, `1\n${long}\n3\n4\n`);
     const from = (count: number) => {
-      const { file, position } = tailPosition(path, count);
-      const reader = new LineReader(path, file, position);
+      const reader = new LineReader(path, tailPosition(path, count));
       const lines = [...reader.read()];
       reader.close();
       return lines;
@@ -40,8 +39,7 @@ test("tails, growth and rotation", () => {
     assert.deepEqual(from(3), [long, "3", "4"]);
     assert.deepEqual(from(9), ["1", long, "3", "4"]);
     assert.deepEqual(from(0), []);
-    const { file, position } = tailPosition(path, 1);
-    const reader = new LineReader(path, file, position);
+    const reader = new LineReader(path, tailPosition(path, 1));
     assert.deepEqual([...reader.read()], ["4"]);
     appendFileSync(path, "5\nhal");
     assert.deepEqual([...reader.read()], ["5"]);

@@ -44,8 +44,7 @@ export async function* readLogBatches(
       // Checked before reading: then this read returns everything that was written before the end.
       const last = over;
       if (reader === undefined && existsSync(path)) {
-        const start = tail === undefined ? undefined : tailPosition(path, tail);
-        reader = new LineReader(path, start?.file, start?.position);
+        reader = new LineReader(path, tail === undefined ? undefined : tailPosition(path, tail));
       }
       if (reader !== undefined) yield* batches(reader, options);
       if (last) return;
