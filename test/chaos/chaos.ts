@@ -191,7 +191,8 @@ async function clear(
   const names = (await list(lane)).map(({ Names }) => Names);
   if (names.length > 0) await lane.must("rm", "-f", ...names);
   for (const { image } of clients) await lane.berth("rmi", image.name);
-  const left = await lane.settle(before, 10_000);
+  // The snapshot of a client that was killed is held for a minute.
+  const left = await lane.settle(before, 75_000);
   findings.push(...left.map((line) => `in the end ${line}`));
 }
 

@@ -158,7 +158,7 @@ async function open(config: Config, parts: DaemonParts, undo: (() => unknown)[])
     namespacesService(db, events),
     contentService(content, collector),
     imagesService(images, collector),
-    snapshotsService(snapshots),
+    snapshotsService(snapshots, collector),
     diffService(content, pool),
     containersService(containers, (ns, id) => tasks.removeRecord(ns, id), collector),
     tasksService(tasks),
@@ -202,7 +202,6 @@ async function open(config: Config, parts: DaemonParts, undo: (() => unknown)[])
     services: [...services, healthService(services.map((s) => s.desc.typeName))],
   });
   monitor.start();
-  collector.start();
   backup.start();
   await collector.request(false);
   if (!db.writable)

@@ -4,11 +4,13 @@
  * Marking and deleting rows is one transaction; files are removed after its commit, so a crash in between leaves
  * files without a row, which the next start removes.
  */
+import { LABEL } from "@berth/api";
 import { log, stage } from "@berth/base";
+import type { Labels } from "../../base/core/names.ts";
 import { now } from "../../base/core/time.ts";
 import type { Database } from "../../base/store/database.ts";
 import { dropResource } from "../leases/rows.ts";
-import { contentNode, hasExpired, ingestNode, mark, snapshotNode } from "./mark.ts";
+import { contentNode, expiry, hasExpired, ingestNode, isHeld, mark, snapshotNode } from "./mark.ts";
 
 /** Removes the files of deleted rows. */
 export interface Sweeper {
@@ -24,15 +26,18 @@ export interface Sweeper {
 
 /** Delay after a deletion, so that a burst of deletions is collected once. */
 const DELAY_MS = 100;
-/** Interval of unrequested collections: leases expire by themselves. */
+/** The longest time without a collection. */
 const INTERVAL_MS = 10 * 60_000;
+/** What expires within this time of each other is collected at once. */
+const EXPIRY_STEP_MS = 5_000;
 
 /** Schedules and runs collections. */
 export class Collector {
   readonly #db: Database;
   readonly #sweeper: Sweeper;
+  /** The next collection, and when it is due in milliseconds since the epoch. */
   #timer: NodeJS.Timeout | undefined;
-  #interval: NodeJS.Timeout | undefined;
+  #due = Infinity;
   #closed = false;
 
   constructor(db: Database, sweeper: Sweeper) {
@@ -40,31 +45,42 @@ export class Collector {
     this.#sweeper = sweeper;
   }
 
-  /** Starts collecting every ten minutes. */
-  start(): void {
-    this.#interval = setInterval(() => this.#later(), INTERVAL_MS);
-    this.#interval.unref();
-  }
-
   /** Requests a collection: soon, or with `sync` before the promise resolves. */
   async request(sync: boolean): Promise<void> {
     if (sync) await this.run();
-    else this.#later();
+    else this.#schedule(Date.now() + DELAY_MS);
   }
 
-  #later(): void {
-    if (this.#timer !== undefined || this.#closed) return;
-    this.#timer = setTimeout(() => {
-      this.run().catch((error) => log.error("garbage collection failed", { error: String(error) }));
-    }, DELAY_MS);
+  /** Makes sure that what these labels hold is collected once they expire, also when nothing else happens. */
+  expect(labels: Labels): void {
+    const at = expiry(labels);
+    if (at === undefined) return;
+    const ms = Math.max(Number(at / 1_000_000n), Date.now());
+    this.#schedule(Math.ceil((ms + 1) / EXPIRY_STEP_MS) * EXPIRY_STEP_MS);
+  }
+
+  /** Collects at `due`, or sooner if that is planned already. */
+  #schedule(due: number): void {
+    if (this.#closed || this.#due <= due) return;
+    clearTimeout(this.#timer);
+    this.#due = due;
+    this.#timer = setTimeout(
+      () => {
+        this.run().catch((error) => log.error("garbage collection failed", { error: String(error) }));
+      },
+      Math.min(due - Date.now(), INTERVAL_MS),
+    );
+    this.#timer.unref();
   }
 
   /** Collects all namespaces now; returns the number of removed objects. */
   run(): Promise<number> {
     clearTimeout(this.#timer);
-    this.#timer = undefined;
+    this.#due = Infinity;
+    this.#schedule(Date.now() + INTERVAL_MS);
     return stage("collect garbage", {}, async () => {
       const removed = this.#db.transaction(() => this.#collect());
+      this.#expectWhatIsHeld();
       await this.#sweeper.settled();
       if (removed > 0) log.debug("garbage collected", { removed });
       return removed;
@@ -101,6 +117,17 @@ export class Collector {
     return removed;
   }
 
+  #expectWhatIsHeld(): void {
+    for (const { labels } of this.#db.all("SELECT labels FROM leases"))
+      this.expect(JSON.parse(labels as string));
+    const held = "SELECT labels FROM snapshots WHERE instr(labels, ?) > 0";
+    const nowNs = now();
+    for (const { labels } of this.#db.all(held, JSON.stringify(LABEL.heldUntil))) {
+      const parsed = JSON.parse(labels as string) as Labels;
+      if (isHeld(parsed, nowNs)) this.expect(parsed);
+    }
+  }
+
   /** Children go before their parents. */
   #sweepSnapshots(ns: string, kept: ReadonlySet<string>): number {
     const rows = this.#db.all("SELECT snapshotter, name, parent FROM snapshots WHERE ns = ?", ns) as {
@@ -133,6 +160,5 @@ export class Collector {
   close(): void {
     this.#closed = true;
     clearTimeout(this.#timer);
-    clearInterval(this.#interval);
   }
 }

@@ -209,3 +209,35 @@ test("a snapshot is held for its container until its label's time; a new daemon 
     assert.deepEqual(names(), ["claimed"]);
   });
 });
+
+test("what was held is collected when that expires, though nobody asks", async (t) => {
+  await world(async ({ snapshots, collector, db, names }) => {
+    t.mock.timers.enable({ apis: ["setTimeout", "Date"], now: Date.now() });
+    const until = (ms: number) => new Date(Date.now() + ms).toISOString();
+    const prepare = async (key: string, ms: number) => {
+      const labels = { [LABEL.heldUntil]: until(ms) };
+      await snapshots.prepare(scope, "native", { key, parent: "", labels, kind: ACTIVE });
+      return labels;
+    };
+    const leases = () => db.all("SELECT id FROM leases WHERE ns = 'n'").map(({ id }) => id);
+    const pass = async (ms: number) => {
+      t.mock.timers.tick(ms);
+      // A collection resolves after its files are gone.
+      await snapshots.settled();
+    };
+
+    collector.expect(await prepare("first", 60_000));
+    const lease = { id: "l", labels: { "containerd.io/gc.expire": until(120_000) }, created: "1" };
+    createLease(db, "n", lease);
+    // Found by the collection that "first" brings about.
+    await prepare("second", 90_000);
+    await pass(59_000);
+    assert.deepEqual(names(), ["first", "second"]);
+    await pass(7_000);
+    assert.deepEqual(names(), ["second"]);
+    await pass(29_000);
+    assert.deepEqual([names(), leases()], [[], ["l"]]);
+    await pass(30_000);
+    assert.deepEqual(leases(), []);
+  });
+});

@@ -98,14 +98,22 @@ export function mark(db: Database, ns: string, nowNs: bigint): Set<NodeName> {
 
 /** Whether a client has asked for it to be held. */
 export function isHeld(labels: Labels, nowNs: bigint): boolean {
-  const text = labels[LABEL.heldUntil];
-  const until = text === undefined ? undefined : parseRfc3339(text);
+  const until = timeIn(labels, LABEL.heldUntil);
   return until !== undefined && until > nowNs;
 }
 
 /** Whether a lease's `containerd.io/gc.expire` has passed. */
 export function hasExpired(labels: Labels, nowNs: bigint): boolean {
-  const text = labels[CONTAINERD_LABEL.gcExpire];
-  const at = text === undefined ? undefined : parseRfc3339(text);
+  const at = timeIn(labels, CONTAINERD_LABEL.gcExpire);
   return at !== undefined && at <= nowNs;
+}
+
+/** When the labels of a lease or of a snapshot cease to hold something; undefined if never. */
+export function expiry(labels: Labels): bigint | undefined {
+  return timeIn(labels, CONTAINERD_LABEL.gcExpire) ?? timeIn(labels, LABEL.heldUntil);
+}
+
+function timeIn(labels: Labels, key: string): bigint | undefined {
+  const text = labels[key];
+  return text === undefined ? undefined : parseRfc3339(text);
 }

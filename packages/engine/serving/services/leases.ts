@@ -11,7 +11,7 @@ import type { Database } from "../../base/store/database.ts";
 import type { Collector } from "../../objects/gc/collector.ts";
 import * as store from "../../objects/leases/rows.ts";
 
-/** Serves the leases of `db`; deletions trigger `collector`. */
+/** Serves the leases of `db`; `collector` collects at deletions and when a lease expires. */
 export function leasesService(db: Database, collector: Collector): Service {
   const show = (lease: store.LeaseRecord) => ({
     id: lease.id,
@@ -25,6 +25,7 @@ export function leasesService(db: Database, collector: Collector): Service {
       checkLabels(labels);
       const lease = { id, labels, created: String(now()) };
       db.transaction(() => store.createLease(db, namespace, lease));
+      collector.expect(labels);
       return { lease: show(lease) };
     },
     delete: async ({ id, sync }, call) => {

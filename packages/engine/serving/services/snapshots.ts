@@ -5,14 +5,15 @@ import { type Service, service } from "@berth/rpc";
 import { pathsOf } from "../../base/core/mask.ts";
 import { scopeOf } from "../../base/core/scope.ts";
 import { compileFilters, fieldsOf } from "../../base/filters/index.ts";
+import type { Collector } from "../../objects/gc/collector.ts";
 import { ACTIVE, type SnapshotRecord, VIEW } from "../../objects/snapshots/rows.ts";
 import type { SnapshotStore } from "../../objects/snapshots/snapshot-store.ts";
 
 const LIST_CHUNK = 100;
 const KIND_NAMES: Readonly<Record<number, string>> = { 1: "view", 2: "active", 3: "committed" };
 
-/** Serves `store`. */
-export function snapshotsService(store: SnapshotStore): Service {
+/** Serves `store`; `collector` collects what was held, once that has expired. */
+export function snapshotsService(store: SnapshotStore, collector: Collector): Service {
   const show = (s: SnapshotRecord) => ({
     name: s.name,
     parent: s.parent,
@@ -25,6 +26,7 @@ export function snapshotsService(store: SnapshotStore): Service {
     prepare: ({ snapshotter, key, parent, labels }, call) => {
       const scope = scopeOf(call);
       // A container's snapshot usually has the container's name: its trace begins here.
+      collector.expect(labels);
       return stage("snapshots.Prepare", { namespace: scope.namespace, container: key }, async () => ({
         mounts: await store.prepare(scope, snapshotter, { key, parent, labels, kind: ACTIVE }),
       }));
