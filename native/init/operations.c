@@ -92,6 +92,8 @@ static const struct operation table[] = {
     {"fifo_in", "is", op_fifo_in},
     {"fifo_out", "is", op_fifo_out},
     {"log", "siiiiiii", op_log},
+    {"own_slot", "iii", op_own_slot},
+    {"own_stdio", "iii*", op_own_stdio},
     {"relay", "iii", op_relay},
     {"watch_oom", "iss", op_watch_oom},
 };

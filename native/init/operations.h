@@ -74,4 +74,4 @@ handler op_loopback, op_netlink;
 // hooks.c
 handler op_hook;
 // exit_record.c, clients.c, streams.c, relay.c, oom.c
-handler op_keep, op_listen, op_fifo_in, op_fifo_out, op_log, op_relay, op_watch_oom;
+handler op_keep, op_listen, op_fifo_in, op_fifo_out, op_log, op_own_slot, op_own_stdio, op_relay, op_watch_oom;

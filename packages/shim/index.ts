@@ -1,6 +1,6 @@
 /** The door of `packages/shim`: the Task service, over keepers and over foreign shims. */
 export { eventMessage } from "./contract/event-message.ts";
-export { readTaskOptions } from "./contract/options.ts";
+export { foreignProgram, readTaskOptions } from "./contract/options.ts";
 export { routeTasks } from "./contract/router.ts";
 export type * from "./contract/task-shim.ts";
 export { type ForeignOptions, ForeignShims } from "./foreign/shim.ts";

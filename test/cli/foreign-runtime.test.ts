@@ -9,14 +9,14 @@ import { until } from "../support/until.ts";
 
 const RUNC = ["--runtime", "io.containerd.runc.v2"];
 let cli: Cli;
-let beforehand: string[] = [];
+let baseline: string[] = [];
 before(async () => {
-  beforehand = traces();
+  baseline = traces();
   cli = await startCli();
 });
 after(async () => {
   assert.deepEqual(await cli.close(), [], "nothing is left behind");
-  assert.deepEqual(traces(), beforehand, "something was left behind");
+  assert.deepEqual(traces(), baseline, "something was left behind");
 });
 
 /** The pid of the shim that serves a container. */

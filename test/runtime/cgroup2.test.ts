@@ -15,11 +15,11 @@ for m in $(awk '$5 ~ "^/sys/fs/cgroup" { print $5 }' /proc/self/mountinfo | sort
 mount -t cgroup2 cgroup2 /sys/fs/cgroup
 exec "$@"`;
 
-let beforehand: string[] = [];
+let baseline: string[] = [];
 before(() => {
-  beforehand = traces();
+  baseline = traces();
 });
-after(() => assert.deepEqual(traces(), beforehand, "something was left behind"));
+after(() => assert.deepEqual(traces(), baseline, "something was left behind"));
 
 const inside = (b: Bundle, args: readonly string[]) => [
   ...["-m", "--propagation", "private", "sh", "-euc", UNIFIED_ONLY, "sh"],

@@ -8,11 +8,11 @@ import { BERTH_RUNC, type Bundle, makeBundle, traces } from "../support/bundles.
 import { skipWithoutCriu as skip } from "../support/criu.ts";
 import { until } from "../support/until.ts";
 
-let beforehand: string[] = [];
+let baseline: string[] = [];
 before(() => {
-  beforehand = traces();
+  baseline = traces();
 });
-after(() => assert.deepEqual(traces(), beforehand, "something was left behind"));
+after(() => assert.deepEqual(traces(), baseline, "something was left behind"));
 
 const status = (b: Bundle) => JSON.parse(b.runc("state", b.id).stdout).status;
 

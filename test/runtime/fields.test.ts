@@ -18,11 +18,11 @@ import type { Seccomp, Spec } from "@berth/oci";
 import { BERTH_RUNC, type Bundle, makeBundle, traces } from "../support/bundles.ts";
 import { ROOT } from "../support/checkout.ts";
 
-let beforehand: string[] = [];
+let baseline: string[] = [];
 before(() => {
-  beforehand = traces();
+  baseline = traces();
 });
-after(() => assert.deepEqual(traces(), beforehand, "something was left behind"));
+after(() => assert.deepEqual(traces(), baseline, "something was left behind"));
 
 /** Runs a shell script in a container with a modified spec; returns its output, or fails. */
 function script(b: Bundle, text: string, change: (spec: Spec) => void = () => {}): string {

@@ -8,11 +8,11 @@ import { after, before, test } from "node:test";
 import { realSys } from "@berth/sys";
 import { BERTH_RUNC, makeBundle, traces } from "../support/bundles.ts";
 
-let beforehand: string[] = [];
+let baseline: string[] = [];
 before(() => {
-  beforehand = traces();
+  baseline = traces();
 });
-after(() => assert.deepEqual(traces(), beforehand, "something was left behind"));
+after(() => assert.deepEqual(traces(), baseline, "something was left behind"));
 
 /** A controller's cgroup of a process in the container. */
 function cgroup(pid: number, controller: string): string {

@@ -8,11 +8,11 @@ import type { Mount, Spec } from "@berth/oci";
 import { BERTH_RUNC, type Bundle, makeBundle, traces } from "../support/bundles.ts";
 import { weakenedInit } from "../support/weakened.ts";
 
-let beforehand: string[] = [];
+let baseline: string[] = [];
 before(() => {
-  beforehand = traces();
+  baseline = traces();
 });
-after(() => assert.deepEqual(traces(), beforehand, "something was left behind"));
+after(() => assert.deepEqual(traces(), baseline, "something was left behind"));
 
 function start(b: Bundle, change: (spec: Spec) => void = () => {}): void {
   b.configure((s) => {

@@ -22,11 +22,11 @@ import { ROOT } from "../support/checkout.ts";
 
 const USER = 4711;
 
-let beforehand: string[] = [];
+let baseline: string[] = [];
 before(() => {
-  beforehand = traces();
+  baseline = traces();
 });
-after(() => assert.deepEqual(traces(), beforehand, "something was left behind"));
+after(() => assert.deepEqual(traces(), baseline, "something was left behind"));
 
 function give(folder: string): void {
   lchownSync(folder, USER, USER);

@@ -25,11 +25,11 @@ import { BERTH_RUNC, type Bundle, makeBundle, traces } from "../support/bundles.
 import { ROOT } from "../support/checkout.ts";
 import { changePlan, runChanged, weakenedInit } from "../support/weakened.ts";
 
-let beforehand: string[] = [];
+let baseline: string[] = [];
 before(() => {
-  beforehand = traces();
+  baseline = traces();
 });
-after(() => assert.deepEqual(traces(), beforehand, "something was left behind"));
+after(() => assert.deepEqual(traces(), baseline, "something was left behind"));
 
 /** Runs the container, optionally with berth-init from another folder. */
 function run(b: Bundle, lib?: string, ...verb: string[]): SpawnSyncReturns<string> {

@@ -23,11 +23,11 @@ const skip =
         ? "the machine's /usr has no system in it"
         : false;
 
-let beforehand: string[] = [];
+let baseline: string[] = [];
 before(() => {
-  beforehand = traces();
+  baseline = traces();
 });
-after(() => assert.deepEqual(traces(), beforehand, "something was left behind"));
+after(() => assert.deepEqual(traces(), baseline, "something was left behind"));
 
 /** A machine that runs systemd on the host's /usr, and inside it a bundle at /bundle. */
 interface Machine {

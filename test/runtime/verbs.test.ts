@@ -8,11 +8,11 @@ import { after, before, test } from "node:test";
 import { BERTH_RUNC, makeBundle, output, runBundle, traces } from "../support/bundles.ts";
 import { until } from "../support/until.ts";
 
-let beforehand: string[] = [];
+let baseline: string[] = [];
 before(() => {
-  beforehand = traces();
+  baseline = traces();
 });
-after(() => assert.deepEqual(traces(), beforehand, "something was left behind"));
+after(() => assert.deepEqual(traces(), baseline, "something was left behind"));
 
 test("run passes on output and exit code, and leaves nothing", (t) => {
   const b = makeBundle(t);

@@ -10,11 +10,11 @@ import { skipWithoutCriu as skip } from "../support/criu.ts";
 import { type Bench, bench, encode, mkfifo, NONE, reading } from "../support/shim.ts";
 import { until } from "../support/until.ts";
 
-let beforehand: string[] = [];
+let baseline: string[] = [];
 before(() => {
-  beforehand = traces();
+  baseline = traces();
 });
-after(() => assert.deepEqual(traces(), beforehand, "something was left behind"));
+after(() => assert.deepEqual(traces(), baseline, "something was left behind"));
 
 const COUNT = "i=0; while true; do i=$((i+1)); echo $i; echo $i > /tmp/count; sleep 0.05; done";
 const writable = (spec: Spec) => {

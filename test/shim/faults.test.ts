@@ -9,11 +9,11 @@ import { defaultSpec } from "@berth/oci";
 import { BERTH_RUNC, traces } from "../support/bundles.ts";
 import { bench, encode, NONE } from "../support/shim.ts";
 
-let beforehand: string[] = [];
+let baseline: string[] = [];
 before(() => {
-  beforehand = traces();
+  baseline = traces();
 });
-after(() => assert.deepEqual(traces(), beforehand, "something was left behind"));
+after(() => assert.deepEqual(traces(), baseline, "something was left behind"));
 
 const isSleep = (pid: number) => {
   try {

@@ -4,24 +4,27 @@ import {
   closeSync,
   constants,
   createReadStream,
+  mkdirSync,
   openSync,
   readFileSync,
   readSync,
+  rmdirSync,
   writeFileSync,
 } from "node:fs";
 import { join } from "node:path";
-import { after, before, test } from "node:test";
+import { after, before, type TestContext, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
-import { defaultSpec } from "@berth/oci";
+import { defaultSpec, type Spec } from "@berth/oci";
+import type { TaskOptions } from "@berth/shim";
 import { traces } from "../support/bundles.ts";
-import { bench, encode, mkfifo, NONE } from "../support/shim.ts";
+import { bench, encode, mkfifo, NONE, reading } from "../support/shim.ts";
 import { until } from "../support/until.ts";
 
-let beforehand: string[] = [];
+let baseline: string[] = [];
 before(() => {
-  beforehand = traces();
+  baseline = traces();
 });
-after(() => assert.deepEqual(traces(), beforehand, "something was left behind"));
+after(() => assert.deepEqual(traces(), baseline, "something was left behind"));
 
 /** A logging binary that writes its arguments and its input into a folder. */
 function loggerIn(folder: string, body: string): string {
@@ -146,4 +149,63 @@ test("stdin half closed: the process reads to the end and keeps writing", async 
   const buffer = Buffer.alloc(100);
   assert.equal(buffer.toString("utf8", 0, readSync(reader, buffer)), "5\nafter\n");
   closeSync(reader);
+});
+
+/** Runs a script that opens its streams again by name; returns what comes out of FIFOs, or of the log. */
+async function reopen(
+  t: TestContext,
+  kind: "FIFOs" | "log",
+  change: (spec: Spec) => void,
+  options?: TaskOptions,
+): Promise<string> {
+  const b = await bench(t);
+  const script = "echo out > /dev/stdout; echo err > /dev/stderr; echo $?";
+  const path = join(b.folder, "stream");
+  const uri = kind === "log" ? `cri-log://${path}` : mkfifo(path);
+  const read = kind === "log" ? undefined : reading(path);
+  const ref = await b.create(script, { ...NONE, stdout: uri, stderr: uri }, change, options);
+  await b.shim.start(ref);
+  await b.shim.wait(ref);
+  await b.shim.delete(ref);
+  const text = read === undefined ? readFileSync(path, "utf8").replace(/^\S+ \S+ F /gm, "") : await read;
+  return text.split("\n").sort().join(" ").trim();
+}
+
+for (const kind of ["FIFOs", "log"] as const) {
+  test(`${kind}: an ordinary user opens /dev/stdout, as images with USER do`, async (t) => {
+    const seen = await reopen(t, kind, (s) => Object.assign(s.process!.user, { uid: 1000, gid: 1000 }));
+    assert.equal(seen, "0 err out");
+  });
+
+  test(`${kind}: root of a user namespace opens /dev/stdout if the streams are its own`, async (t) => {
+    const mapped = (s: Spec) => {
+      s.linux!.namespaces!.push({ type: "user" });
+      s.linux!.uidMappings = [{ containerID: 0, hostID: 100_000, size: 65_536 }];
+      s.linux!.gidMappings = [{ containerID: 0, hostID: 200_000, size: 65_536 }];
+    };
+    const ioOwner = { uid: 100_000, gid: 200_000 };
+    assert.equal(await reopen(t, kind, mapped, { ioOwner }), "0 err out");
+    assert.notEqual(await reopen(t, kind, mapped), "0 err out");
+  });
+}
+
+test("an option moves the keepers into a cgroup", async (t) => {
+  const memory = "/sys/fs/cgroup/memory";
+  const name = `berth-test-shims-${process.pid}`;
+  mkdirSync(`${memory}/${name}`);
+  t.after(() => rmdirSync(`${memory}/${name}`));
+  const b = await bench(t);
+  const ref = await b.create("sleep 100", NONE, undefined, { shimCgroup: `/${name}` });
+  await b.shim.start(ref);
+  const inside = () => readFileSync(`${memory}/${name}/cgroup.procs`, "utf8").split("\n").length - 1;
+  assert.equal(inside(), 1, "the keeper, not the container");
+  const added = encode({ ...defaultSpec().process, terminal: false, args: ["sleep", "100"] });
+  await b.shim.exec({ ...ref, execId: "more", stdio: NONE, process: added });
+  await b.shim.start({ ...ref, execId: "more" });
+  assert.equal(inside(), 2);
+  await assert.rejects(b.create("true", NONE, undefined, { shimCgroup: "/no/such" }), /shim_cgroup/);
+  await b.shim.kill(ref, 9, true);
+  await b.shim.wait(ref);
+  await b.shim.delete(ref);
+  await until("the keepers are gone", () => inside() === 0);
 });

@@ -20,11 +20,11 @@ import { traces } from "../support/bundles.ts";
 import { ROOT } from "../support/checkout.ts";
 import { bench, encode, mkfifo, NONE, reading } from "../support/shim.ts";
 
-let beforehand: string[] = [];
+let baseline: string[] = [];
 before(() => {
-  beforehand = traces();
+  baseline = traces();
 });
-after(() => assert.deepEqual(traces(), beforehand, "something was left behind"));
+after(() => assert.deepEqual(traces(), baseline, "something was left behind"));
 
 test("a container's lifecycle, its events in order, its exit in nanoseconds", async (t) => {
   const b = await bench(t);

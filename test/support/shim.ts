@@ -5,7 +5,14 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { TestContext } from "node:test";
 import { defaultSpec, type Spec } from "@berth/oci";
-import { createTaskShim, type ShimOptions, type Stdio, type TaskEvent, type TaskShim } from "@berth/shim";
+import {
+  createTaskShim,
+  type ShimOptions,
+  type Stdio,
+  type TaskEvent,
+  type TaskOptions,
+  type TaskShim,
+} from "@berth/shim";
 import { realSys } from "@berth/sys";
 import { makeRootfs } from "./bundles.ts";
 
@@ -22,6 +29,7 @@ export interface Bench {
     script: string,
     stdio?: Stdio,
     change?: (spec: Spec) => void,
+    options?: TaskOptions,
   ): Promise<{ namespace: string; id: string }>;
   open(): TaskShim;
 }
@@ -55,7 +63,7 @@ export async function bench(t: TestContext, options: Partial<ShimOptions> = {}):
       rmSync(folder, { recursive: true, force: true });
     }
   });
-  const create = async (script: string, stdio = NONE, change: (spec: Spec) => void = () => {}) => {
+  const create: Bench["create"] = async (script, stdio = NONE, change = () => {}, options = {}) => {
     const spec = defaultSpec();
     spec.process!.terminal = stdio.terminal;
     spec.process!.args = ["sh", "-c", script];
@@ -64,6 +72,7 @@ export async function bench(t: TestContext, options: Partial<ShimOptions> = {}):
     await shim.create({
       ...ref,
       stdio,
+      options,
       spec: encode(spec),
       rootfs: [{ type: "bind", source: join(folder, "image"), options: ["rbind"] }],
     });

@@ -45,7 +45,7 @@ export interface CompileInput extends LaunchInput {
   cgroup: CgroupPlan;
   kernelRelease: string;
   noPivot: boolean;
-  /** With noPivot: mount points of the host's procfs and sysfs, which are covered. */
+  /** With noPivot: mount points in the host's procfs and sysfs that get covered. */
   bareMounts?: readonly string[];
   rdt: RdtGroups | undefined;
   /** Host network devices to move into the container. */

@@ -33,7 +33,7 @@ function namespaceFor(b: PlanBuilder, users: readonly IdMapping[], groups: reado
 
 /**
  * Maps the owners of the mount in `slot` by its own mappings, or else by the container's. `where` says which process does
- * it: "setup" the parent beforehand, "child" the new process. With "lent" the new process passes the mount to the parent
+ * it: "setup" the parent before it starts, "child" the new process. With "lent" the new process passes the mount to the parent
  * and back, as it may not map owners itself in a user namespace.
  */
 export function mapOwners(

@@ -8,7 +8,7 @@ import { deniesSetgroups, type Owner } from "./namespaces.ts";
 import { NO_PROGRAM } from "./operations.ts";
 import { planScheduling } from "./scheduling.ts";
 import { planSeccomp, type SeccompFilter } from "./seccomp.ts";
-import { type KeeperPlan, planKeeper, planNullStreams, planStdio } from "./streams.ts";
+import { type KeeperPlan, planKeeper, planNullStreams, planStdio, planStdioOwner } from "./streams.ts";
 
 const utf8 = new TextEncoder();
 
@@ -106,6 +106,9 @@ export function planConsole(b: PlanBuilder, process: Process, root: number, onDe
 function planDescriptors(b: PlanBuilder, input: LaunchInput, stdio: readonly number[]): void {
   planStdio(b, stdio);
   planNullStreams(b, input.nullStreams ?? []);
+  const { terminal, user } = input.process;
+  // A terminal has been given to the user, and root may open everything.
+  if (!terminal && user.uid !== 0) planStdioOwner(b, user.uid);
   input.preserved.forEach((slot, i) => {
     b.add("child", `pass on descriptor ${3 + i}`, "dup", [slot, 3 + i]);
   });

@@ -41,6 +41,6 @@ export function addParameter(
 export function cloneFromHost(b: PlanBuilder, path: string, recursive: number): number {
   const slot = b.slot();
   b.add("setup", `take ${path}`, "open_tree", [slot, AT_FDCWD, path, OPEN_TREE_CLONE | recursive]);
-  b.add("setup", "make it a slave of the host's", "mount_setattr", [slot, AT_RECURSIVE, 0, 0, MS_SLAVE, -1]);
+  b.add("setup", "make it a slave mount", "mount_setattr", [slot, AT_RECURSIVE, 0, 0, MS_SLAVE, -1]);
   return slot;
 }

@@ -89,6 +89,8 @@ export const OPERATIONS = [
   ["fifo_in", "is"],
   ["fifo_out", "is"],
   ["log", "siiiiiii"],
+  ["own_slot", "iii"],
+  ["own_stdio", "iii*"],
   ["relay", "iii"],
   ["watch_oom", "iss"],
 ] as const satisfies readonly (readonly [string, string])[];

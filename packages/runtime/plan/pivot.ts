@@ -29,7 +29,7 @@ export function planPivot(
   options: { readonly: boolean; method: "pivot" | "move" | "chroot"; propagation: string | undefined },
 ): void {
   b.stage("rootfs");
-  if (options.method === "pivot") b.add("child", "make it / and let go of the host's", "pivot_root", [root]);
+  if (options.method === "pivot") b.add("child", "make it / and detach the old root", "pivot_root", [root]);
   else b.add("child", "make it / without pivot_root", "chroot", [root, options.method === "move" ? 1 : 0]);
   const propagation = propagationFlag(options.propagation ?? "");
   if (propagation !== undefined) {

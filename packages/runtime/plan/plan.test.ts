@@ -97,7 +97,7 @@ test("file modes and ignored errnos are arguments of operations", () => {
     stderr: { kind: "null" },
     log: "/l",
   } as const;
-  const keeper = { folder: "/k", exitName: "exit", socket: "/k/sock", streams };
+  const keeper = { folder: "/k", exitName: "exit", socket: "/k/sock", streams, cgroup: [] };
   const plan = compileContainer(
     input((s) => s.mounts!.push({ destination: "/t", type: "tmpfs" }), {
       attachment: { kind: "keeper", keeper },
@@ -122,6 +122,26 @@ test("file modes and ignored errnos are arguments of operations", () => {
   );
   assert.deepEqual([ends("keep", 2), ends("listen", 1)], [new Set([`${0o600}`]), new Set([`${0o600}`])]);
   assert.deepEqual(ends("log", 7), new Set([`${0o640}`]));
+});
+
+test("streams are the user's, and those on the host their owner's; the keeper enters its cgroup", () => {
+  const fifo = (path: string) => ({ kind: "fifo", path }) as const;
+  const streams = { stdin: fifo("/in"), stdout: fifo("/out"), stderr: { kind: "null" } } as const;
+  const keeper = { folder: "/k", exitName: "exit", socket: "/s", cgroup: ["/cg/x"] };
+  const owner = { uid: 100, gid: 200 };
+  const compile = (uid: number, more: object) => {
+    const attachment = { kind: "keeper", keeper: { ...keeper, streams: { ...streams, ...more } } } as const;
+    return compileContainer(input((s) => Object.assign(s.process!.user, { uid }), { attachment }));
+  };
+  const words = (plan: Plan, section: SectionName, name: string) =>
+    plan.sections[section].filter((op) => op.name === name).map((op) => op.words);
+  const plan = compile(7, { owner });
+  assert.deepEqual(words(plan, "setup", "own_slot"), ["give stdin to 100:200", "give stdout to 100:200"]);
+  assert.deepEqual(words(plan, "child", "own_stdio"), ["give the standard streams to user 7"]);
+  assert.ok(words(plan, "setup", "write").includes("move the keeper into /cg/x"));
+  const logged = words(compile(0, { owner, log: "/l" }), "setup", "own_slot");
+  assert.deepEqual(logged, ["give stdin to 100:200", "give stdout to 100:200", "give stderr to 100:200"]);
+  assert.deepEqual(words(compile(0, {}), "child", "own_stdio"), []);
 });
 
 test("compiling is deterministic", () => {
@@ -196,7 +216,7 @@ test("without a mount namespace the root is not attached, and masks are refused"
     s.linux!.readonlyPaths = [];
   };
   const plan = compileContainer(input(bare));
-  assert.ok(!find(plan, /slaves of the host/), "the caller's mounts are not changed");
+  assert.ok(!find(plan, /make all mounts slaves/), "the caller's mounts are not changed");
   assert.ok(!names(plan, "child").includes("pivot_root"));
   assert.deepEqual(plan.sections.child.find((op) => op.name === "chroot")?.args.slice(1), [0]);
   assert.throws(

@@ -125,12 +125,14 @@ function planHostPropagation(b: PlanBuilder, propagation: number, parent: string
   }
   const outer = propagation === MS_PRIVATE ? MS_PRIVATE : MS_SLAVE;
   b.add("child", "open /", "open", [host, "/", linux.O_PATH, 0]);
-  b.add(
-    "child",
-    `make all mounts ${outer === MS_SLAVE ? "slaves of the host's" : "private"}`,
-    "mount_setattr",
-    [host, AT_RECURSIVE, 0, 0, outer, -1],
-  );
+  b.add("child", `make all mounts ${outer === MS_SLAVE ? "slaves" : "private"}`, "mount_setattr", [
+    host,
+    AT_RECURSIVE,
+    0,
+    0,
+    outer,
+    -1,
+  ]);
   b.release(host);
 }
 

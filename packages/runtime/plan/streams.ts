@@ -9,6 +9,8 @@ const { O_APPEND, O_CREAT, O_DIRECTORY, O_NONBLOCK, O_RDONLY, O_RDWR, O_WRONLY }
 /** Device 1:3, in the format of `check_device`. */
 const NULL_DEVICE = (1n << 32n) | 3n;
 
+const utf8 = new TextEncoder();
+
 /** Mode of the exit record and the keeper's socket. */
 const KEEPER_MODE = 0o600;
 
@@ -28,6 +30,8 @@ export interface Streams {
   log?: string;
   /** When the log is rotated; by default never. */
   rotation?: LogRotation;
+  /** Owner of FIFOs and pipes on the host, for a process in a user namespace; by default as they are made. */
+  owner?: { uid: number; gid: number };
 }
 
 /** Log rotation: at `bytes`, PATH is renamed to PATH.1, PATH.1 to PATH.2 and so on; at most `files` files are kept. */
@@ -45,6 +49,8 @@ export interface KeeperPlan {
   /** Path of the keeper's socket. */
   socket: string;
   streams: Streams;
+  /** Folders of the keeper's cgroup; none: it stays in its parent's. */
+  cgroup: readonly string[];
 }
 
 function openStream(b: PlanBuilder, stream: Stream, direction: "in" | "out", name: string): number {
@@ -89,6 +95,8 @@ function openCopy(b: PlanBuilder, stream: Stream, direction: "in" | "out", name:
 export function planKeeper(b: PlanBuilder, keeper: KeeperPlan, terminal: boolean): number[] {
   b.stage("streams");
   b.parent = "keep";
+  for (const cgroup of keeper.cgroup)
+    b.add("setup", `move the keeper into ${cgroup}`, "write", [`${cgroup}/cgroup.procs`, utf8.encode("0")]);
   const folder = b.slot();
   b.add("setup", `open ${keeper.folder}`, "open", [folder, keeper.folder, O_DIRECTORY, 0]);
   b.add("setup", `record the exit in ${keeper.exitName}`, "keep", [folder, keeper.exitName, KEEPER_MODE]);
@@ -103,6 +111,23 @@ export function planKeeper(b: PlanBuilder, keeper: KeeperPlan, terminal: boolean
     b.add("after", "relay the terminal", "relay", [input, output, 0]);
     return [];
   }
+  const slots = planStreams(b, streams, files);
+  const { owner } = streams;
+  if (owner !== undefined)
+    for (const [i, name] of (["stdin", "stdout", "stderr"] as const).entries()) {
+      const { kind } = streams[name];
+      if (kind === "fifo" || (streams.log !== undefined && i > 0))
+        b.add("setup", `give ${name} to ${owner.uid}:${owner.gid}`, "own_slot", [
+          slots[i]!,
+          owner.uid,
+          owner.gid,
+        ]);
+    }
+  return slots;
+}
+
+/** Opens the process's streams, or makes pipes into the log. */
+function planStreams(b: PlanBuilder, streams: Streams, files: readonly number[]): number[] {
   const stdin = openStream(b, streams.stdin, "in", "stdin");
   if (streams.log === undefined) {
     return [
@@ -140,6 +165,18 @@ export function planOomWatch(b: PlanBuilder, cgroup: CgroupPaths): void {
       [2, cgroup.unified, "memory.events"],
       options,
     );
+}
+
+/** Ignored errors of the streams' chown: closed, not permitted, a user without a mapping, a read-only file system. */
+const IGNORED_CHOWN_ERRORS = [linux.EBADF, linux.EPERM, linux.EINVAL, linux.EROFS] as const;
+
+/** Adds the operation that gives descriptors 0 to 2 to the process's user. */
+export function planStdioOwner(b: PlanBuilder, uid: number): void {
+  b.stage("streams").add("child", `give the standard streams to user ${uid}`, "own_stdio", [
+    uid,
+    NULL_DEVICE,
+    ...IGNORED_CHOWN_ERRORS,
+  ]);
 }
 
 /** Adds the operations that dup slots to descriptors 0, 1 and 2. */

@@ -1,8 +1,8 @@
 /** Runtime options on the wire: containerd.runc.v1.Options. */
 
 import { runc } from "@berth/api";
-import { typeNameOf } from "@berth/api/any";
-import { BerthError } from "@berth/base";
+import { typeNameOf, unpack } from "@berth/api/any";
+import { BerthError, present } from "@berth/base";
 import { fromBinary } from "@bufbuild/protobuf";
 import type { Any } from "@bufbuild/protobuf/wkt";
 import type { TaskOptions } from "./task-shim.ts";
@@ -20,20 +20,34 @@ export function readTaskOptions(options: Any | undefined): TaskOptions {
       hint: `expected ${runc.OptionsSchema.typeName}`,
     });
   const known = fromBinary(runc.OptionsSchema, options.value);
-  const refused = {
-    binary_name: known.binaryName,
-    shim_cgroup: known.shimCgroup,
-    io_uid: known.ioUid,
-    io_gid: known.ioGid,
-  };
-  for (const [option, value] of Object.entries(refused))
-    if (value) throw new BerthError("unimplemented", `runtime option ${option} is not supported`);
-  return {
-    ...(known.noPivotRoot ? { noPivotRoot: true } : {}),
-    ...(known.noNewKeyring ? { noNewKeyring: true } : {}),
-    ...(known.systemdCgroup ? { systemdCgroup: true } : {}),
-    ...(known.criuImagePath ? { criuImagePath: known.criuImagePath } : {}),
-    ...(known.criuWorkPath ? { criuWorkPath: known.criuWorkPath } : {}),
-    ...(known.root ? { root: known.root } : {}),
-  };
+  if (!isOwnProgram(known.binaryName))
+    throw new BerthError(
+      "unimplemented",
+      `runtime option binary_name: found ${JSON.stringify(known.binaryName)}, expected ${OWN_PROGRAMS.join(" or ")}`,
+      { hint: "another runtime needs a shim of its own" },
+    );
+  return present({
+    noPivotRoot: known.noPivotRoot || undefined,
+    noNewKeyring: known.noNewKeyring || undefined,
+    systemdCgroup: known.systemdCgroup || undefined,
+    criuImagePath: known.criuImagePath || undefined,
+    criuWorkPath: known.criuWorkPath || undefined,
+    root: known.root || undefined,
+    shimCgroup: known.shimCgroup || undefined,
+    ioOwner: known.ioUid !== 0 || known.ioGid !== 0 ? { uid: known.ioUid, gid: known.ioGid } : undefined,
+  });
+}
+
+/** Programs that berth's own runtime stands for: clients name them in binary_name, docker even by default. */
+const OWN_PROGRAMS: readonly string[] = ["runc", "berth-runc"];
+
+/** Does this binary_name mean berth's own runtime? */
+function isOwnProgram(binaryName: string): boolean {
+  return binaryName === "" || OWN_PROGRAMS.includes(binaryName.slice(binaryName.lastIndexOf("/") + 1));
+}
+
+/** The program in the option binary_name that is another's; undefined if berth's own runtime is meant. */
+export function foreignProgram(options: Any | undefined): string | undefined {
+  const name = unpack(runc.OptionsSchema, options)?.binaryName ?? "";
+  return isOwnProgram(name) ? undefined : name;
 }

@@ -52,6 +52,10 @@ export interface TaskOptions {
   criuImagePath?: string;
   /** Folder of the runtime's records, one folder per namespace. Default: the shim's own. */
   root?: string;
+  /** Cgroup of the processes beside the container: its keepers. It exists. */
+  shimCgroup?: string;
+  /** Owner, on the host, of the FIFOs and pipes of the standard streams: root of a user namespace. */
+  ioOwner?: { uid: number; gid: number };
 }
 
 export interface CreateTask extends ProcessRef {

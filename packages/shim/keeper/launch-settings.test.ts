@@ -39,7 +39,8 @@ const open = (host: FakeHost) => [...host.fds.values()].map(({ path }) => path);
 
 test("launch settings name the keeper's files, and /dev/null for berth-init", async () => {
   const { shim, task, record, host } = setup();
-  task.options = { noNewKeyring: true };
+  task.options = { noNewKeyring: true, shimCgroup: "/s", ioOwner: { uid: 5, gid: 6 } };
+  host.put("/sys/fs/cgroup/memory/s/cgroup.procs", "");
   const of = record("/out");
   const settings = await withSettings(shim, task, of, async (given) => given);
   const { streams, ...keeper } = settings.attachment.keeper;
@@ -47,13 +48,24 @@ test("launch settings name the keeper's files, and /dev/null for berth-init", as
     folder: "/run/berth/keepers",
     exitName: `${of.token}.exit`,
     socket: `/run/berth/keepers/${of.token}.sock`,
+    cgroup: ["/sys/fs/cgroup/memory/s"],
   });
+  assert.deepEqual(streams.owner, { uid: 5, gid: 6 });
   assert.deepEqual(streams.stdout, { kind: "fifo", path: "/out" });
   assert.deepEqual(settings.stdio, Array(3).fill(shim.devNull()));
   assert.deepEqual([settings.inherited, settings.preserved, settings.noNewKeyring], [[], [], true]);
   assert.equal(host.spawned.length, 0);
   shim.close();
   assert.deepEqual(open(host), []);
+  const refused = (shimCgroup: string, code: string) => {
+    task.options = { shimCgroup };
+    return assert.rejects(
+      withSettings(shim, task, of, async () => {}),
+      { code, message: /^shim_cgroup: / },
+    );
+  };
+  await refused("/none", "not_found");
+  await refused("/../../etc", "invalid_argument");
 });
 
 test("a logging program is started first; the launch inherits its pipes", async () => {

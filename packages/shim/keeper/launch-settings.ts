@@ -1,5 +1,7 @@
 /** Launch settings of a task's process: its keeper, and its logging program if any. */
+import { present } from "@berth/base";
 import type { Attachment, LaunchSettings } from "@berth/runtime";
+import { shimCgroupFolders } from "../contract/shim-cgroup.ts";
 import type { ShimContext, Task } from "./context.ts";
 import type { ProcessRecord } from "./folders.ts";
 import { type RunningLogger, startLogger } from "./logger.ts";
@@ -17,6 +19,7 @@ export async function withSettings<T>(
 ): Promise<T> {
   const { folders } = shim;
   const { streams, logger } = streamsOf(record.stdio);
+  const { ioOwner, shimCgroup } = task.options;
   const running: RunningLogger | undefined =
     logger === undefined ? undefined : await startLogger(shim, task, logger);
   const devNull = shim.devNull();
@@ -28,7 +31,8 @@ export async function withSettings<T>(
           folder: folders.keepers,
           exitName: folders.exitName(record.token),
           socket: folders.socket(record.token),
-          streams,
+          streams: { ...streams, ...present({ owner: ioOwner }) },
+          cgroup: shimCgroup === undefined ? [] : shimCgroupFolders(shim.sys, shimCgroup),
         },
       },
       stdio: [devNull, devNull, devNull],

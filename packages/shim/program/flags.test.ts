@@ -87,7 +87,7 @@ test("each containerd, namespace and group has its own short paths", () => {
 test("options are read from a message or TOML; unsupported ones are refused by name", async () => {
   const sys = new FakeSys();
   const given = { systemdCgroup: true, ioUid: 5, ioGid: 6, shimCgroup: "/s" };
-  const expected = { task: { systemdCgroup: true }, ioUid: 5, ioGid: 6 };
+  const expected = { systemdCgroup: true, ioOwner: { uid: 5, gid: 6 } };
   assert.deepEqual(await readCreateOptions(sys, pack(OptionsSchema, given)), expected);
   const toml = (body: string) =>
     readCreateOptions(
@@ -95,7 +95,7 @@ test("options are read from a message or TOML; unsupported ones are refused by n
       pack(runtimeOptions.OptionsSchema, { configBody: new TextEncoder().encode(body) }),
     );
   assert.deepEqual(await toml('SystemdCgroup = true\nIoUid = 5\nIoGid = 6\nShimCgroup = "/s"'), expected);
-  assert.deepEqual(await readCreateOptions(sys, undefined), { task: {}, ioUid: 0, ioGid: 0 });
+  assert.deepEqual(await readCreateOptions(sys, undefined), {});
   await assert.rejects(toml("Systemd = true"), /Systemd: expected one of NoPivotRoot/);
   await assert.rejects(toml("= 1"), { code: "invalid_argument" });
   await assert.rejects(readCreateOptions(sys, pack(OptionsSchema, { binaryName: "crun" })), /binary_name/);

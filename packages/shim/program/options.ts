@@ -1,5 +1,5 @@
 /** Options of create and checkpoint, in containerd's various messages. */
-import { pack, typeNameOf } from "@berth/api/any";
+import { pack, typeNameOf, unpack } from "@berth/api/any";
 import * as runc from "@berth/api/runc";
 import * as runtimeOptions from "@berth/api/runtimeOptions";
 import { BerthError } from "@berth/base";
@@ -23,30 +23,13 @@ const TOML_NAMES = {
   CriuWorkPath: "criuWorkPath",
 } as const;
 
-/** Options of a container, and the owner of its streams. */
-export interface CreateOptions {
-  task: TaskOptions;
-  ioUid: number;
-  ioGid: number;
-}
-
 /** Reads the options of a create; "unimplemented" names an unsupported one. */
-export async function readCreateOptions(sys: Sys, options: Any | undefined): Promise<CreateOptions> {
-  if (options === undefined || options.value.length === 0) return { task: {}, ioUid: 0, ioGid: 0 };
-  const name = typeNameOf(options);
-  if (name !== runc.OptionsSchema.typeName && name !== runtimeOptions.OptionsSchema.typeName)
-    return { task: readTaskOptions(options), ioUid: 0, ioGid: 0 };
-  const known =
-    name === runc.OptionsSchema.typeName
-      ? fromBinary(runc.OptionsSchema, options.value)
-      : await fromToml(sys, fromBinary(runtimeOptions.OptionsSchema, options.value));
-  // `start` has applied shimCgroup, and the caller applies ioUid and ioGid.
-  const rest = create(runc.OptionsSchema, { ...known, shimCgroup: "", ioUid: 0, ioGid: 0 });
-  return {
-    task: readTaskOptions(pack(runc.OptionsSchema, rest)),
-    ioUid: known.ioUid,
-    ioGid: known.ioGid,
-  };
+export async function readCreateOptions(sys: Sys, options: Any | undefined): Promise<TaskOptions> {
+  const toml = unpack(runtimeOptions.OptionsSchema, options);
+  const known = toml === undefined ? options : pack(runc.OptionsSchema, await fromToml(sys, toml));
+  // `start` has put the serving process into the cgroup; the keepers are its children.
+  const { shimCgroup: _, ...rest } = readTaskOptions(known);
+  return rest;
 }
 
 async function fromToml(sys: Sys, options: runtimeOptions.Options): Promise<runc.Options> {

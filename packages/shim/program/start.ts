@@ -1,6 +1,7 @@
 /** `start`: prints the address of the serving process, and starts that if needed. */
 import { BerthError, SIGKILL } from "@berth/base";
 import { linux, type Sys } from "@berth/sys";
+import { shimCgroupFolders } from "../contract/shim-cgroup.ts";
 import { expect, reach } from "./ask.ts";
 import { answerOf, type Bootstrap, readBootstrap } from "./bootstrap.ts";
 import type { ShimCall } from "./flags.ts";
@@ -134,16 +135,8 @@ async function launch(
 /** Sets the cgroup and the OOM score of the serving process. */
 function prepare(sys: Sys, pid: number, { shimCgroup }: Bootstrap): void {
   if (shimCgroup !== undefined) {
-    // One hierarchy per controller (version 1), or a single one (version 2): the cgroup may be in any of them.
-    const folders = ["", ...(sys.list("/sys/fs/cgroup") ?? [])]
-      .map((name) => `/sys/fs/cgroup/${name}/${shimCgroup}`)
-      .filter((folder) => sys.stat(`${folder}/cgroup.procs`) !== undefined);
-    if (folders.length === 0)
-      throw new BerthError("not_found", `shim_cgroup: there is no cgroup ${shimCgroup}`, {
-        stage: "shim",
-        hint: "make it before the container is created",
-      });
-    for (const folder of folders) sys.writeExisting(`${folder}/cgroup.procs`, String(pid));
+    for (const folder of shimCgroupFolders(sys, shimCgroup))
+      sys.writeExisting(`${folder}/cgroup.procs`, String(pid));
   }
   // One above containerd's: the shim is killed first.
   const parent = /^PPid:\s*(\d+)/m.exec(sys.readText("/proc/self/status"))?.[1];

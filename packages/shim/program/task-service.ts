@@ -9,7 +9,7 @@ import { type Service, type ServiceImpl, service } from "@berth/rpc";
 import type { Sys } from "@berth/sys";
 import { create, toBinary } from "@bufbuild/protobuf";
 import type { Any } from "@bufbuild/protobuf/wkt";
-import type { ProcessRef, Stdio, TaskShim, TaskStatus } from "../contract/task-shim.ts";
+import type { ProcessRef, TaskShim, TaskStatus } from "../contract/task-shim.ts";
 import { membership } from "./members.ts";
 import { readCheckpoint, readCreateOptions } from "./options.ts";
 import type { Residents } from "./residents.ts";
@@ -28,14 +28,6 @@ const VERSION = "0.1.0";
 function bytesOf(any: Any | undefined, field: string): Uint8Array {
   if (any === undefined) throw new BerthError("invalid_argument", `${field}: found none, expected one`);
   return any.value;
-}
-
-/** Changes the owner of the client's FIFOs, for containers with a user namespace. */
-function giveStreams(sys: Sys, { stdin, stdout, stderr }: Stdio, uid: number, gid: number): void {
-  for (const path of [stdin, stdout, stderr]) {
-    if (!path.startsWith("/") || sys.lstat(path)?.kind !== "fifo") continue;
-    sys.lchown(path, uid, gid);
-  }
 }
 
 /** The services over `shim`, for one namespace. */
@@ -61,9 +53,8 @@ export function taskServices(
           throw new BerthError("unimplemented", "parent_checkpoint is not supported", {
             hint: "CRIU finds earlier images by the parent link in the image's folder",
           });
-        const { task, ioUid, ioGid } = await readCreateOptions(sys, request.options);
+        const options = await readCreateOptions(sys, request.options);
         const stdio = { stdin, stdout, stderr, terminal };
-        if (ioUid !== 0 || ioGid !== 0) giveStreams(sys, stdio, ioUid, ioGid);
         const member = membership(sys, sandboxes, bundle, announced);
         // Before the create: even a failed one must go with its sandbox.
         member?.sandbox.members.add(id);
@@ -74,7 +65,7 @@ export function taskServices(
             bundle,
             stdio,
             rootfs: request.rootfs,
-            options: task,
+            options,
             ...(checkpoint === "" ? {} : { checkpoint }),
             ...(member === undefined ? {} : { spec: member.spec }),
           },

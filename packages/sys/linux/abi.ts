@@ -99,10 +99,12 @@ export const O_PATH = 0o10000000;
 
 export const EPERM = 1;
 export const ENOENT = 2;
+export const EBADF = 9;
 export const EACCES = 13;
 export const EEXIST = 17;
 export const ENOTDIR = 20;
 export const EINVAL = 22;
+export const EROFS = 30;
 export const ENAMETOOLONG = 36;
 export const ELOOP = 40;
 

@@ -141,9 +141,9 @@ export class EventBus {
 
   /** Yields events in order; from now on, unless `after` or `since` says otherwise. */
   async *follow({ filters, after, since, until, signal }: Follow): AsyncGenerator<Published> {
-    const passes = compileFilters(filters, envelopeFields);
     let at = after ?? (since === undefined ? this.#sequence : this.#history.oldest - 1);
     this.#check(at);
+    const passes = await compileFilters(filters, envelopeFields);
     for (;;) {
       const events = this.#history.read(at);
       if (events === undefined) throw this.#tooSlow(at);

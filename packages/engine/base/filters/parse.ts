@@ -9,20 +9,20 @@
  * or `~=` (regular expression) and a value that may be quoted; after `~=` also with `/` or `|` as quotes.
  */
 import { BerthError } from "@berth/base";
+import { readQuoted } from "./quoted.ts";
 
 /** One condition of a filter. */
 export interface Selector {
   readonly path: readonly string[];
   readonly operator: "present" | "==" | "!=" | "~=";
   readonly value: string;
-  readonly regex: RegExp | undefined;
 }
 
+const SPACE = /\s*/y;
 const IDENT = /[A-Za-z0-9_]+/y;
 /** A bare value: everything up to a comma or whitespace. */
-const BARE = /[^\s,"'/|=!~]+[^\s,]*/y;
+const BARE = /[^\s,."/|=!~][^\s,]*/y;
 const OPERATOR = /==|!=|~=/y;
-const DOUBLE_QUOTED = /"(?:[^"\\]|\\.)*"/y;
 
 class Parser {
   readonly text: string;
@@ -40,6 +40,10 @@ class Parser {
     );
   }
 
+  get next(): string | undefined {
+    return this.text[this.at];
+  }
+
   take(pattern: RegExp): string | undefined {
     pattern.lastIndex = this.at;
     const match = pattern.exec(this.text);
@@ -48,68 +52,36 @@ class Parser {
     return match[0];
   }
 
-  quoted(): string | undefined {
-    const start = this.at;
-    const raw = this.take(DOUBLE_QUOTED);
-    if (raw === undefined) return undefined;
-    try {
-      // Go's escapes that JSON lacks: \xHH, \a, \v, \'.
-      return JSON.parse(
-        raw
-          .replace(/\\x([0-9a-fA-F]{2})/g, "\\u00$1")
-          .replace(/\\a/g, "\\u0007")
-          .replace(/\\v/g, "\\u000b")
-          .replace(/\t/g, "\\t"),
-      );
-    } catch {
-      this.at = start;
-      throw this.fail("a valid quoted text");
-    }
+  /** Text in one of the `marks`. */
+  quoted(marks: string): string | undefined {
+    if (this.next === undefined || !marks.includes(this.next)) return undefined;
+    const read = readQuoted(this.text, this.at);
+    if (read === undefined) throw this.fail("a valid quoted text");
+    this.at = read.end;
+    return read.text;
   }
 
-  /** Text between `/` or `|`, where only the delimiter itself can be escaped. */
-  delimited(): string | undefined {
-    const mark = this.text[this.at];
-    if (mark !== "/" && mark !== "|") return undefined;
-    let out = "";
-    for (let i = this.at + 1; i < this.text.length; i++) {
-      const c = this.text[i]!;
-      if (c === mark) {
-        this.at = i + 1;
-        return out;
-      }
-      if (c === "\\" && this.text[i + 1] === mark) {
-        out += mark;
-        i++;
-      } else out += c;
-    }
-    throw this.fail(`a closing ${mark}`);
+  field(): string {
+    this.take(SPACE);
+    const field = this.quoted('"') ?? this.take(IDENT);
+    if (field === undefined) throw this.fail("a field");
+    return field;
   }
 
   selector(): Selector {
-    const path: string[] = [];
-    do {
-      const part = this.quoted() ?? this.take(IDENT);
-      if (part === undefined) throw this.fail("a field");
-      path.push(part);
-    } while (this.take(/\./y) !== undefined);
+    const path = [this.field()];
+    while (this.next === ".") {
+      this.at++;
+      path.push(this.field());
+    }
+    if (this.next === undefined || this.next === ",") return { path, operator: "present", value: "" };
+    this.take(SPACE);
     const operator = this.take(OPERATOR) as "==" | "!=" | "~=" | undefined;
-    if (operator === undefined) return { path, operator: "present", value: "", regex: undefined };
-    const delimited = operator === "~=" ? this.delimited() : undefined;
-    const value = delimited ?? this.quoted() ?? this.take(BARE);
+    if (operator === undefined) throw this.fail("a comma, the end, or one of ==, != and ~=");
+    this.take(SPACE);
+    const value = this.quoted(operator === "~=" ? '"/|' : '"') ?? this.take(BARE);
     if (value === undefined) throw this.fail("a value");
-    let regex: RegExp | undefined;
-    if (operator === "~=")
-      try {
-        regex = new RegExp(value, "u");
-      } catch (cause) {
-        throw new BerthError(
-          "invalid_argument",
-          `filter ${JSON.stringify(this.text)}: ${JSON.stringify(value)} is not a regular expression: invalid argument`,
-          { cause },
-        );
-      }
-    return { path, operator, value, regex };
+    return { path, operator, value };
   }
 }
 
@@ -121,7 +93,7 @@ export function parseFilter(text: string): Selector[] {
   for (;;) {
     out.push(parser.selector());
     if (parser.at >= text.length) return out;
-    // Go clients write "type==x, id==y".
-    if (parser.take(/\s*,\s*/y) === undefined) throw parser.fail("a comma or the end");
+    if (parser.next !== ",") throw parser.fail("a comma or the end");
+    parser.at++;
   }
 }

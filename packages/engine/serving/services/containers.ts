@@ -19,20 +19,17 @@ export function containersService(
       throw new BerthError("invalid_argument", "container is missing: invalid argument");
     return container;
   };
-  const filtered = (ns: string, filters: readonly string[]) => {
-    const passes = compileFilters(filters, (c: ContainerRecord) =>
-      fieldsOf(
-        { id: c.id, image: c.image, runtime: c.runtime?.name ?? "", "runtime.name": c.runtime?.name ?? "" },
-        c.labels,
-      ),
+  const filtered = async (ns: string, filters: readonly string[]) => {
+    const passes = await compileFilters(filters, (c: ContainerRecord) =>
+      fieldsOf({ id: c.id, image: c.image, "runtime.name": c.runtime?.name ?? "" }, c.labels),
     );
     return store.list(ns).filter(passes);
   };
   return service(containers.Containers, {
     get: ({ id }, call) => ({ container: store.get(scopeOf(call).namespace, id) }),
-    list: ({ filters }, call) => ({ containers: filtered(scopeOf(call).namespace, filters) }),
+    list: async ({ filters }, call) => ({ containers: await filtered(scopeOf(call).namespace, filters) }),
     listStream: async function* ({ filters }, call) {
-      for (const container of filtered(scopeOf(call).namespace, filters)) yield { container };
+      for (const container of await filtered(scopeOf(call).namespace, filters)) yield { container };
     },
     create: ({ container }, call) => {
       const { namespace } = scopeOf(call);

@@ -46,7 +46,7 @@ export function contentService(store: ContentStore, collector: Collector): Servi
     },
     list: async function* ({ filters }, call) {
       const { namespace } = scopeOf(call);
-      const passes = compileFilters(filters, (r: ContentRecord) =>
+      const passes = await compileFilters(filters, (r: ContentRecord) =>
         fieldsOf({ digest: r.digest, size: String(r.size) }, r.labels),
       );
       const found = store.list(namespace).filter(passes);
@@ -67,8 +67,8 @@ export function contentService(store: ContentStore, collector: Collector): Servi
       }
     },
     status: ({ ref }, call) => ({ status: showStatus(store.status(scopeOf(call).namespace, ref)) }),
-    listStatuses: ({ filters }, call) => {
-      const passes = compileFilters(filters, (s: { ref: string }) => fieldsOf({ ref: s.ref }));
+    listStatuses: async ({ filters }, call) => {
+      const passes = await compileFilters(filters, (s: { ref: string }) => fieldsOf({ ref: s.ref }));
       return { statuses: store.statuses(scopeOf(call).namespace).filter(passes).map(showStatus) };
     },
     write: (requests, call) => {

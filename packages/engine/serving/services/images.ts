@@ -25,11 +25,12 @@ export function imagesService(store: ImageStore, collector: Collector): Service 
   };
   return service(images.Images, {
     get: ({ name }, call) => ({ image: show(store.get(scopeOf(call).namespace, name)) }),
-    list: ({ filters }, call) => {
-      const passes = compileFilters(filters, (i: ImageRecord) =>
+    list: async ({ filters }, call) => {
+      const passes = await compileFilters(filters, (i: ImageRecord) =>
         fieldsOf(
           { name: i.name, "target.digest": i.target.digest, "target.mediatype": i.target.mediaType },
           i.labels,
+          i.target.annotations,
         ),
       );
       return { images: store.list(scopeOf(call).namespace).filter(passes).map(show) };

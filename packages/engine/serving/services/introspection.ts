@@ -68,8 +68,8 @@ export function introspectionService(snapshots: SnapshotStore, root: string, uui
     ...(problem === undefined ? {} : { initErr: { code: 14, message: problem } }),
   }));
   return service(introspection.Introspection, {
-    plugins: ({ filters }) => {
-      const passes = compileFilters(filters, (p: Plugin) =>
+    plugins: async ({ filters }) => {
+      const passes = await compileFilters(filters, (p: Plugin) =>
         fieldsOf({ type: p.type, id: p.id, capabilities: p.capabilities?.join(",") ?? "" }),
       );
       return { plugins: all.filter(passes) };

@@ -37,9 +37,11 @@ export function leasesService(db: Database, collector: Collector): Service {
       await collector.request(sync);
       return {};
     },
-    list: ({ filters }, call) => {
+    list: async ({ filters }, call) => {
       const { namespace } = scopeOf(call);
-      const passes = compileFilters(filters, (l: store.LeaseRecord) => fieldsOf({ id: l.id }, l.labels));
+      const passes = await compileFilters(filters, (l: store.LeaseRecord) =>
+        fieldsOf({ id: l.id }, l.labels),
+      );
       return { leases: store.listLeases(db, namespace).filter(passes).map(show) };
     },
     addResource: ({ id, resource }, call) => {

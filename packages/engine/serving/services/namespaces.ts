@@ -13,9 +13,10 @@ import { getNamespace, holdings, listNamespaces } from "../../objects/namespaces
 export function namespacesService(db: Database, events: EventBus): Service {
   return service(namespaces.Namespaces, {
     get: ({ name }) => ({ namespace: getNamespace(db, name) }),
-    list: ({ filter }) => {
-      const passes = compileFilters(filter === "" ? [] : [filter], (n: { name: string; labels: object }) =>
-        fieldsOf({ name: n.name }, { ...n.labels }),
+    list: async ({ filter }) => {
+      const passes = await compileFilters(
+        filter === "" ? [] : [filter],
+        (n: { name: string; labels: object }) => fieldsOf({ name: n.name }, { ...n.labels }),
       );
       return { namespaces: listNamespaces(db).filter(passes) };
     },

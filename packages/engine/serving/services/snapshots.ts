@@ -54,7 +54,7 @@ export function snapshotsService(store: SnapshotStore, collector: Collector): Se
       return { info: show(store.update(where, info.name, info.labels, pathsOf(updateMask))) };
     },
     list: async function* ({ snapshotter, filters }, call) {
-      const passes = compileFilters(filters, (s: SnapshotRecord) =>
+      const passes = await compileFilters(filters, (s: SnapshotRecord) =>
         fieldsOf({ name: s.name, parent: s.parent, kind: KIND_NAMES[s.kind]! }, s.labels),
       );
       const found = store.list({ ns: scopeOf(call).namespace, snapshotter }).filter(passes);

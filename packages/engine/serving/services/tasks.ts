@@ -102,7 +102,7 @@ export function tasksService(manager: TaskManager): Service {
     },
     metrics: async ({ filters }, call) => {
       const { namespace } = scopeOf(call);
-      const passes = compileFilters(filters, (t: TaskState) =>
+      const passes = await compileFilters(filters, (t: TaskState) =>
         // Computed only if a filter uses it.
         fieldsOf({
           id: t.id,

@@ -146,13 +146,19 @@ test("missing objects are reported in containerd's words", async () => {
 
 test("foreign runtimes are distinguished from berth's own; its unsupported options are refused by name", () => {
   const record = (name: string, labels = {}) => ({ runtime: { name }, labels }) as ContainerRecord;
-  assert.equal(foreignRuntime(record("io.containerd.runc.v2"), BUILT_IN), undefined);
-  assert.equal(foreignRuntime(record("io.containerd.runc.v2"), []), "io.containerd.runc.v2");
+  const runcV2 = record("io.containerd.runc.v2");
+  assert.equal(foreignRuntime(runcV2, undefined, BUILT_IN), undefined);
+  assert.equal(foreignRuntime(runcV2, undefined, []), "io.containerd.runc.v2");
   assert.equal(
-    foreignRuntime(record("io.containerd.runc.v2", { [LABEL.shim]: "external" }), BUILT_IN),
+    foreignRuntime(record("io.containerd.runc.v2", { [LABEL.shim]: "external" }), undefined, BUILT_IN),
     "io.containerd.runc.v2",
   );
-  assert.equal(foreignRuntime(record("io.containerd.kata.v2"), BUILT_IN), "io.containerd.kata.v2");
+  assert.equal(foreignRuntime(record("io.containerd.kata.v2"), undefined, BUILT_IN), "io.containerd.kata.v2");
+  const program = (binaryName: string) => pack(runc.OptionsSchema, { binaryName });
+  for (const own of ["", "runc", "/usr/bin/runc", "berth-runc"])
+    assert.equal(foreignRuntime(runcV2, program(own), BUILT_IN), undefined, own);
+  for (const other of ["crun", "/usr/bin/crun", "/opt/runc/youki"])
+    assert.equal(foreignRuntime(runcV2, program(other), BUILT_IN), "io.containerd.runc.v2", other);
   assert.deepEqual(readTaskOptions(undefined), {});
   assert.deepEqual(readTaskOptions(pack(runc.OptionsSchema, {})), {});
   assert.deepEqual(readTaskOptions(pack(runc.OptionsSchema, { systemdCgroup: true, root: "/r" })), {

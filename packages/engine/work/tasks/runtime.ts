@@ -1,5 +1,7 @@
 /** Selects a container's runtime: berth's own, or another's through its shim. */
 import { LABEL } from "@berth/api";
+import { foreignProgram } from "@berth/shim";
+import type { Any } from "@bufbuild/protobuf/wkt";
 import type { ContainerRecord } from "../../objects/containers/container-store.ts";
 
 /** Names by which clients know runc's family; unless configured otherwise, all mean berth's own runtime. */
@@ -10,8 +12,16 @@ export const BUILT_IN: readonly string[] = [
   "io.containerd.runtime.v1.linux",
 ];
 
-/** The name of the container's foreign runtime; undefined for berth's own. */
-export function foreignRuntime(record: ContainerRecord, builtIn: readonly string[]): string | undefined {
+/** The runtime whose shim runs the program in the option binary_name. */
+const PROGRAM_RUNTIME = "io.containerd.runc.v2";
+
+/** The name of a task's foreign runtime; undefined for berth's own. `options` are the task's, or else the record's. */
+export function foreignRuntime(
+  record: ContainerRecord,
+  options: Any | undefined,
+  builtIn: readonly string[],
+): string | undefined {
   const { name } = record.runtime!;
-  return record.labels[LABEL.shim] === "external" || !builtIn.includes(name) ? name : undefined;
+  if (record.labels[LABEL.shim] === "external" || !builtIn.includes(name)) return name;
+  return foreignProgram(options) === undefined ? undefined : PROGRAM_RUNTIME;
 }

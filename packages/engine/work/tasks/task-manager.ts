@@ -223,8 +223,8 @@ export class TaskManager {
       const rotation = this.#stores.rotation ?? { bytes: 0, files: 1 };
       const { stdin, stdout, stderr, terminal } = request;
       const stdio = withRotation({ stdin, stdout, stderr, terminal }, record.labels, rotation);
-      const runtime = foreignRuntime(record, this.#stores.builtIn ?? BUILT_IN);
       const given = [options, record.runtime!.options].find((o) => o !== undefined && o.value.length > 0);
+      const runtime = foreignRuntime(record, given, this.#stores.builtIn ?? BUILT_IN);
       const create: CreateTask = {
         namespace: ns,
         id,
@@ -232,7 +232,7 @@ export class TaskManager {
         spec: record.spec!.value,
         rootfs: request.rootfs.length > 0 ? request.rootfs.map(fromMount) : this.#rootfs(ns, record),
         ...(runtime === undefined
-          ? { options: { ...readTaskOptions(record.runtime!.options), ...readTaskOptions(options) } }
+          ? { options: readTaskOptions(given) }
           : { runtime, ...present({ runtimeOptions: given }) }),
       };
       this.#hooks?.creating(ns, record);
