@@ -234,6 +234,11 @@ test("ctr prints the same", { skip: skip ?? false }, async (t) => {
       "-c",
       "ls /mnt | head -n 1; echo x > /mnt/y",
     );
+    const mapped = ["--uidmap", "0:100000:65536", "--gidmap", "0:100000:65536"];
+    const reopen = "cat /proc/self/uid_map; stat -c %u /bin/sh; echo again > /dev/stdout";
+    // runc 1.1 cannot mount its root below a folder that others may not enter, such as this test's.
+    const { stdout, stderr } = await ours.ctr("run", "--rm", ...mapped, NAME, "t1", "/bin/sh", "-c", reopen);
+    assert.match(stdout, /0 +100000 +65536\n0\nagain\n/, stderr);
     const { our } = await inTurn("run", "--rm", NAME, "t1", "/bin/nothing");
     assert.match(our.stderr, /no such file or directory|not found/i);
     await sameInTurn("containers", "ls");

@@ -20,13 +20,16 @@ const READ_CHUNK = 1 << 20;
 /** An ingest without a lease is collected after this many nanoseconds. */
 const INGEST_LIFE_NS = 24n * 3600n * 1_000_000_000n;
 
+/** An ingest, how far it is, and when that was written, in nanoseconds since the epoch. */
+export type IngestStatus = store.IngestRecord & { offset: number; updated: bigint };
+
 /** Blobs and ingests of all namespaces. */
 export class ContentStore implements WriterHost {
   readonly #db: Database;
   readonly #events: EventBus;
   readonly #folder: string;
-  /** Open ingests by "<namespace>/<ref>", with their start time. */
-  readonly #open = new Map<string, number>();
+  /** Open ingests by "<namespace>/<ref>": since when, in milliseconds since the epoch, and their writers. */
+  readonly #open = new Map<string, { since: number; writer?: ContentWriter }>();
   /** Digests that are about to get a row: their files must not be removed. */
   readonly #pending = new Map<string, number>();
   readonly #puts = new KeyedMutex();
@@ -118,7 +121,7 @@ export class ContentStore implements WriterHost {
   /** Yields a blob's bytes from `offset` on; `size` 0 means to the end. "out_of_range" beyond its end. */
   async *read(ns: string, digest: string, offset = 0, size = 0, chunk = READ_CHUNK): AsyncGenerator<Buffer> {
     const info = this.info(ns, digest);
-    if (offset < 0 || offset > info.size)
+    if (offset > info.size)
       throw new BerthError(
         "out_of_range",
         `read past object length ${info.size} bytes, offset ${offset}: out of range`,
@@ -199,13 +202,14 @@ export class ContentStore implements WriterHost {
       db.transaction(() => holdInScope(db, scope, { type: "content", id: expected }));
       throw new BerthError("already_exists", `content ${expected}: already exists`);
     }
-    const since = this.#open.get(key);
+    const since = this.#open.get(key)?.since;
     if (since !== undefined)
       throw new BerthError(
         "unavailable",
         `ref ${key} locked for ${((Date.now() - since) / 1000).toFixed(3)}s (since ${new Date(since).toISOString()}): unavailable`,
       );
-    this.#open.set(key, Date.now());
+    const open: { since: number; writer?: ContentWriter } = { since: Date.now() };
+    this.#open.set(key, open);
     try {
       const ingest = db.transaction(() => {
         const leased = holdInScope(db, scope, { type: "ingests", id: ref });
@@ -223,7 +227,8 @@ export class ContentStore implements WriterHost {
           expected: elsewhere === undefined ? "" : expected,
         };
       });
-      return await ContentWriter.open(this, scope, ingest);
+      open.writer = await ContentWriter.open(this, scope, ingest);
+      return open.writer;
     } catch (error) {
       this.#open.delete(key);
       throw error;
@@ -251,6 +256,7 @@ export class ContentStore implements WriterHost {
     try {
       if (ingest.expected === "" && !fs.existsSync(target)) {
         fs.chmodSync(source, 0o444);
+        fs.mkdirSync(dirname(target), { recursive: true, mode: 0o700 });
         fs.renameSync(source, target);
         await syncFolder(dirname(target));
       }
@@ -258,13 +264,14 @@ export class ContentStore implements WriterHost {
         holdInScope(this.#db, scope, { type: "content", id: digest });
         store.deleteIngest(this.#db, scope.namespace, ingest.ref);
         const at = String(now());
-        return store.insertContent(this.#db, scope.namespace, {
-          digest,
-          size,
-          labels,
-          created: at,
-          updated: at,
-        });
+        const blob = { digest, size, labels, created: at, updated: at };
+        const isNew = store.insertContent(this.#db, scope.namespace, blob);
+        const event = { digest, size: BigInt(size) };
+        if (isNew)
+          this.#db.afterCommit(() =>
+            this.#events.emit(scope.namespace, "/content/create", eventTypes.ContentCreateSchema, event),
+          );
+        return isNew;
       });
       fs.rmSync(source, { force: true });
       if (!isNew) throw new BerthError("already_exists", `content ${digest}: already exists`);
@@ -308,19 +315,24 @@ export class ContentStore implements WriterHost {
   }
 
   /** Ingests in progress, with their offsets. */
-  statuses(ns: string): (store.IngestRecord & { offset: number; updatedMs: number })[] {
-    return store.listIngests(this.#db, ns).map((ingest) => this.#status(ingest));
+  statuses(ns: string): IngestStatus[] {
+    return store.listIngests(this.#db, ns).map((ingest) => this.#status(ns, ingest));
   }
 
-  status(ns: string, ref: string): store.IngestRecord & { offset: number; updatedMs: number } {
+  /** An ingest in progress, or "not_found". */
+  status(ns: string, ref: string): IngestStatus {
     const found = store.findIngest(this.#db, ns, ref);
     if (found === undefined) throw new BerthError("not_found", `reference ${ref}: not found`);
-    return this.#status(found);
+    return this.#status(ns, found);
   }
 
-  #status(ingest: store.IngestRecord) {
-    const stat = fs.statSync(this.ingestPath(ingest.number), { throwIfNoEntry: false });
-    return { ...ingest, offset: stat?.size ?? 0, updatedMs: stat?.mtimeMs ?? Date.now() };
+  #status(ns: string, ingest: store.IngestRecord): IngestStatus {
+    const writer = this.#open.get(`${ns}/${ingest.ref}`)?.writer;
+    const { size = 0n, mtimeNs } =
+      fs.statSync(this.ingestPath(ingest.number), { throwIfNoEntry: false, bigint: true }) ?? {};
+    // A file's time is of the kernel's clock, which ticks every few milliseconds.
+    const updated = writer?.updated ?? mtimeNs ?? BigInt(ingest.started);
+    return { ...ingest, offset: Number(size), updated };
   }
 
   /** Adds a blob to the call's lease; returns whether the namespace has it. */

@@ -10,6 +10,7 @@ import { promisify } from "node:util";
 import { BerthError, present } from "@berth/base";
 import type { Labels } from "../../base/core/names.ts";
 import type { Scope } from "../../base/core/scope.ts";
+import { now } from "../../base/core/time.ts";
 import type { IngestRecord } from "./rows.ts";
 
 const fsync = promisify(fs.fsync);
@@ -35,7 +36,7 @@ export class ContentWriter {
   #fd: number | undefined;
   #hash: Hash;
   #offset = 0;
-  #updatedMs = Date.now();
+  #updated = now();
   #closed = false;
 
   private constructor(host: WriterHost, scope: Scope, ingest: IngestRecord) {
@@ -64,8 +65,9 @@ export class ContentWriter {
       0o600,
     );
     this.#fd = fd;
-    const { size, mtimeMs } = fs.fstatSync(fd);
-    this.#updatedMs = mtimeMs;
+    const stat = fs.fstatSync(fd, { bigint: true });
+    const size = Number(stat.size);
+    if (size > 0) this.#updated = stat.mtimeNs;
     const chunk = Buffer.allocUnsafe(Math.min(REHASH_CHUNK, size));
     while (this.#offset < size) {
       const { bytesRead } = await read(fd, chunk, 0, chunk.length, this.#offset);
@@ -79,9 +81,9 @@ export class ContentWriter {
   get offset(): number {
     return this.#offset;
   }
-  /** When the last byte was written, in milliseconds since the epoch. */
-  get updatedMs(): number {
-    return this.#updatedMs;
+  /** When the last byte was written, in nanoseconds since the epoch. */
+  get updated(): bigint {
+    return this.#updated;
   }
   /** Digest of the bytes written so far. */
   get digest(): string {
@@ -114,7 +116,7 @@ export class ContentWriter {
     }
     this.#hash.update(data);
     this.#offset += data.length;
-    this.#updatedMs = Date.now();
+    this.#updated = now();
   }
 
   /** Truncates to zero: no other truncation is supported. */
@@ -131,13 +133,18 @@ export class ContentWriter {
   }
 
   /**
-   * Verifies and publishes; returns the blob's digest. `size` 0 and `expected` "" skip their check. A mismatching
-   * ingest is discarded, as resuming it could never succeed.
+   * Verifies and publishes; returns the blob's digest. `size` 0 and `expected` "" skip their check. By default an ingest
+   * with a wrong digest is discarded, as resuming it could never succeed; with "keep" that is left to the client.
    */
-  async commit(size: number, expected: string, labels: Labels): Promise<string> {
+  async commit(
+    size: number,
+    expected: string,
+    labels: Labels,
+    onMismatch: "discard" | "keep" = "discard",
+  ): Promise<string> {
     if (this.#closed)
       throw new BerthError("failed_precondition", "cannot commit on closed writer: failed precondition");
-    const { digest } = this;
+    const digest = await this.#digestAs(expected);
     const mismatch =
       size > 0 && size !== this.#offset
         ? `unexpected commit size ${this.#offset}, expected ${size}`
@@ -146,9 +153,9 @@ export class ContentWriter {
           : undefined;
     if (mismatch !== undefined) {
       this.close();
-      // A short ingest may be resumed; a wrong digest cannot become right.
-      if (expected !== "" && expected !== digest && (size === 0 || this.#offset >= size))
-        this.#host.discard(this.#scope, this.ingest.ref);
+      // A short ingest may be resumed.
+      const isWrong = expected !== "" && expected !== digest && (size === 0 || this.#offset >= size);
+      if (isWrong && onMismatch === "discard") this.#host.discard(this.#scope, this.ingest.ref);
       throw new BerthError("failed_precondition", `${mismatch}: failed precondition`, {
         stage: "content",
         hint: "the content was damaged on its way or is not what its name says; fetch it again",
@@ -162,6 +169,16 @@ export class ContentWriter {
       this.close();
     }
     return digest;
+  }
+
+  /** The digest by the algorithm of `expected`: only SHA-256 is computed during the write. */
+  async #digestAs(expected: string): Promise<string> {
+    const [algorithm] = expected.split(":") as [string];
+    if (this.#fd === undefined || algorithm === "" || algorithm === "sha256") return this.digest;
+    const hash = createHash(algorithm);
+    const file = fs.createReadStream("", { fd: this.#fd, start: 0, autoClose: false });
+    for await (const chunk of file) hash.update(chunk);
+    return `${algorithm}:${hash.digest("hex")}`;
   }
 
   #closeFd(): void {

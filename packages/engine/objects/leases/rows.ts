@@ -1,4 +1,5 @@
 /** Lease rows and their resources. */
+import { randomBytes } from "node:crypto";
 import { BerthError } from "@berth/base";
 import type { Labels } from "../../base/core/names.ts";
 import type { Scope } from "../../base/core/scope.ts";
@@ -32,6 +33,11 @@ export function listLeases(db: Database, ns: string): LeaseRecord[] {
     labels: JSON.parse(row.labels as string),
     created: row.created as string,
   }));
+}
+
+/** An id for a lease whose creator gives none. */
+export function newLeaseId(): string {
+  return `${Date.now()}-${randomBytes(6).toString("base64url")}`;
 }
 
 /** Creates a lease; "already_exists" if the id is taken. */

@@ -1,5 +1,4 @@
 /** Namespace rows. A namespace is created explicitly or with its first object. */
-import { BerthError } from "@berth/base";
 import type { Labels } from "../../base/core/names.ts";
 import type { Database } from "../../base/store/database.ts";
 
@@ -14,11 +13,10 @@ export function ensureNamespace(db: Database, name: string): void {
   db.run("INSERT OR IGNORE INTO namespaces (name, labels) VALUES (?, '{}')", name);
 }
 
-/** The namespace, or "not_found". */
-export function getNamespace(db: Database, name: string): NamespaceRecord {
+/** The namespace; undefined if there is none. */
+export function findNamespace(db: Database, name: string): NamespaceRecord | undefined {
   const row = db.get("SELECT labels FROM namespaces WHERE name = ?", name);
-  if (row === undefined) throw new BerthError("not_found", `namespace ${JSON.stringify(name)}: not found`);
-  return { name, labels: JSON.parse(row.labels as string) };
+  return row === undefined ? undefined : { name, labels: JSON.parse(row.labels as string) };
 }
 
 /** All namespaces by name. */

@@ -101,8 +101,9 @@ export function insertSnapshot(
 
 /** Updates the mutable fields of a snapshot. */
 export function saveSnapshot(db: Database, s: SnapshotRecord): void {
-  const sql = `UPDATE snapshots SET name = ?, parent = ?, kind = ?, labels = ?, updated = ?, size = ?, inodes = ?
+  const sql = `UPDATE snapshots SET name = ?, parent = ?, kind = ?, labels = ?, created = ?, updated = ?, size = ?, inodes = ?
     WHERE number = ?`;
   const { size = null, inodes = null } = s.usage ?? {};
-  db.run(sql, s.name, s.parent, s.kind, JSON.stringify(s.labels), s.updated, size, inodes, s.number);
+  const labels = JSON.stringify(s.labels);
+  db.run(sql, s.name, s.parent, s.kind, labels, s.created, s.updated, size, inodes, s.number);
 }

@@ -106,10 +106,9 @@ export class SnapshotStore {
     const made = this.#db.transaction(() => {
       const target = labels[CONTAINERD_LABEL.snapshotRef];
       // Lets a client skip the download of an existing layer: the name it would be committed as is taken.
-      if (target !== undefined && store.findSnapshot(this.#db, where, target) !== undefined) {
-        holdInScope(this.#db, scope, { type: `snapshots/${snapshotter}`, id: target });
-        return undefined;
-      }
+      if (target !== undefined && this.#holdExisting(scope, where, target))
+        return `target snapshot ${JSON.stringify(target)}`;
+      if (this.#holdExisting(scope, where, key)) return `snapshot ${JSON.stringify(key)}`;
       if (parent !== "") {
         const found = store.findSnapshot(this.#db, where, parent);
         if (found === undefined)
@@ -130,11 +129,7 @@ export class SnapshotStore {
       holdInScope(this.#db, scope, { type: `snapshots/${snapshotter}`, id: key });
       return { record, parents: this.#parents(where, parent) };
     });
-    if (made === undefined)
-      throw new BerthError(
-        "already_exists",
-        `target snapshot ${JSON.stringify(labels[CONTAINERD_LABEL.snapshotRef])}: already exists`,
-      );
+    if (typeof made === "string") throw new BerthError("already_exists", `${made}: already exists`);
     const readonly = kind === store.VIEW;
     try {
       await driver.prepare(made.record.number, made.parents, readonly);
@@ -153,6 +148,16 @@ export class SnapshotStore {
 
   #parents(where: store.Where, parent: string): number[] {
     return store.ancestors(this.#db, where, parent).map((s) => s.number);
+  }
+
+  /**
+   * Part of a transaction: whether there is a snapshot, which the call's lease then holds: clients go on with it after
+   * "already_exists".
+   */
+  #holdExisting(scope: Scope, where: store.Where, name: string): boolean {
+    if (store.findSnapshot(this.#db, where, name) === undefined) return false;
+    holdInScope(this.#db, scope, { type: `snapshots/${where.snapshotter}`, id: name });
+    return true;
   }
 
   /** Adds an existing snapshot to the call's lease. */
@@ -216,14 +221,13 @@ export class SnapshotStore {
     const { name, key, labels } = wanted;
     const where = { ns: scope.namespace, snapshotter };
     checkLabels(labels);
-    this.#db.transaction(() => {
+    const exists = this.#db.transaction(() => {
+      if (this.#holdExisting(scope, where, name)) return true;
       const active = store.getSnapshot(this.#db, where, key);
       if (active.kind !== store.ACTIVE)
         throw new BerthError("failed_precondition", `snapshot ${key} is not active: failed precondition`);
       if (name === "")
         throw new BerthError("invalid_argument", "snapshot name must not be empty: invalid argument");
-      if (store.findSnapshot(this.#db, where, name) !== undefined)
-        throw new BerthError("already_exists", `snapshot ${JSON.stringify(name)}: already exists`);
       const parent = wanted.parent || active.parent;
       if (parent !== active.parent) {
         const found = store.getSnapshot(this.#db, where, parent);
@@ -233,6 +237,7 @@ export class SnapshotStore {
             `snapshot ${key} cannot get parent ${parent}: invalid argument`,
           );
       }
+      const at = String(now());
       const inherited = Object.fromEntries(
         Object.entries(active.labels).filter(([label]) => label.startsWith(CONTAINERD_LABEL.snapshot)),
       );
@@ -242,7 +247,8 @@ export class SnapshotStore {
         parent,
         kind: store.COMMITTED,
         labels: { ...inherited, ...labels },
-        updated: String(now()),
+        created: at,
+        updated: at,
         usage: wanted.usage,
       });
       dropResource(this.#db, where.ns, { type: `snapshots/${snapshotter}`, id: key });
@@ -254,7 +260,9 @@ export class SnapshotStore {
           snapshotter,
         }),
       );
+      return false;
     });
+    if (exists) throw new BerthError("already_exists", `snapshot ${JSON.stringify(name)}: already exists`);
   }
 
   /** Removes a snapshot; "failed_precondition" while it has children. */

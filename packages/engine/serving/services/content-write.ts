@@ -43,7 +43,7 @@ export async function* writeContent(
         Object.assign(answer, {
           digest: writer.digest,
           startedAt: timestamp(BigInt(writer.ingest.started)),
-          updatedAt: timestamp(BigInt(Math.round(writer.updatedMs * 1000)) * 1000n),
+          updatedAt: timestamp(writer.updated),
           total: BigInt(total || writer.ingest.total),
         });
         yield answer;
@@ -60,11 +60,11 @@ export async function* writeContent(
       writer.write(request.data);
       answer.offset = BigInt(writer.offset);
       if (request.action === COMMIT) {
-        answer.digest = await writer.commit(total, expected, request.labels);
+        answer.digest = await writer.commit(total, expected, request.labels, "keep");
         yield answer;
         return;
       }
-      // Computing the digest costs as much as the data; clients only read it after STAT and COMMIT.
+      answer.digest = writer.digest;
       yield answer;
     }
   } finally {

@@ -7,6 +7,7 @@ import test from "node:test";
 import { content as api } from "@berth/api";
 import { isCode } from "@berth/base";
 import { create, type MessageInitShape } from "@bufbuild/protobuf";
+import { now } from "../../base/core/time.ts";
 import { EventBus } from "../../base/events/event-bus.ts";
 import { Database } from "../../base/store/database.ts";
 import { ContentStore } from "../../objects/content/content-store.ts";
@@ -17,11 +18,14 @@ const data = Buffer.from("some content");
 const digest = `sha256:${createHash("sha256").update(data).digest("hex")}`;
 const { STAT, WRITE, COMMIT } = api.WriteAction;
 
-async function withStore(work: (store: ContentStore, folder: string) => Promise<void>): Promise<void> {
+async function withStore(
+  work: (store: ContentStore, folder: string) => Promise<void>,
+  events = new EventBus(),
+): Promise<void> {
   const folder = mkdtempSync(join(tmpdir(), "berth-content-"));
   const db = new Database(":memory:");
   try {
-    await work(new ContentStore(db, new EventBus(), folder), folder);
+    await work(new ContentStore(db, events, folder), folder);
   } finally {
     db.close();
     rmSync(folder, { recursive: true, force: true });
@@ -62,6 +66,45 @@ test("stat, write, commit on one stream", async () => {
   });
 });
 
+test("every answer has the digest so far; a blob may have another algorithm's", async () => {
+  await withStore(async (store) => {
+    const before = now();
+    const sha = (algorithm: string, of: Buffer) =>
+      `${algorithm}:${createHash(algorithm).update(of).digest("hex")}`;
+    const first = data.subarray(0, 5);
+    const [written] = await write(store, { action: WRITE, ref: "r", data: first });
+    assert.equal(written!.digest, sha("sha256", first));
+    const { updated, started } = store.status("n", "r");
+    assert.ok(updated >= before - 10_000_000n && BigInt(started) >= before);
+    const expected = sha("sha512", data);
+    const rest = { offset: 5n, data: data.subarray(5), expected };
+    const [committed] = await write(store, { action: COMMIT, ref: "r", ...rest });
+    assert.equal(committed!.digest, expected);
+    assert.equal(store.readAll("n", expected).toString(), "some content");
+    await assert.rejects(
+      write(store, { action: COMMIT, ref: "x", data, expected: sha("sha512", first) }),
+      /unexpected commit digest sha512:/,
+    );
+    const open = await store.openWriter(scope, { ref: "open" });
+    const start = now();
+    open.write(data);
+    assert.ok(store.status("n", "open").updated >= start);
+    open.close();
+  });
+});
+
+test("a new blob is announced", async () => {
+  const events = new EventBus();
+  const topics: string[] = [];
+  events.listen(({ envelope }) => topics.push(envelope.topic));
+  await withStore(async (store) => {
+    await store.put(scope, digest, data);
+    await store.put(scope, digest, data);
+    events.flush();
+    assert.deepEqual(topics, ["/content/create"]);
+  }, events);
+});
+
 test("a second stream resumes where the first one stopped", async () => {
   await withStore(async (store) => {
     await write(store, { action: WRITE, ref: "r", total: 12n, data: data.subarray(0, 7) });
@@ -92,7 +135,12 @@ test("errors: wrong offset, wrong size, wrong digest, no reference, locked", asy
       write(store, { action: COMMIT, ref: "d", data, expected: wrong }),
       /unexpected commit digest/,
     );
-    assert.throws(() => store.status("n", "d"), /reference d: not found/);
+    assert.equal(store.status("n", "d").offset, 12, "the client decides whether to abort it");
+    store.abort("n", "d");
+    const file = store.openWriter(scope, { ref: "d" });
+    (await file).write(data);
+    await assert.rejects((await file).commit(12, wrong, {}), /unexpected commit digest/);
+    assert.throws(() => store.status("n", "d"), /reference d: not found/, "the daemon's own are discarded");
     const open = await store.openWriter(scope, { ref: "l" });
     await assert.rejects(write(store, { action: STAT, ref: "l" }), (e) => isCode(e, "unavailable"));
     open.close();

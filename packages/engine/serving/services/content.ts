@@ -5,7 +5,7 @@ import { type Service, service } from "@berth/rpc";
 import { isLabelPath, mergeLabels, notUpdatable, pathsOf } from "../../base/core/mask.ts";
 import { scopeOf } from "../../base/core/scope.ts";
 import { compileFilters, fieldsOf } from "../../base/filters/index.ts";
-import type { ContentStore } from "../../objects/content/content-store.ts";
+import type { ContentStore, IngestStatus } from "../../objects/content/content-store.ts";
 import type { ContentRecord } from "../../objects/content/rows.ts";
 import type { Collector } from "../../objects/gc/collector.ts";
 import { writeContent } from "./content-write.ts";
@@ -22,9 +22,9 @@ export function contentService(store: ContentStore, collector: Collector): Servi
     updatedAt: timestamp(BigInt(record.updated)),
     labels: record.labels,
   });
-  const showStatus = (s: ReturnType<ContentStore["status"]>) => ({
+  const showStatus = (s: IngestStatus) => ({
     startedAt: timestamp(BigInt(s.started)),
-    updatedAt: timestamp(BigInt(Math.round(s.updatedMs * 1000)) * 1000n),
+    updatedAt: timestamp(s.updated),
     ref: s.ref,
     offset: BigInt(s.offset),
     total: BigInt(s.total),
@@ -60,8 +60,8 @@ export function contentService(store: ContentStore, collector: Collector): Servi
     },
     read: async function* ({ digest, offset, size }, call) {
       const { namespace } = scopeOf(call);
-      let at = offset;
-      for await (const data of store.read(namespace, digest, Number(offset), Number(size))) {
+      let at = offset < 0n ? 0n : offset;
+      for await (const data of store.read(namespace, digest, Number(at), Number(size))) {
         yield { offset: at, data };
         at += BigInt(data.length);
       }

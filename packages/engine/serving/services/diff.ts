@@ -12,16 +12,12 @@ import type { LayerPool } from "../../work/layers/pool.ts";
 /** Serves layers of `content`. */
 export function diffService(content: ContentStore, pool: LayerPool): Service {
   return service(diff.Diff, {
-    apply: async ({ diff: wanted, mounts, payloads, syncFs }, call) => {
+    apply: async ({ diff: wanted, mounts, syncFs }, call) => {
       const { namespace } = scopeOf(call);
       const descriptor = fromDescriptor(wanted);
       if (descriptor === undefined)
         throw new BerthError("invalid_argument", "diff is missing: invalid argument");
-      if (Object.keys(payloads).length > 0)
-        throw new BerthError(
-          "unimplemented",
-          `stream processor payloads are not supported: ${Object.keys(payloads).join(", ")}`,
-        );
+      // Payloads are for processors of encrypted layers and the like: there are none here, and such a layer is refused.
       const plain = mounts.map(fromMount);
       const applied = await applyLayer(content, pool, namespace, descriptor, plain, call.signal);
       if (syncFs) syncFolder(targetOf(plain).root);

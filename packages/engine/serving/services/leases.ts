@@ -21,9 +21,8 @@ export function leasesService(db: Database, collector: Collector): Service {
   return service(leases.Leases, {
     create: ({ id, labels }, call) => {
       const { namespace } = scopeOf(call);
-      if (id === "") throw new BerthError("invalid_argument", "lease id must not be empty: invalid argument");
       checkLabels(labels);
-      const lease = { id, labels, created: String(now()) };
+      const lease = { id: id || store.newLeaseId(), labels, created: String(now()) };
       db.transaction(() => store.createLease(db, namespace, lease));
       collector.expect(labels);
       return { lease: show(lease) };

@@ -7,12 +7,13 @@ import { checkIdentifier, checkLabels } from "../../base/core/names.ts";
 import type { EventBus } from "../../base/events/event-bus.ts";
 import { compileFilters, fieldsOf } from "../../base/filters/index.ts";
 import type { Database } from "../../base/store/database.ts";
-import { getNamespace, holdings, listNamespaces } from "../../objects/namespaces/rows.ts";
+import { ensureNamespace, findNamespace, holdings, listNamespaces } from "../../objects/namespaces/rows.ts";
 
 /** Serves the namespaces of `db`. */
 export function namespacesService(db: Database, events: EventBus): Service {
   return service(namespaces.Namespaces, {
-    get: ({ name }) => ({ namespace: getNamespace(db, name) }),
+    // As in containerd, one that does not exist has no labels: dockerd asks for those of a namespace that it has yet to make.
+    get: ({ name }) => ({ namespace: findNamespace(db, name) ?? { name, labels: {} } }),
     list: async ({ filter }) => {
       const passes = await compileFilters(
         filter === "" ? [] : [filter],
@@ -36,12 +37,13 @@ export function namespacesService(db: Database, events: EventBus): Service {
     },
     update: ({ namespace, updateMask }) => {
       const { name = "", labels: wanted = {} } = namespace ?? {};
+      checkIdentifier(name);
       const labels = db.transaction(() => {
-        let merged = getNamespace(db, name).labels;
+        ensureNamespace(db, name);
+        let merged = findNamespace(db, name)!.labels;
         for (const path of pathsOf(updateMask) ?? ["labels"]) {
           if (!isLabelPath(path)) throw notUpdatable(path, "a namespace");
-          // Without a mask the given labels are merged, as in containerd.
-          merged = updateMask ? mergeLabels(path, merged, wanted) : { ...merged, ...wanted };
+          merged = mergeLabels(path, merged, wanted);
         }
         for (const [key, value] of Object.entries(merged)) if (value === "") delete merged[key];
         checkLabels(merged);
@@ -55,7 +57,8 @@ export function namespacesService(db: Database, events: EventBus): Service {
     },
     delete: ({ name }) => {
       db.transaction(() => {
-        getNamespace(db, name);
+        if (findNamespace(db, name) === undefined)
+          throw new BerthError("not_found", `namespace ${JSON.stringify(name)}: not found`);
         const held = holdings(db, name);
         if (held.length > 0)
           throw new BerthError(
