@@ -1,11 +1,12 @@
 /** docker's restart policies as text: no, always, unless-stopped, on-failure, on-failure:5. */
 import { BerthError } from "@berth/base";
 
-const NAMES = ["no", "always", "unless-stopped", "on-failure"] as const;
+/** The names of policies. */
+export const RESTART_POLICIES = ["no", "always", "unless-stopped", "on-failure"] as const;
 
 /** When a container is restarted after it has exited. */
 export interface RestartPolicy {
-  readonly name: (typeof NAMES)[number];
+  readonly name: (typeof RESTART_POLICIES)[number];
   /** For on-failure: the maximum number of restarts; 0 for no limit. */
   readonly max: number;
 }
@@ -13,7 +14,7 @@ export interface RestartPolicy {
 /** Parses a policy; "invalid_argument" names `field`. */
 export function parseRestartPolicy(field: string, text: string): RestartPolicy {
   const [word = "", count, ...rest] = text.split(":");
-  const name = NAMES.find((known) => known === word);
+  const name = RESTART_POLICIES.find((known) => known === word);
   const refuse = (why: string) =>
     new BerthError("invalid_argument", `${field}: invalid restart policy "${text}": ${why}`);
   if (name === undefined || rest.length > 0)

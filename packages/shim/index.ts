@@ -2,6 +2,8 @@
 export { eventMessage } from "./contract/event-message.ts";
 export { foreignProgram, readTaskOptions } from "./contract/options.ts";
 export { routeTasks } from "./contract/router.ts";
+export { ownRuntimeInfo } from "./contract/runtime-info.ts";
 export type * from "./contract/task-shim.ts";
+export { foreignRuntimeInfo } from "./foreign/binary.ts";
 export { type ForeignOptions, ForeignShims } from "./foreign/shim.ts";
 export { createTaskShim, type ShimOptions } from "./keeper/shim.ts";

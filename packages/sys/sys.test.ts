@@ -221,6 +221,10 @@ test("run returns exit and output of a program, with limits on time and size", a
   const good = await run("pwd; echo $A >&2; exit 3");
   assert.deepEqual([good.code, good.signal, good.truncated], [3, undefined, false]);
   assert.deepEqual([text(good.stdout), text(good.stderr)], ["/proc\n", "1\n"]);
+  const input = new TextEncoder().encode("given");
+  assert.equal(text((await run("cat", { input })).stdout), "given");
+  assert.equal((await run("exit 4", { input: new Uint8Array(1 << 20) })).code, 4);
+  assert.equal(text((await run("cat")).stdout), "");
   assert.ok((await run("echo a text that is longer than that")).truncated);
   const killed = await run("kill -9 $$");
   assert.deepEqual([killed.code, killed.signal], [undefined, "SIGKILL"]);

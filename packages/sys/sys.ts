@@ -45,6 +45,8 @@ export interface RunOptions {
   /** Working directory. */
   cwd: string;
   env: Readonly<Record<string, string>>;
+  /** Standard input. Default: none, /dev/null. */
+  input?: Uint8Array;
   /** SIGKILL is sent after this time. */
   timeoutMs: number;
   /** Output beyond this many bytes (stdout and stderr together) is dropped. */
@@ -168,7 +170,7 @@ export interface Sys {
 
   /** posix_spawn(3): the child's pid. */
   spawn(options: SpawnOptions): number;
-  /** Runs a program, with /dev/null as stdin, until it exits. What it leaves running may hold its output open. */
+  /** Runs a program until it exits. What it leaves running may hold its output open. */
   run(options: RunOptions): Promise<RunResult>;
   /** Exit code of a child (128 + signal if killed); undefined while it runs. */
   reap(pid: number): number | undefined;

@@ -25,6 +25,7 @@ import { removeUnclaimed } from "../objects/snapshots/unclaimed.ts";
 import { LayerPool } from "../work/layers/pool.ts";
 import { Lifecycle } from "../work/lifecycle/lifecycle.ts";
 import { Checkpoints } from "../work/tasks/checkpoints.ts";
+import { describeRuntime } from "../work/tasks/runtime.ts";
 import { TaskManager } from "../work/tasks/task-manager.ts";
 import { recoverTransfers } from "../work/transfer/recover.ts";
 import { StreamManager } from "../work/transfer/stream-manager.ts";
@@ -43,6 +44,7 @@ import { introspectionService } from "./services/introspection.ts";
 import { leasesService } from "./services/leases.ts";
 import { namespacesService } from "./services/namespaces.ts";
 import { operationsService } from "./services/operations.ts";
+import { pluginsOf } from "./services/plugins.ts";
 import { snapshotsService } from "./services/snapshots.ts";
 import { streamingService } from "./services/streaming.ts";
 import { supervisorService } from "./services/supervisor.ts";
@@ -154,7 +156,11 @@ async function open(config: Config, parts: DaemonParts, undo: (() => unknown)[])
 
   const services = [
     versionService(),
-    introspectionService(snapshots, root, daemonId(db)),
+    introspectionService({
+      plugins: () => plugins,
+      uuid: daemonId(db),
+      runtimeInfo: (runtime, options) => describeRuntime(runtime, options, config.runtimes.builtIn),
+    }),
     namespacesService(db, events),
     contentService(content, collector),
     imagesService(images, collector),
@@ -188,6 +194,8 @@ async function open(config: Config, parts: DaemonParts, undo: (() => unknown)[])
       removeTask: (ns, id) => supervisor.forget(ns, id),
     }),
   ];
+  const health = healthService(services.map((s) => s.desc.typeName));
+  const plugins = pluginsOf([...services, health], snapshots, root);
   if (config.metrics.address !== "")
     undo.push(await serveMetrics(config.metrics.address, () => metrics.text()));
   const server = await serve({
@@ -199,7 +207,7 @@ async function open(config: Config, parts: DaemonParts, undo: (() => unknown)[])
     peerOf: (fd) => linux.peerPid(fd),
     beforeAnswer: () => db.settled(),
     pages: { "/metrics": { type: CONTENT_TYPE, text: () => metrics.text() } },
-    services: [...services, healthService(services.map((s) => s.desc.typeName))],
+    services: [...services, health],
   });
   monitor.start();
   backup.start();

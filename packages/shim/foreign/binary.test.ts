@@ -1,10 +1,20 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { RuntimeInfoSchema } from "@berth/api/runtimeTypes";
 import * as task3 from "@berth/api/task3";
 import { timestamp } from "@berth/api/time";
 import { FakeSys, type RunResult } from "@berth/sys";
 import { create, toBinary } from "@bufbuild/protobuf";
-import { deleteShim, findShim, parseAddress, type ShimCall, shimName, startShim } from "./binary.ts";
+import { AnySchema } from "@bufbuild/protobuf/wkt";
+import {
+  deleteShim,
+  findShim,
+  foreignRuntimeInfo,
+  parseAddress,
+  type ShimCall,
+  shimName,
+  startShim,
+} from "./binary.ts";
 
 const PROGRAM = "/usr/bin/containerd-shim-runc-v2";
 const call: ShimCall = {
@@ -123,4 +133,20 @@ test("delete: returns the exit", async () => {
   const { exitedAt } = await deleteShim(machine({ stdout: answer(undefined) }), call);
   assert.ok(exitedAt > 0n, "a shim that does not know the time: now");
   await assert.rejects(deleteShim(machine({ code: 1 }), call), { message: `${PROGRAM} delete: exit code 1` });
+});
+
+test("a runtime describes itself, for the options that it gets on standard input", async () => {
+  const stdout = toBinary(RuntimeInfoSchema, create(RuntimeInfoSchema, { name: "kata" }));
+  const sys = machine({ stdout });
+  sys.put(PROGRAM, "", "file", 0o755);
+  const options = create(AnySchema, { typeUrl: "t", value: bytes("v") });
+  assert.equal((await foreignRuntimeInfo(sys, PROGRAM, options)).name, "kata");
+  assert.deepEqual(sys.ran[0]!.args, ["-info"]);
+  assert.deepEqual(sys.ran[0]!.input, toBinary(AnySchema, options));
+  const failing = machine({ code: 1, stderr: bytes("flag provided but not defined: -info") });
+  failing.put(PROGRAM, "", "file", 0o755);
+  await assert.rejects(foreignRuntimeInfo(failing, PROGRAM, undefined), /-info: exit code 1: flag provided/);
+  const babbling = machine({ stdout: bytes("\xff\xff") });
+  babbling.put(PROGRAM, "", "file", 0o755);
+  await assert.rejects(foreignRuntimeInfo(babbling, PROGRAM, undefined), /no RuntimeInfo/);
 });

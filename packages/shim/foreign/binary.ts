@@ -1,9 +1,11 @@
 /** Calls of a shim's program: `start` prints the address of its Task service, `delete` cleans up after a dead shim. */
 import { task3 } from "@berth/api";
+import { type RuntimeInfo, RuntimeInfoSchema } from "@berth/api/runtimeTypes";
 import { nanoseconds } from "@berth/api/time";
 import { BerthError, systemClock } from "@berth/base";
-import { findProgram, type Sys } from "@berth/sys";
-import { fromBinary } from "@bufbuild/protobuf";
+import { findProgram, type RunOptions, type Sys } from "@berth/sys";
+import { fromBinary, toBinary } from "@bufbuild/protobuf";
+import { type Any, AnySchema } from "@bufbuild/protobuf/wkt";
 import type { Exit } from "../contract/task-shim.ts";
 
 const CALL_MS = 30_000;
@@ -62,7 +64,7 @@ export function findShim(sys: Sys, runtime: string): string {
   });
 }
 
-async function call(
+function call(
   sys: Sys,
   shim: ShimCall,
   action: "start" | "delete",
@@ -72,7 +74,7 @@ async function call(
   const publisher = sys.programPath();
   const args = ["-namespace", namespace, "-address", address, "-publish-binary", publisher, "-id", id];
   // Nothing on standard input: shims disagree on its format, and all of them take their options from Create.
-  const { code, signal, stdout, stderr, truncated } = await sys.run({
+  return output(sys, action, {
     path: program,
     args: [...args, ...more, action],
     cwd: shim.bundle,
@@ -84,11 +86,25 @@ async function call(
       GRPC_ADDRESS: address,
       NAMESPACE: namespace,
     },
+  });
+}
+
+/** Runs a shim's program; returns its output. */
+async function output(
+  sys: Sys,
+  action: string,
+  options: Omit<RunOptions, "timeoutMs" | "maxOutput">,
+): Promise<Uint8Array> {
+  const { code, signal, stdout, stderr, truncated } = await sys.run({
+    ...options,
     timeoutMs: CALL_MS,
     maxOutput: MAX_OUTPUT,
   });
   const failed = (what: string) =>
-    new BerthError("internal", `${program} ${action}: ${what}`, { stage: "runtime", path: program });
+    new BerthError("internal", `${options.path} ${action}: ${what}`, {
+      stage: "runtime",
+      path: options.path,
+    });
   if (truncated) throw failed(`answered more than ${MAX_OUTPUT} bytes`);
   if (code !== 0) {
     const output = (text.decode(stderr) + text.decode(stdout)).trim();
@@ -115,6 +131,32 @@ export function parseAddress(output: string): ShimAddress {
 /** Starts a shim, or finds the one that serves the container's group already. */
 export async function startShim(sys: Sys, shim: ShimCall): Promise<ShimAddress> {
   return parseAddress(text.decode(await call(sys, shim, "start", [])));
+}
+
+/** A foreign runtime's description of itself, for these options. */
+export async function foreignRuntimeInfo(
+  sys: Sys,
+  runtime: string,
+  options: Any | undefined,
+): Promise<RuntimeInfo> {
+  const path = findShim(sys, runtime);
+  const input = options === undefined ? new Uint8Array() : toBinary(AnySchema, options);
+  const printed = await output(sys, "-info", {
+    path,
+    args: ["-info"],
+    cwd: "/",
+    env: sys.environment(),
+    input,
+  });
+  try {
+    return fromBinary(RuntimeInfoSchema, printed);
+  } catch (cause) {
+    throw new BerthError("internal", `${path} -info: its output is no RuntimeInfo`, {
+      stage: "runtime",
+      path,
+      cause,
+    });
+  }
 }
 
 /** Cleans up after a dead shim; returns how the container ended. */

@@ -12,7 +12,7 @@ async function act(sys: Sys, call: ShimCall): Promise<Uint8Array> {
   if (call.help || call.h) return bytes(`${USAGE}\n`);
   if (call.version || call.v)
     return bytes(`containerd-shim-berth-v1:\n  Version:  ${VERSION}\n  Revision: ${COMMIT}\n\n`);
-  if (call.info) return (await import("./info.ts")).info(sys, VERSION, COMMIT);
+  if (call.info) return (await import("./info.ts")).info(sys);
   switch (call.action) {
     case "start":
       return (await import("./start.ts")).start(sys, call);

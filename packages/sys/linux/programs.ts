@@ -4,14 +4,17 @@ import type { RunOptions, RunResult } from "../sys.ts";
 
 /** See {@link Sys.run}. */
 export async function run(options: RunOptions): Promise<RunResult> {
-  const { path, args, cwd, env, timeoutMs, maxOutput } = options;
+  const { path, args, cwd, env, input, timeoutMs, maxOutput } = options;
   const child = process.getBuiltinModule("node:child_process").spawn(path, args, {
     cwd,
     env: { ...env },
-    stdio: ["ignore", "pipe", "pipe"],
+    stdio: [input === undefined ? "ignore" : "pipe", "pipe", "pipe"],
     timeout: timeoutMs,
     killSignal: "SIGKILL",
   });
+  // A program that does not read it is no error.
+  child.stdin?.on("error", () => {});
+  child.stdin?.end(input);
   const out: Buffer[] = [];
   const err: Buffer[] = [];
   let size = 0;
@@ -19,15 +22,17 @@ export async function run(options: RunOptions): Promise<RunResult> {
     size += chunk.length;
     if (size <= maxOutput) to.push(chunk);
   };
-  child.stdout.on("data", keep(out));
-  child.stderr.on("data", keep(err));
+  // Both are pipes.
+  const [stdout, stderr] = [child.stdout!, child.stderr!];
+  stdout.on("data", keep(out));
+  stderr.on("data", keep(err));
   const [code, signal] = await new Promise<[number | null, string | null]>((resolve, reject) => {
     child.on("error", (error) => reject(BerthError.from(error)));
     // Not "close": a daemon that it leaves behind may hold its output open.
     child.on("exit", (...how) => setImmediate(resolve, how));
   });
-  child.stdout.destroy();
-  child.stderr.destroy();
+  stdout.destroy();
+  stderr.destroy();
   return {
     code: code ?? undefined,
     signal: signal ?? undefined,

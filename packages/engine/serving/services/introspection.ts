@@ -1,86 +1,52 @@
-/** The Introspection service: the daemon's parts, under containerd's plugin names. */
+/** The Introspection service: the daemon's plugins, its identity, and descriptions of runtimes. */
 import * as fs from "node:fs";
-import { introspection } from "@berth/api";
-import { BerthError } from "@berth/base";
+import { introspection, pack, runtimeTypes, typeNameOf, unpack } from "@berth/api";
+import { BerthError, present } from "@berth/base";
 import { type Service, service } from "@berth/rpc";
-import { hostPlatform } from "../../base/core/platform.ts";
+import type { Any } from "@bufbuild/protobuf/wkt";
 import { compileFilters, fieldsOf } from "../../base/filters/index.ts";
-import type { SnapshotStore } from "../../objects/snapshots/snapshot-store.ts";
+import { type Plugin, RUNTIME_PLUGIN } from "./plugins.ts";
 
-interface Plugin {
-  type: string;
-  id: string;
-  requires?: string[];
-  platforms?: { os: string; architecture: string }[];
-  exports?: { [key: string]: string };
-  capabilities?: string[];
-  /** Why it is unavailable. */
-  problem?: string;
+/** gRPC's status code of a plugin that could not be loaded. */
+const UNAVAILABLE = 14;
+
+/** What Introspection tells. */
+export interface IntrospectionParts {
+  /** The plugins, once all are known. */
+  plugins: () => readonly Plugin[];
+  /** Stable for a root directory. */
+  uuid: string;
+  /** The description of the runtime that a name and options select. */
+  runtimeInfo(runtime: string, options: Any | undefined): Promise<runtimeTypes.RuntimeInfo>;
 }
 
-const SERVICES = [
-  "containers",
-  "content",
-  "diff",
-  "events",
-  "images",
-  "introspection",
-  "leases",
-  "namespaces",
-];
-const MORE_SERVICES = ["snapshots", "tasks", "transfer", "streaming", "version"];
-
-function plugins(snapshots: SnapshotStore, root: string): Plugin[] {
-  const { os, architecture } = hostPlatform();
-  const platforms = [{ os, architecture }];
-  return [
-    { type: "io.containerd.content.v1", id: "content", exports: { root: `${root}/content` } },
-    ...snapshots.drivers.map(({ name, unusable }): Plugin => {
-      const base = { type: "io.containerd.snapshotter.v1", id: name, platforms };
-      const exports = { root: `${root}/snapshots/${name}` };
-      return unusable === undefined ? { ...base, exports } : { ...base, exports, problem: unusable };
-    }),
-    {
-      type: "io.containerd.metadata.v1",
-      id: "sqlite",
-      requires: ["io.containerd.content.v1", "io.containerd.snapshotter.v1"],
-      exports: { policy: "shared" },
-    },
-    { type: "io.containerd.differ.v1", id: "walking", requires: ["io.containerd.metadata.v1"], platforms },
-    { type: "io.containerd.event.v1", id: "exchange" },
-    { type: "io.containerd.gc.v1", id: "scheduler", requires: ["io.containerd.metadata.v1"] },
-    { type: "io.containerd.lease.v1", id: "manager", requires: ["io.containerd.metadata.v1"] },
-    { type: "io.containerd.streaming.v1", id: "manager" },
-    {
-      type: "io.containerd.transfer.v1",
-      id: "local",
-      requires: ["io.containerd.metadata.v1", "io.containerd.differ.v1"],
-    },
-    { type: "io.containerd.runtime.v2", id: "task", requires: ["io.containerd.metadata.v1"], platforms },
-    ...[...SERVICES, ...MORE_SERVICES, "healthcheck"].map((id) => ({ type: "io.containerd.grpc.v1", id })),
-  ];
-}
-
-/** Serves facts about the daemon; `uuid` is stable for a root directory. */
-export function introspectionService(snapshots: SnapshotStore, root: string, uuid: string): Service {
-  const all = plugins(snapshots, root).map(({ problem, ...plugin }) => ({
+/** Serves facts about the daemon. */
+export function introspectionService(parts: IntrospectionParts): Service {
+  const show = ({ problem, ...plugin }: Plugin) => ({
     ...plugin,
-    ...(problem === undefined ? {} : { initErr: { code: 14, message: problem } }),
-  }));
+    requires: [...(plugin.requires ?? [])],
+    platforms: [...(plugin.platforms ?? [])],
+    capabilities: [...(plugin.capabilities ?? [])],
+    ...present({ initErr: problem === undefined ? undefined : { code: UNAVAILABLE, message: problem } }),
+  });
   return service(introspection.Introspection, {
     plugins: async ({ filters }) => {
-      const passes = await compileFilters(filters, (p: Plugin) =>
-        fieldsOf({ type: p.type, id: p.id, capabilities: p.capabilities?.join(",") ?? "" }),
-      );
-      return { plugins: all.filter(passes) };
+      const passes = await compileFilters(filters, (p: Plugin) => fieldsOf({ type: p.type, id: p.id }));
+      return { plugins: parts.plugins().filter(passes).map(show) };
     },
-    server: () => ({ uuid, pid: BigInt(process.pid), pidns: pidNamespace() }),
-    pluginInfo: ({ type, id, options }) => {
-      const plugin = all.find((p) => p.type === type && p.id === id);
+    server: () => ({ uuid: parts.uuid, pid: BigInt(process.pid), pidns: pidNamespace() }),
+    pluginInfo: async ({ type, id, options }) => {
+      const plugin = parts.plugins().find((p) => p.type === type && p.id === id);
       if (plugin === undefined) throw new BerthError("not_found", `plugin ${type}.${id}: not found`);
-      if (options !== undefined)
-        throw new BerthError("unimplemented", `plugin ${type}.${id} takes no options: not implemented`);
-      return { plugin };
+      if (options === undefined) return { plugin: show(plugin) };
+      const request = unpack(runtimeTypes.RuntimeRequestSchema, options);
+      if (type !== RUNTIME_PLUGIN.type || id !== RUNTIME_PLUGIN.id || request === undefined)
+        throw new BerthError(
+          "unimplemented",
+          `options of plugin ${type}.${id}: found ${typeNameOf(options)}, which it does not take: not implemented`,
+        );
+      const info = await parts.runtimeInfo(request.runtimePath, request.options);
+      return { plugin: show(plugin), extra: pack(runtimeTypes.RuntimeInfoSchema, info) };
     },
   });
 }
