@@ -72,7 +72,7 @@ function ok(ran: Ran): string {
 /** Whether berth-runc runs the container: its record is below the root chosen by the engine. */
 function recordedBelow(roots: readonly string[]): boolean {
   return roots.some((root) =>
-    globSync(`${root}/**/state.json`).some((file) => "tail" in JSON.parse(readFileSync(file, "utf8"))),
+    globSync(`${root}/**/record.json`).some((file) => "tail" in JSON.parse(readFileSync(file, "utf8"))),
   );
 }
 

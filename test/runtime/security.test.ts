@@ -356,7 +356,7 @@ test("exec: the container's process is identified by more than its pid", (t) => 
   const b = makeBundle(t);
   b.args("sleep", "100");
   assert.equal(b.detached("run", "-d", b.id), 0);
-  const state = join(b.root, b.id, "state.json");
+  const state = join(b.root, b.id, "record.json");
   const record = JSON.parse(readFileSync(state, "utf8"));
   // As if the pid had been reused: same number, another start time.
   writeFileSync(state, JSON.stringify({ ...record, startTime: record.startTime - 1 }));

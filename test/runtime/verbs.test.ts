@@ -6,6 +6,7 @@ import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { BERTH_RUNC, makeBundle, output, runBundle, traces } from "../support/bundles.ts";
+import { cannotRun } from "../support/daemons.ts";
 import { until } from "../support/until.ts";
 
 let baseline: string[] = [];
@@ -159,10 +160,25 @@ test("list shows the other containers beside a damaged record", (t) => {
   b.args("sleep", "50");
   assert.equal(b.detached("run", "-d", b.id), 0);
   mkdirSync(join(b.root, "damaged"));
-  writeFileSync(join(b.root, "damaged/state.json"), "{");
+  writeFileSync(join(b.root, "damaged/record.json"), "{");
+  // A container of runc's below the same root.
+  mkdirSync(join(b.root, "foreign"));
+  writeFileSync(join(b.root, "foreign/state.json"), '{"id":"foreign","init_process_pid":1,"config":{}}');
   const result = b.runc("list", "-q");
   assert.deepEqual([result.status, result.stdout], [0, `${b.id}\n`]);
   assert.match(result.stderr, /level=error msg="container damaged: .*not valid JSON/);
+  assert.doesNotMatch(result.stderr, /foreign/);
+  assert.match(b.runc("state", "foreign").stderr, /container foreign belongs to another runtime/);
+});
+
+test("runc lists its own containers beside those of berth-runc", {
+  skip: cannotRun("/usr/sbin/runc") ?? false,
+}, (t) => {
+  const b = makeBundle(t);
+  b.args("sleep", "50");
+  assert.equal(b.detached("run", "-d", b.id), 0);
+  const listed = spawnSync("/usr/sbin/runc", ["--root", b.root, "list", "-q"], { encoding: "utf8" });
+  assert.deepEqual([listed.status, listed.stdout], [0, ""], listed.stderr);
 });
 
 test("the systemd driver without systemd leaves no record", {

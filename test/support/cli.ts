@@ -197,7 +197,7 @@ function killTasks(state: string): void {
         } catch {
           // It has exited by itself.
         }
-      const record = join(state, "runc", namespace, id, "state.json");
+      const record = join(state, "runc", namespace, id, "record.json");
       if (!existsSync(record)) continue;
       const { cgroup } = JSON.parse(readFileSync(record, "utf8"));
       for (const path of [...Object.values<string>(cgroup.v1), cgroup.unified])

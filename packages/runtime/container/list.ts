@@ -2,7 +2,7 @@
 import { BerthError, isCode, log } from "@berth/base";
 import type { ContainerStatus, State } from "@berth/oci";
 import { membersOf } from "../state/members.ts";
-import { type ContainerRecord, containerFiles, readRecord } from "../state/record.ts";
+import { type ContainerRecord, hasRecord, readRecord } from "../state/record.ts";
 import type { Runtime } from "../state/runtime.ts";
 import { ociState, statusOf } from "../state/status.ts";
 
@@ -24,14 +24,15 @@ export function inspect(runtime: Runtime, id: string): ContainerInfo {
 export function list(runtime: Runtime): ContainerInfo[] {
   const { sys, root } = runtime;
   return (sys.list(root) ?? [])
-    .filter((id) => !id.startsWith(".") && sys.stat(containerFiles(root, id).state) !== undefined)
+    .filter((id) => !id.startsWith(".") && hasRecord(sys, root, id))
     .sort()
     .flatMap((id) => {
       try {
         return [inspect(runtime, id)];
       } catch (error) {
-        // It may be removed meanwhile, and a damaged record must not hide other containers.
-        if (!isCode(error, "not_found")) log.error(`container ${id}: ${BerthError.from(error).message}`);
+        // It may be removed meanwhile, or be another runtime's; and a damaged record must not hide other containers.
+        if (!isCode(error, "not_found") && !isCode(error, "failed_precondition"))
+          log.error(`container ${id}: ${BerthError.from(error).message}`);
         return [];
       }
     });

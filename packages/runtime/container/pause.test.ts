@@ -17,7 +17,7 @@ class Machine extends FakeSys {
     super();
     const cgroup = { path: "/c", v1: { freezer: FREEZER } };
     const record = { version: 1, id: "c", pid: INIT, startTime: 5, cgroup, namespaces: ["pid"] };
-    this.put("/run/c/state.json", JSON.stringify(record));
+    this.put("/run/c/record.json", JSON.stringify(record));
     this.put(`${FREEZER}/freezer.state`, "THAWED");
     this.put(`${FREEZER}/cgroup.procs`, `${INIT}\n${ADDED}\n`);
     for (const pid of [INIT, ADDED]) {

@@ -1,8 +1,8 @@
 /**
  * The files of a container, in its directory below the runtime's root:
  *
- * - `state.json`: the {@link ContainerRecord}, replaced atomically; written before anything is created that would have to
- *   be cleaned up
+ * - `record.json`: the {@link ContainerRecord}, replaced atomically; written before anything is created that would have to
+ *   be cleaned up. It is not named state.json as runc's, whose commands fail on a record of another form
  * - `spec.json`: the config.json that the container was created from, with the device rules of its last update
  * - `exec.fifo`: the gate, which exists until `start`
  * - `notify`: directory of the sd_notify(3) socket that is mounted in the container, if there is one
@@ -22,7 +22,7 @@ export interface UnitName {
   slice: string;
 }
 
-/** The content of state.json. */
+/** The content of record.json. */
 export interface ContainerRecord {
   version: 1;
   ociVersion: string;
@@ -56,7 +56,9 @@ export function containerFiles(root: string, id: string) {
   const folder = `${root}/${id}`;
   return {
     folder,
-    state: `${folder}/state.json`,
+    record: `${folder}/record.json`,
+    /** The record's name in earlier versions, and that of runc's. */
+    earlierRecord: `${folder}/state.json`,
     spec: `${folder}/spec.json`,
     fifo: `${folder}/exec.fifo`,
     report: `${folder}/exec.report`,
@@ -95,24 +97,39 @@ export function isAlive(sys: Sys, record: ContainerRecord): boolean {
   );
 }
 
-/** Writes state.json. */
+/** Writes record.json. */
 export function writeRecord(sys: Sys, root: string, record: ContainerRecord): void {
-  sys.replaceFile(containerFiles(root, record.id).state, JSON.stringify(record));
+  sys.replaceFile(containerFiles(root, record.id).record, JSON.stringify(record));
 }
 
 /** Reads a container's record; "not_found" with runc's message if there is none. */
 export function readRecord(sys: Sys, root: string, id: string): ContainerRecord {
   checkId(id);
   const files = containerFiles(root, id);
-  const text = sys.readTextIfAny(files.state);
-  if (text === undefined) {
+  const text = sys.readTextIfAny(files.record);
+  if (text !== undefined) return parseJson(text, files.record) as ContainerRecord;
+  const earlier = sys.readTextIfAny(files.earlierRecord);
+  if (earlier === undefined) {
     throw new BerthError("not_found", `container does not exist: ${id}`, {
       stage: "state",
-      path: files.state,
+      path: files.record,
       hint: "`berth-runc list` shows the containers below this root",
     });
   }
-  return parseJson(text, files.state) as ContainerRecord;
+  const record = parseJson(earlier, files.earlierRecord) as Partial<ContainerRecord> | null;
+  if (record?.version !== 1)
+    throw new BerthError("failed_precondition", `container ${id} belongs to another runtime`, {
+      stage: "state",
+      path: files.earlierRecord,
+      hint: "use the runtime that made it",
+    });
+  return record as ContainerRecord;
+}
+
+/** Whether the folder of a container has a record, be it another runtime's. */
+export function hasRecord(sys: Sys, root: string, id: string): boolean {
+  const files = containerFiles(root, id);
+  return sys.stat(files.record) !== undefined || sys.stat(files.earlierRecord) !== undefined;
 }
 
 /** Reads the config.json that a container was created from. */

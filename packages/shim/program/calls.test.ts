@@ -252,7 +252,7 @@ test("delete: waits for the lock of another delete", async () => {
 
 test("delete: keeps the folder for other containers and for a new serving process", async () => {
   const other = await orphaned();
-  other.host.put(`${other.place.folder}/runc/ns/other/state.json`, "{}");
+  other.host.put(`${other.place.folder}/runc/ns/other/record.json`, "{}");
   await deleted(other.host);
   assert.ok(other.host.files.has(other.place.folder));
   const locked = await orphaned();
