@@ -71,8 +71,11 @@ function v1Metrics(
 ): MessageInitShape<typeof cgroups1.MetricsSchema> {
   const out: MessageInitShape<typeof cgroups1.MetricsSchema> = {};
   const { pids, cpuacct, cpu, memory, blkio } = folders;
-  if (pids)
-    out.pids = { current: number(sys, `${pids}/pids.current`), limit: number(sys, `${pids}/pids.max`) };
+  if (pids) {
+    const limit = number(sys, `${pids}/pids.max`);
+    // containerd's convention for version 1, unlike that for version 2.
+    out.pids = { current: number(sys, `${pids}/pids.current`), limit: limit === UNLIMITED ? 0n : limit };
+  }
   if (cpuacct) {
     const ticks = table(sys, `${cpuacct}/cpuacct.stat`);
     const perCpu =

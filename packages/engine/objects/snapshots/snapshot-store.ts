@@ -46,7 +46,7 @@ export class SnapshotStore {
   driver(name: string): SnapshotDriver {
     const driver = this.#drivers.get(name);
     if (driver === undefined)
-      throw new BerthError("not_found", `snapshotter not loaded: ${name}: not found`, {
+      throw new BerthError("invalid_argument", `snapshotter not loaded: ${name}: invalid argument`, {
         hint: `use one of ${[...this.#drivers.keys()].join(", ")}`,
       });
     if (driver.unusable !== undefined)
@@ -340,7 +340,9 @@ export class SnapshotStore {
     const found = this.stat(where, name);
     if (found.usage !== undefined) return found.usage;
     const folder = this.driver(where.snapshotter).folder(found.number);
-    const usage = fs.existsSync(folder) ? await diskUsage(folder) : { size: 0, inodes: 0 };
+    // A view has no files of its own; its folder, if any, is its driver's business.
+    const usage =
+      found.kind !== store.VIEW && fs.existsSync(folder) ? await diskUsage(folder) : { size: 0, inodes: 0 };
     if (found.kind === store.COMMITTED)
       this.#db.transaction(() => {
         const still = store.findSnapshot(this.#db, where, name);

@@ -47,7 +47,7 @@ export function contentService(store: ContentStore, collector: Collector): Servi
     list: async function* ({ filters }, call) {
       const { namespace } = scopeOf(call);
       const passes = await compileFilters(filters, (r: ContentRecord) =>
-        fieldsOf({ digest: r.digest, size: String(r.size) }, r.labels),
+        fieldsOf({ digest: r.digest }, r.labels),
       );
       const found = store.list(namespace).filter(passes);
       for (let at = 0; at < found.length; at += LIST_CHUNK)
