@@ -105,6 +105,8 @@ async function dispatch(
   const runtime = openRuntime(commandSys, flags.root ?? defaultRoot(commandSys), {
     systemd: cgroupManager(flags) === "systemd",
     cgroupless: cgroupManager(flags) === "disabled",
+    // The caller's folder may have containers of runc's, too; the default is berth-runc's own.
+    shared: flags.root !== undefined,
   });
   called.verb = verb;
   try {

@@ -171,14 +171,24 @@ test("list shows the other containers beside a damaged record", (t) => {
   assert.match(b.runc("state", "foreign").stderr, /container foreign belongs to another runtime/);
 });
 
-test("runc lists its own containers beside those of berth-runc", {
+test("runc lists and ends a container of berth-runc below a shared root", {
   skip: cannotRun("/usr/sbin/runc") ?? false,
-}, (t) => {
+}, async (t) => {
   const b = makeBundle(t);
   b.args("sleep", "50");
   assert.equal(b.detached("run", "-d", b.id), 0);
-  const listed = spawnSync("/usr/sbin/runc", ["--root", b.root, "list", "-q"], { encoding: "utf8" });
-  assert.deepEqual([listed.status, listed.stdout], [0, ""], listed.stderr);
+  const { pid } = JSON.parse(b.runc("state", b.id).stdout);
+  const runc = (...args: string[]) =>
+    spawnSync("/usr/sbin/runc", ["--root", b.root, ...args], { encoding: "utf8" });
+  const listed = runc("list", "--format", "json");
+  assert.equal(listed.status, 0, listed.stderr);
+  const [shown] = JSON.parse(listed.stdout);
+  assert.deepEqual([shown.id, shown.pid, shown.status, shown.bundle], [b.id, pid, "running", b.folder]);
+  assert.equal(JSON.parse(runc("state", b.id).stdout).status, "running");
+  const ended = runc("delete", "--force", b.id);
+  assert.equal(ended.status, 0, ended.stderr);
+  await until("its process is gone", () => !existsSync(`/proc/${pid}`) || undefined);
+  assert.match(b.runc("state", b.id).stderr, /container does not exist/);
 });
 
 test("the systemd driver without systemd leaves no record", {

@@ -27,7 +27,7 @@ export async function create(
   return withUndo(runtime, record, async () => {
     // Written before anything is created: a record without a pid has all that is needed to clean up after a crash.
     sys.writeFile(files.spec, stringifyJson(spec));
-    writeRecord(sys, root, record);
+    writeRecord(runtime, record);
     if (options.gate) sys.mkfifo(files.fifo, 0o622);
     if (options.additions?.mounts.some((m) => m.source === files.notify)) sys.mkdir(files.notify, 0o755);
     options.beforeLaunch?.();
@@ -42,7 +42,7 @@ export async function create(
     record.startTime = processStat(sys, launched.pid)?.startTime ?? 0;
     const streams = streamLinks(sys, launched.pid);
     if (streams !== undefined) record.streams = streams;
-    writeRecord(sys, root, record);
+    writeRecord(runtime, record);
     return { ...launched, record };
   });
 }

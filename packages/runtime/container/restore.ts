@@ -196,7 +196,7 @@ export async function restore(runtime: Runtime, options: RestoreOptions): Promis
       record.namespaces = namespacesOf(sys, pid, spec);
       const streams = streamLinks(sys, pid);
       if (streams !== undefined) record.streams = streams;
-      writeRecord(sys, root, record);
+      writeRecord(runtime, record);
     };
     const onNotify: NotifyHandler = async (script, pid, descriptor) => {
       if (script === "orphan-pts-master" && descriptor !== undefined) {
@@ -215,7 +215,7 @@ export async function restore(runtime: Runtime, options: RestoreOptions): Promis
     };
     claim(runtime, id);
     return await withUndo(runtime, record, async () => {
-      writeRecord(sys, root, record);
+      writeRecord(runtime, record);
       sys.writeFile(files.spec, stringifyJson(spec));
       const [ours, theirs] = sys.socketPair("packets");
       let worker = 0;

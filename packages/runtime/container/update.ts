@@ -87,6 +87,6 @@ export async function updateRdt(
     id,
     lines,
     () => membersOf(sys, record),
-    (rdt) => writeRecord(sys, root, { ...record, rdt }),
+    (rdt) => writeRecord(runtime, { ...record, rdt }),
   );
 }

@@ -2,7 +2,8 @@
  * The files of a container, in its directory below the runtime's root:
  *
  * - `record.json`: the {@link ContainerRecord}, replaced atomically; written before anything is created that would have to
- *   be cleaned up. It is not named state.json as runc's, whose commands fail on a record of another form
+ *   be cleaned up
+ * - `state.json`: below a root that runc may use, too, what its commands need: see {@link runcState}
  * - `spec.json`: the config.json that the container was created from, with the device rules of its last update
  * - `exec.fifo`: the gate, which exists until `start`
  * - `notify`: directory of the sd_notify(3) socket that is mounted in the container, if there is one
@@ -14,6 +15,8 @@ import type { Sys } from "@berth/sys";
 import type { CgroupPaths } from "../cgroups/paths.ts";
 import type { Operation } from "../plan/operations.ts";
 import type { RdtGroups } from "../rdt/groups.ts";
+import { runcState } from "./runc-state.ts";
+import type { Runtime } from "./runtime.ts";
 
 /** A container's unit with the systemd cgroup driver. */
 export interface UnitName {
@@ -57,8 +60,8 @@ export function containerFiles(root: string, id: string) {
   return {
     folder,
     record: `${folder}/record.json`,
-    /** The record's name in earlier versions, and that of runc's. */
-    earlierRecord: `${folder}/state.json`,
+    /** runc's record; in earlier versions, ours had that name. */
+    runcState: `${folder}/state.json`,
     spec: `${folder}/spec.json`,
     fifo: `${folder}/exec.fifo`,
     report: `${folder}/exec.report`,
@@ -97,9 +100,11 @@ export function isAlive(sys: Sys, record: ContainerRecord): boolean {
   );
 }
 
-/** Writes record.json. */
-export function writeRecord(sys: Sys, root: string, record: ContainerRecord): void {
-  sys.replaceFile(containerFiles(root, record.id).record, JSON.stringify(record));
+/** Writes record.json, and below a root that runc may use, too, runc's state.json. */
+export function writeRecord({ sys, root, shared }: Runtime, record: ContainerRecord): void {
+  const files = containerFiles(root, record.id);
+  sys.replaceFile(files.record, JSON.stringify(record));
+  if (shared && record.pid !== 0) sys.replaceFile(files.runcState, JSON.stringify(runcState(record)));
 }
 
 /** Reads a container's record; "not_found" with runc's message if there is none. */
@@ -108,7 +113,7 @@ export function readRecord(sys: Sys, root: string, id: string): ContainerRecord 
   const files = containerFiles(root, id);
   const text = sys.readTextIfAny(files.record);
   if (text !== undefined) return parseJson(text, files.record) as ContainerRecord;
-  const earlier = sys.readTextIfAny(files.earlierRecord);
+  const earlier = sys.readTextIfAny(files.runcState);
   if (earlier === undefined) {
     throw new BerthError("not_found", `container does not exist: ${id}`, {
       stage: "state",
@@ -116,11 +121,11 @@ export function readRecord(sys: Sys, root: string, id: string): ContainerRecord 
       hint: "`berth-runc list` shows the containers below this root",
     });
   }
-  const record = parseJson(earlier, files.earlierRecord) as Partial<ContainerRecord> | null;
+  const record = parseJson(earlier, files.runcState) as Partial<ContainerRecord> | null;
   if (record?.version !== 1)
     throw new BerthError("failed_precondition", `container ${id} belongs to another runtime`, {
       stage: "state",
-      path: files.earlierRecord,
+      path: files.runcState,
       hint: "use the runtime that made it",
     });
   return record as ContainerRecord;
@@ -129,7 +134,7 @@ export function readRecord(sys: Sys, root: string, id: string): ContainerRecord 
 /** Whether the folder of a container has a record, be it another runtime's. */
 export function hasRecord(sys: Sys, root: string, id: string): boolean {
   const files = containerFiles(root, id);
-  return sys.stat(files.record) !== undefined || sys.stat(files.earlierRecord) !== undefined;
+  return sys.stat(files.record) !== undefined || sys.stat(files.runcState) !== undefined;
 }
 
 /** Reads the config.json that a container was created from. */

@@ -11,6 +11,8 @@ export interface Runtime {
   readonly systemd: boolean;
   /** Whether to create new containers without a cgroup. */
   readonly cgroupless: boolean;
+  /** Whether runc's commands may be used on the directory of the records. */
+  readonly shared: boolean;
   /** The host's cgroup file systems, read once. */
   layout(): CgroupLayout;
 }
@@ -19,7 +21,7 @@ export interface Runtime {
 export function openRuntime(
   sys: Sys,
   root: string,
-  options: { systemd?: boolean; cgroupless?: boolean } = {},
+  options: { systemd?: boolean; cgroupless?: boolean; shared?: boolean } = {},
 ): Runtime {
   let layout: CgroupLayout | undefined;
   return {
@@ -27,6 +29,7 @@ export function openRuntime(
     root,
     systemd: options.systemd ?? false,
     cgroupless: options.cgroupless ?? false,
+    shared: options.shared ?? false,
     layout: () => {
       layout ??= options.cgroupless ? parseLayout(sys.readText("/proc/self/mountinfo")) : readLayout(sys);
       return layout;

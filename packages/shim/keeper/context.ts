@@ -48,7 +48,7 @@ export class ShimContext {
     const key = `${systemdCgroup}:${folder}`;
     let found = this.#runtimes.get(key);
     if (found === undefined) {
-      found = runtime.openRuntime(this.sys, folder, { systemd: systemdCgroup });
+      found = runtime.openRuntime(this.sys, folder, { systemd: systemdCgroup, shared: root !== undefined });
       this.#runtimes.set(key, found);
     }
     return found;

@@ -181,6 +181,13 @@ export class ContentWriter {
     return `${algorithm}:${hash.digest("hex")}`;
   }
 
+  /** Gives the file the time of its last write: the kernel's own clock for files is some milliseconds behind. */
+  #keepTime(): void {
+    if (this.#fd === undefined) return;
+    const seconds = Math.ceil(Number(this.#updated / 1000n) + 1) / 1e6;
+    fs.futimesSync(this.#fd, seconds, seconds);
+  }
+
   #closeFd(): void {
     if (this.#fd !== undefined) fs.closeSync(this.#fd);
     this.#fd = undefined;
@@ -190,6 +197,7 @@ export class ContentWriter {
   close(): void {
     if (this.#closed) return;
     this.#closed = true;
+    this.#keepTime();
     this.#closeFd();
     this.#host.release(this.#scope, this.ingest.ref);
   }

@@ -90,6 +90,9 @@ test("every answer has the digest so far; a blob may have another algorithm's", 
     open.write(data);
     assert.ok(store.status("n", "open").updated >= start);
     open.close();
+    const again = await store.openWriter(scope, { ref: "open" });
+    assert.ok(again.updated >= start && again.updated <= now() + 2_000n, "the next writer knows the time");
+    again.close();
   });
 });
 
