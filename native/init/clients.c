@@ -1,5 +1,6 @@
 // Serves keeper.sock; see clients.h.
 #include "clients.h"
+#include <errno.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -8,6 +9,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 #include "cleanup.h"
+#include "descriptors.h"
 #include "keeper.h"
 
 // listen(path of keeper.sock, mode)
@@ -24,13 +26,19 @@ int op_listen(struct state *st, const struct arg *args, int argc) {
   return result;
 }
 
-static int run_command(struct state *st, const char *line) {
+// `descriptor` came with the line, or is -1; taken if the command is for it.
+static int run_command(struct state *st, const char *line, int *descriptor) {
   struct keeper *k = st->keeper;
   unsigned columns, rows, number;
   // Only the keeper reaps the process: until it does, the pid cannot be reused.
   if (sscanf(line, "KILL %u", &number) == 1) return kill(st->child, (int)number) < 0 ? -errno : 0;
   if (sscanf(line, "ADOPT %u", &number) == 1) {
     st->child = (pid_t)number;  // restored by criu, it is our child as criu was
+    return 0;
+  }
+  if (strcmp(line, "TERMINAL") == 0) {
+    if (*descriptor < 0 || k->relay.master >= 0) return -EINVAL;
+    k->relay.master = take_fd(descriptor);
     return 0;
   }
   if (sscanf(line, "RESIZE %u %u", &columns, &rows) == 2)
@@ -44,14 +52,15 @@ static int run_command(struct state *st, const char *line) {
 }
 
 static bool serve(struct state *st, struct client *c) {
-  ssize_t n = read(c->fd, c->line + c->used, sizeof c->line - c->used);
-  if (n < 0 && (errno == EAGAIN || errno == EINTR)) return true;
+  _cleanup_close_ int descriptor = -1;
+  int n = receive_descriptor(c->fd, &descriptor, c->line + c->used, (unsigned)sizeof c->line - c->used);
+  if (n == -EAGAIN) return true;
   if (n <= 0) return false;
   c->used += (unsigned)n;
   char *end;
   while ((end = memchr(c->line, '\n', c->used))) {
     *end = 0;
-    int result = run_command(st, c->line);
+    int result = run_command(st, c->line, &descriptor);
     char answer[32];
     int size = result < 0 ? snprintf(answer, sizeof answer, "ERR %d\n", -result) : snprintf(answer, sizeof answer, "OK\n");
     if (send(c->fd, answer, (size_t)size, MSG_NOSIGNAL) < 0) return false;

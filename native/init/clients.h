@@ -1,7 +1,7 @@
 // Connections to keeper.sock, which speaks lines. A connection is greeted with "PID pid"; "OOM count" follows whenever the
-// out-of-memory killer has killed again. Commands: "RESIZE columns rows", "CLOSE_STDIN", "REOPEN_LOG", "KILL signal", "ADOPT pid";
-// each is answered by "OK" or "ERR errno". When the process has ended, every connection gets "EXIT code nanoseconds ooms"
-// and is closed.
+// out-of-memory killer has killed again. Commands: "RESIZE columns rows", "CLOSE_STDIN", "REOPEN_LOG", "KILL signal", "ADOPT pid",
+// "TERMINAL" with the master's descriptor; each is answered by "OK" or "ERR errno". When the process has ended, every connection
+// gets "EXIT code nanoseconds ooms" and is closed.
 #pragma once
 #include <stddef.h>
 

@@ -94,7 +94,7 @@ static const struct operation table[] = {
     {"log", "siiiiiii", op_log},
     {"own_slot", "iii", op_own_slot},
     {"own_stdio", "iii*", op_own_stdio},
-    {"relay", "iii", op_relay},
+    {"relay", "iiii", op_relay},
     {"watch_oom", "iss", op_watch_oom},
 };
 

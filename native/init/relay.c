@@ -63,7 +63,8 @@ bool relay_input(const struct relay *relay) {
   return n > 0 && write_all(relay->master, bytes, (size_t)n) == 0;
 }
 
-// relay(in slot or -1, out slot or -1, foreground): takes the terminal's master from the child.
+// relay(in slot or -1, out slot or -1, foreground, from child): takes the terminal's master from the child, or else leaves it
+// to the command TERMINAL.
 int op_relay(struct state *st, const struct arg *args, int argc) {
   struct relay *relay = &st->keeper->relay;
   char byte;
@@ -80,6 +81,7 @@ int op_relay(struct state *st, const struct arg *args, int argc) {
     snprintf(self, sizeof self, "/proc/self/fd/%d", relay->in);
     st->keeper->stdin_hold = open(self, O_WRONLY | O_NONBLOCK | O_CLOEXEC);
   }
+  if (!NUM(3)) return 0;
   int n = receive_descriptor(st->sync, &relay->master, &byte, 1);
   return n < 0 ? n : 0;  // no descriptor: the child failed and has reported why
 }

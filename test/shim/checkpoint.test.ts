@@ -1,6 +1,6 @@
 /** Checkpoints of tasks, and tasks from checkpoints: the streams are the client's, the keeper knows the exit. */
 import assert from "node:assert/strict";
-import { createReadStream, existsSync, readFileSync } from "node:fs";
+import { createReadStream, existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { defaultSpec, type Spec } from "@berth/oci";
@@ -109,3 +109,48 @@ test("a checkpoint that leaves the task running; an invalid request", { skip }, 
   await assert.rejects(b.shim.start(bad), /no checkpoint in/);
   await b.shim.delete(bad);
 });
+
+test("a task with a terminal continues with another client's", { skip }, async (t) => {
+  const b = await bench(t);
+  const fifo = (name: string) => mkfifo(join(b.folder, name));
+  const terminal = (n: number) => ({
+    stdin: fifo(`in${n}`),
+    stdout: fifo(`out${n}`),
+    stderr: "",
+    terminal: true,
+  });
+  const script = 'echo ready; read a; echo z"$a"z; stty size; test -t 1 && exit 3';
+  const ref = await b.create(script, terminal(1), writable);
+  const first = collect(join(b.folder, "out1"));
+  await b.shim.start(ref);
+  await until("it waits for input", () => first.text.includes("ready"));
+  const image = join(b.folder, "checkpoint");
+  await b.shim.checkpoint(ref, { path: image, exit: true });
+  await b.shim.delete(ref);
+
+  const stdio = terminal(2);
+  const spec = { ...defaultSpec(), linux: { ...defaultSpec().linux } };
+  spec.process!.terminal = true;
+  writable(spec);
+  const next = { namespace: "test", id: `restored-${process.pid}` };
+  const rootfs = [{ type: "bind", source: join(b.folder, "image"), options: ["rbind"] }];
+  await b.shim.create({ ...next, stdio, spec: encode(spec), rootfs, checkpoint: image });
+  const second = collect(stdio.stdout);
+  const { pid } = await b.shim.start(next);
+  assert.ok(pid > 1);
+  await b.shim.resizePty(next, 99, 33);
+  writeFileSync(stdio.stdin, "hello\n");
+  assert.equal((await b.shim.wait(next)).exitStatus, 3);
+  await until("all output is there", () => second.text.includes("33 99"));
+  assert.match(second.text, /zhelloz/);
+  await b.shim.delete(next);
+});
+
+/** Collects what a FIFO brings. */
+function collect(path: string): { text: string } {
+  const out = { text: "" };
+  createReadStream(path, { encoding: "utf8" }).on("data", (chunk) => {
+    out.text += chunk;
+  });
+  return out;
+}

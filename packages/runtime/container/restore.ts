@@ -34,7 +34,7 @@ export interface RestoreOptions extends RestoreSettings {
   /** Descriptors 0 to 2 of a container without a terminal; they replace the pipes that it had. */
   stdio: readonly [number, number, number];
   /** Receives the master of the container's terminal. The descriptor is closed afterwards unless `keep` is returned. */
-  onTerminal(master: number): { keep: boolean };
+  onTerminal(master: number): { keep: boolean } | Promise<{ keep: boolean }>;
   /** Called when all processes are restored but not yet resumed. */
   onRestored(pid: number): Promise<void> | void;
   /** A keeper that stays as CRIU's parent and holds the streams. `stdio` are then berth-init's, `inherited` the keeper's. */
@@ -200,7 +200,7 @@ export async function restore(runtime: Runtime, options: RestoreOptions): Promis
     };
     const onNotify: NotifyHandler = async (script, pid, descriptor) => {
       if (script === "orphan-pts-master" && descriptor !== undefined) {
-        const { keep } = options.onTerminal(descriptor);
+        const { keep } = await options.onTerminal(descriptor);
         if (keep) return;
       }
       if (descriptor !== undefined) sys.close(descriptor);

@@ -75,7 +75,8 @@ export function compileRestore(input: RestoreInput): Plan {
   planCgroup(b, input.cgroup, input.spec.linux?.resources ?? {});
   planCgroupJoin(b, input.cgroup.paths);
   if (input.keeper !== undefined) planOomWatch(b, input.cgroup.paths);
-  const stdio = input.keeper && planKeeper(b, input.keeper, false);
+  const stdio =
+    input.keeper && planKeeper(b, input.keeper, input.spec.process?.terminal ? "command" : "none");
   const scratch = planRoot(b, {
     path: input.rootfs,
     mounts: input.rootMounts,

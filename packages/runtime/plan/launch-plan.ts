@@ -72,12 +72,13 @@ export function planAttachment(b: PlanBuilder, input: LaunchInput): number[] {
       "pidfd",
     ]);
   b.stage("console");
-  if (attachment.kind === "keeper") return planKeeper(b, attachment.keeper, input.process.terminal === true);
+  if (attachment.kind === "keeper")
+    return planKeeper(b, attachment.keeper, input.process.terminal ? "process" : "none");
   if (input.wait) b.parent = "wait";
   if (attachment.kind === "console-socket")
     b.add("after", "send the terminal to the console socket", "send_console", [attachment.slot]);
   if (attachment.kind === "foreground")
-    b.add("after", "relay the terminal", "relay", [attachment.input, attachment.output, 1]);
+    b.add("after", "relay the terminal", "relay", [attachment.input, attachment.output, 1, 1]);
   return [];
 }
 

@@ -91,7 +91,7 @@ export const OPERATIONS = [
   ["log", "siiiiiii"],
   ["own_slot", "iii"],
   ["own_stdio", "iii*"],
-  ["relay", "iii"],
+  ["relay", "iiii"],
   ["watch_oom", "iss"],
 ] as const satisfies readonly (readonly [string, string])[];
 

@@ -91,8 +91,11 @@ function openCopy(b: PlanBuilder, stream: Stream, direction: "in" | "out", name:
   return slot;
 }
 
+/** Where a terminal's master comes from: the new process, or the keeper's command TERMINAL; "none" without a terminal. */
+export type TerminalSource = "none" | "process" | "command";
+
 /** Adds the keeper's operations; returns the slots of the process's streams, empty with a terminal. */
-export function planKeeper(b: PlanBuilder, keeper: KeeperPlan, terminal: boolean): number[] {
+export function planKeeper(b: PlanBuilder, keeper: KeeperPlan, terminal: TerminalSource): number[] {
   b.stage("streams");
   b.parent = "keep";
   for (const cgroup of keeper.cgroup)
@@ -103,12 +106,12 @@ export function planKeeper(b: PlanBuilder, keeper: KeeperPlan, terminal: boolean
   b.add("setup", `listen on ${keeper.socket}`, "listen", [keeper.socket, KEEPER_MODE]);
   const { streams } = keeper;
   const files = [streams.rotation?.bytes ?? 0, streams.rotation?.files ?? 1, LOG_MODE];
-  if (terminal) {
+  if (terminal !== "none") {
     const input = openCopy(b, streams.stdin, "in", "stdin");
     const output = openCopy(b, streams.stdout, "out", "stdout");
     if (streams.log !== undefined)
       b.add("setup", `log to ${streams.log}`, "log", [streams.log, -1, -1, -1, -1, ...files]);
-    b.add("after", "relay the terminal", "relay", [input, output, 0]);
+    b.add("after", "relay the terminal", "relay", [input, output, 0, terminal === "process" ? 1 : 0]);
     return [];
   }
   const slots = planStreams(b, streams, files);

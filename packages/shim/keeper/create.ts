@@ -8,7 +8,6 @@ import { follow, reaped } from "./follow.ts";
 import { KeeperProcess } from "./keeper-process.ts";
 import { withSettings } from "./launch-settings.ts";
 import { canceled } from "./limiter.ts";
-import { checkRestorable } from "./restore.ts";
 
 const text = new TextDecoder();
 
@@ -91,7 +90,6 @@ async function createTask(
   const record = shim.newRecord("", stdio);
   record.options = options;
   if (request.checkpoint !== undefined) {
-    checkRestorable(stdio.terminal);
     record.checkpoint = request.checkpoint;
     record.rootfs = request.rootfs;
   }

@@ -6,23 +6,34 @@ import { KeeperLink } from "./keeper-link.ts";
 import type { KeeperProcess } from "./keeper-process.ts";
 import { withSettings } from "./launch-settings.ts";
 
-/** Refuses tasks that cannot be restored. */
-export function checkRestorable(terminal: boolean): void {
-  if (terminal)
-    throw new BerthError("unimplemented", "checkpoint: a container with a terminal cannot be restored yet", {
-      stage: "restore",
-      hint: "run it without a terminal, or restore it with `berth-runc restore`",
-    });
-}
+const utf8 = new TextEncoder();
+const text = new TextDecoder();
+
+const gone = () =>
+  new BerthError("internal", "the keeper of the restored process has gone", { stage: "restore" });
 
 async function adopt(shim: ShimContext, token: string, pid: number): Promise<void> {
   const link = await KeeperLink.open(shim.sys, shim.folders.socket(token));
-  if (link === undefined)
-    throw new BerthError("internal", "the keeper of the restored process has gone", { stage: "restore" });
+  if (link === undefined) throw gone();
   try {
     await link.command(`ADOPT ${pid}`);
   } finally {
     link.close();
+  }
+}
+
+/** Hands the terminal's master to the keeper, and waits until it has it. */
+async function handTerminal({ sys, folders }: ShimContext, token: string, master: number): Promise<void> {
+  const fd = sys.connectUnix(folders.socket(token));
+  try {
+    sys.sendDescriptor(fd, utf8.encode("TERMINAL\n"), master);
+    for (let answer = ""; !answer.endsWith("OK\n"); ) {
+      const bytes = await sys.read(fd, 256);
+      if (bytes.length === 0 || answer.includes("ERR")) throw gone();
+      answer += text.decode(bytes);
+    }
+  } finally {
+    sys.close(fd);
   }
 }
 
@@ -54,7 +65,10 @@ export async function restoreTask(shim: ShimContext, task: Task, process: Keeper
         networkLock: undefined,
         lsmProfile: undefined,
         lsmMountContext: undefined,
-        onTerminal: () => ({ keep: false }),
+        onTerminal: async (master) => {
+          await handTerminal(shim, record.token, master);
+          return { keep: false };
+        },
         onRestored: async (pid) => {
           await adopt(shim, record.token, pid);
           shim.setPid(record, pid);

@@ -26,20 +26,20 @@ export function readQuoted(source: string, at: number): { text: string; end: num
       out.push(Buffer.from(point));
       continue;
     }
-    const escape = source[++i] ?? "";
-    const simple = escape === mark ? mark.charCodeAt(0) : SIMPLE[escape];
+    const letter = source[++i] ?? "";
+    const simple = letter === mark ? mark.charCodeAt(0) : SIMPLE[letter];
     if (simple !== undefined) {
       out.push(Buffer.of(simple));
       continue;
     }
-    const octal = /[0-7]/.test(escape);
-    const [count, base] = octal ? ([3, 8] as const) : (NUMERIC[escape] ?? [0, 0]);
+    const octal = /[0-7]/.test(letter);
+    const [count, base] = octal ? ([3, 8] as const) : (NUMERIC[letter] ?? [0, 0]);
     const from = octal ? i : i + 1;
     const digits = source.slice(from, from + count);
     if (count === 0 || digits.length < count || !DIGITS[base]!.test(digits)) return undefined;
     const value = Number.parseInt(digits, base);
     if (octal ? value > 0xff : value > 0x10ffff) return undefined;
-    const isByte = octal || escape === "x";
+    const isByte = octal || letter === "x";
     out.push(isByte ? Buffer.of(value) : Buffer.from(String.fromCodePoint(value)));
     i = from + count - 1;
   }

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import test from "node:test";
 import { containers, LABEL, pack, runc } from "@berth/api";
 import { isCode } from "@berth/base";
-import { readTaskOptions } from "@berth/shim";
+import { type CreateTask, readTaskOptions } from "@berth/shim";
 import { create } from "@bufbuild/protobuf";
 import { EventBus } from "../../base/events/event-bus.ts";
 import { Database } from "../../base/store/database.ts";
@@ -131,6 +131,21 @@ test("a removal that fails is tried again", async (t) => {
     for (let i = 0; i < 100; i++) await Promise.resolve();
   }
   assert.equal(store.find("n", "c1"), undefined);
+  await close();
+});
+
+test("a request's options replace the record's, and name the image to restore from", async () => {
+  const { shim, manager, close } = world();
+  const asked: CreateTask[] = [];
+  const create = shim.create.bind(shim);
+  shim.create = (request) => {
+    asked.push(request);
+    return create(request);
+  };
+  const options = pack(runc.OptionsSchema, { criuImagePath: "/image", ioUid: 5 });
+  await manager.create("n", { ...request, options });
+  assert.equal(asked[0]!.checkpoint, "/image");
+  assert.deepEqual(asked[0]!.options, { criuImagePath: "/image", ioOwner: { uid: 5, gid: 0 } });
   await close();
 });
 

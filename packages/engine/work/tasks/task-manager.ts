@@ -238,7 +238,10 @@ export class TaskManager {
       this.#hooks?.creating(ns, record);
       makeLogFolder(this.#stores.logs, stdio);
       const checkpoint = fromDescriptor(request.checkpoint);
-      if (checkpoint !== undefined) create.checkpoint = await this.#checkpoints().load(ns, id, checkpoint);
+      const imagePath = unpack(runc.OptionsSchema, options)?.criuImagePath;
+      if (imagePath) create.checkpoint = imagePath;
+      else if (checkpoint !== undefined)
+        create.checkpoint = await this.#checkpoints().load(ns, id, checkpoint);
       const made = await this.#shim.create(create, signal).catch((error: unknown) => {
         const where = { ns, snapshotter: record.snapshotter };
         throw (
