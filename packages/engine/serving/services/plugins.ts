@@ -54,7 +54,8 @@ export function pluginsOf(
     ...snapshots.drivers.map(({ name, unusable }): Plugin => {
       const exports = { root: `${root}/snapshots/${name}` };
       const plugin = { type: SNAPSHOTTER, id: name, platforms, exports };
-      return unusable === undefined ? plugin : { ...plugin, problem: unusable };
+      // Clients take every other message for a failure of the daemon.
+      return unusable === undefined ? plugin : { ...plugin, problem: `${unusable}: skip plugin` };
     }),
     { type: METADATA, id: "bolt", requires: [CONTENT, EVENT, SNAPSHOTTER], exports: { policy: "shared" } },
     { type: DIFFER, id: "walking", requires: [METADATA], platforms },
