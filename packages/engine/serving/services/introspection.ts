@@ -26,6 +26,7 @@ const SERVICES = [
   "images",
   "introspection",
   "leases",
+  "mounts",
   "namespaces",
 ];
 const MORE_SERVICES = ["snapshots", "tasks", "transfer", "streaming", "version"];
@@ -50,6 +51,12 @@ function plugins(snapshots: SnapshotStore, root: string): Plugin[] {
     { type: "io.containerd.event.v1", id: "exchange" },
     { type: "io.containerd.gc.v1", id: "scheduler", requires: ["io.containerd.metadata.v1"] },
     { type: "io.containerd.lease.v1", id: "manager", requires: ["io.containerd.metadata.v1"] },
+    { type: "io.containerd.mount-handler.v1", id: "loop" },
+    {
+      type: "io.containerd.mount-manager.v1",
+      id: "sqlite",
+      requires: ["io.containerd.metadata.v1", "io.containerd.mount-handler.v1"],
+    },
     { type: "io.containerd.streaming.v1", id: "manager" },
     {
       type: "io.containerd.transfer.v1",
