@@ -3,5 +3,6 @@ export { eventMessage } from "./contract/event-message.ts";
 export { readTaskOptions } from "./contract/options.ts";
 export { routeTasks } from "./contract/router.ts";
 export type * from "./contract/task-shim.ts";
+export { taskEventOf } from "./foreign/events.ts";
 export { type ForeignOptions, ForeignShims } from "./foreign/shim.ts";
 export { createTaskShim, type ShimOptions } from "./keeper/shim.ts";

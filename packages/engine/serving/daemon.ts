@@ -52,6 +52,7 @@ import { supervisorService } from "./services/supervisor.ts";
 import { tasksService } from "./services/tasks.ts";
 import { transferService } from "./services/transfer.ts";
 import { versionService } from "./services/version.ts";
+import { serveShims } from "./shim-socket.ts";
 import { makeShims } from "./task-shims.ts";
 
 /** Directory modes: root only; and one that everyone may traverse, but not list. */
@@ -204,6 +205,7 @@ async function open(config: Config, parts: DaemonParts, undo: (() => unknown)[])
   ];
   if (config.metrics.address !== "")
     undo.push(await serveMetrics(config.metrics.address, () => metrics.text()));
+  undo.push(await serveShims(config, (envelope) => tasks.forward(envelope)));
   const server = await serve({
     path: config.grpc.address,
     uid: config.grpc.uid,

@@ -170,6 +170,10 @@ export interface TaskShim {
   update(ref: ProcessRef, resources: Uint8Array): Promise<void>;
   /** Statistics of the cgroup: io.containerd.cgroups.v1.Metrics or .v2.Metrics. */
   stats(ref: ProcessRef): Promise<Any>;
+  /**
+   * Takes an event that a shim of another process has sent. Listeners are not called: whoever calls this passes it on.
+   */
+  observe(event: TaskEvent): void;
   /** Calls `listener` for each event; returns how to unsubscribe. */
   onEvent(listener: (event: TaskEvent) => void): () => void;
   /** Closes connections and sockets; containers keep running. */

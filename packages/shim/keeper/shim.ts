@@ -79,6 +79,8 @@ export function createTaskShim({ sys = realSys, stateDir, startWorkers }: ShimOp
       const task = shim.task(ref);
       return taskMetrics(sys, runtime.inspect(shim.runtimeOf(task), task.id).record.cgroup);
     },
+    // Its tasks are in this process.
+    observe: () => {},
     onEvent: (listener) => shim.listen(listener),
     close: async () => shim.close(),
   };

@@ -19,6 +19,7 @@ import {
   type TaskEvent,
   type TaskShim,
   type TaskState,
+  taskEventOf,
 } from "@berth/shim";
 import { create } from "@bufbuild/protobuf";
 import type { Any } from "@bufbuild/protobuf/wkt";
@@ -107,6 +108,20 @@ export class TaskManager {
       log.warn("a task has no container any more; it is ended", { namespace, id });
       void this.discard({ namespace, id });
     }
+  }
+
+  /** Takes an event from another process's shim: it is published as it is, with its own time. */
+  forward(envelope: types.Envelope | undefined): void {
+    this.#stores.events.check(envelope);
+    const { namespace, topic, event } = envelope;
+    const known = event === undefined ? undefined : taskEventOf(namespace, topic, event);
+    const record = known && this.#stores.containers.find(namespace, known.id);
+    // What becomes of berth's own tasks is known from their keepers alone.
+    if (record !== undefined && foreignRuntime(record, this.#stores.builtIn ?? BUILT_IN) !== undefined) {
+      this.#shim.observe(known!);
+      this.#hooks?.onEvent(known!);
+    }
+    this.#stores.events.forward(envelope);
   }
 
   #onEvent(event: TaskEvent): void {
