@@ -1,6 +1,9 @@
 #!/bin/sh
 # Starts berthd on the Node that came with it. Small heaps: the daemon holds little, and returns what it does not need.
-here=$(dirname "$(readlink -f "$0")")
+BERTHD=$(readlink -f "$0")
+# By this name shims of other runtimes publish events, if they cannot use the socket.
+export BERTHD
+here=$(dirname "$BERTHD")
 export BERTH_LIB="${BERTH_LIB:-$here/../lib/berth}"
 # Waiting for berth-init occupies a thread each: as many as containers may start at once.
 export UV_THREADPOOL_SIZE="${UV_THREADPOOL_SIZE:-16}"

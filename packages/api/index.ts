@@ -30,6 +30,7 @@ export * as shimEvents from "./gen/containerd/services/events_ttrpc_pb.js";
 export * as images from "./gen/containerd/services/images_pb.js";
 export * as introspection from "./gen/containerd/services/introspection_pb.js";
 export * as leases from "./gen/containerd/services/leases_pb.js";
+export * as mounts from "./gen/containerd/services/mounts_pb.js";
 export * as namespaces from "./gen/containerd/services/namespaces_pb.js";
 export * as snapshots from "./gen/containerd/services/snapshots_pb.js";
 export * as streaming from "./gen/containerd/services/streaming_pb.js";

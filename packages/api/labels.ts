@@ -76,6 +76,16 @@ export const CONTAINERD_LABEL = {
   gcRefContent: "containerd.io/gc.ref.content",
   /** Followed by a snapshotter's name: a snapshot that is kept. */
   gcRefSnapshot: "containerd.io/gc.ref.snapshot.",
+  /** Followed by nothing, or by "." or "/" and more: an activation of mounts that is kept. */
+  gcRefMount: "containerd.io/gc.ref.mount",
+  /**
+   * On an activation of mounts: it is kept as long as that container, image, blob or snapshot is. Followed as the
+   * references above.
+   */
+  gcBackRefContainer: "containerd.io/gc.bref.container",
+  gcBackRefImage: "containerd.io/gc.bref.image",
+  gcBackRefContent: "containerd.io/gc.bref.content",
+  gcBackRefSnapshot: "containerd.io/gc.bref.snapshot.",
   /** Digest of a layer's uncompressed content. */
   uncompressed: "containerd.io/uncompressed",
   /** Name under which a snapshot is to be committed, for snapshotters that fetch by themselves. */

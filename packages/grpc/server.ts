@@ -8,12 +8,12 @@ import http2 from "node:http2";
 import net from "node:net";
 import { log } from "@berth/base";
 import { type CallContext, metadataOf, type Route, type Service } from "@berth/rpc";
+import { keepSocket, listen, type SocketOptions } from "@berth/rpc/listen";
 import { createRegistry } from "@bufbuild/protobuf";
 import { answer } from "./answer.ts";
 import { type Connection, Connections } from "./connections.ts";
 import { DEFAULT_MAX_MESSAGE } from "./frames.ts";
 import { answerJson, type Pages } from "./json.ts";
-import { listen, remake, type SocketOptions } from "./listen.ts";
 
 /** How to serve. */
 export interface ServeOptions extends SocketOptions {
@@ -50,8 +50,6 @@ export interface RunningServer {
  */
 const RESET_BURST = 10_000;
 const RESET_RATE = 1000;
-/** Interval of the check that the socket file still exists, in milliseconds. */
-const SOCKET_CHECK_MS = 1000;
 const STREAM_WINDOW = 1 << 20;
 const SESSION_WINDOW = 8 << 20;
 
@@ -130,12 +128,12 @@ export async function serve(options: ServeOptions): Promise<RunningServer> {
     }),
   );
   await listen(listener, options);
-  const watch = setInterval(() => void remake(listener, options), SOCKET_CHECK_MS).unref();
+  const leaveSocket = keepSocket(listener, options);
 
   return {
     path: options.path,
     close: async (graceMs = 1000) => {
-      clearInterval(watch);
+      leaveSocket();
       const closed = new Promise<void>((resolve) => listener.close(() => resolve()));
       for (const session of sessions) session.close();
       h1?.closeIdleConnections();

@@ -22,6 +22,7 @@ export { update, updateRdt, updateResources } from "./container/update.ts";
 export type { Launched } from "./launch/launch.ts";
 export { type SandboxOptions, startSandbox } from "./launch/sandbox.ts";
 export type { Attachment } from "./plan/launch-plan.ts";
+export { bindAttributes, type MountOptions, parseMountOptions } from "./plan/mount-options.ts";
 export type { RootMount } from "./plan/rootfs.ts";
 export type { LogRotation, Stream, Streams } from "./plan/streams.ts";
 export { checkRdt } from "./rdt/change.ts";

@@ -5,5 +5,6 @@ export { routeTasks } from "./contract/router.ts";
 export { ownRuntimeInfo } from "./contract/runtime-info.ts";
 export type * from "./contract/task-shim.ts";
 export { foreignRuntimeInfo } from "./foreign/binary.ts";
+export { taskEventOf } from "./foreign/events.ts";
 export { type ForeignOptions, ForeignShims } from "./foreign/shim.ts";
 export { createTaskShim, type ShimOptions } from "./keeper/shim.ts";

@@ -3,6 +3,7 @@ import net from "node:net";
 import { RequestSchema } from "@berth/api/ttrpc";
 import { BerthError, log, present } from "@berth/base";
 import { type CallContext, type Route, type Service, shownName, socketName } from "@berth/rpc";
+import { keepSocket, listen as listenKept, type SocketOptions } from "@berth/rpc/listen";
 import { fromBinary } from "@bufbuild/protobuf";
 import { Answer } from "./answer.ts";
 import { Channel } from "./channel.ts";
@@ -10,8 +11,11 @@ import { FLAG, type Frame, TYPE, tooLarge } from "./frames.ts";
 
 /** How to serve. */
 export interface ServeOptions {
-  /** Address of the socket (see `socketName`), or the descriptor of a listening one. */
-  address: string | { fd: number };
+  /**
+   * Address of the socket (see `socketName`), or the descriptor of a listening one; or where to make one that takes the
+   * place of a stale one, and is made again when somebody removes it.
+   */
+  address: string | { fd: number } | SocketOptions;
   services: readonly Service[];
   /** Most connections at a time. Default: 1024. */
   maxConnections?: number;
@@ -57,12 +61,18 @@ export async function serve(options: ServeOptions): Promise<RunningServer> {
     open.add(connection);
   });
   listener.maxConnections = options.maxConnections ?? 1024;
-  await listen(listener, options.address);
+  const { address } = options;
+  const kept = typeof address === "object" && "path" in address ? address : undefined;
+  await (kept === undefined
+    ? listen(listener, address as string | { fd: number })
+    : listenKept(listener, kept));
+  const leaveSocket = kept === undefined ? () => {} : keepSocket(listener, kept);
   return {
     get connections() {
       return open.size;
     },
     close: async (graceMs = 1000) => {
+      leaveSocket();
       const closed = new Promise<void>((resolve) => listener.close(() => resolve()));
       for (const connection of open) connection.retire();
       const timer = setTimeout(() => {
@@ -74,7 +84,7 @@ export async function serve(options: ServeOptions): Promise<RunningServer> {
   };
 }
 
-async function listen(listener: net.Server, address: ServeOptions["address"]): Promise<void> {
+async function listen(listener: net.Server, address: string | { fd: number }): Promise<void> {
   const path = typeof address === "string" ? socketName(address) : undefined;
   // The umask makes the socket 0600 from the start.
   const mask = path === undefined ? undefined : process.umask(0o177);

@@ -18,12 +18,14 @@ import { ContainerStore } from "../objects/containers/container-store.ts";
 import { ContentStore } from "../objects/content/content-store.ts";
 import { Collector, type Sweeper } from "../objects/gc/collector.ts";
 import { ImageStore } from "../objects/images/image-store.ts";
+import { deleteActivation, listActivations } from "../objects/mounts/rows.ts";
 import { NativeDriver } from "../objects/snapshots/native.ts";
 import { OverlayDriver } from "../objects/snapshots/overlayfs.ts";
 import { SnapshotStore } from "../objects/snapshots/snapshot-store.ts";
 import { removeUnclaimed } from "../objects/snapshots/unclaimed.ts";
 import { LayerPool } from "../work/layers/pool.ts";
 import { Lifecycle } from "../work/lifecycle/lifecycle.ts";
+import { ActivationFolders } from "../work/mounts/activation-folders.ts";
 import { Checkpoints } from "../work/tasks/checkpoints.ts";
 import { describeRuntime } from "../work/tasks/runtime.ts";
 import { TaskManager } from "../work/tasks/task-manager.ts";
@@ -42,6 +44,7 @@ import { healthService } from "./services/health.ts";
 import { imagesService } from "./services/images.ts";
 import { introspectionService } from "./services/introspection.ts";
 import { leasesService } from "./services/leases.ts";
+import { mountsService } from "./services/mounts.ts";
 import { namespacesService } from "./services/namespaces.ts";
 import { operationsService } from "./services/operations.ts";
 import { pluginsOf } from "./services/plugins.ts";
@@ -51,6 +54,7 @@ import { supervisorService } from "./services/supervisor.ts";
 import { tasksService } from "./services/tasks.ts";
 import { transferService } from "./services/transfer.ts";
 import { versionService } from "./services/version.ts";
+import { serveShims } from "./shim-socket.ts";
 import { makeShims } from "./task-shims.ts";
 
 /** Directory modes: root only; and one that everyone may traverse, but not list. */
@@ -124,7 +128,12 @@ async function open(config: Config, parts: DaemonParts, undo: (() => unknown)[])
   const containers = new ContainerStore(db, events);
   const pool = new LayerPool(config.limits.unpackers || undefined);
   undo.push(() => pool.close());
-  const collector = new Collector(db, sweeperOf(content, snapshots));
+  const folders = new ActivationFolders(join(state, "mounts"));
+  const activations = once(async () => {
+    const { Activations } = await import("../work/mounts/activations.ts");
+    return new Activations(db, folders, join(root, "snapshots"));
+  });
+  const collector = new Collector(db, sweeperOf(db, content, snapshots, folders));
   undo.push(() => collector.close());
   const streams = new StreamManager();
 
@@ -132,11 +141,16 @@ async function open(config: Config, parts: DaemonParts, undo: (() => unknown)[])
   unlessFull("snapshots without a container", () => removeUnclaimed(db, snapshots, containers));
   unlessFull("blobs without a record", () => content.cleanup());
   unlessFull("snapshots without a record", () => snapshots.cleanup());
+  if (listActivations(db).length > 0 || folders.numbers().length > 0) {
+    const { recoverActivations } = await import("../work/mounts/recover.ts");
+    await recoverActivations(db, folders);
+  }
   const shim = await (parts.makeShim ?? makeShims)(config);
   const tasks = new TaskManager(shim, {
     db,
     containers,
     snapshots,
+    activations,
     events,
     logs: join(root, "logs"),
     checkpoints: new Checkpoints(content, pool, join(root, "checkpoints")),
@@ -166,6 +180,7 @@ async function open(config: Config, parts: DaemonParts, undo: (() => unknown)[])
     imagesService(images, collector),
     snapshotsService(snapshots, collector),
     diffService(content, pool),
+    mountsService(db, activations),
     containersService(containers, (ns, id) => tasks.removeRecord(ns, id), collector),
     tasksService(tasks),
     supervisorService(supervisor, collector),
@@ -198,6 +213,7 @@ async function open(config: Config, parts: DaemonParts, undo: (() => unknown)[])
   const plugins = pluginsOf([...services, health], snapshots, root);
   if (config.metrics.address !== "")
     undo.push(await serveMetrics(config.metrics.address, () => metrics.text()));
+  undo.push(await serveShims(config, (envelope) => tasks.forward(envelope)));
   const server = await serve({
     path: config.grpc.address,
     uid: config.grpc.uid,
@@ -221,6 +237,12 @@ async function open(config: Config, parts: DaemonParts, undo: (() => unknown)[])
     );
   log.info("berthd is serving", { address: config.grpc.address, root, state });
   return server;
+}
+
+/** The result of `make`, which is called by the first who needs it. */
+function once<T>(make: () => Promise<T>): () => Promise<T> {
+  let made: Promise<T> | undefined;
+  return () => (made ??= make());
 }
 
 /** The daemon's identity, created once per root directory. */
@@ -247,12 +269,23 @@ function unlessFull(what: string, work: () => void): void {
   }
 }
 
-function sweeperOf(content: ContentStore, snapshots: SnapshotStore): Sweeper {
+function sweeperOf(
+  db: Database,
+  content: ContentStore,
+  snapshots: SnapshotStore,
+  folders: ActivationFolders,
+): Sweeper {
   return {
+    removeActivation: (number) => {
+      deleteActivation(db, number);
+      db.afterSync(() => folders.retire(number));
+    },
     removeContent: (ns, digest) => content.removeRow(ns, digest),
     removeIngest: (ns, ref) => content.removeIngestRow(ns, ref),
     removeSnapshot: (ns, snapshotter, name) => snapshots.removeRow({ ns, snapshotter }, name),
     ingestInUse: (ns, ref, started) => content.ingestInUse(ns, ref, started),
-    settled: () => snapshots.settled(),
+    settled: async () => {
+      await Promise.all([snapshots.settled(), folders.settled()]);
+    },
   };
 }

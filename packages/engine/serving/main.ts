@@ -2,6 +2,7 @@
  * berthd: the daemon's command.
  *
  *     berthd [--config FILE] [--root DIR] [--state DIR] [--address SOCKET] [--log-level LEVEL] [--version] [--help]
+ *     berthd --address SOCKET publish --topic TOPIC --namespace NAMESPACE
  */
 import { parseArgs } from "node:util";
 import { CONTAINERD_API } from "@berth/api/wireVersion";
@@ -20,11 +21,19 @@ const USAGE = `Usage: berthd [flags]
   --doctor           do not serve: print as JSON what an earlier daemon left over, and exit
     --fix            and remove it
     --temporary DIR  where clients make their FIFOs, besides /tmp
+
+berthd --address SOCKET publish --topic TOPIC --namespace NAMESPACE
+                     sends the event on standard input to a berthd that serves; used by shims
 `;
 const DEFAULT_CONFIG = "/etc/berth/config.toml";
 
 /** Runs the daemon until SIGTERM or SIGINT; returns the exit code: 0, 1 for failures, 2 for invalid flags. */
 export async function main(argv: readonly string[]): Promise<number> {
+  if (argv.includes("publish"))
+    return ended(async () => {
+      const { publish } = await import("./publish.ts");
+      await publish(argv);
+    });
   let values: Record<string, string | boolean | undefined>;
   try {
     ({ values } = parseArgs({
@@ -54,12 +63,14 @@ export async function main(argv: readonly string[]): Promise<number> {
     process.stdout.write(`berthd ${VERSION} ${COMMIT} (API of containerd ${CONTAINERD_API})\n`);
     return 0;
   }
+  const given = values as { [flag: string]: string | undefined };
+  return ended(() => (values.doctor ? examine(given, values.fix === true) : run(given)));
+}
+
+/** Exit code of `work`: 0, or 1 once its error was printed. */
+async function ended(work: () => Promise<void>): Promise<number> {
   try {
-    if (values.doctor) {
-      await examine(values as { [flag: string]: string | undefined }, values.fix === true);
-      return 0;
-    }
-    await run(values as { [flag: string]: string | undefined });
+    await work();
     return 0;
   } catch (thrown) {
     const error = BerthError.from(thrown);

@@ -259,6 +259,22 @@ test("a limit whose controller is missing is an error that names the controller"
   );
 });
 
+test("a root file system of several mounts: the last one of the root counts, those after it go into its folders", () => {
+  const bind = (source: string, target?: string) => ({
+    type: "bind",
+    source,
+    options: ["rbind"],
+    ...(target === undefined ? {} : { target }),
+  });
+  const rootMounts = [bind("/hidden"), bind("/below", "/x"), bind("/root"), bind("/data", "data/own")];
+  const { setup, child } = compileContainer(input(undefined, { rootMounts })).sections;
+  const words = [...setup, ...child].map((op) => op.words);
+  assert.ok(!words.some((w) => /hidden|below/.test(w)), "what is covered is not mounted");
+  const at = (text: string) => words.findIndex((w) => w.includes(text));
+  assert.ok(at("take /root as the root") >= 0);
+  assert.ok(at("find or make /data/own") < at("mount bind on data/own of the root file system"));
+});
+
 test("an overlay root is mounted detached; a long lowerdir list is split, or passed to mount(2) on an old kernel", () => {
   const lower = Array.from({ length: 20 }, (_, i) => `/var/lib/berth/snapshots/${i}/fs`).join(":");
   const rootMounts = [

@@ -15,12 +15,15 @@ import {
   OPEN_TREE_CLONE,
 } from "./mount-api.ts";
 import { parseMountOptions, propagationFlag } from "./mount-options.ts";
+import { attach, openTarget } from "./mount-steps.ts";
 
 /** A mount of the root file system, as returned by a snapshotter. */
 export interface RootMount {
   type: string;
   source: string;
   options: readonly string[];
+  /** Folder below the root; "" or absent for the root itself. */
+  target?: string;
 }
 
 /** fsconfig(2) accepts at most 255 bytes per string parameter. */
@@ -136,17 +139,39 @@ function planHostPropagation(b: PlanBuilder, propagation: number, parent: string
   b.release(host);
 }
 
-/** Adds the operations that mount the root file system, not yet as "/"; returns its slot. */
+/**
+ * Adds the operations that mount the root file system, not yet as "/"; returns its slot. Of several mounts of the root
+ * itself the last one counts, as it covers the others; those after it are mounted in its folders.
+ */
 export function planRoot(b: PlanBuilder, root: RootPlan): number {
   b.stage("rootfs");
-  if (root.mounts.length > 1) {
-    throw new BerthError(
-      "unimplemented",
-      `rootfs: found ${root.mounts.length} mounts, expected at most one`,
-      { stage: "rootfs" },
-    );
+  const top = root.mounts.findLastIndex(({ target }) => isRoot(target));
+  const inner = root.mounts.slice(top + 1);
+  for (const mount of inner) {
+    if (!root.mountNamespace || needsLegacyMount(mount, root.kernelRelease))
+      throw new BerthError(
+        "unimplemented",
+        `rootfs: found a mount of ${mount.type} on ${JSON.stringify(mount.target)}, expected one of the root only, ${
+          root.mountNamespace ? "as its lowerdir is too long for this kernel" : "without a mount namespace"
+        }`,
+        { stage: "rootfs" },
+      );
   }
-  const only = root.mounts[0];
+  const mounted = inner.map((mount) => ({ mount, slot: detachedRoot(b, mount) }));
+  const slot = planTop(b, root, top === -1 ? undefined : root.mounts[top]);
+  for (const each of mounted) {
+    const target = each.mount.target!;
+    const place = openTarget(b, slot, target.startsWith("/") ? target : `/${target}`, each.slot, true);
+    attach(b, each.slot, place, `mount ${each.mount.type} on ${target} of the root file system`);
+  }
+  return slot;
+}
+
+function isRoot(target: string | undefined): boolean {
+  return target === undefined || /^\/*$/.test(target);
+}
+
+function planTop(b: PlanBuilder, root: RootPlan, only: RootMount | undefined): number {
   const legacy = only !== undefined && needsLegacyMount(only, root.kernelRelease);
   let slot = only === undefined || legacy ? undefined : detachedRoot(b, only);
   const propagation = propagationFlag(root.propagation || "rslave");

@@ -31,6 +31,7 @@ export function routeTasks(own: TaskShim, foreign: ForeignTasks): TaskShim {
     wait: (ref, signal) => of(ref).wait(ref, signal),
     update: (ref, resources) => of(ref).update(ref, resources),
     stats: (ref) => of(ref).stats(ref),
+    observe: (event) => foreign.observe(event),
     onEvent(listener) {
       const stop = [own.onEvent(listener), foreign.onEvent(listener)];
       return () => {

@@ -174,6 +174,11 @@ export interface TaskShim {
   update(ref: ProcessRef, resources: Uint8Array): Promise<void>;
   /** Statistics of the cgroup: io.containerd.cgroups.v1.Metrics or .v2.Metrics. */
   stats(ref: ProcessRef): Promise<Any>;
+  /**
+   * Takes an event that the shim of another process has sent; returns whether it is about a task of such a shim. Listeners
+   * are not called: whoever calls this passes it on.
+   */
+  observe(event: TaskEvent): boolean;
   /** Calls `listener` for each event; returns how to unsubscribe. */
   onEvent(listener: (event: TaskEvent) => void): () => void;
   /** Closes connections and sockets; containers keep running. */

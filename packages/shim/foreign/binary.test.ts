@@ -24,6 +24,7 @@ const call: ShimCall = {
   bundle: "/run/berth/shims/ns/c",
   address: "/run/berth/berth.sock",
   ttrpcAddress: "/run/berth/berth.sock.ttrpc",
+  publishBinary: "/usr/bin/berthd",
 };
 const bytes = (text: string) => new TextEncoder().encode(text);
 
@@ -89,7 +90,7 @@ test("start: runs the shim in the bundle with containerd's arguments and environ
   assert.deepEqual([path, cwd], [PROGRAM, call.bundle]);
   assert.equal(
     args.join(" "),
-    "-namespace ns -address /run/berth/berth.sock -publish-binary /usr/bin/berth -id c start",
+    "-namespace ns -address /run/berth/berth.sock -publish-binary /usr/bin/berthd -id c start",
   );
   assert.deepEqual(env, {
     PATH: "/bin",

@@ -32,6 +32,8 @@ export interface ShimCall {
   /** The daemon's sockets: its API, and its events service. */
   address: string;
   ttrpcAddress: string;
+  /** Absolute path of a program that takes containerd's command `publish`. */
+  publishBinary: string;
 }
 
 /** File name of a runtime's shim: containerd-shim-runc-v2 for "io.containerd.runc.v2". */
@@ -70,9 +72,8 @@ function call(
   action: "start" | "delete",
   more: readonly string[],
 ): Promise<Uint8Array> {
-  const { namespace, id, address, ttrpcAddress, program } = shim;
-  const publisher = sys.programPath();
-  const args = ["-namespace", namespace, "-address", address, "-publish-binary", publisher, "-id", id];
+  const { namespace, id, address, ttrpcAddress, program, publishBinary } = shim;
+  const args = ["-namespace", namespace, "-address", address, "-publish-binary", publishBinary, "-id", id];
   // Nothing on standard input: shims disagree on its format, and all of them take their options from Create.
   return output(sys, action, {
     path: program,

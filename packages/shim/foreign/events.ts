@@ -1,8 +1,6 @@
 /** Events from shims. */
-import { eventTypes, shimEvents } from "@berth/api";
+import { eventTypes } from "@berth/api";
 import { nanoseconds } from "@berth/api/time";
-import { BerthError, log } from "@berth/base";
-import { type Service, service } from "@berth/rpc";
 import { type DescMessage, fromBinary, type MessageShape } from "@bufbuild/protobuf";
 import type { Any } from "@bufbuild/protobuf/wkt";
 import type { TaskEvent } from "../contract/task-shim.ts";
@@ -48,18 +46,4 @@ export function taskEventOf(namespace: string, topic: string, event: Any): TaskE
     default:
       return undefined;
   }
-}
-
-/** The events service for shims. */
-export function shimEventsService(take: (event: TaskEvent) => void): Service {
-  return service(shimEvents.Events, {
-    forward({ envelope }) {
-      if (envelope?.event === undefined)
-        throw new BerthError("invalid_argument", "envelope: found none with an event: invalid argument");
-      const event = taskEventOf(envelope.namespace, envelope.topic, envelope.event);
-      if (event === undefined) log.debug("a shim's event is of an unknown topic", { topic: envelope.topic });
-      else take(event);
-      return {};
-    },
-  });
 }

@@ -3,16 +3,14 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type TestContext, test } from "node:test";
-import { Events } from "@berth/api/shimEvents";
 import * as task3 from "@berth/api/task3";
 import { Status } from "@berth/api/taskTypes";
 import { timestamp } from "@berth/api/time";
 import { BerthError } from "@berth/base";
 import { type ServiceImpl, service } from "@berth/rpc";
 import { FakeSys, type RunOptions } from "@berth/sys";
-import { connect, type RunningServer, serve } from "@berth/ttrpc";
+import { type RunningServer, serve } from "@berth/ttrpc";
 import { create, toBinary } from "@bufbuild/protobuf";
-import { eventMessage } from "../contract/event-message.ts";
 import type { CreateTask, TaskEvent } from "../contract/task-shim.ts";
 import type { ForeignRecord } from "./bundle.ts";
 import { ForeignShims } from "./shim.ts";
@@ -131,7 +129,9 @@ interface Setup {
 }
 
 function daemon(t: TestContext, shim: TestShim): Setup {
-  const shims = new ForeignShims({ sys: shim.sys, stateDir: "/run/berth", address: shim.address });
+  const { sys, address } = shim;
+  const addresses = { address, ttrpcAddress: `${address}.ttrpc`, publishBinary: "/usr/bin/berthd" };
+  const shims = new ForeignShims({ sys, stateDir: "/run/berth", ...addresses });
   const events: TaskEvent[] = [];
   shims.onEvent((event) => events.push(event));
   t.after(() => shims.close());
@@ -281,20 +281,15 @@ test("stats of a shim without any are unimplemented", async (t) => {
   await assert.rejects(shims.stats(ref), { code: "unimplemented" });
 });
 
-test("events of shims are forwarded; an exit event sets the exit", async (t) => {
-  const { shim, shims, events } = await setup(t);
+test("an exit event sets the exit", async (t) => {
+  const { shims, events } = await setup(t);
   await shims.create(request);
   await shims.start(ref);
-  const publisher = connect({ address: `${shim.address}.ttrpc` });
   const event: TaskEvent = { topic: "/tasks/exit", ...ref, execId: "", pid: 7, ...exit };
-  const envelope = { namespace: "ns", topic: event.topic, event: eventMessage(event) };
-  await publisher.client(Events).forward({ envelope });
+  shims.observe({ ...event, id: "other" });
+  shims.observe(event);
   assert.deepEqual(await shims.wait(ref), exit);
-  assert.deepEqual(events, [event]);
-  await publisher.client(Events).forward({ envelope: { ...envelope, topic: "/other" } });
-  await assert.rejects(publisher.client(Events).forward({}), { code: "invalid_argument" });
-  assert.equal(events.length, 1);
-  publisher.close();
+  assert.deepEqual(events, [], "whoever has the event passes it on");
 });
 
 /** A task that an earlier daemon left, as recorded. */

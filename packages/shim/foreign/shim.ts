@@ -5,7 +5,6 @@
 import { anyOf, PROCESS_TYPE, RESOURCES_TYPE } from "@berth/api/any";
 import { BerthError, CRI_LOG, isCode, log, SIGKILL, systemClock } from "@berth/base";
 import type { Sys } from "@berth/sys";
-import { type RunningServer, serve } from "@berth/ttrpc";
 import type { Any } from "@bufbuild/protobuf/wkt";
 import { reapLater } from "../contract/reap.ts";
 import type { TaskProcess } from "../contract/task-process.ts";
@@ -22,7 +21,6 @@ import type {
 import { deleteShim, findShim, type ShimCall, startShim } from "./binary.ts";
 import { ForeignBundles, type ForeignRecord } from "./bundle.ts";
 import { checkpointOptions } from "./checkpoint.ts";
-import { shimEventsService } from "./events.ts";
 import { followLog } from "./log.ts";
 import { type ForeignStdio, foreignStdio } from "./stdio.ts";
 import { exitOf, ForeignTask } from "./task.ts";
@@ -31,8 +29,11 @@ import { exitOf, ForeignTask } from "./task.ts";
 export interface ForeignOptions {
   sys: Sys;
   stateDir: string;
-  /** Path of the daemon's socket; the one for events has ".ttrpc" appended, as containerd's. */
+  /** Paths of the daemon's sockets: of its API, and of the one that shims send their events to. */
   address: string;
+  ttrpcAddress: string;
+  /** Program that publishes an event by the API, for shims that cannot use the socket. */
+  publishBinary: string;
 }
 
 const SHUTDOWN_MS = 3000;
@@ -43,7 +44,6 @@ export class ForeignShims implements TaskShim {
   readonly #bundles: ForeignBundles;
   readonly #tasks = new Map<string, ForeignTask>();
   readonly #listeners = new Set<(event: TaskEvent) => void>();
-  #server: Promise<RunningServer> | undefined;
 
   constructor(options: ForeignOptions) {
     this.#options = options;
@@ -64,30 +64,19 @@ export class ForeignShims implements TaskShim {
     for (const listener of this.#listeners) listener(event);
   }
 
-  /** Listens for events, from the first shim on. */
-  #listen(): Promise<RunningServer> {
-    const address = `${this.#options.address}.ttrpc`;
-    this.#server ??= (async () => {
-      // A socket that is still there is a stale one: the daemon has locked its state folder.
-      this.#options.sys.unlink(address);
-      return serve({ address, services: [shimEventsService((event) => this.#take(event))] });
-    })();
-    return this.#server;
-  }
-
-  #take(event: TaskEvent): void {
+  observe(event: TaskEvent): boolean {
     const task = this.#tasks.get(`${event.namespace}/${event.id}`);
-    if (event.topic === "/tasks/exit") {
-      const { exitStatus, exitedAt } = event;
-      task?.processes.get(event.execId)?.end({ exitStatus, exitedAt });
+    if (task !== undefined && event.topic === "/tasks/exit") {
+      const { execId, exitStatus, exitedAt } = event;
+      task.processes.get(execId)?.end({ exitStatus, exitedAt });
     }
-    this.#emit(event);
+    return task !== undefined;
   }
 
   #call(program: string, namespace: string, id: string): ShimCall {
-    const { address } = this.#options;
+    const { address, ttrpcAddress, publishBinary } = this.#options;
     const bundle = this.#bundles.path(namespace, id);
-    return { program, namespace, id, bundle, address, ttrpcAddress: `${address}.ttrpc` };
+    return { program, namespace, id, bundle, address, ttrpcAddress, publishBinary };
   }
 
   #task(ref: ProcessRef): ForeignTask {
@@ -103,7 +92,6 @@ export class ForeignShims implements TaskShim {
   async create(request: CreateTask): Promise<{ pid: number }> {
     const { namespace, id, runtime = "", runtimeOptions } = request;
     const program = findShim(this.#options.sys, runtime);
-    await this.#listen();
     const record: ForeignRecord = {
       runtime,
       program,
@@ -334,8 +322,6 @@ export class ForeignShims implements TaskShim {
 
   async recover(): Promise<void> {
     const found = this.#bundles.list();
-    if (found.length === 0) return;
-    await this.#listen();
     await Promise.all(
       found.map(({ namespace, id }) =>
         this.#recoverTask(namespace, id).catch((error: unknown) => {
@@ -385,6 +371,5 @@ export class ForeignShims implements TaskShim {
       task.leaving = true;
       task.close();
     }
-    await (await this.#server)?.close(0);
   }
 }

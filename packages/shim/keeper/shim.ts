@@ -79,6 +79,9 @@ export function createTaskShim({ sys = realSys, stateDir, startWorkers }: ShimOp
       const task = shim.task(ref);
       return taskMetrics(sys, runtime.inspect(shim.runtimeOf(task), task.id).record.cgroup);
     },
+    // Its tasks are in this process.
+    // What becomes of its tasks is known from their keepers alone.
+    observe: () => false,
     onEvent: (listener) => shim.listen(listener),
     close: async () => shim.close(),
   };

@@ -33,9 +33,13 @@ export interface Follow {
   signal: AbortSignal;
 }
 
+/** Longest topic, in characters. */
+const MAX_TOPIC = 1024;
 const TOPIC = /^(?:\/[A-Za-z0-9]+(?:[-_.][A-Za-z0-9]+)*)+$/;
 /** Largest event that a client may publish, in bytes. */
 const MAX_PUBLISHED = 1 << 20;
+/** Longest name of an event's message. */
+const MAX_TYPE_URL = 1024;
 /** Longest delay of a timer. */
 const MAX_TIMER_MS = 2 ** 31 - 1;
 
@@ -82,7 +86,7 @@ export class EventBus {
   /** Publishes a client's event; "invalid_argument" for an invalid topic. */
   publish(namespace: string, topic: string, event: Any | undefined): void {
     checkTopic(topic);
-    checkSize(event);
+    checkEvent(event);
     this.#deliver(
       create(types.EnvelopeSchema, {
         timestamp: timestamp(now()),
@@ -95,12 +99,17 @@ export class EventBus {
 
   /** Publishes an event that already has its envelope. */
   forward(envelope: types.Envelope | undefined): void {
+    this.check(envelope);
+    this.#deliver(envelope);
+  }
+
+  /** Throws "invalid_argument" for an envelope that cannot be forwarded. */
+  check(envelope: types.Envelope | undefined): asserts envelope is types.Envelope {
     if (envelope?.timestamp === undefined)
       throw new BerthError("invalid_argument", "envelope has no timestamp: invalid argument");
     checkIdentifier(envelope.namespace);
     checkTopic(envelope.topic);
-    checkSize(envelope.event);
-    this.#deliver(envelope);
+    checkEvent(envelope.event);
   }
 
   #deliver(envelope: types.Envelope): void {
@@ -212,16 +221,29 @@ export class EventBus {
 }
 
 function checkTopic(topic: string): void {
+  if (topic.length > MAX_TOPIC)
+    throw new BerthError(
+      "invalid_argument",
+      `topic has ${topic.length} characters, at most ${MAX_TOPIC} are possible`,
+    );
   if (TOPIC.test(topic)) return;
   const why = topic === "" ? "must not be empty" : `${JSON.stringify(topic)} must look like /component/event`;
   throw new BerthError("invalid_argument", `topic ${why}: invalid argument`);
 }
 
-function checkSize(event: Any | undefined): void {
-  const size = event?.value.length ?? 0;
-  if (size > MAX_PUBLISHED)
+function checkEvent(event: Any | undefined): void {
+  if (event === undefined) return;
+  const { typeUrl, value } = event;
+  if (typeUrl.length > MAX_TYPE_URL)
     throw new BerthError(
       "invalid_argument",
-      `event has ${size} bytes, at most ${MAX_PUBLISHED} are possible`,
+      `event's type URL has ${typeUrl.length} characters, at most ${MAX_TYPE_URL} are possible`,
+    );
+  if (value.length > 0 && typeUrl === "")
+    throw new BerthError("invalid_argument", "event has no type URL, expected one: invalid argument");
+  if (value.length > MAX_PUBLISHED)
+    throw new BerthError(
+      "invalid_argument",
+      `event has ${value.length} bytes, at most ${MAX_PUBLISHED} are possible`,
     );
 }

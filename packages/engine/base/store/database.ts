@@ -13,7 +13,7 @@ import { restrict } from "../core/folder.ts";
 import { damageError, isDamage } from "./damage.ts";
 import { LogSync } from "./log-sync.ts";
 import { adoptLog, extendLog, keepLog, Reserve } from "./reserve.ts";
-import { SCHEMA, SCHEMA_VERSION } from "./schema.ts";
+import { MIGRATIONS, SCHEMA, SCHEMA_VERSION } from "./schema.ts";
 
 /** SQLite gives files that it creates beside the database the same permissions. */
 function makePrivate(path: string): void {
@@ -76,7 +76,8 @@ export class Database {
     if (kept) this.#sync = new LogSync(`${path}-wal`);
     if (found < SCHEMA_VERSION)
       this.transaction(() => {
-        this.#db.exec(SCHEMA);
+        if (found === 0) this.#db.exec(SCHEMA);
+        else for (let to = found + 1; to <= SCHEMA_VERSION; to++) this.#db.exec(MIGRATIONS.get(to)!);
         this.#db.exec(`PRAGMA user_version=${SCHEMA_VERSION}`);
       });
     if (!kept) return;

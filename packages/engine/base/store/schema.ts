@@ -1,7 +1,7 @@
 /** The tables of the metadata database. Times are nanoseconds since the epoch as text; labels are JSON. */
 
 /** Version of the schema below; older databases are migrated to it. */
-export const SCHEMA_VERSION = 1;
+export const SCHEMA_VERSION = 2;
 
 /** The tables, in an order in which none refers to a later one. */
 export const TABLES = [
@@ -13,8 +13,22 @@ export const TABLES = [
   "containers",
   "leases",
   "lease_resources",
+  "activations",
   "settings",
 ] as const;
+
+// An activation's mounts are below the folder that its number names. info is a containerd.types.ActivationInfo, NULL while
+// they are being made; lease is "" for none.
+const ACTIVATIONS = `
+CREATE TABLE activations (
+  number INTEGER PRIMARY KEY AUTOINCREMENT,
+  ns TEXT NOT NULL, name TEXT NOT NULL, lease TEXT NOT NULL, labels TEXT NOT NULL, info BLOB,
+  created TEXT NOT NULL, updated TEXT NOT NULL,
+  UNIQUE (ns, name)
+) STRICT;`;
+
+/** What leads from the version before to the one that is the key. */
+export const MIGRATIONS: ReadonlyMap<number, string> = new Map([[2, ACTIVATIONS]]);
 
 /** Creates the tables. Every object belongs to a namespace; blobs on disk are shared between namespaces. */
 export const SCHEMA = `
@@ -62,6 +76,7 @@ CREATE TABLE lease_resources (
   PRIMARY KEY (ns, lease, type, id),
   FOREIGN KEY (ns, lease) REFERENCES leases (ns, id) ON DELETE CASCADE
 ) STRICT, WITHOUT ROWID;
+${ACTIVATIONS}
 CREATE TABLE settings (
   name TEXT PRIMARY KEY, value TEXT NOT NULL
 ) STRICT, WITHOUT ROWID;

@@ -10,7 +10,16 @@ import type { Labels } from "../../base/core/names.ts";
 import { now } from "../../base/core/time.ts";
 import type { Database } from "../../base/store/database.ts";
 import { dropResource } from "../leases/rows.ts";
-import { contentNode, expiry, hasExpired, ingestNode, isHeld, mark, snapshotNode } from "./mark.ts";
+import {
+  contentNode,
+  expiry,
+  hasExpired,
+  ingestNode,
+  isHeld,
+  mark,
+  mountNode,
+  snapshotNode,
+} from "./mark.ts";
 
 /** Removes the files of deleted rows. */
 export interface Sweeper {
@@ -18,6 +27,7 @@ export interface Sweeper {
   removeContent(ns: string, digest: string): void;
   removeIngest(ns: string, ref: string): void;
   removeSnapshot(ns: string, snapshotter: string, name: string): void;
+  removeActivation(number: number): void;
   /** Whether an ingest is open, or belongs to a write that has not expired. */
   ingestInUse(ns: string, ref: string, started: bigint): boolean;
   /** Resolves when the files of deleted rows have been removed. */
@@ -113,6 +123,13 @@ export class Collector {
         removed++;
       }
       removed += this.#sweepSnapshots(name, kept);
+      // Without info it is being made.
+      const made = "SELECT number, name FROM activations WHERE ns = ? AND info IS NOT NULL";
+      for (const row of db.all(made, name) as { number: number; name: string }[]) {
+        if (kept.has(mountNode(row.name))) continue;
+        this.#sweeper.removeActivation(row.number);
+        removed++;
+      }
     }
     return removed;
   }

@@ -13,6 +13,7 @@ import { ContainerStore } from "../containers/container-store.ts";
 import { ContentStore } from "../content/content-store.ts";
 import { ImageStore } from "../images/image-store.ts";
 import { createLease } from "../leases/rows.ts";
+import { deleteActivation } from "../mounts/rows.ts";
 import { NativeDriver } from "../snapshots/native.ts";
 import { ACTIVE } from "../snapshots/rows.ts";
 import { SnapshotStore } from "../snapshots/snapshot-store.ts";
@@ -43,6 +44,7 @@ async function make(folder: string) {
   const collector = new Collector(db, {
     removeContent: (ns, digest) => content.removeRow(ns, digest),
     removeIngest: (ns, ref) => content.removeIngestRow(ns, ref),
+    removeActivation: (number) => deleteActivation(db, number),
     removeSnapshot: (ns, snapshotter, name) => snapshots.removeRow({ ns, snapshotter }, name),
     ingestInUse: (ns, ref, started) => content.ingestInUse(ns, ref, started),
     settled: () => snapshots.settled(),
@@ -84,6 +86,7 @@ test("references are found in labels", () => {
       "containerd.io/gc.ref.content": "sha256:3",
       "containerd.io/gc.ref.snapshot.overlayfs": "c1",
       "containerd.io/gc.ref.snapshot.overlayfs/x": "c2",
+      "containerd.io/gc.ref.mount.x": "m",
       "containerd.io/gc.ref.contents": "no",
       other: "no",
     }),
@@ -93,6 +96,7 @@ test("references are found in labels", () => {
       "content/sha256:3",
       "snapshots/overlayfs/c1",
       "snapshots/overlayfs/c2",
+      "mounts/m",
     ],
   );
 });

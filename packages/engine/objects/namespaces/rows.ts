@@ -33,6 +33,8 @@ export function holdings(db: Database, name: string): string[] {
   if (has("images")) out.push("images");
   if (has("content")) out.push("blobs");
   if (has("containers")) out.push("containers");
+  // Not containerd's: without their namespace, nothing would ever unmount them.
+  if (has("activations")) out.push("mounts");
   for (const row of db.all("SELECT DISTINCT snapshotter FROM snapshots WHERE ns = ?", name))
     out.push(`snapshots on ${JSON.stringify(row.snapshotter)} snapshotter`);
   return out;

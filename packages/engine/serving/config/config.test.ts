@@ -6,6 +6,8 @@ test("defaults follow the state directory", () => {
   const config = loadConfig(undefined, { state: "/tmp/s" });
   assert.equal(config.root, "/var/lib/berth");
   assert.equal(config.grpc.address, "/tmp/s/berth.sock");
+  assert.equal(config.ttrpc.address, "/tmp/s/berth.sock.ttrpc");
+  assert.equal(loadConfig(undefined, { address: "/x/s" }).ttrpc.address, "/x/s.ttrpc");
   assert.equal(config.log.level, "info");
 });
 

@@ -21,6 +21,10 @@ export interface Config {
     maxMessageBytes: number;
     maxConnections: number;
   };
+  ttrpc: {
+    /** Path of the socket for events of shims; root's alone. */
+    address: string;
+  };
   log: { level: LogLevel; format: "text" | "json" };
   limits: {
     /** Concurrent layer downloads of one pull. */
@@ -68,6 +72,7 @@ const KEYS: Readonly<Record<string, Check>> = {
   "grpc.gid": "natural",
   "grpc.max_message_bytes": "natural",
   "grpc.max_connections": "natural",
+  "ttrpc.address": "path",
   "log.level": "level",
   "log.format": "format",
   "limits.downloads": "natural",
@@ -185,19 +190,21 @@ export function loadConfig(file: string | undefined, flags: ConfigFlags): Config
       "invalid_argument",
       `--log-level is ${JSON.stringify(level)}, expected ${EXPECTED.level}`,
     );
+  const address =
+    flags.address === undefined
+      ? get("grpc.address", join(state, "berth.sock"))
+      : absolute("address", flags.address);
   return {
     root,
     state,
     grpc: {
-      address:
-        flags.address === undefined
-          ? get("grpc.address", join(state, "berth.sock"))
-          : absolute("address", flags.address),
+      address,
       uid: get("grpc.uid", 0),
       gid: get("grpc.gid", 0),
       maxMessageBytes: get("grpc.max_message_bytes", 16 << 20),
       maxConnections: get("grpc.max_connections", 1024),
     },
+    ttrpc: { address: get("ttrpc.address", `${address}.ttrpc`) },
     log: { level, format: get("log.format", "text") },
     limits: {
       downloads: get("limits.downloads", 3) || 3,

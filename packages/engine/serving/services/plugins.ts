@@ -26,6 +26,7 @@ const SNAPSHOTTER = "io.containerd.snapshotter.v1";
 const DIFFER = "io.containerd.differ.v1";
 const RUNTIME = RUNTIME_PLUGIN.type;
 const EVENT = "io.containerd.event.v1";
+const MOUNT_HANDLER = "io.containerd.mount-handler.v1";
 const GRPC = "io.containerd.grpc.v1";
 
 /** Ids of services whose plugin is not named after the service's package. */
@@ -73,6 +74,8 @@ export function pluginsOf(
       requires: [EVENT, RUNTIME],
       capabilities: RESTART_POLICIES,
     },
+    { type: MOUNT_HANDLER, id: "loop" },
+    { type: "io.containerd.mount-manager.v1", id: "bolt", requires: [METADATA, MOUNT_HANDLER] },
     ...services.flatMap((service) => pluginOf(service) ?? []),
   ];
 }

@@ -26,6 +26,7 @@ function setup(t: TestContext) {
     removeContent: (ns, digest) => content.removeRow(ns, digest),
     removeIngest: (ns, ref) => content.removeIngestRow(ns, ref),
     removeSnapshot: (ns, snapshotter, name) => snapshots.removeRow({ ns, snapshotter }, name),
+    removeActivation: () => {},
     ingestInUse: () => false,
     settled: () => snapshots.settled(),
   });

@@ -5,32 +5,21 @@ import type { Mount } from "../../base/core/wire.ts";
 import type { ContentStore } from "../../objects/content/content-store.ts";
 import type { ApplyTarget } from "../layers/apply.ts";
 import type { LayerPool } from "../layers/pool.ts";
+import { foldersOf } from "./folders.ts";
 
 /**
  * The folder behind a snapshot's mounts: the upper folder of an overlay, or the source of a bind mount. Writing there
  * equals writing through the mount, as long as it is not mounted.
  */
 export function targetOf(mounts: readonly Mount[]): ApplyTarget {
-  const [mount, ...more] = mounts;
-  const refuse = (why: string) =>
-    new BerthError("unimplemented", `cannot apply a layer: ${why}`, { stage: "unpack" });
-  if (mount === undefined)
-    throw new BerthError("invalid_argument", "no mounts to apply the layer to: invalid argument");
-  if (more.length > 0) throw refuse(`${mounts.length} mounts were given, expected one`);
-  if (mount.options.includes("ro"))
-    throw new BerthError("invalid_argument", "the mount is read-only: invalid argument");
-  if (mount.type === "bind") return { root: mount.source, parents: [], whiteouts: "delete" };
-  if (mount.type !== "overlay")
-    throw refuse(`mount type ${JSON.stringify(mount.type)} is not supported, expected overlay or bind`);
-  const option = (name: string) =>
-    mount.options.find((o) => o.startsWith(`${name}=`))?.slice(name.length + 1);
-  const root = option("upperdir");
-  if (root === undefined)
-    throw new BerthError(
-      "invalid_argument",
-      "the overlay has no upperdir, it is read-only: invalid argument",
-    );
-  return { root, parents: option("lowerdir")?.split(":") ?? [], whiteouts: "overlay" };
+  const folders = foldersOf(mounts, "mounts");
+  const refuse = (why: string) => new BerthError("invalid_argument", `${why}: invalid argument`);
+  if (folders === undefined) throw refuse("no mounts to apply the layer to");
+  const { upper, lowers, overlay, readonly } = folders;
+  if (readonly) throw refuse("the mount is read-only");
+  if (overlay === undefined) return { root: upper!, parents: [], whiteouts: "delete" };
+  if (upper === undefined) throw refuse("the overlay has no upperdir, it is read-only");
+  return { root: upper, parents: lowers, whiteouts: "overlay" };
 }
 
 /** Unpacks the layer `diff` onto `mounts`; returns the descriptor of the uncompressed layer. */

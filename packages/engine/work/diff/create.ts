@@ -1,4 +1,4 @@
-/** Diff: the changes of a snapshot against its parent, as a layer in the content store. */
+/** Diff: what turns one snapshot into another, as a layer in the content store. */
 
 import { createHash, randomBytes } from "node:crypto";
 import { Readable } from "node:stream";
@@ -11,6 +11,7 @@ import type { Scope } from "../../base/core/scope.ts";
 import type { Mount } from "../../base/core/wire.ts";
 import type { ContentStore } from "../../objects/content/content-store.ts";
 import { makeLayer } from "../layers/make.ts";
+import { foldersOf, type MountFolders, stackOf } from "./folders.ts";
 
 /** The mounts to compare, and the layer to write. */
 export interface DiffRequest {
@@ -24,39 +25,29 @@ export interface DiffRequest {
   newest: bigint | undefined;
 }
 
-/**
- * The folder with the difference. Overlayfs has it already: the upper folder of `right`, if `left` are the folders
- * below it.
- */
-function differenceFolder(left: readonly Mount[], right: readonly Mount[]): string {
-  const refuse = (why: string) =>
-    new BerthError("unimplemented", `diff Diff is supported for an overlay and its parent only: ${why}`, {
-      stage: "diff",
-    });
-  const [top, ...more] = right;
-  if (top === undefined || more.length > 0) throw refuse(`${right.length} mounts were given on the right`);
-  const below = lowerFolders(left);
-  if (top.type === "bind") {
-    if (below.length > 0) throw refuse("the right side is no overlay");
-    return top.source;
+/** The layer's bytes. */
+async function* difference({ left, right, newest }: DiffRequest): AsyncGenerator<Uint8Array> {
+  const before = foldersOf(left, "left");
+  const after = foldersOf(right, "right");
+  const ready = readyDifference(before, after);
+  if (ready !== undefined) yield* makeLayer(ready, newest, after!.overlay);
+  else {
+    const { compareFolders } = await import("./compare.ts");
+    yield* compareFolders(before, after, newest);
   }
-  const upper = option(top, "upperdir");
-  if (top.type !== "overlay" || upper === undefined) throw refuse("the right side has no upper folder");
-  if (lowerFolders(right).join(":") !== below.join(":"))
-    throw refuse("the left side is not the right side's parent");
-  return upper;
 }
 
-function option(mount: Mount, name: string): string | undefined {
-  return mount.options.find((o) => o.startsWith(`${name}=`))?.slice(name.length + 1);
-}
-
-/** The read-only folders of mounts, topmost first. */
-function lowerFolders(mounts: readonly Mount[]): string[] {
-  const [mount] = mounts;
-  if (mount === undefined) return [];
-  if (mount.type === "bind") return [mount.source];
-  return option(mount, "lowerdir")?.split(":") ?? [];
+/**
+ * The folder that has the difference already: the upper folder of `right` if `left` are the folders below it, and a
+ * whole folder if there is nothing on the left.
+ */
+function readyDifference(
+  left: MountFolders | undefined,
+  right: MountFolders | undefined,
+): string | undefined {
+  if (right?.upper === undefined) return undefined;
+  const below = left === undefined ? [] : stackOf(left);
+  return below.join(":") === right.lowers.join(":") ? right.upper : undefined;
 }
 
 /** Writes the difference as a blob; returns its descriptor. */
@@ -67,11 +58,10 @@ export function createDiff(
   signal: AbortSignal,
 ): Promise<Descriptor> {
   const mediaType = request.mediaType || MEDIA_TYPES.layerGzip;
-  const folder = differenceFolder(request.left, request.right);
   return stage("make layer", { mediaType }, async () => {
     const plain = createHash("sha256");
     const source = async function* () {
-      for await (const chunk of makeLayer(folder, request.newest)) {
+      for await (const chunk of difference(request)) {
         signal.throwIfAborted();
         plain.update(chunk);
         yield chunk;

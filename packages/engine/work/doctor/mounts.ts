@@ -4,6 +4,7 @@
  */
 import { BerthError } from "@berth/base";
 import { linux, type Sys } from "@berth/sys";
+import { mountPoints } from "../../base/core/mount-points.ts";
 import type { Instance, Leak } from "./finding.ts";
 import { hasRecord, tasksFolder } from "./known.ts";
 
@@ -20,7 +21,7 @@ export function mountLeaks(instance: Instance): Leak[] {
     if (ofTask && hasRecord(instance, ns, id)) return [];
     const ofRuntime = point.startsWith(`${state}/runc/`) || point.startsWith(`${state}/netns/`);
     const ofSnapshot = point.startsWith(`${root}/snapshots/`) && /\/snapshots\/[^/]+\/\d+\//.test(point);
-    if (!ofTask && !ofRuntime && !ofSnapshot) return [];
+    if (!ofTask && !ofRuntime && !ofSnapshot && !ofNoActivation(instance, point)) return [];
     return [
       {
         kind: type === "nsfs" ? "network namespace" : "mount",
@@ -35,6 +36,14 @@ export function mountLeaks(instance: Instance): Leak[] {
   return leaks.reverse();
 }
 
+/** Whether a mount is below the folder of activations, and none has it. */
+function ofNoActivation({ db, state }: Instance, point: string): boolean {
+  const folder = `${state}/mounts/`;
+  if (!point.startsWith(folder)) return false;
+  const number = Number(point.slice(folder.length).split("/")[0]);
+  return db.get("SELECT 1 FROM activations WHERE number = ?", number) === undefined;
+}
+
 /** Throws if anything is mounted below a folder that is about to be removed: its files are not the folder's. */
 export function refuseMounts(sys: Sys, folder: string): void {
   const found = mountPoints(sys.readText("/proc/self/mountinfo")).find(({ point }) =>
@@ -45,18 +54,4 @@ export function refuseMounts(sys: Sys, folder: string): void {
       path: found.point,
       hint: "unmount it first",
     });
-}
-
-/** Mount points and types in mountinfo, with octal escapes in the paths decoded. */
-function mountPoints(mountinfo: string): { point: string; type: string }[] {
-  return mountinfo.split("\n").flatMap((line) => {
-    const [before, after] = line.split(" - ");
-    const point = before?.split(" ")[4];
-    const type = after?.split(" ")[0];
-    if (point === undefined || type === undefined) return [];
-    const text = point.replace(/\\(\d{3})/g, (_, octal: string) =>
-      String.fromCharCode(Number.parseInt(octal, 8)),
-    );
-    return [{ point: Buffer.from(text, "latin1").toString("utf8"), type }];
-  });
 }

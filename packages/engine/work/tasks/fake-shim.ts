@@ -172,6 +172,9 @@ export class FakeShim implements TaskShim {
     this.#get(ref);
     return anyOf("io.containerd.cgroups.v2.Metrics", new Uint8Array());
   }
+  observe(): boolean {
+    return false;
+  }
   onEvent(listener: (event: TaskEvent) => void): () => void {
     this.#listeners.add(listener);
     return () => this.#listeners.delete(listener);

@@ -5,23 +5,23 @@
  * Operations that create or remove a container's task or its record exclude each other, so that no task is ever
  * without a record: clients reach it by its record.
  */
-import { runc, type tasks, type types, unpack } from "@berth/api";
+import { runc, type tasks, types, unpack } from "@berth/api";
 import { BerthError, ignoreMissing, isCode, log, present, SIGKILL, stage } from "@berth/base";
 import type { Descriptor } from "@berth/oci";
 import type { LogRotation } from "@berth/runtime";
 import {
-  type CheckpointTask,
   type CreateTask,
   type Exit,
   eventMessage,
   type ProcessRef,
-  type RootfsMount,
   readTaskOptions,
   type Stdio,
   type TaskEvent,
   type TaskShim,
   type TaskState,
+  taskEventOf,
 } from "@berth/shim";
+import { create } from "@bufbuild/protobuf";
 import type { Any } from "@bufbuild/protobuf/wkt";
 import { KeyedMutex } from "../../base/core/mutex.ts";
 import { checkIdentifier } from "../../base/core/names.ts";
@@ -32,7 +32,11 @@ import type { Database } from "../../base/store/database.ts";
 import type { ContainerRecord, ContainerStore } from "../../objects/containers/container-store.ts";
 import { logFile, makeLogFolder, removeLog, removeOrphanLogs } from "../../objects/containers/log-file.ts";
 import { withRotation } from "../../objects/containers/log-rotation.ts";
+import { findActivation } from "../../objects/mounts/rows.ts";
 import type { SnapshotStore } from "../../objects/snapshots/snapshot-store.ts";
+import type { Activations } from "../mounts/activations.ts";
+import { needsActivation } from "../mounts/plan-activation.ts";
+import { checkpointRequest } from "./checkpoint-request.ts";
 import type { Checkpoints } from "./checkpoints.ts";
 import type { TaskHooks } from "./hooks.ts";
 import { BUILT_IN, foreignRuntime } from "./runtime.ts";
@@ -47,6 +51,8 @@ export interface TaskStores {
   containers: ContainerStore;
   snapshots: SnapshotStore;
   events: EventBus;
+  /** Mounts that the daemon makes for a task; without them, its shim has to make all. */
+  activations?: () => Promise<Activations>;
   /** Folder of containers' logs. */
   logs: string;
   /** CRIU images; without them, checkpointing is unavailable. */
@@ -102,6 +108,15 @@ export class TaskManager {
       log.warn("a task has no container any more; it is ended", { namespace, id });
       void this.discard({ namespace, id });
     }
+  }
+
+  /** Takes an event from another process's shim: it is published as it is, with its own time. */
+  forward(envelope: types.Envelope | undefined): void {
+    this.#stores.events.check(envelope);
+    const { namespace, topic, event } = envelope;
+    const known = event === undefined ? undefined : taskEventOf(namespace, topic, event);
+    if (known !== undefined && this.#shim.observe(known)) this.#hooks?.onEvent(known);
+    this.#stores.events.forward(envelope);
   }
 
   #onEvent(event: TaskEvent): void {
@@ -160,6 +175,7 @@ export class TaskManager {
         },
       );
     await ignoreMissing(this.#shim.delete(ref));
+    await this.#endMounts(ns, id);
   }
 
   /** Drops everything kept for a container that is gone. */
@@ -176,6 +192,7 @@ export class TaskManager {
       if (!isCode(error, "not_found"))
         log.warn("a task could not be discarded", { container: ref.id, error: String(error) });
     });
+    if (!ref.execId) await this.#endMounts(ref.namespace, ref.id);
   }
 
   /** The container, checked for being able to have tasks. */
@@ -225,12 +242,12 @@ export class TaskManager {
       const stdio = withRotation({ stdin, stdout, stderr, terminal }, record.labels, rotation);
       const given = [options, record.runtime!.options].find((o) => o !== undefined && o.value.length > 0);
       const runtime = foreignRuntime(record, given, this.#stores.builtIn ?? BUILT_IN);
-      const create: CreateTask = {
+      const task: CreateTask = {
         namespace: ns,
         id,
         stdio,
         spec: record.spec!.value,
-        rootfs: request.rootfs.length > 0 ? request.rootfs.map(fromMount) : this.#rootfs(ns, record),
+        rootfs: await this.#rootfs(ns, record, request),
         ...(runtime === undefined
           ? { options: readTaskOptions(given) }
           : { runtime, ...present({ runtimeOptions: given }) }),
@@ -239,10 +256,10 @@ export class TaskManager {
       makeLogFolder(this.#stores.logs, stdio);
       const checkpoint = fromDescriptor(request.checkpoint);
       const imagePath = unpack(runc.OptionsSchema, options)?.criuImagePath;
-      if (imagePath) create.checkpoint = imagePath;
-      else if (checkpoint !== undefined)
-        create.checkpoint = await this.#checkpoints().load(ns, id, checkpoint);
-      const made = await this.#shim.create(create, signal).catch((error: unknown) => {
+      if (imagePath) task.checkpoint = imagePath;
+      else if (checkpoint !== undefined) task.checkpoint = await this.#checkpoints().load(ns, id, checkpoint);
+      const made = await this.#shim.create(task, signal).catch(async (error: unknown) => {
+        if (!isCode(error, "already_exists")) await this.#endMounts(ns, id);
         const where = { ns, snapshotter: record.snapshotter };
         throw (
           (record.snapshotKey === ""
@@ -255,10 +272,27 @@ export class TaskManager {
     });
   }
 
-  /** The mounts of the container's snapshot, for clients that leave mounting to the daemon. */
-  #rootfs(ns: string, record: ContainerRecord): RootfsMount[] {
-    if (record.snapshotKey === "") return [];
-    return this.#stores.snapshots.mounts({ ns, snapshotter: record.snapshotter }, record.snapshotKey);
+  /**
+   * What the shim is to mount: the request's mounts, or those of the container's snapshot, for clients that leave this
+   * to the daemon. Of mounts that need the daemon, its part is made first.
+   */
+  async #rootfs(ns: string, record: ContainerRecord, { rootfs }: TaskRequest): Promise<Mount[]> {
+    const { snapshotter, snapshotKey, id } = record;
+    const mounts = rootfs.length > 0 || snapshotKey === "" ? rootfs.map(fromMount) : undefined;
+    const { activations, snapshots } = this.#stores;
+    const wanted = mounts ?? snapshots.mounts({ ns, snapshotter }, snapshotKey);
+    if (activations === undefined || !needsActivation(wanted)) return wanted;
+    return stage("activate mounts", {}, async () => {
+      const made = wanted.map((mount) => create(types.MountSchema, mount));
+      return (await (await activations()).forTask(ns, id, made)).map(fromMount);
+    });
+  }
+
+  /** Undoes the daemon's part of a task's root file system. */
+  async #endMounts(ns: string, id: string): Promise<void> {
+    const { activations, db } = this.#stores;
+    if (activations !== undefined && findActivation(db, ns, id) !== undefined)
+      await (await activations()).endTask(ns, id);
   }
 
   /** Path of a container's log when the daemon chooses the streams. */
@@ -301,6 +335,7 @@ export class TaskManager {
       this.#hooks?.deleting(ref.namespace, ref.id);
       this.#stores.containers.settle(ref.namespace, ref.id);
       const exit = await this.#ask(ref, () => this.#shim.delete(ref));
+      await this.#endMounts(ref.namespace, ref.id);
       this.#stores.checkpoints?.forget(ref.namespace, ref.id);
       return exit;
     });
@@ -404,17 +439,6 @@ export class TaskManager {
     this.#stopListening();
     await this.#shim.close();
   }
-}
-
-/** Converts containerd's options to the shim's request. */
-function checkpointRequest(path: string, wanted: runc.CheckpointOptions | undefined): CheckpointTask {
-  if (wanted === undefined) return { path, exit: false };
-  const { exit, openTcp, externalUnixSockets, terminal, fileLocks, emptyNamespaces } = wanted;
-  const { cgroupsMode, workPath, parentPath } = wanted;
-  return {
-    ...{ path, exit, openTcp, externalUnixSockets, terminal, fileLocks },
-    ...{ emptyNamespaces, cgroupsMode, workPath, parentPath },
-  };
 }
 
 function notFound(ref: ProcessRef, error: unknown): unknown {

@@ -1,8 +1,8 @@
-/** The server's socket: taken, given to its owner, and put back when somebody removes it. */
+/** A server's unix socket: taken, given to its owner, and put back when somebody removes it. */
 import { chmodSync, chownSync, statSync, unlinkSync } from "node:fs";
 import net from "node:net";
 import { BerthError, log } from "@berth/base";
-import { MAX_SOCKET_PATH } from "@berth/rpc";
+import { MAX_SOCKET_PATH } from "./address.ts";
 
 /** Where to listen. */
 export interface SocketOptions {
@@ -11,10 +11,22 @@ export interface SocketOptions {
   /** Owner of the socket; default: the owner of this process. */
   uid?: number;
   gid?: number;
+  /** Permissions of the socket. Default: 0660. */
+  mode?: number;
+}
+
+const DEFAULT_MODE = 0o660;
+/** How often it is looked whether the socket is still there. */
+const CHECK_MS = 1000;
+
+/** {@link remake}s the socket from now on; returns how to stop. */
+export function keepSocket(listener: net.Server, options: SocketOptions): () => void {
+  const watch = setInterval(() => void remake(listener, options), CHECK_MS).unref();
+  return () => clearInterval(watch);
 }
 
 /** Recreates the socket when it has been removed. Connections continue; a socket of another process is left alone. */
-export async function remake(listener: net.Server, options: SocketOptions): Promise<void> {
+async function remake(listener: net.Server, options: SocketOptions): Promise<void> {
   if (statSync(options.path, { throwIfNoEntry: false }) !== undefined) return;
   log.warn("the socket was removed; it is made again", { path: options.path });
   // It stops listening at once, but its callback waits for its connections to end.
@@ -36,8 +48,9 @@ export async function listen(listener: net.Server, options: SocketOptions): Prom
       { path, hint: "choose a shorter path" },
     );
   await removeStale(path);
-  // The umask makes the socket 0660 from the start; no other thread of the process creates files now.
-  const mask = process.umask(0o117);
+  const { mode = DEFAULT_MODE } = options;
+  // The umask makes the socket private from the start; no other thread of the process creates files now.
+  const mask = process.umask(0o777 & ~mode);
   try {
     await new Promise<void>((resolve, reject) => {
       listener.once("error", reject);
@@ -56,7 +69,7 @@ export async function listen(listener: net.Server, options: SocketOptions): Prom
   } finally {
     process.umask(mask);
   }
-  chmodSync(path, 0o660);
+  chmodSync(path, mode);
   if (options.uid !== undefined || options.gid !== undefined)
     chownSync(path, options.uid ?? process.getuid?.() ?? 0, options.gid ?? process.getgid?.() ?? 0);
 }
