@@ -68,19 +68,21 @@ export const CONTAINERD_LABEL = {
   logPath: "containerd.io/restart.logpath",
   /** An object with this label is kept, with everything it refers to. */
   gcRoot: "containerd.io/gc.root",
-  /** RFC 3339; a lease with this label expires then. */
+  /** RFC 3339; a lease or an image with this label expires then, and a blob or a snapshot is kept until then. */
   gcExpire: "containerd.io/gc.expire",
   /** A lease with this label keeps what it names, but not what that refers to. */
   gcFlat: "containerd.io/gc.flat",
   /** Followed by nothing, or by "." or "/" and more: a digest that is kept. */
   gcRefContent: "containerd.io/gc.ref.content",
+  /** Followed by nothing, or by "." or "/" and more: an image that is kept. */
+  gcRefImage: "containerd.io/gc.ref.image",
   /** Followed by a snapshotter's name: a snapshot that is kept. */
   gcRefSnapshot: "containerd.io/gc.ref.snapshot.",
   /** Followed by nothing, or by "." or "/" and more: an activation of mounts that is kept. */
   gcRefMount: "containerd.io/gc.ref.mount",
   /**
-   * On an activation of mounts: it is kept as long as that container, image, blob or snapshot is. Followed as the
-   * references above.
+   * An object with this label is kept as long as that container, image, blob or snapshot is. Followed as the references
+   * above.
    */
   gcBackRefContainer: "containerd.io/gc.bref.container",
   gcBackRefImage: "containerd.io/gc.bref.image",

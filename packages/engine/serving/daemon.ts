@@ -133,7 +133,7 @@ async function open(config: Config, parts: DaemonParts, undo: (() => unknown)[])
     const { Activations } = await import("../work/mounts/activations.ts");
     return new Activations(db, folders, join(root, "snapshots"));
   });
-  const collector = new Collector(db, sweeperOf(db, content, snapshots, folders));
+  const collector = new Collector(db, sweeperOf({ db, content, images, snapshots, folders }));
   undo.push(() => collector.close());
   const streams = new StreamManager();
 
@@ -269,18 +269,21 @@ function unlessFull(what: string, work: () => void): void {
   }
 }
 
-function sweeperOf(
-  db: Database,
-  content: ContentStore,
-  snapshots: SnapshotStore,
-  folders: ActivationFolders,
-): Sweeper {
+function sweeperOf(stores: {
+  db: Database;
+  content: ContentStore;
+  images: ImageStore;
+  snapshots: SnapshotStore;
+  folders: ActivationFolders;
+}): Sweeper {
+  const { db, content, images, snapshots, folders } = stores;
   return {
     removeActivation: (number) => {
       deleteActivation(db, number);
       db.afterSync(() => folders.retire(number));
     },
     removeContent: (ns, digest) => content.removeRow(ns, digest),
+    removeImage: (ns, name) => images.delete(ns, name),
     removeIngest: (ns, ref) => content.removeIngestRow(ns, ref),
     removeSnapshot: (ns, snapshotter, name) => snapshots.removeRow({ ns, snapshotter }, name),
     ingestInUse: (ns, ref, started) => content.ingestInUse(ns, ref, started),

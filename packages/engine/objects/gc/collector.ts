@@ -4,28 +4,22 @@
  * Marking and deleting rows is one transaction; files are removed after its commit, so a crash in between leaves
  * files without a row, which the next start removes.
  */
-import { LABEL } from "@berth/api";
+import { CONTAINERD_LABEL, LABEL } from "@berth/api";
 import { log, stage } from "@berth/base";
 import type { Labels } from "../../base/core/names.ts";
 import { now } from "../../base/core/time.ts";
 import type { Database } from "../../base/store/database.ts";
 import { dropResource } from "../leases/rows.ts";
-import {
-  contentNode,
-  expiry,
-  hasExpired,
-  ingestNode,
-  isHeld,
-  mark,
-  mountNode,
-  snapshotNode,
-} from "./mark.ts";
+import { Graph } from "./graph.ts";
+import { expiry, hasExpired } from "./labels.ts";
+import { contentNode, imageNode, ingestNode, mountNode, snapshotNode } from "./nodes.ts";
 
 /** Removes the files of deleted rows. */
 export interface Sweeper {
   /** Called in the transaction; the row's files may be removed once it is committed. */
   removeContent(ns: string, digest: string): void;
   removeIngest(ns: string, ref: string): void;
+  removeImage(ns: string, name: string): void;
   removeSnapshot(ns: string, snapshotter: string, name: string): void;
   removeActivation(number: number): void;
   /** Whether an ingest is open, or belongs to a write that has not expired. */
@@ -102,12 +96,19 @@ export class Collector {
     const nowNs = now();
     let removed = 0;
     for (const { name } of db.all("SELECT name FROM namespaces") as { name: string }[]) {
-      const kept = mark(db, name, nowNs);
+      const kept = new Graph(db, name, nowNs).reachable();
       for (const row of db.all("SELECT id, labels FROM leases WHERE ns = ?", name))
         if (hasExpired(JSON.parse(row.labels as string), nowNs)) {
           db.run("DELETE FROM leases WHERE ns = ? AND id = ?", name, row.id as string);
           removed++;
         }
+      for (const row of db.all("SELECT name, labels FROM images WHERE ns = ?", name)) {
+        const image = row.name as string;
+        if (!hasExpired(JSON.parse(row.labels as string), nowNs) || kept.has(imageNode(image))) continue;
+        this.#sweeper.removeImage(name, image);
+        dropResource(db, name, { type: "images", id: image });
+        removed++;
+      }
       for (const row of db.all("SELECT digest FROM content WHERE ns = ?", name)) {
         const digest = row.digest as string;
         if (kept.has(contentNode(digest))) continue;
@@ -135,13 +136,15 @@ export class Collector {
   }
 
   #expectWhatIsHeld(): void {
-    for (const { labels } of this.#db.all("SELECT labels FROM leases"))
-      this.expect(JSON.parse(labels as string));
-    const held = "SELECT labels FROM snapshots WHERE instr(labels, ?) > 0";
     const nowNs = now();
-    for (const { labels } of this.#db.all(held, JSON.stringify(LABEL.heldUntil))) {
-      const parsed = JSON.parse(labels as string) as Labels;
-      if (isHeld(parsed, nowNs)) this.expect(parsed);
+    for (const table of ["leases", "images", "content", "snapshots"]) {
+      const sql = `SELECT labels FROM ${table} WHERE instr(labels, ?) > 0 OR instr(labels, ?) > 0`;
+      const keys = [CONTAINERD_LABEL.gcExpire, LABEL.heldUntil].map((key) => JSON.stringify(key));
+      for (const { labels } of this.#db.all(sql, ...keys)) {
+        const parsed = JSON.parse(labels as string) as Labels;
+        // What has expired, but is kept by something else, is looked at again whenever that changes.
+        if ((expiry(parsed) ?? 0n) > nowNs) this.expect(parsed);
+      }
     }
   }
 

@@ -19,7 +19,7 @@ import { ACTIVE } from "../snapshots/rows.ts";
 import { SnapshotStore } from "../snapshots/snapshot-store.ts";
 import { removeUnclaimed } from "../snapshots/unclaimed.ts";
 import { Collector } from "./collector.ts";
-import { references } from "./mark.ts";
+import { references } from "./labels.ts";
 
 const scope = { namespace: "n", lease: undefined };
 const where = { ns: "n", snapshotter: "native" };
@@ -41,9 +41,11 @@ async function make(folder: string) {
   const events = new EventBus();
   const content = new ContentStore(db, events, folder);
   const snapshots = new SnapshotStore(db, events, [new NativeDriver(join(folder, "native"))]);
+  const images = new ImageStore(db, events);
   const collector = new Collector(db, {
     removeContent: (ns, digest) => content.removeRow(ns, digest),
     removeIngest: (ns, ref) => content.removeIngestRow(ns, ref),
+    removeImage: (ns, name) => images.delete(ns, name),
     removeActivation: (number) => deleteActivation(db, number),
     removeSnapshot: (ns, snapshotter, name) => snapshots.removeRow({ ns, snapshotter }, name),
     ingestInUse: (ns, ref, started) => content.ingestInUse(ns, ref, started),
@@ -63,7 +65,6 @@ async function make(folder: string) {
       .list(where)
       .map((s) => s.name)
       .sort();
-  const images = new ImageStore(db, events);
   return {
     folder,
     db,
@@ -87,6 +88,7 @@ test("references are found in labels", () => {
       "containerd.io/gc.ref.snapshot.overlayfs": "c1",
       "containerd.io/gc.ref.snapshot.overlayfs/x": "c2",
       "containerd.io/gc.ref.mount.x": "m",
+      "containerd.io/gc.ref.image": "i",
       "containerd.io/gc.ref.contents": "no",
       other: "no",
     }),
@@ -97,6 +99,7 @@ test("references are found in labels", () => {
       "snapshots/overlayfs/c1",
       "snapshots/overlayfs/c2",
       "mounts/m",
+      "images/i",
     ],
   );
 });
@@ -243,5 +246,31 @@ test("what was held is collected when that expires, though nobody asks", async (
     assert.deepEqual([names(), leases()], [[], ["l"]]);
     await pass(30_000);
     assert.deepEqual(leases(), []);
+  });
+});
+
+test("an image expires, unless something else keeps it; a blob is kept until its time", async () => {
+  await world(async ({ content, images, collector, put }) => {
+    const at = (ms: number) => ({ "containerd.io/gc.expire": new Date(Date.now() + ms).toISOString() });
+    const manifest = await put("manifest");
+    const target = { mediaType: "m", digest: manifest, size: 8 };
+    images.create("n", { name: "gone", labels: at(-1), target });
+    images.create("n", { name: "later", labels: at(60_000), target });
+    images.create("n", { name: "kept", labels: at(-1), target });
+    images.create("n", { name: "keeper", labels: { "containerd.io/gc.ref.image.x": "kept" }, target });
+    await put("old", at(-1));
+    const recent = await put("recent", at(60_000));
+    assert.equal(await collector.run(), 2);
+    assert.deepEqual(
+      images.list("n").map(({ name }) => name),
+      ["keeper", "kept", "later"],
+    );
+    assert.deepEqual(
+      content
+        .list("n")
+        .map(({ digest }) => digest)
+        .sort(),
+      [manifest, recent].sort(),
+    );
   });
 });

@@ -8,7 +8,7 @@ import type { Labels } from "../../base/core/names.ts";
 import { now } from "../../base/core/time.ts";
 import type { Database } from "../../base/store/database.ts";
 import type { ContainerStore } from "../containers/container-store.ts";
-import { isHeld } from "../gc/mark.ts";
+import { isHeld } from "../gc/labels.ts";
 import { ACTIVE } from "./rows.ts";
 import type { SnapshotStore } from "./snapshot-store.ts";
 

@@ -10,7 +10,7 @@ import type { Collector } from "../../objects/gc/collector.ts";
 import type { ImageFields, ImageStore } from "../../objects/images/image-store.ts";
 import type { ImageRecord } from "../../objects/images/rows.ts";
 
-/** Serves `store`; deletions trigger `collector`. */
+/** Serves `store`; `collector` collects at deletions and when an image expires. */
 export function imagesService(store: ImageStore, collector: Collector): Service {
   const show = (image: ImageRecord) => ({
     name: image.name,
@@ -35,12 +35,16 @@ export function imagesService(store: ImageStore, collector: Collector): Service 
       );
       return { images: store.list(scopeOf(call).namespace).filter(passes).map(show) };
     },
-    create: ({ image, sourceDateEpoch }, call) => ({
-      image: show(store.create(scopeOf(call).namespace, wanted(image), nanoseconds(sourceDateEpoch))),
-    }),
-    update: ({ image, updateMask }, call) => ({
-      image: show(store.update(scopeOf(call).namespace, wanted(image), pathsOf(updateMask))),
-    }),
+    create: ({ image, sourceDateEpoch }, call) => {
+      const made = store.create(scopeOf(call).namespace, wanted(image), nanoseconds(sourceDateEpoch));
+      collector.expect(made.labels);
+      return { image: show(made) };
+    },
+    update: ({ image, updateMask }, call) => {
+      const updated = store.update(scopeOf(call).namespace, wanted(image), pathsOf(updateMask));
+      collector.expect(updated.labels);
+      return { image: show(updated) };
+    },
     delete: async ({ name, sync, target }, call) => {
       store.delete(scopeOf(call).namespace, name, target?.digest || undefined);
       await collector.request(sync);

@@ -27,6 +27,7 @@ function setup(t: TestContext) {
     removeIngest: (ns, ref) => content.removeIngestRow(ns, ref),
     removeSnapshot: (ns, snapshotter, name) => snapshots.removeRow({ ns, snapshotter }, name),
     removeActivation: () => {},
+    removeImage: () => {},
     ingestInUse: () => false,
     settled: () => snapshots.settled(),
   });
