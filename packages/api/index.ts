@@ -10,6 +10,7 @@
 export * from "./any.ts";
 export * as doctor from "./gen/berth/doctor_pb.js";
 export * as berthEvents from "./gen/berth/events_pb.js";
+export * as garbage from "./gen/berth/garbage_pb.js";
 export * as berth from "./gen/berth/operations_pb.js";
 export * as shim from "./gen/berth/shim_pb.js";
 export * as supervisor from "./gen/berth/supervisor_pb.js";

@@ -59,6 +59,14 @@ export const COMMANDS: Readonly<Record<string, Entry>> = {
     summary: "Show events, also those that have happened",
     load: () => as(import("./commands/events.ts")),
   },
+  why: {
+    summary: "Show what keeps a blob, a snapshot or an image from being removed",
+    load: () => as(import("./commands/why.ts")),
+  },
+  gc: {
+    summary: "Remove blobs, snapshots and leases that nothing keeps",
+    load: () => as(import("./commands/gc.ts")),
+  },
   trace: {
     summary: "Draw the timed stages of a container's last operations",
     load: () => as(import("./commands/trace.ts")),

@@ -14,6 +14,7 @@ import { Containers } from "./containers/containers.ts";
 import type { ContainerHost } from "./containers/host.ts";
 import { Content } from "./content.ts";
 import { Events } from "./events.ts";
+import { Garbage } from "./garbage.ts";
 import { Images } from "./images.ts";
 import { Leases } from "./leases.ts";
 import { Namespaces } from "./namespaces.ts";
@@ -51,6 +52,7 @@ export class BerthClient implements ContainerHost, AsyncDisposable {
   readonly leases: Leases;
   readonly namespaces: Namespaces;
   readonly events: Events;
+  readonly garbage: Garbage;
 
   constructor(options: ClientOptions = {}) {
     this.namespace = options.namespace ?? "default";
@@ -70,6 +72,7 @@ export class BerthClient implements ContainerHost, AsyncDisposable {
     this.leases = new Leases(this.connection);
     this.namespaces = new Namespaces(this.connection);
     this.events = new Events(this.connection);
+    this.garbage = new Garbage(this.connection);
   }
 
   /** The daemon's version. */

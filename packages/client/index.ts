@@ -19,6 +19,7 @@ export { type BlobInfo, Content } from "./content.ts";
 export { type Examination, examine, type HostCheck, type LeakFinding } from "./doctor.ts";
 export { type DaemonEvent, Events, type FollowOptions, type NumberedEvent } from "./events.ts";
 export type { ExitStatus } from "./exit.ts";
+export { type Explanation, Garbage, type ObjectName } from "./garbage.ts";
 export { type Image, Images, type PullOptions, type PullPolicy, type ResolvedImage } from "./images.ts";
 export { LEASE_HEADER, type Lease, Leases } from "./leases.ts";
 export type { LogEntry } from "./logs/cri.ts";

@@ -40,6 +40,7 @@ import { contentService } from "./services/content.ts";
 import { diffService } from "./services/diff.ts";
 import { doctorService } from "./services/doctor.ts";
 import { eventsService, numberedEventsService } from "./services/events.ts";
+import { garbageService } from "./services/garbage.ts";
 import { healthService } from "./services/health.ts";
 import { imagesService } from "./services/images.ts";
 import { introspectionService } from "./services/introspection.ts";
@@ -185,6 +186,7 @@ async function open(config: Config, parts: DaemonParts, undo: (() => unknown)[])
     tasksService(tasks),
     supervisorService(supervisor, collector),
     leasesService(db, collector),
+    garbageService(db, collector),
     eventsService(events),
     numberedEventsService(events),
     streamingService(streams),

@@ -10,9 +10,8 @@ import type { Labels } from "../../base/core/names.ts";
 import { now } from "../../base/core/time.ts";
 import type { Database } from "../../base/store/database.ts";
 import { dropResource } from "../leases/rows.ts";
-import { Graph } from "./graph.ts";
-import { expiry, hasExpired } from "./labels.ts";
-import { contentNode, imageNode, ingestNode, mountNode, snapshotNode } from "./nodes.ts";
+import { findGarbage, type Garbage, type IngestInUse } from "./garbage.ts";
+import { expiry } from "./labels.ts";
 
 /** Removes the files of deleted rows. */
 export interface Sweeper {
@@ -22,8 +21,7 @@ export interface Sweeper {
   removeImage(ns: string, name: string): void;
   removeSnapshot(ns: string, snapshotter: string, name: string): void;
   removeActivation(number: number): void;
-  /** Whether an ingest is open, or belongs to a write that has not expired. */
-  ingestInUse(ns: string, ref: string, started: bigint): boolean;
+  ingestInUse: IngestInUse;
   /** Resolves when the files of deleted rows have been removed. */
   settled(): Promise<void>;
 }
@@ -92,47 +90,38 @@ export class Collector {
   }
 
   #collect(): number {
-    const db = this.#db;
     const nowNs = now();
     let removed = 0;
-    for (const { name } of db.all("SELECT name FROM namespaces") as { name: string }[]) {
-      const kept = new Graph(db, name, nowNs).reachable();
-      for (const row of db.all("SELECT id, labels FROM leases WHERE ns = ?", name))
-        if (hasExpired(JSON.parse(row.labels as string), nowNs)) {
-          db.run("DELETE FROM leases WHERE ns = ? AND id = ?", name, row.id as string);
-          removed++;
-        }
-      for (const row of db.all("SELECT name, labels FROM images WHERE ns = ?", name)) {
-        const image = row.name as string;
-        if (!hasExpired(JSON.parse(row.labels as string), nowNs) || kept.has(imageNode(image))) continue;
-        this.#sweeper.removeImage(name, image);
-        dropResource(db, name, { type: "images", id: image });
-        removed++;
-      }
-      for (const row of db.all("SELECT digest FROM content WHERE ns = ?", name)) {
-        const digest = row.digest as string;
-        if (kept.has(contentNode(digest))) continue;
-        this.#sweeper.removeContent(name, digest);
-        dropResource(db, name, { type: "content", id: digest });
-        removed++;
-      }
-      for (const row of db.all("SELECT ref, started, leased FROM ingests WHERE ns = ?", name)) {
-        const ref = row.ref as string;
-        if (kept.has(ingestNode(ref))) continue;
-        if (this.#sweeper.ingestInUse(name, ref, row.leased ? 0n : BigInt(row.started as string))) continue;
-        this.#sweeper.removeIngest(name, ref);
-        removed++;
-      }
-      removed += this.#sweepSnapshots(name, kept);
-      // Without info it is being made.
-      const made = "SELECT number, name FROM activations WHERE ns = ? AND info IS NOT NULL";
-      for (const row of db.all(made, name) as { number: number; name: string }[]) {
-        if (kept.has(mountNode(row.name))) continue;
-        this.#sweeper.removeActivation(row.number);
-        removed++;
-      }
+    for (const { name } of this.#db.all("SELECT name FROM namespaces") as { name: string }[]) {
+      const garbage = findGarbage(this.#db, name, nowNs, this.#sweeper.ingestInUse);
+      this.#remove(name, garbage);
+      for (const names of Object.values(garbage)) removed += names.length;
     }
     return removed;
+  }
+
+  #remove(ns: string, { leases, images, content, ingests, snapshots, mounts }: Garbage): void {
+    const sweeper = this.#sweeper;
+    for (const id of leases) this.#db.run("DELETE FROM leases WHERE ns = ? AND id = ?", ns, id);
+    for (const name of images) {
+      sweeper.removeImage(ns, name);
+      dropResource(this.#db, ns, { type: "images", id: name });
+    }
+    for (const digest of content) {
+      sweeper.removeContent(ns, digest);
+      dropResource(this.#db, ns, { type: "content", id: digest });
+    }
+    for (const ref of ingests) sweeper.removeIngest(ns, ref);
+    for (const { snapshotter, name } of snapshots) {
+      sweeper.removeSnapshot(ns, snapshotter, name);
+      dropResource(this.#db, ns, { type: `snapshots/${snapshotter}`, id: name });
+    }
+    for (const { number } of mounts) sweeper.removeActivation(number);
+  }
+
+  /** What a collection would remove from a namespace now. */
+  garbage(ns: string): Garbage {
+    return findGarbage(this.#db, ns, now(), this.#sweeper.ingestInUse);
   }
 
   #expectWhatIsHeld(): void {
@@ -146,35 +135,6 @@ export class Collector {
         if ((expiry(parsed) ?? 0n) > nowNs) this.expect(parsed);
       }
     }
-  }
-
-  /** Children go before their parents. */
-  #sweepSnapshots(ns: string, kept: ReadonlySet<string>): number {
-    const rows = this.#db.all("SELECT snapshotter, name, parent FROM snapshots WHERE ns = ?", ns) as {
-      snapshotter: string;
-      name: string;
-      parent: string;
-    }[];
-    const unreferenced = rows.filter((row) => !kept.has(snapshotNode(row.snapshotter, row.name)));
-    const children = new Map<string, number>();
-    for (const row of rows) {
-      const parent = snapshotNode(row.snapshotter, row.parent);
-      children.set(parent, (children.get(parent) ?? 0) + 1);
-    }
-    const byNode = new Map(unreferenced.map((row) => [snapshotNode(row.snapshotter, row.name), row]));
-    const ready = unreferenced.filter((row) => !children.get(snapshotNode(row.snapshotter, row.name)));
-    let removed = 0;
-    for (let row = ready.pop(); row !== undefined; row = ready.pop()) {
-      this.#sweeper.removeSnapshot(ns, row.snapshotter, row.name);
-      dropResource(this.#db, ns, { type: `snapshots/${row.snapshotter}`, id: row.name });
-      removed++;
-      const parent = snapshotNode(row.snapshotter, row.parent);
-      const left = (children.get(parent) ?? 1) - 1;
-      children.set(parent, left);
-      const next = byNode.get(parent);
-      if (left === 0 && next !== undefined) ready.push(next);
-    }
-    return removed;
   }
 
   close(): void {

@@ -42,6 +42,8 @@ interface Columns {
 /** The graph of a namespace at a moment. */
 export class Graph {
   readonly #roots = new Set<NodeName>();
+  /** Blobs and snapshots that are roots by a label. */
+  readonly #held = new Set<NodeName>();
   readonly #edges = new Map<NodeName, NodeName[]>();
   /** What a flat lease keeps of a node: the node that it stands on. */
   readonly #bases = new Map<NodeName, NodeName>();
@@ -51,12 +53,12 @@ export class Graph {
     const rows = (sql: string) =>
       db.all(sql, ns).map((row) => ({ ...row, labels: labelsOf(row.labels) }) as unknown as Columns);
     for (const { digest, labels } of rows("SELECT digest, labels FROM content WHERE ns = ?"))
-      this.#add(contentNode(digest), labels, { root: isRoot(labels, nowNs) });
+      this.#add(contentNode(digest), labels, { held: isRoot(labels, nowNs) });
     for (const { snapshotter, name, parent, labels } of rows(
       "SELECT snapshotter, name, parent, labels FROM snapshots WHERE ns = ?",
     )) {
       const base = parent === "" ? undefined : snapshotNode(snapshotter, parent);
-      this.#add(snapshotNode(snapshotter, name), labels, { root: isRoot(labels, nowNs), base });
+      this.#add(snapshotNode(snapshotter, name), labels, { held: isRoot(labels, nowNs), base });
     }
     for (const { name, target, labels } of rows("SELECT name, target, labels FROM images WHERE ns = ?")) {
       const base = contentNode((JSON.parse(target) as { digest: string }).digest);
@@ -72,13 +74,18 @@ export class Graph {
     for (const { id, labels } of rows("SELECT id, labels FROM leases WHERE ns = ?"))
       if (!hasExpired(labels, nowNs)) this.#addLease(db, ns, id, labels);
     for (const { name, lease, labels } of rows("SELECT name, lease, labels FROM activations WHERE ns = ?")) {
-      this.#add(mountNode(name), labels, { root: false });
+      this.#add(mountNode(name), labels, {});
       if (lease !== "") this.#edge(leaseNode(lease), mountNode(name));
     }
   }
 
-  #add(node: NodeName, labels: Labels, { root, base }: { root: boolean; base?: NodeName | undefined }): void {
+  #add(
+    node: NodeName,
+    labels: Labels,
+    { root, held, base }: { root?: boolean; held?: boolean; base?: NodeName | undefined },
+  ): void {
     if (root) this.#roots.add(node);
+    if (held) this.#held.add(node);
     if (base !== undefined) {
       this.#edge(node, base);
       this.#bases.set(node, base);
@@ -111,7 +118,10 @@ export class Graph {
     return new Set([...this.#walk()].map(([node]) => plain(node)));
   }
 
-  /** A shortest chain of nodes, from a root, by which `node` is kept; undefined if it is not. */
+  /**
+   * A shortest chain of nodes, from a root, by which `node` is kept; undefined if it is not. A label's root counts where
+   * there is no other.
+   */
   chainTo(node: NodeName): NodeName[] | undefined {
     const from = this.#walk();
     const found = [node, FLAT + node].find((name) => from.has(name));
@@ -123,10 +133,24 @@ export class Graph {
 
   /** Visits what can be reached, in order of distance; returns where each node was reached from. */
   #walk(): Map<NodeName, NodeName | undefined> {
-    const from = new Map<NodeName, NodeName | undefined>([...this.#roots].map((root) => [root, undefined]));
-    // A Map yields what is added during its iteration.
-    for (const [node] of from)
-      for (const target of this.#edges.get(node) ?? []) if (!from.has(target)) from.set(target, node);
+    const from = new Map<NodeName, NodeName | undefined>();
+    const follow = (roots: Iterable<NodeName>) => {
+      const todo = new Set<NodeName>();
+      for (const root of roots) {
+        if (from.has(root)) continue;
+        from.set(root, undefined);
+        todo.add(root);
+      }
+      // A Set yields what is added during its iteration.
+      for (const node of todo)
+        for (const target of this.#edges.get(node) ?? []) {
+          if (from.has(target)) continue;
+          from.set(target, node);
+          todo.add(target);
+        }
+    };
+    follow(this.#roots);
+    follow(this.#held);
     return from;
   }
 }

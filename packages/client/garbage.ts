@@ -1,0 +1,46 @@
+/** What keeps objects, and what nothing keeps: berth's own service, which other daemons do not have. */
+import * as api from "@berth/api/garbage";
+import type { Connection } from "@berth/grpc/client";
+import type { CallOptions } from "@berth/rpc";
+
+/** An object of the namespace. */
+export interface ObjectName {
+  kind: "container" | "image" | "lease" | "content" | "snapshot" | "ingest" | "mount";
+  name: string;
+  /** Of a snapshot; "" for the others. */
+  snapshotter: string;
+}
+
+/** Why an object is kept. */
+export interface Explanation {
+  object: ObjectName;
+  /** From what is kept for itself to the object; empty if nothing keeps it. */
+  chain: ObjectName[];
+}
+
+const named = (object: api.ObjectName | undefined) => object as unknown as ObjectName;
+
+/** The Garbage service. */
+export class Garbage {
+  readonly #connection: Connection;
+
+  constructor(connection: Connection) {
+    this.#connection = connection;
+  }
+
+  /**
+   * Why the objects that `target` names are kept: a digest (also its first eight digits or more), or the name of a
+   * snapshot, an image, an ingest or an activation of mounts. "not_found" if there is none.
+   */
+  async explain(target: string, options?: CallOptions): Promise<Explanation[]> {
+    const { explanations } = await this.#connection.client(api.Garbage).explain({ target }, options);
+    return explanations.map(({ object, chain }) => ({ object: named(object), chain: chain.map(named) }));
+  }
+
+  /** Collects garbage now; returns what is removed from the namespace. With `dryRun` nothing is removed. */
+  async collect(options: CallOptions & { dryRun?: boolean } = {}): Promise<ObjectName[]> {
+    const { dryRun = false, ...call } = options;
+    const { objects } = await this.#connection.client(api.Garbage).collect({ dryRun }, call);
+    return objects.map(named);
+  }
+}
