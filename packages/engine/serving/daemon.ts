@@ -19,6 +19,7 @@ import { ContentStore } from "../objects/content/content-store.ts";
 import { Collector, type Sweeper } from "../objects/gc/collector.ts";
 import { ImageStore } from "../objects/images/image-store.ts";
 import { deleteActivation, listActivations } from "../objects/mounts/rows.ts";
+import { SandboxStore } from "../objects/sandboxes/sandbox-store.ts";
 import { NativeDriver } from "../objects/snapshots/native.ts";
 import { OverlayDriver } from "../objects/snapshots/overlayfs.ts";
 import { SnapshotStore } from "../objects/snapshots/snapshot-store.ts";
@@ -46,6 +47,7 @@ import { leasesService } from "./services/leases.ts";
 import { mountsService } from "./services/mounts.ts";
 import { namespacesService } from "./services/namespaces.ts";
 import { operationsService } from "./services/operations.ts";
+import { sandboxStoreService } from "./services/sandbox-store.ts";
 import { snapshotsService } from "./services/snapshots.ts";
 import { streamingService } from "./services/streaming.ts";
 import { supervisorService } from "./services/supervisor.ts";
@@ -124,6 +126,7 @@ async function open(config: Config, parts: DaemonParts, undo: (() => unknown)[])
   ]);
   const images = new ImageStore(db, events);
   const containers = new ContainerStore(db, events);
+  const sandboxes = new SandboxStore(db);
   const pool = new LayerPool(config.limits.unpackers || undefined);
   undo.push(() => pool.close());
   const folders = new ActivationFolders(join(state, "mounts"));
@@ -177,6 +180,7 @@ async function open(config: Config, parts: DaemonParts, undo: (() => unknown)[])
     mountsService(db, activations),
     containersService(containers, (ns, id) => tasks.removeRecord(ns, id), collector),
     tasksService(tasks),
+    sandboxStoreService(sandboxes),
     supervisorService(supervisor, collector),
     leasesService(db, collector),
     eventsService(events),

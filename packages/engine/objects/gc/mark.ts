@@ -5,7 +5,7 @@
  * References follow from the labels `containerd.io/gc.ref.content*` (a digest) and
  * `containerd.io/gc.ref.snapshot.<snapshotter>*` (a name), and from a snapshot to its parent.
  */
-import { CONTAINERD_LABEL, containers, LABEL } from "@berth/api";
+import { CONTAINERD_LABEL, containers, LABEL, types } from "@berth/api";
 import { fromBinary } from "@bufbuild/protobuf";
 import type { Labels } from "../../base/core/names.ts";
 import { parseRfc3339 } from "../../base/core/time.ts";
@@ -90,6 +90,8 @@ export function mark(db: Database, ns: string, nowNs: bigint): Set<NodeName> {
     if (record.snapshotKey !== "") roots.push(snapshotNode(record.snapshotter, record.snapshotKey));
     roots.push(...references(record.labels));
   }
+  for (const row of db.all("SELECT record FROM sandboxes WHERE ns = ?", ns))
+    roots.push(...references(fromBinary(types.SandboxSchema, row.record as Uint8Array).labels));
   for (const row of db.all("SELECT id, labels FROM leases WHERE ns = ?", ns)) {
     const labels = JSON.parse(row.labels as string) as Labels;
     if (hasExpired(labels, nowNs)) continue;

@@ -29,7 +29,7 @@ const SERVICES = [
   "mounts",
   "namespaces",
 ];
-const MORE_SERVICES = ["snapshots", "tasks", "transfer", "streaming", "version"];
+const MORE_SERVICES = ["sandboxes", "snapshots", "tasks", "transfer", "streaming", "version"];
 
 function plugins(snapshots: SnapshotStore, root: string): Plugin[] {
   const { os, architecture } = hostPlatform();
@@ -57,6 +57,7 @@ function plugins(snapshots: SnapshotStore, root: string): Plugin[] {
       id: "sqlite",
       requires: ["io.containerd.metadata.v1", "io.containerd.mount-handler.v1"],
     },
+    { type: "io.containerd.sandbox.store.v1", id: "local", requires: ["io.containerd.metadata.v1"] },
     { type: "io.containerd.streaming.v1", id: "manager" },
     {
       type: "io.containerd.transfer.v1",
