@@ -35,12 +35,13 @@ export class ForeignBundles {
     return `${this.root}/${namespace}/${id}`;
   }
 
-  /** All bundles. */
+  /** All bundles. Folders of containerd-shim-berth-v1, which keeps its own beside them, are none. */
   list(): { namespace: string; id: string }[] {
-    const names = (folder: string) => this.#sys.list(folder) ?? [];
-    return names(this.root).flatMap((namespace) =>
-      names(`${this.root}/${namespace}`).map((id) => ({ namespace, id })),
-    );
+    const sys = this.#sys;
+    const names = (folder: string) => sys.list(folder) ?? [];
+    return names(this.root)
+      .filter((name) => sys.lstat(`${this.root}/${name}/lock`)?.kind !== "file")
+      .flatMap((namespace) => names(`${this.root}/${namespace}`).map((id) => ({ namespace, id })));
   }
 
   /** Creates a bundle; "already_exists" if there is one. */
