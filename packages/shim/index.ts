@@ -4,5 +4,11 @@ export { readTaskOptions } from "./contract/options.ts";
 export { routeTasks } from "./contract/router.ts";
 export type * from "./contract/task-shim.ts";
 export { taskEventOf } from "./foreign/events.ts";
+export {
+  type CreateSandbox,
+  ForeignSandboxes,
+  type SandboxExit,
+  type SandboxRef,
+} from "./foreign/sandboxes.ts";
 export { type ForeignOptions, ForeignShims } from "./foreign/shim.ts";
 export { createTaskShim, type ShimOptions } from "./keeper/shim.ts";

@@ -1,6 +1,8 @@
 /** The daemon: opens the stores, recovers from a crash, and serves. */
 import { randomUUID } from "node:crypto";
+import { existsSync } from "node:fs";
 import { dirname, join } from "node:path";
+import { eventTypes, timestamp } from "@berth/api";
 import { isCode, log } from "@berth/base";
 import { type RunningServer, serve } from "@berth/grpc";
 import type { TaskShim } from "@berth/shim";
@@ -47,6 +49,7 @@ import { leasesService } from "./services/leases.ts";
 import { mountsService } from "./services/mounts.ts";
 import { namespacesService } from "./services/namespaces.ts";
 import { operationsService } from "./services/operations.ts";
+import { sandboxControllerService } from "./services/sandbox-controller.ts";
 import { sandboxStoreService } from "./services/sandbox-store.ts";
 import { snapshotsService } from "./services/snapshots.ts";
 import { streamingService } from "./services/streaming.ts";
@@ -55,7 +58,7 @@ import { tasksService } from "./services/tasks.ts";
 import { transferService } from "./services/transfer.ts";
 import { versionService } from "./services/version.ts";
 import { serveShims } from "./shim-socket.ts";
-import { makeShims } from "./task-shims.ts";
+import { makeSandboxes, makeShims } from "./task-shims.ts";
 
 /** Directory modes: root only; and one that everyone may traverse, but not list. */
 const PRIVATE = 0o700;
@@ -146,12 +149,27 @@ async function open(config: Config, parts: DaemonParts, undo: (() => unknown)[])
     const { recoverActivations } = await import("../work/mounts/recover.ts");
     await recoverActivations(db, folders);
   }
+  const controller = once(async () => {
+    const shims = await makeSandboxes(config, ({ namespace, id, exitStatus, exitedAt }) =>
+      events.emit(namespace, "/sandboxes/exit", eventTypes.SandboxExitSchema, {
+        sandboxId: id,
+        exitStatus,
+        exitedAt: timestamp(exitedAt),
+      }),
+    );
+    undo.push(() => shims.close());
+    await shims.recover();
+    return shims;
+  });
+  if (existsSync(join(state, "sandboxes"))) await controller();
   const shim = await (parts.makeShim ?? makeShims)(config);
   const tasks = new TaskManager(shim, {
     db,
     containers,
     snapshots,
     activations,
+    sandboxes,
+    controller,
     events,
     logs: join(root, "logs"),
     checkpoints: new Checkpoints(content, pool, join(root, "checkpoints")),
@@ -181,6 +199,7 @@ async function open(config: Config, parts: DaemonParts, undo: (() => unknown)[])
     containersService(containers, (ns, id) => tasks.removeRecord(ns, id), collector),
     tasksService(tasks),
     sandboxStoreService(sandboxes),
+    sandboxControllerService(sandboxes, controller, events),
     supervisorService(supervisor, collector),
     leasesService(db, collector),
     eventsService(events),

@@ -29,7 +29,15 @@ const SERVICES = [
   "mounts",
   "namespaces",
 ];
-const MORE_SERVICES = ["sandboxes", "snapshots", "tasks", "transfer", "streaming", "version"];
+const MORE_SERVICES = [
+  "sandbox-controllers",
+  "sandboxes",
+  "snapshots",
+  "tasks",
+  "transfer",
+  "streaming",
+  "version",
+];
 
 function plugins(snapshots: SnapshotStore, root: string): Plugin[] {
   const { os, architecture } = hostPlatform();
@@ -58,6 +66,7 @@ function plugins(snapshots: SnapshotStore, root: string): Plugin[] {
       requires: ["io.containerd.metadata.v1", "io.containerd.mount-handler.v1"],
     },
     { type: "io.containerd.sandbox.store.v1", id: "local", requires: ["io.containerd.metadata.v1"] },
+    { type: "io.containerd.sandbox.controller.v1", id: "shim" },
     { type: "io.containerd.streaming.v1", id: "manager" },
     {
       type: "io.containerd.transfer.v1",
