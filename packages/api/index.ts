@@ -33,6 +33,7 @@ export * as introspection from "./gen/containerd/services/introspection_pb.js";
 export * as leases from "./gen/containerd/services/leases_pb.js";
 export * as mounts from "./gen/containerd/services/mounts_pb.js";
 export * as namespaces from "./gen/containerd/services/namespaces_pb.js";
+export * as sandboxes from "./gen/containerd/services/sandbox_pb.js";
 export * as snapshots from "./gen/containerd/services/snapshots_pb.js";
 export * as streaming from "./gen/containerd/services/streaming_pb.js";
 export * as tasks from "./gen/containerd/services/tasks_pb.js";

@@ -6,5 +6,11 @@ export { ownRuntimeInfo } from "./contract/runtime-info.ts";
 export type * from "./contract/task-shim.ts";
 export { foreignRuntimeInfo } from "./foreign/binary.ts";
 export { taskEventOf } from "./foreign/events.ts";
+export {
+  type CreateSandbox,
+  ForeignSandboxes,
+  type SandboxExit,
+  type SandboxRef,
+} from "./foreign/sandboxes.ts";
 export { type ForeignOptions, ForeignShims } from "./foreign/shim.ts";
 export { createTaskShim, type ShimOptions } from "./keeper/shim.ts";

@@ -249,6 +249,11 @@ export class FakeSys implements Sys {
     this.#get("fchownat", path);
     this.calls.push(`chown ${path} ${uid}:${gid}`);
   }
+  async attachLoop(file: string, readonly: boolean): Promise<{ path: string; fd: number }> {
+    const fd = this.open(file);
+    this.calls.push(`loop ${file} ${readonly ? "ro" : "rw"}`);
+    return { path: `/dev/loop${this.fds.size - 1}`, fd };
+  }
   mount(_source: string, target: string, type: string): void {
     this.#get("mount", target);
     this.calls.push(`mount ${type} ${target}`);

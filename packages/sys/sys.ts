@@ -126,6 +126,11 @@ export interface Sys {
   chmod(path: string, mode: number): void;
   /** Changes the owner, without following a final link. */
   lchown(path: string, uid: number, gid: number): void;
+  /**
+   * Attaches a regular file to a free loop device, which detaches itself when it is neither open nor mounted any more. Close
+   * the descriptor once it is mounted.
+   */
+  attachLoop(file: string, readonly: boolean): Promise<{ path: string; fd: number }>;
   /** mount(2); `data` is the file system's option string. */
   mount(source: string, target: string, type: string, flags: number, data?: string): void;
   /** umount2(2), on a thread: unmounting may write back and block. */

@@ -190,7 +190,10 @@ test("berth doctor", { skip: cannotRun("/bin/busybox") ?? false }, async (t) => 
       const planted = await plant();
       const { code, own } = await doctor();
       assert.equal(code, 1);
-      assert.deepEqual(names(own), [...planted, "socket state/berth.sock"].sort());
+      assert.deepEqual(
+        names(own),
+        [...planted, "socket state/berth.sock", "socket state/berth.sock.ttrpc"].sort(),
+      );
       assert.ok((await doctor("--fix")).own.every(({ fixed }) => fixed));
       assert.deepEqual(names((await doctor()).own), []);
       assert.ok(existsSync(at("precious/file")));

@@ -1,8 +1,11 @@
 /** Requests during which a daemon is killed: their preconditions, and what must hold afterwards. */
 import assert from "node:assert/strict";
-import { writeFileSync } from "node:fs";
+import { execFileSync } from "node:child_process";
+import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { createServer, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
+import { Mounts } from "@berth/api/mounts";
+import type { Client } from "@berth/rpc";
 import { ociArchive, sha256 } from "../support/images.ts";
 import { until } from "../support/until.ts";
 import { type Lane, type Ran, testImage } from "./lane.ts";
@@ -226,6 +229,71 @@ const unpack: Scenario = {
   },
 };
 
+/** A request of the Mounts service. */
+async function ofMounts(lane: Lane, work: (mounts: Client<typeof Mounts>) => Promise<unknown>): Promise<Ran> {
+  const client = lane.client();
+  try {
+    await work(client.connection.client(Mounts));
+    return OK;
+  } catch (error) {
+    return { code: 1, out: "", err: String(error) };
+  } finally {
+    client.close();
+  }
+}
+
+const loopsOf = (lane: Lane) =>
+  readdirSync("/sys/block").filter((name) => {
+    const file = `/sys/block/${name}/loop/backing_file`;
+    return existsSync(file) && readFileSync(file, "utf8").startsWith(lane.folder);
+  });
+
+/** A loop device, a file system on it, and a folder of that. */
+const activate: Scenario = {
+  prepare: async (lane) => {
+    mkdirSync(`${lane.folder}/tree`);
+    writeFileSync(`${lane.folder}/tree/file`, "here");
+    const image = `${lane.folder}/disk.img`;
+    execFileSync("/usr/sbin/mkfs.ext4", ["-q", "-d", `${lane.folder}/tree`, image, "4M"]);
+  },
+  setup: async () => {},
+  act: (lane) =>
+    ofMounts(lane, (mounts) => {
+      const mount = (type: string, source: string) => ({ type, source, target: "", options: ["ro"] });
+      const three = [
+        mount("loop", `${lane.folder}/disk.img`),
+        mount("format/ext4", "{{ mount 0 }}"),
+        mount("format/bind", "{{ mount 1 }}"),
+      ];
+      const labels = { "containerd.io/gc.bref.image": lane.image };
+      return mounts.activate({ name: NAME, mounts: three, labels, temporary: true });
+    }),
+  done: /already exists/,
+  check: async (lane) => {
+    const client = lane.client();
+    const { info } = await client.connection.client(Mounts).info({ name: NAME });
+    client.close();
+    for (const { mountPoint } of info!.active.slice(1))
+      assert.equal(readFileSync(`${mountPoint}/file`, "utf8"), "here");
+    assert.equal(loopsOf(lane).length, 1);
+  },
+  cleanup: async (lane) => {
+    const { err } = await ofMounts(lane, (mounts) => mounts.deactivate({ name: NAME }));
+    // One scenario has undone it.
+    if (err !== "") assert.match(err, /not found/);
+    await until("no loop device is left", () => loopsOf(lane).length === 0);
+  },
+};
+
+const deactivate: Scenario = {
+  ...activate,
+  setup: async (lane) => assert.equal((await activate.act(lane)).err, ""),
+  act: (lane) => ofMounts(lane, (mounts) => mounts.deactivate({ name: NAME })),
+  done: /not found/,
+  check: async (lane) =>
+    assert.equal((await ofMounts(lane, (mounts) => mounts.info({ name: NAME }))).code, 1),
+};
+
 /** By name. */
 export const SCENARIOS: Readonly<Record<string, Scenario>> = {
   create,
@@ -239,4 +307,6 @@ export const SCENARIOS: Readonly<Record<string, Scenario>> = {
   pull,
   load,
   unpack,
+  activate,
+  deactivate,
 };

@@ -291,6 +291,20 @@ test("a container's root file system may be of several mounts", { skip }, async 
   assert.deepEqual([await w.list(), w.mounted()], [[], []]);
   await until("the loop device is free", () => devicesOf(disk) === "");
 
+  // A file alone is mounted in the container only.
+  fs.writeFileSync(w.path("busybox/data/script"), "echo from a file; mount | grep ' on / '");
+  const whole = ext4(w.path("whole.img"), w.path("busybox"));
+  for (const access of ["rw", "ro"]) {
+    await run([mount("ext4", whole, "loop", access)]);
+    assert.match(
+      fs.readFileSync(out, "utf8"),
+      new RegExp(`^from a file\n/dev/.* on / type ext4 \\(${access}`),
+    );
+    assert.deepEqual([await w.list(), w.mounted()], [[], []]);
+    await w.tasks.delete({ containerId: "many" });
+    await until("the loop device is free", () => devicesOf(whole) === "");
+  }
+
   // A task that cannot be made leaves nothing; a container that is removed takes its mounts along.
   await assert.rejects(
     run([...several.slice(0, 3), { ...mount("bind", "/etc/no/such"), target: "/data" }]),

@@ -1,6 +1,8 @@
 /** The daemon: opens the stores, recovers from a crash, and serves. */
 import { randomUUID } from "node:crypto";
+import { existsSync } from "node:fs";
 import { dirname, join } from "node:path";
+import { eventTypes, timestamp } from "@berth/api";
 import { isCode, log } from "@berth/base";
 import { type RunningServer, serve } from "@berth/grpc";
 import type { TaskShim } from "@berth/shim";
@@ -19,6 +21,7 @@ import { ContentStore } from "../objects/content/content-store.ts";
 import { Collector, type Sweeper } from "../objects/gc/collector.ts";
 import { ImageStore } from "../objects/images/image-store.ts";
 import { deleteActivation, listActivations } from "../objects/mounts/rows.ts";
+import { SandboxStore } from "../objects/sandboxes/sandbox-store.ts";
 import { NativeDriver } from "../objects/snapshots/native.ts";
 import { OverlayDriver } from "../objects/snapshots/overlayfs.ts";
 import { SnapshotStore } from "../objects/snapshots/snapshot-store.ts";
@@ -49,6 +52,8 @@ import { mountsService } from "./services/mounts.ts";
 import { namespacesService } from "./services/namespaces.ts";
 import { operationsService } from "./services/operations.ts";
 import { pluginsOf } from "./services/plugins.ts";
+import { sandboxControllerService } from "./services/sandbox-controller.ts";
+import { sandboxStoreService } from "./services/sandbox-store.ts";
 import { snapshotsService } from "./services/snapshots.ts";
 import { streamingService } from "./services/streaming.ts";
 import { supervisorService } from "./services/supervisor.ts";
@@ -56,7 +61,7 @@ import { tasksService } from "./services/tasks.ts";
 import { transferService } from "./services/transfer.ts";
 import { versionService } from "./services/version.ts";
 import { serveShims } from "./shim-socket.ts";
-import { makeShims } from "./task-shims.ts";
+import { makeSandboxes, makeShims } from "./task-shims.ts";
 
 /** Directory modes: root only; and one that everyone may traverse, but not list. */
 const PRIVATE = 0o700;
@@ -127,6 +132,7 @@ async function open(config: Config, parts: DaemonParts, undo: (() => unknown)[])
   ]);
   const images = new ImageStore(db, events);
   const containers = new ContainerStore(db, events);
+  const sandboxes = new SandboxStore(db);
   const pool = new LayerPool(config.limits.unpackers || undefined);
   undo.push(() => pool.close());
   const folders = new ActivationFolders(join(state, "mounts"));
@@ -146,12 +152,27 @@ async function open(config: Config, parts: DaemonParts, undo: (() => unknown)[])
     const { recoverActivations } = await import("../work/mounts/recover.ts");
     await recoverActivations(db, folders);
   }
+  const controller = once(async () => {
+    const shims = await makeSandboxes(config, ({ namespace, id, exitStatus, exitedAt }) =>
+      events.emit(namespace, "/sandboxes/exit", eventTypes.SandboxExitSchema, {
+        sandboxId: id,
+        exitStatus,
+        exitedAt: timestamp(exitedAt),
+      }),
+    );
+    undo.push(() => shims.close());
+    await shims.recover();
+    return shims;
+  });
+  if (existsSync(join(state, "sandboxes"))) await controller();
   const shim = await (parts.makeShim ?? makeShims)(config);
   const tasks = new TaskManager(shim, {
     db,
     containers,
     snapshots,
     activations,
+    sandboxes,
+    controller,
     events,
     logs: join(root, "logs"),
     checkpoints: new Checkpoints(content, pool, join(root, "checkpoints")),
@@ -184,6 +205,8 @@ async function open(config: Config, parts: DaemonParts, undo: (() => unknown)[])
     mountsService(db, activations),
     containersService(containers, (ns, id) => tasks.removeRecord(ns, id), collector),
     tasksService(tasks),
+    sandboxStoreService(sandboxes),
+    sandboxControllerService(sandboxes, controller, events),
     supervisorService(supervisor, collector),
     leasesService(db, collector),
     garbageService(db, collector),

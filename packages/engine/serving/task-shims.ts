@@ -1,17 +1,29 @@
 /** The Task services behind a daemon: berth's own keepers, and beside them the shims of other runtimes. */
-import type { TaskShim } from "@berth/shim";
+import type { ForeignOptions, ForeignSandboxes, SandboxExit, TaskShim } from "@berth/shim";
 import type { Config } from "./config/config.ts";
 
 /** The in-process shim, and other people's beside it. */
-export async function makeShims({ state, limits, grpc, ttrpc }: Config): Promise<TaskShim> {
-  const [{ createTaskShim, ForeignShims, routeTasks }, { realSys: sys }] = await Promise.all([
-    import("@berth/shim"),
-    import("@berth/sys"),
-  ]);
+export async function makeShims(config: Config): Promise<TaskShim> {
+  const { createTaskShim, ForeignShims, routeTasks } = await import("@berth/shim");
+  const { state, limits } = config;
+  const options = await foreignOptions(config);
   const startWorkers = limits.starts > 0 ? { startWorkers: limits.starts } : {};
-  const own = createTaskShim({ sys, stateDir: state, ...startWorkers });
-  const addresses = { address: grpc.address, ttrpcAddress: ttrpc.address };
+  const own = createTaskShim({ sys: options.sys, stateDir: state, ...startWorkers });
+  return routeTasks(own, new ForeignShims(options));
+}
+
+/** Sandboxes, which are always of shims that are programs. */
+export async function makeSandboxes(
+  config: Config,
+  onExit: (exit: SandboxExit) => void,
+): Promise<ForeignSandboxes> {
+  const { ForeignSandboxes } = await import("@berth/shim");
+  return new ForeignSandboxes(await foreignOptions(config), onExit);
+}
+
+async function foreignOptions({ state, grpc, ttrpc }: Config): Promise<ForeignOptions> {
+  const { realSys: sys } = await import("@berth/sys");
   // packaging/berthd.sh names itself.
   const publishBinary = process.env.BERTHD || sys.programPath();
-  return routeTasks(own, new ForeignShims({ sys, stateDir: state, ...addresses, publishBinary }));
+  return { sys, stateDir: state, address: grpc.address, ttrpcAddress: ttrpc.address, publishBinary };
 }

@@ -14,7 +14,7 @@ import {
   MS_SLAVE,
   OPEN_TREE_CLONE,
 } from "./mount-api.ts";
-import { parseMountOptions, propagationFlag } from "./mount-options.ts";
+import { MOUNT_ATTR_RDONLY, parseMountOptions, propagationFlag } from "./mount-options.ts";
 import { attach, openTarget } from "./mount-steps.ts";
 
 /** A mount of the root file system, as returned by a snapshotter. */
@@ -75,8 +75,9 @@ function detachedRoot(b: PlanBuilder, mount: RootMount): number {
       mount.source,
       0,
     ]);
-  for (const parameter of options.parameters.flatMap(overlayParameters))
-    addParameter(b, "setup", fs, parameter);
+  // The file system itself, too: a read-only device cannot be opened for writing.
+  const parameters = options.set & MOUNT_ATTR_RDONLY ? ["ro", ...options.parameters] : options.parameters;
+  for (const parameter of parameters.flatMap(overlayParameters)) addParameter(b, "setup", fs, parameter);
   b.add("setup", `create the ${mount.type} file system`, "fsconfig", [fs, FSCONFIG_CMD_CREATE, "", "", 0]);
   b.add("setup", `mount ${mount.type}`, "fsmount", [slot, fs, options.set]);
   b.add("setup", `close its context`, "close", [fs]);

@@ -58,6 +58,17 @@ export interface TaskOptions {
   ioOwner?: { uid: number; gid: number };
 }
 
+/** The shim of a sandbox, which has the sandbox's tasks too. */
+export interface SandboxShim {
+  /** The sandbox's id. */
+  id: string;
+  /** Absolute path of the shim's executable. */
+  program: string;
+  /** Version of its Task service, and where that is. */
+  version: number;
+  address: string;
+}
+
 export interface CreateTask extends ProcessRef {
   stdio: Stdio;
   /** config.json of the runtime spec; not needed if `bundle` has one. */
@@ -69,6 +80,8 @@ export interface CreateTask extends ProcessRef {
   /** Name of a foreign runtime and the options for its shim. Default: berth's own runtime. */
   runtime?: string;
   runtimeOptions?: Any;
+  /** Shim of the sandbox that the container is in; with `runtime`. */
+  sandbox?: SandboxShim;
   /** Folder of a checkpoint to restore the processes from. */
   checkpoint?: string;
 }

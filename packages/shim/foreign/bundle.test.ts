@@ -34,6 +34,15 @@ test("a bundle is created once, its record first", () => {
   });
 });
 
+test("the folder of containerd-shim-berth-v1 holds no bundles", () => {
+  const sys = new FakeSys();
+  sys.put("/run/berth/shims/0123456789abcdef-ns/lock", "");
+  sys.put("/run/berth/shims/0123456789abcdef-ns/keepers/x", "");
+  const bundles = new ForeignBundles(sys, "/run/berth");
+  bundles.make("ns", "lock", config(), record);
+  assert.deepEqual(bundles.list(), [{ namespace: "ns", id: "lock" }]);
+});
+
 test("root of a user namespace has access to the bundle", () => {
   const sys = new FakeSys();
   const gidMappings = [

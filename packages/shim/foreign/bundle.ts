@@ -1,5 +1,6 @@
 /**
- * Bundles of foreign shims, at `shims/NAMESPACE/ID` below the state folder: config.json, rootfs/, the shim's log FIFO, and
+ * Bundles of foreign shims, at `shims/NAMESPACE/ID` below the state folder (sandboxes' at `sandboxes/NAMESPACE/ID`):
+ * config.json, rootfs/, the shim's log FIFO, and
  * `shim.json`, by which a later daemon finds the shim; written before that is started.
  */
 import { BerthError, isCode, log } from "@berth/base";
@@ -14,6 +15,8 @@ export interface ForeignRecord {
   program: string;
   /** Set once the shim has been started. */
   shim?: ShimAddress;
+  /** Id of the sandbox whose shim it is; absent for a shim of its own. */
+  sandbox?: string;
   stdio: Stdio;
   pid: number;
   started: boolean;
@@ -21,30 +24,33 @@ export interface ForeignRecord {
   execs: Record<string, { stdio: Stdio; pid: number; started: boolean }>;
 }
 
-/** Paths and files of bundles. */
-export class ForeignBundles {
+/** Paths and files of bundles with one kind of record. */
+export class ForeignBundles<Kept = ForeignRecord> {
   readonly #sys: Sys;
+  readonly #what: "task" | "sandbox";
   readonly root: string;
 
-  constructor(sys: Sys, stateDir: string) {
+  constructor(sys: Sys, stateDir: string, folder: "shims" | "sandboxes" = "shims") {
     this.#sys = sys;
-    this.root = `${stateDir}/shims`;
+    this.#what = folder === "shims" ? "task" : "sandbox";
+    this.root = `${stateDir}/${folder}`;
   }
 
   path(namespace: string, id: string): string {
     return `${this.root}/${namespace}/${id}`;
   }
 
-  /** All bundles. */
+  /** All bundles. Folders of containerd-shim-berth-v1, which keeps its own beside them, are none. */
   list(): { namespace: string; id: string }[] {
-    const names = (folder: string) => this.#sys.list(folder) ?? [];
-    return names(this.root).flatMap((namespace) =>
-      names(`${this.root}/${namespace}`).map((id) => ({ namespace, id })),
-    );
+    const sys = this.#sys;
+    const names = (folder: string) => sys.list(folder) ?? [];
+    return names(this.root)
+      .filter((name) => sys.lstat(`${this.root}/${name}/lock`)?.kind !== "file")
+      .flatMap((namespace) => names(`${this.root}/${namespace}`).map((id) => ({ namespace, id })));
   }
 
   /** Creates a bundle; "already_exists" if there is one. */
-  make(namespace: string, id: string, config: Uint8Array, record: ForeignRecord): string {
+  make(namespace: string, id: string, config: Uint8Array, record: Kept): string {
     const sys = this.#sys;
     const bundle = this.path(namespace, id);
     sys.mkdirAll(`${this.root}/${namespace}`, 0o711);
@@ -52,7 +58,10 @@ export class ForeignBundles {
       sys.mkdir(bundle, 0o700);
     } catch (error) {
       if (!isCode(error, "already_exists")) throw error;
-      throw new BerthError("already_exists", `task ${id}: already exists`, { stage: "task", path: bundle });
+      throw new BerthError("already_exists", `${this.#what} ${id}: already exists`, {
+        stage: this.#what,
+        path: bundle,
+      });
     }
     this.save(bundle, record);
     sys.mkdir(`${bundle}/rootfs`, 0o711);
@@ -67,13 +76,13 @@ export class ForeignBundles {
     return bundle;
   }
 
-  save(bundle: string, record: ForeignRecord): void {
+  save(bundle: string, record: Kept): void {
     this.#sys.replaceFile(`${bundle}/shim.json`, JSON.stringify(record));
   }
 
-  read(bundle: string): ForeignRecord | undefined {
+  read(bundle: string): Kept | undefined {
     const text = this.#sys.readTextIfAny(`${bundle}/shim.json`);
-    return text === undefined ? undefined : parseRecord<ForeignRecord>(`${bundle}/shim.json`, text);
+    return text === undefined ? undefined : parseRecord<Kept>(`${bundle}/shim.json`, text);
   }
 
   /** Removes a bundle; unmounts the root file system if the shim did not. */

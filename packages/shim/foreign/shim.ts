@@ -14,11 +14,12 @@ import type {
   ExecTask,
   Exit,
   ProcessRef,
+  SandboxShim,
   TaskEvent,
   TaskShim,
   TaskState,
 } from "../contract/task-shim.ts";
-import { deleteShim, findShim, type ShimCall, startShim } from "./binary.ts";
+import { deleteShim, findShim, type ShimAddress, type ShimCall, startShim } from "./binary.ts";
 import { ForeignBundles, type ForeignRecord } from "./bundle.ts";
 import { checkpointOptions } from "./checkpoint.ts";
 import { followLog } from "./log.ts";
@@ -90,8 +91,8 @@ export class ForeignShims implements TaskShim {
   }
 
   async create(request: CreateTask): Promise<{ pid: number }> {
-    const { namespace, id, runtime = "", runtimeOptions } = request;
-    const program = findShim(this.#options.sys, runtime);
+    const { namespace, id, runtime = "", runtimeOptions, sandbox } = request;
+    const program = sandbox?.program ?? findShim(this.#options.sys, runtime);
     const record: ForeignRecord = {
       runtime,
       program,
@@ -99,6 +100,7 @@ export class ForeignShims implements TaskShim {
       pid: 0,
       started: false,
       execs: {},
+      ...(sandbox === undefined ? {} : { sandbox: sandbox.id }),
     };
     const call = this.#call(program, namespace, id);
     this.#bundles.make(namespace, id, request.spec ?? new Uint8Array(), record);
@@ -108,7 +110,7 @@ export class ForeignShims implements TaskShim {
       streams = foreignStdio(this.#options.sys, call.bundle, request.stdio);
       reapLater(this.#options.sys, streams.logger);
       task.closeLog = followLog(this.#options.sys, call.bundle, id);
-      await task.connect(await startShim(this.#options.sys, call), () => this.#lost(task));
+      await task.connect(await this.#shimFor(call, sandbox), () => this.#lost(task));
       this.#save(task);
       const { pid } = await task.client.create({
         id,
@@ -132,9 +134,22 @@ export class ForeignShims implements TaskShim {
     }
   }
 
+  /** A shim of its own, or the sandbox's: that one finds the sandbox's id in the bundle, as containerd writes it. */
+  async #shimFor(call: ShimCall, sandbox: SandboxShim | undefined): Promise<ShimAddress> {
+    const { sys } = this.#options;
+    if (sandbox === undefined) return startShim(sys, call);
+    sys.writeFile(`${call.bundle}/sandbox`, sandbox.id);
+    return { version: sandbox.version, address: sandbox.address };
+  }
+
   /** Undoes a failed create: ends the shim and removes its files. */
   async #discard(task: ForeignTask): Promise<void> {
     task.leaving = true;
+    if (task.record.sandbox !== undefined) {
+      if (task.connected) await task.client.delete({ id: task.call.id }).catch(() => undefined);
+      task.close();
+      return this.#bundles.remove(task.call.bundle);
+    }
     await this.#shutdown(task).catch(() => undefined);
     task.close();
     try {
@@ -146,6 +161,8 @@ export class ForeignShims implements TaskShim {
   }
 
   async #shutdown(task: ForeignTask): Promise<void> {
+    // A sandbox's shim ends with the sandbox.
+    if (task.record.sandbox !== undefined) return;
     try {
       await task.client.shutdown({ id: task.call.id }, { timeoutMs: SHUTDOWN_MS });
     } catch (error) {

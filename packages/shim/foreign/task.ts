@@ -49,13 +49,15 @@ export class ForeignTask {
     return found;
   }
 
+  get connected(): boolean {
+    return this.#connection !== undefined;
+  }
+
   /** The shim's Task service. */
   get client(): TaskClient {
     if (this.#connection === undefined)
       throw new BerthError("unavailable", `the shim of task ${this.call.id} is gone`, { stage: "task" });
-    const service =
-      this.record.shim?.version === 2 ? task2.Task : (task3.Task as unknown as typeof task2.Task);
-    return this.#connection.client(service);
+    return this.#connection.client(taskService(this.record.shim));
   }
 
   /** Connects to the shim; calls `onLost` if it exits, unless the task is being deleted. */
@@ -94,6 +96,11 @@ export class ForeignTask {
     this.#connection = undefined;
     connection?.close();
   }
+}
+
+/** The Task service of a shim, in its version. */
+export function taskService(shim: ShimAddress | undefined): typeof task2.Task {
+  return shim?.version === 2 ? task2.Task : (task3.Task as unknown as typeof task2.Task);
 }
 
 /** The exit in a shim's answer. */

@@ -8,6 +8,7 @@ import { follow, reaped } from "./follow.ts";
 import { KeeperProcess } from "./keeper-process.ts";
 import { withSettings } from "./launch-settings.ts";
 import { canceled } from "./limiter.ts";
+import { withLoops } from "./loops.ts";
 
 const text = new TextDecoder();
 
@@ -146,15 +147,17 @@ async function launchTask(
   const { id, bundle } = task;
   const made = await withSettings(shim, task, process.record, (settings) =>
     stage("runtime create", { id, path: task.bundle }, () =>
-      runtime.create(shim.runtimeOf(task), {
-        ...settings,
-        id,
-        bundle,
-        rootMounts: request.rootfs,
-        gate: true,
-        wait: false,
-        noPivot: task.options.noPivotRoot ?? false,
-      }),
+      withLoops(shim.sys, request.rootfs, (rootMounts) =>
+        runtime.create(shim.runtimeOf(task), {
+          ...settings,
+          id,
+          bundle,
+          rootMounts,
+          gate: true,
+          wait: false,
+          noPivot: task.options.noPivotRoot ?? false,
+        }),
+      ),
     ),
   );
   process.keeperPid = made.initPid;

@@ -5,6 +5,7 @@ import { follow } from "./follow.ts";
 import { KeeperLink } from "./keeper-link.ts";
 import type { KeeperProcess } from "./keeper-process.ts";
 import { withSettings } from "./launch-settings.ts";
+import { withLoops } from "./loops.ts";
 
 const utf8 = new TextEncoder();
 const text = new TextDecoder();
@@ -44,37 +45,39 @@ export async function restoreTask(shim: ShimContext, task: Task, process: Keeper
   const { restore } = await import("@berth/runtime/checkpoint");
   await stage("runtime restore", { id }, () =>
     withSettings(shim, task, record, ({ attachment, inherited, stdio }) =>
-      restore(shim.runtimeOf(task), {
-        id,
-        bundle,
-        rootMounts: record.rootfs ?? [],
-        imagePath: record.checkpoint!,
-        workPath: options.criuWorkPath || undefined,
-        stdio,
-        keeper: { plan: attachment.keeper, inherited },
-        tcpEstablished: true,
-        tcpClose: false,
-        externalUnixSockets: true,
-        // CRIU would look for its terminal at descriptor 0, which it has passed on by then.
-        shellJob: false,
-        fileLocks: true,
-        autoDedup: false,
-        lazyPages: false,
-        emptyNamespaces: 0,
-        cgroupMode: undefined,
-        networkLock: undefined,
-        lsmProfile: undefined,
-        lsmMountContext: undefined,
-        onTerminal: async (master) => {
-          await handTerminal(shim, record.token, master);
-          return { keep: false };
-        },
-        onRestored: async (pid) => {
-          await adopt(shim, record.token, pid);
-          shim.setPid(record, pid);
-          shim.save(task, record);
-        },
-      }),
+      withLoops(shim.sys, record.rootfs ?? [], (rootMounts) =>
+        restore(shim.runtimeOf(task), {
+          id,
+          bundle,
+          rootMounts,
+          imagePath: record.checkpoint!,
+          workPath: options.criuWorkPath || undefined,
+          stdio,
+          keeper: { plan: attachment.keeper, inherited },
+          tcpEstablished: true,
+          tcpClose: false,
+          externalUnixSockets: true,
+          // CRIU would look for its terminal at descriptor 0, which it has passed on by then.
+          shellJob: false,
+          fileLocks: true,
+          autoDedup: false,
+          lazyPages: false,
+          emptyNamespaces: 0,
+          cgroupMode: undefined,
+          networkLock: undefined,
+          lsmProfile: undefined,
+          lsmMountContext: undefined,
+          onTerminal: async (master) => {
+            await handTerminal(shim, record.token, master);
+            return { keep: false };
+          },
+          onRestored: async (pid) => {
+            await adopt(shim, record.token, pid);
+            shim.setPid(record, pid);
+            shim.save(task, record);
+          },
+        }),
+      ),
     ),
   );
   await follow(shim, task, process);

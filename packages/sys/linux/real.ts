@@ -5,6 +5,7 @@ import { libraryFolder, rawSyscall, syscall, syscallAsync, syscallError } from "
 import * as files from "./by-name.ts";
 import { close, fchownat, openat2, symlinkat, tryLock } from "./files.ts";
 import { connectLines, readLines } from "./lines.ts";
+import { attachLoop } from "./loop.ts";
 import { mount, umount } from "./mounts.ts";
 import { netlinkDump } from "./netlink.ts";
 import { becomeSubreaper, kill, pidfdOpen, pidfdSignal, pipe, reap, spawn } from "./processes.ts";
@@ -92,6 +93,7 @@ export const realSys: Sys = {
   symlink: (target, path) => symlinkat(target, abi.AT_FDCWD, path),
   chmod: files.chmod,
   lchown: (path, uid, gid) => fchownat(abi.AT_FDCWD, path, uid, gid, abi.AT_SYMLINK_NOFOLLOW),
+  attachLoop: (file, readonly) => attachLoop(file, { readonly, autoclear: true }),
   mount,
   umount,
   mkfifo: (path, mode) => {

@@ -8,7 +8,10 @@ import { Database } from "./database.ts";
 import { SCHEMA_VERSION } from "./schema.ts";
 
 /** The tables that came with each version. */
-const ADDED: readonly (readonly [version: number, tables: readonly string[]])[] = [[2, ["activations"]]];
+const ADDED: readonly (readonly [version: number, tables: readonly string[]])[] = [
+  [2, ["activations"]],
+  [3, ["sandboxes"]],
+];
 
 /** All tables and indexes, as they were declared. */
 function schemaOf(path: string): unknown[] {

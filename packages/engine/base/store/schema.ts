@@ -1,7 +1,7 @@
 /** The tables of the metadata database. Times are nanoseconds since the epoch as text; labels are JSON. */
 
 /** Version of the schema below; older databases are migrated to it. */
-export const SCHEMA_VERSION = 2;
+export const SCHEMA_VERSION = 3;
 
 /** The tables, in an order in which none refers to a later one. */
 export const TABLES = [
@@ -14,6 +14,7 @@ export const TABLES = [
   "leases",
   "lease_resources",
   "activations",
+  "sandboxes",
   "settings",
 ] as const;
 
@@ -27,8 +28,18 @@ CREATE TABLE activations (
   UNIQUE (ns, name)
 ) STRICT;`;
 
+// record is a containerd.types.Sandbox.
+const SANDBOXES = `
+CREATE TABLE sandboxes (
+  ns TEXT NOT NULL, id TEXT NOT NULL, record BLOB NOT NULL,
+  PRIMARY KEY (ns, id)
+) STRICT, WITHOUT ROWID;`;
+
 /** What leads from the version before to the one that is the key. */
-export const MIGRATIONS: ReadonlyMap<number, string> = new Map([[2, ACTIVATIONS]]);
+export const MIGRATIONS: ReadonlyMap<number, string> = new Map([
+  [2, ACTIVATIONS],
+  [3, SANDBOXES],
+]);
 
 /** Creates the tables. Every object belongs to a namespace; blobs on disk are shared between namespaces. */
 export const SCHEMA = `
@@ -76,7 +87,7 @@ CREATE TABLE lease_resources (
   PRIMARY KEY (ns, lease, type, id),
   FOREIGN KEY (ns, lease) REFERENCES leases (ns, id) ON DELETE CASCADE
 ) STRICT, WITHOUT ROWID;
-${ACTIVATIONS}
+${ACTIVATIONS}${SANDBOXES}
 CREATE TABLE settings (
   name TEXT PRIMARY KEY, value TEXT NOT NULL
 ) STRICT, WITHOUT ROWID;

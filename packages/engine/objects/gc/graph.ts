@@ -1,11 +1,11 @@
 /**
  * What keeps what in a namespace: containerd's rules of garbage collection.
  *
- * Roots are containers, images and leases that have not expired, and objects whose labels say so. An image keeps its
- * target, a container and a snapshot the snapshot that they stand on, an ingest the blob that it is to become, a lease its
- * resources; labels keep (`gc.ref.*`) or have themselves kept by (`gc.bref.*`) anything else.
+ * Roots are containers, sandboxes, images and leases that have not expired, and objects whose labels say so. An image
+ * keeps its target, a container and a snapshot the snapshot that they stand on, an ingest the blob that it is to become,
+ * a lease its resources; labels keep (`gc.ref.*`) or have themselves kept by (`gc.bref.*`) anything else.
  */
-import { CONTAINERD_LABEL, containers } from "@berth/api";
+import { CONTAINERD_LABEL, containers, types } from "@berth/api";
 import { fromBinary } from "@bufbuild/protobuf";
 import type { Labels } from "../../base/core/names.ts";
 import type { Database } from "../../base/store/database.ts";
@@ -18,6 +18,7 @@ import {
   leaseNode,
   mountNode,
   type NodeName,
+  sandboxNode,
   snapshotNode,
 } from "./nodes.ts";
 
@@ -70,6 +71,10 @@ export class Graph {
       const { id, snapshotter, snapshotKey, labels } = fromBinary(containers.ContainerSchema, record);
       const base = snapshotKey === "" ? undefined : snapshotNode(snapshotter, snapshotKey);
       this.#add(containerNode(id), labels, { root: true, base });
+    }
+    for (const { record } of rows("SELECT record FROM sandboxes WHERE ns = ?")) {
+      const { sandboxId, labels } = fromBinary(types.SandboxSchema, record);
+      this.#add(sandboxNode(sandboxId), labels, { root: true });
     }
     for (const { id, labels } of rows("SELECT id, labels FROM leases WHERE ns = ?"))
       if (!hasExpired(labels, nowNs)) this.#addLease(db, ns, id, labels);

@@ -1,6 +1,7 @@
 /**
  * A node of a namespace's graph: "content/<digest>", "snapshots/<snapshotter>/<name>", "ingests/<ref>", "mounts/<name>",
- * "images/<name>", "containers/<id>" or "leases/<id>".
+ * "images/<name>", "containers/<id>", "sandboxes/<id>" or
+ * "leases/<id>".
  */
 export type NodeName = string;
 
@@ -11,4 +12,5 @@ export const ingestNode = (ref: string): NodeName => `ingests/${ref}`;
 export const mountNode = (name: string): NodeName => `mounts/${name}`;
 export const imageNode = (name: string): NodeName => `images/${name}`;
 export const containerNode = (id: string): NodeName => `containers/${id}`;
+export const sandboxNode = (id: string): NodeName => `sandboxes/${id}`;
 export const leaseNode = (id: string): NodeName => `leases/${id}`;

@@ -33,8 +33,9 @@ export function holdings(db: Database, name: string): string[] {
   if (has("images")) out.push("images");
   if (has("content")) out.push("blobs");
   if (has("containers")) out.push("containers");
-  // Not containerd's: without their namespace, nothing would ever unmount them.
+  // Not containerd's: without their namespace, nobody would ever remove these.
   if (has("activations")) out.push("mounts");
+  if (has("sandboxes")) out.push("sandboxes");
   for (const row of db.all("SELECT DISTINCT snapshotter FROM snapshots WHERE ns = ?", name))
     out.push(`snapshots on ${JSON.stringify(row.snapshotter)} snapshotter`);
   return out;

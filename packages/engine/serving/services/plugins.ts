@@ -63,6 +63,8 @@ export function pluginsOf(
     { type: EVENT, id: "exchange" },
     { type: "io.containerd.gc.v1", id: "scheduler", requires: [METADATA] },
     { type: "io.containerd.lease.v1", id: "manager", requires: [METADATA] },
+    { type: "io.containerd.sandbox.store.v1", id: "local", requires: [METADATA] },
+    { type: "io.containerd.sandbox.controller.v1", id: "shim", requires: ["io.containerd.shim.v1"] },
     { type: "io.containerd.streaming.v1", id: "manager", requires: [METADATA] },
     { type: "io.containerd.transfer.v1", id: "local", requires: [METADATA, DIFFER] },
     { type: "io.containerd.shim.v1", id: "manager", requires: [EVENT, METADATA] },

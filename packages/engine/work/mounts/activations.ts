@@ -29,8 +29,6 @@ export interface ActivateOptions {
   labels: Labels;
   /** Make all mounts. */
   whole: boolean;
-  /** Make those with the option "loop", too. */
-  loops?: boolean;
 }
 
 /** Activations of all namespaces. */
@@ -55,7 +53,7 @@ export class Activations {
     scope: Scope,
     name: string,
     mounts: readonly types.Mount[],
-    { labels, whole, loops = false }: ActivateOptions,
+    { labels, whole }: ActivateOptions,
   ): Promise<types.ActivationInfo> {
     if (name === "" || Buffer.byteLength(name) > MAX_NAME)
       throw new BerthError(
@@ -63,7 +61,7 @@ export class Activations {
         `name: found ${Buffer.byteLength(name)} bytes, expected 1 to ${MAX_NAME}: invalid argument`,
       );
     checkLabels(labels);
-    const plan = planActivation(mounts, { whole, loops });
+    const plan = planActivation(mounts, whole);
     return this.#turns.run(`${scope.namespace}/${name}`, async () => {
       const number = this.#db.transaction(() => rows.insertActivation(this.#db, scope, name, labels));
       try {
@@ -162,7 +160,7 @@ export class Activations {
     const labels = { [CONTAINERD_LABEL.gcBackRefContainer]: id };
     try {
       const scope = { namespace: ns, lease: undefined };
-      return (await this.activate(scope, id, mounts, { labels, whole: false, loops: true })).system;
+      return (await this.activate(scope, id, mounts, { labels, whole: false })).system;
     } catch (error) {
       if (!isCode(error, "already_exists")) throw error;
       return rows.getInfo(this.#db, ns, id).system;

@@ -32,20 +32,15 @@ const MKDIR_OPTION = "X-containerd.mkdir.";
 /** Whether mounts need the daemon before a container can be made of them. */
 export function needsActivation(mounts: readonly Pick<types.Mount, "type" | "options">[]): boolean {
   return mounts.some(
-    ({ type, options }) =>
-      type.includes("/") || type === LOOP || options.some((o) => o === LOOP || o.startsWith("X-")),
+    ({ type, options }) => type.includes("/") || type === LOOP || options.some((o) => o.startsWith("X-")),
   );
 }
 
 /**
- * Plans an activation. `whole` makes all mounts; `loops` also those with the option "loop", which is otherwise left to
- * whoever makes the remaining ones. "unimplemented" if there is nothing for the daemon to do: containerd's clients then
- * make the mounts themselves.
+ * Plans an activation; `whole` makes all mounts. "unimplemented" if there is nothing for the daemon to do: containerd's
+ * clients then make the mounts themselves.
  */
-export function planActivation(
-  given: readonly types.Mount[],
-  { whole, loops }: { whole: boolean; loops: boolean },
-): ActivationPlan {
+export function planActivation(given: readonly types.Mount[], whole: boolean): ActivationPlan {
   if (given.length > MAX_MOUNTS)
     throw new BerthError(
       "invalid_argument",
@@ -59,14 +54,14 @@ export function planActivation(
     const transforms = parts.map((name) => transformOf(name, mount.type, where));
     checkMount({ ...mount, type }, transforms, where);
     if (transforms.length > 0) made = i;
-    if (type === LOOP || whole || (loops && mount.options.includes(LOOP))) made = i + 1;
+    if (type === LOOP || whole) made = i + 1;
     return { mount: { ...mount, type }, transforms, where };
   });
   if (made === -1)
     throw new BerthError("unimplemented", "mounts: found none that has to be activated: not implemented", {
       hint: "mount them as they are",
     });
-  const bind = made > 0 && (whole || (loops && made === mounts.length));
+  const bind = made > 0 && whole;
   if (bind && mounts[made - 1]!.mount.type === LOOP)
     throw new BerthError(
       "invalid_argument",

@@ -5,72 +5,35 @@
  * Operations that create or remove a container's task or its record exclude each other, so that no task is ever
  * without a record: clients reach it by its record.
  */
-import { runc, type tasks, types, unpack } from "@berth/api";
-import { BerthError, ignoreMissing, isCode, log, present, SIGKILL, stage } from "@berth/base";
+import { runc, type types, unpack } from "@berth/api";
+import { BerthError, ignoreMissing, isCode, log, SIGKILL, stage } from "@berth/base";
 import type { Descriptor } from "@berth/oci";
-import type { LogRotation } from "@berth/runtime";
 import {
-  type CreateTask,
   type Exit,
   eventMessage,
   type ProcessRef,
-  readTaskOptions,
   type Stdio,
   type TaskEvent,
   type TaskShim,
   type TaskState,
   taskEventOf,
 } from "@berth/shim";
-import { create } from "@bufbuild/protobuf";
 import type { Any } from "@bufbuild/protobuf/wkt";
 import { KeyedMutex } from "../../base/core/mutex.ts";
 import { checkIdentifier } from "../../base/core/names.ts";
 import type { Scope } from "../../base/core/scope.ts";
-import { fromDescriptor, fromMount, type Mount } from "../../base/core/wire.ts";
-import type { EventBus } from "../../base/events/event-bus.ts";
-import type { Database } from "../../base/store/database.ts";
-import type { ContainerRecord, ContainerStore } from "../../objects/containers/container-store.ts";
+import { fromDescriptor } from "../../base/core/wire.ts";
+import type { ContainerRecord } from "../../objects/containers/container-store.ts";
 import { logFile, makeLogFolder, removeLog, removeOrphanLogs } from "../../objects/containers/log-file.ts";
-import { withRotation } from "../../objects/containers/log-rotation.ts";
-import { findActivation } from "../../objects/mounts/rows.ts";
-import type { SnapshotStore } from "../../objects/snapshots/snapshot-store.ts";
-import type { Activations } from "../mounts/activations.ts";
-import { needsActivation } from "../mounts/plan-activation.ts";
 import { checkpointRequest } from "./checkpoint-request.ts";
 import type { Checkpoints } from "./checkpoints.ts";
+import { createRequest, endMounts, type TaskRequest } from "./create-request.ts";
 import type { TaskHooks } from "./hooks.ts";
-import { BUILT_IN, foreignRuntime } from "./runtime.ts";
 import { isUp, taskOf } from "./task-state.ts";
+import type { TaskStores } from "./task-stores.ts";
 
 /** Time for a discarded task to exit, in milliseconds. */
 const DISCARD_MS = 5000;
-
-/** The stores that tasks use. */
-export interface TaskStores {
-  db: Database;
-  containers: ContainerStore;
-  snapshots: SnapshotStore;
-  events: EventBus;
-  /** Mounts that the daemon makes for a task; without them, its shim has to make all. */
-  activations?: () => Promise<Activations>;
-  /** Folder of containers' logs. */
-  logs: string;
-  /** CRIU images; without them, checkpointing is unavailable. */
-  checkpoints?: Checkpoints;
-  /** Default limits of logs; none: unlimited. */
-  rotation?: LogRotation;
-  /** Runtime names that select berth's own; default: {@link BUILT_IN}. */
-  builtIn?: readonly string[];
-}
-
-/** A task to create: the relevant fields of containerd's request. */
-export type TaskRequest = Pick<tasks.CreateTaskRequest, "containerId" | keyof Stdio> & {
-  /** Empty: the mounts of the container's snapshot. */
-  rootfs: readonly Mount[];
-  options?: Any | undefined;
-  /** Image to restore from. */
-  checkpoint?: types.Descriptor | undefined;
-};
 
 /** Tasks of all namespaces. */
 export class TaskManager {
@@ -175,7 +138,7 @@ export class TaskManager {
         },
       );
     await ignoreMissing(this.#shim.delete(ref));
-    await this.#endMounts(ns, id);
+    await endMounts(this.#stores, ns, id);
   }
 
   /** Drops everything kept for a container that is gone. */
@@ -192,7 +155,7 @@ export class TaskManager {
       if (!isCode(error, "not_found"))
         log.warn("a task could not be discarded", { container: ref.id, error: String(error) });
     });
-    if (!ref.execId) await this.#endMounts(ref.namespace, ref.id);
+    if (!ref.execId) await endMounts(this.#stores, ref.namespace, ref.id);
   }
 
   /** The container, checked for being able to have tasks. */
@@ -234,32 +197,18 @@ export class TaskManager {
   }
 
   create(ns: string, request: TaskRequest, signal?: AbortSignal): Promise<{ pid: number }> {
-    const { containerId: id, options } = request;
+    const { containerId: id } = request;
     return this.#inTurn("tasks.Create", { namespace: ns, id }, async () => {
       const record = this.#container(ns, id);
-      const rotation = this.#stores.rotation ?? { bytes: 0, files: 1 };
-      const { stdin, stdout, stderr, terminal } = request;
-      const stdio = withRotation({ stdin, stdout, stderr, terminal }, record.labels, rotation);
-      const given = [options, record.runtime!.options].find((o) => o !== undefined && o.value.length > 0);
-      const runtime = foreignRuntime(record, given, this.#stores.builtIn ?? BUILT_IN);
-      const task: CreateTask = {
-        namespace: ns,
-        id,
-        stdio,
-        spec: record.spec!.value,
-        rootfs: await this.#rootfs(ns, record, request),
-        ...(runtime === undefined
-          ? { options: readTaskOptions(given) }
-          : { runtime, ...present({ runtimeOptions: given }) }),
-      };
+      const task = await createRequest(this.#stores, ns, record, request);
       this.#hooks?.creating(ns, record);
-      makeLogFolder(this.#stores.logs, stdio);
+      makeLogFolder(this.#stores.logs, task.stdio);
       const checkpoint = fromDescriptor(request.checkpoint);
-      const imagePath = unpack(runc.OptionsSchema, options)?.criuImagePath;
+      const imagePath = unpack(runc.OptionsSchema, request.options)?.criuImagePath;
       if (imagePath) task.checkpoint = imagePath;
       else if (checkpoint !== undefined) task.checkpoint = await this.#checkpoints().load(ns, id, checkpoint);
       const made = await this.#shim.create(task, signal).catch(async (error: unknown) => {
-        if (!isCode(error, "already_exists")) await this.#endMounts(ns, id);
+        if (!isCode(error, "already_exists")) await endMounts(this.#stores, ns, id);
         const where = { ns, snapshotter: record.snapshotter };
         throw (
           (record.snapshotKey === ""
@@ -270,29 +219,6 @@ export class TaskManager {
       this.#hooks?.created(ns, record);
       return made;
     });
-  }
-
-  /**
-   * What the shim is to mount: the request's mounts, or those of the container's snapshot, for clients that leave this
-   * to the daemon. Of mounts that need the daemon, its part is made first.
-   */
-  async #rootfs(ns: string, record: ContainerRecord, { rootfs }: TaskRequest): Promise<Mount[]> {
-    const { snapshotter, snapshotKey, id } = record;
-    const mounts = rootfs.length > 0 || snapshotKey === "" ? rootfs.map(fromMount) : undefined;
-    const { activations, snapshots } = this.#stores;
-    const wanted = mounts ?? snapshots.mounts({ ns, snapshotter }, snapshotKey);
-    if (activations === undefined || !needsActivation(wanted)) return wanted;
-    return stage("activate mounts", {}, async () => {
-      const made = wanted.map((mount) => create(types.MountSchema, mount));
-      return (await (await activations()).forTask(ns, id, made)).map(fromMount);
-    });
-  }
-
-  /** Undoes the daemon's part of a task's root file system. */
-  async #endMounts(ns: string, id: string): Promise<void> {
-    const { activations, db } = this.#stores;
-    if (activations !== undefined && findActivation(db, ns, id) !== undefined)
-      await (await activations()).endTask(ns, id);
   }
 
   /** Path of a container's log when the daemon chooses the streams. */
@@ -335,7 +261,7 @@ export class TaskManager {
       this.#hooks?.deleting(ref.namespace, ref.id);
       this.#stores.containers.settle(ref.namespace, ref.id);
       const exit = await this.#ask(ref, () => this.#shim.delete(ref));
-      await this.#endMounts(ref.namespace, ref.id);
+      await endMounts(this.#stores, ref.namespace, ref.id);
       this.#stores.checkpoints?.forget(ref.namespace, ref.id);
       return exit;
     });
