@@ -36,7 +36,7 @@ const EXPECTED: ReadonlySet<string> = new Set([
 ]);
 /** Answers take this long at most; a stream that has not ended is cancelled. */
 const CALL_MS = 2000;
-const RUNS = Number(process.env.RUNS ?? 12);
+const RUNS = Number(process.env.BERTH_TEST_RUNS ?? 12);
 const SEED = Number(process.env.BERTH_TEST_SEED ?? Date.now() % 1_000_000);
 
 /** Methods that are meant to change what is not the daemon's, or to reach other machines. */

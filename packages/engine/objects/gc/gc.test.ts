@@ -4,7 +4,7 @@ import { mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import test from "node:test";
-import { containers, LABEL } from "@berth/api";
+import { containers, LABEL, types } from "@berth/api";
 import { create } from "@bufbuild/protobuf";
 import type { Labels } from "../../base/core/names.ts";
 import { EventBus } from "../../base/events/event-bus.ts";
@@ -14,6 +14,7 @@ import { ContentStore } from "../content/content-store.ts";
 import { ImageStore } from "../images/image-store.ts";
 import { createLease } from "../leases/rows.ts";
 import { deleteActivation } from "../mounts/rows.ts";
+import { SandboxStore } from "../sandboxes/sandbox-store.ts";
 import { NativeDriver } from "../snapshots/native.ts";
 import { ACTIVE } from "../snapshots/rows.ts";
 import { SnapshotStore } from "../snapshots/snapshot-store.ts";
@@ -175,6 +176,20 @@ test("a container keeps its snapshot", async () => {
     store.delete("n", "c1");
     await collector.run();
     assert.deepEqual(names(), []);
+  });
+});
+
+test("a sandbox keeps what its labels name", async () => {
+  await world(async ({ db, collector, put }) => {
+    const digest = await put("kept");
+    const store = new SandboxStore(db);
+    const labels = { "containerd.io/gc.ref.content": digest };
+    store.create("n", create(types.SandboxSchema, { sandboxId: "s", runtime: { name: "r" }, labels }));
+    await collector.run();
+    assert.ok(db.get("SELECT 1 FROM content WHERE digest = ?", digest));
+    store.delete("n", "s");
+    await collector.run();
+    assert.equal(db.get("SELECT 1 FROM content WHERE digest = ?", digest), undefined);
   });
 });
 

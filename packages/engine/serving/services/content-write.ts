@@ -3,6 +3,7 @@ import { content, timestamp } from "@berth/api";
 import { BerthError } from "@berth/base";
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import type { Scope } from "../../base/core/scope.ts";
+import { fromSize } from "../../base/core/wire.ts";
 import type { ContentStore } from "../../objects/content/content-store.ts";
 
 type Answer = MessageInitShape<typeof content.WriteContentResponseSchema>;
@@ -19,7 +20,7 @@ export async function* writeContent(
   if (first.done || first.value.ref === "")
     throw new BerthError("invalid_argument", "first message must have a reference: invalid argument");
   const { ref } = first.value;
-  let total = Number(first.value.total);
+  let total = fromSize(first.value.total, "total");
   let { expected } = first.value;
   const writer = await store.openWriter(scope, { ref, expected, total });
   try {
@@ -37,7 +38,7 @@ export async function* writeContent(
           throw new BerthError("already_exists", `blob with expected digest ${expected} exists`);
         }
       }
-      if (request.total > 0n) total = Number(request.total);
+      if (request.total > 0n) total = fromSize(request.total, "total");
       const answer: Answer = { action: request.action, offset: BigInt(writer.offset) };
       if (request.action === STAT) {
         Object.assign(answer, {

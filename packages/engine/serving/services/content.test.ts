@@ -148,6 +148,10 @@ test("errors: wrong offset, wrong size, wrong digest, no reference, locked", asy
     await assert.rejects(write(store, { action: STAT, ref: "l" }), (e) => isCode(e, "unavailable"));
     open.close();
     await write(store, { action: STAT, ref: "l" });
+    await assert.rejects(
+      write(store, { action: STAT, ref: "t", total: 2n ** 53n }),
+      /total: found 9007199254740992, expected a number of bytes from 0/,
+    );
     assert.throws(() => store.info("n", "sha256:1"), /not valid/);
     assert.throws(() => store.info("n", wrong), /not found/);
   });

@@ -32,6 +32,8 @@ test("unknown types, transforms and options are refused by name", () => {
       /mounts\[0\].options\[0\]: found "X-containerd.mkdir.path=\/x"/,
     ],
     [mount("mkdir/bind", "rw", "X-containerd.dmverity=1"), /options\[1\]: found "X-containerd.dmverity=1"/],
+    [mount("bind\0"), /mounts\[0\].type: found a NUL character/],
+    [mount("bind", "ro\0"), /mounts\[0\].options: found a NUL character/],
     [mount("bind", "uidmap=0:1:2"), /options\[0\]: found "uidmap=0:1:2", expected no mapping of owners/],
   ];
   for (const [found, why] of refusals) assert.throws(() => plan([found], true), why);

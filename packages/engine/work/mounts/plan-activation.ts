@@ -78,7 +78,16 @@ function transformOf(name: string, type: string, where: string): Transform {
   );
 }
 
-function checkMount({ type, options }: types.Mount, transforms: readonly Transform[], where: string): void {
+function checkMount(mount: types.Mount, transforms: readonly Transform[], where: string): void {
+  const { type, source, target, options } = mount;
+  const nul = Object.entries({ type, source, target, options: options.join() }).find(([, text]) =>
+    text.includes("\0"),
+  );
+  if (nul !== undefined)
+    throw new BerthError(
+      "invalid_argument",
+      `${where}.${nul[0]}: found a NUL character, expected a string for the kernel: invalid argument`,
+    );
   const refuse = (field: string, found: string, expected: string) =>
     new BerthError(
       "unimplemented",
