@@ -20,7 +20,7 @@ const config = loadConfig(undefined, { root: join(folder, "root"), state: join(f
 const daemon = await startDaemon(config);
 cleanup.defer(() => daemon.close());
 
-const client = connect({ address: config.grpc.address, namespace: "example" });
+const client = connect({ address: config["grpc.address"], namespace: "example" });
 cleanup.use(client);
 await client.namespaces.create("example", { purpose: "demonstration" });
 

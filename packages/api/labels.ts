@@ -92,6 +92,10 @@ export const CONTAINERD_LABEL = {
   uncompressed: "containerd.io/uncompressed",
   /** Name under which a snapshot is to be committed, for snapshotters that fetch by themselves. */
   snapshotRef: "containerd.io/snapshot.ref",
+  /** Folder of an overlay snapshot's own files. */
+  overlayUpperdir: "containerd.io/snapshot/overlay.upperdir",
+  /** "true" on a namespace whose blobs others get by their digests although contents are isolated. */
+  shareable: "containerd.io/namespace.shareable",
   /** Labels with this prefix are inherited by the committed snapshot. */
   snapshot: "containerd.io/snapshot",
 } as const;

@@ -2,6 +2,7 @@
 
 export { type Clock, FakeClock, systemClock } from "./clock.ts";
 export { CRI_LOG, criLogUri, LOG_MODE, MAX_LOG_FILES } from "./cri-log.ts";
+export { parseDuration } from "./duration.ts";
 export { BerthError, codeOfErrno, type ErrorCode, type ErrorFacts, isCode } from "./errors.ts";
 export { ignoreMissing } from "./ignore-missing.ts";
 export { configureLog, isLogLevel, type LogFields, type LogLevel, log } from "./log.ts";

@@ -29,11 +29,11 @@ async function run(name: string, args: string[]): Promise<number> {
       const { explainBundle } = await import("@berth/runtime/explain");
       return explainBundle(realSys, bundle);
     },
-    doctor: async (given) => {
+    berthd: async (given) => {
       const { execFile } = process.getBuiltinModule("node:child_process");
       const path = `${realSys.libraryFolder()}/../../bin/berthd`;
       return new Promise((resolve) =>
-        execFile(path, ["--doctor", ...given], { maxBuffer: 64 << 20 }, (error, out, err) => {
+        execFile(path, [...given], { maxBuffer: 64 << 20 }, (error, out, err) => {
           const failed = error !== null && typeof error.code === "number" ? error.code : 1;
           resolve({ out, err: err || (error?.message ?? ""), code: error === null ? 0 : failed });
         }),

@@ -72,6 +72,10 @@ export const COMMANDS: Readonly<Record<string, Entry>> = {
     load: () => as(import("./commands/trace.ts")),
   },
   ops: { summary: "List what the daemon is working on", load: () => as(import("./commands/ops.ts")) },
+  config: {
+    summary: "Check and show berthd's settings; read a containerd's config.toml",
+    load: () => as(import("./commands/config.ts")),
+  },
   doctor: {
     summary: "Find what is wrong with the host, and what is left over of containers",
     load: () => as(import("./commands/doctor.ts")),

@@ -8,8 +8,8 @@ export interface CliDeps {
   explain?: (bundle: string) => Promise<string>;
   /** Describes how two bundles' directories differ for the runtime; from packages/runtime. */
   explainDifference?: (first: string, second: string) => Promise<string>;
-  /** Examines what a stopped daemon left behind: `berthd doctor` with these arguments. */
-  doctor?: (args: readonly string[]) => Promise<{ out: string; err: string; code: number }>;
+  /** Runs `berthd` with these arguments, for what works without a daemon that serves. */
+  berthd?: (args: readonly string[]) => Promise<{ out: string; err: string; code: number }>;
   /** Environment; default: the process's. */
   env?: Readonly<Record<string, string | undefined>>;
   /** Writes to standard output and error; default: the process's. */

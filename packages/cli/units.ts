@@ -1,4 +1,5 @@
 /** Sizes, durations and times in docker's notation. */
+import { parseDuration } from "@berth/base";
 import { usageError } from "./flags.ts";
 
 const FACTORS: Record<string, number> = { "": 1, b: 1, k: 2 ** 10, m: 2 ** 20, g: 2 ** 30, t: 2 ** 40 };
@@ -52,21 +53,11 @@ export function formatSpan(milliseconds: number): string {
   return `${number} ${word}${number === 1 ? "" : "s"}`;
 }
 
-/** "1h30m", "90s", "1.5h" -> milliseconds; undefined for an invalid duration. */
-export function parseDuration(value: string): number | undefined {
-  const units: Record<string, number> = { ms: 1, s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 };
-  if (!/^(\d+(\.\d+)?(ms|[smhd]))+$/.test(value)) return undefined;
-  let total = 0;
-  for (const [, number, unit] of value.matchAll(/(\d+(?:\.\d+)?)(ms|[smhd])/g))
-    total += Number(number) * units[unit!]!;
-  return total;
-}
-
 /** A time as in docker's --since: RFC 3339, seconds since the epoch, or a duration before now. */
 export function parseMoment(flag: string, value: string, now = Date.now()): Date {
+  if (/^\d+(\.\d+)?$/.test(value)) return new Date(Number(value) * 1000);
   const ago = parseDuration(value);
   if (ago !== undefined) return new Date(now - ago);
-  if (/^\d+(\.\d+)?$/.test(value)) return new Date(Number(value) * 1000);
   const date = new Date(/^\d{4}-\d{2}-\d{2}$/.test(value) ? `${value}T00:00:00` : value);
   if (Number.isNaN(date.getTime()))
     throw usageError(

@@ -3,7 +3,7 @@ import { test } from "node:test";
 import { signalNumber } from "@berth/base";
 import { checkArgs, describeFlags, parseFlags } from "./flags.ts";
 import { logLine } from "./log-lines.ts";
-import { parseBytes, parseDuration, parseWhole } from "./sizes.ts";
+import { durationOf, parseBytes, parseWhole } from "./sizes.ts";
 import { parseUser } from "./verbs/exec.ts";
 import { table } from "./verbs/list.ts";
 import { resourcesOf } from "./verbs/update.ts";
@@ -77,11 +77,10 @@ test("sizes, whole numbers and durations", () => {
   assert.throws(() => parseBytes("memory", "lots"), /invalid value for memory: invalid size: 'lots'/);
   assert.throws(() => parseWhole("cpu-share", "-5", false), /invalid value for cpu-share/);
   assert.deepEqual(
-    ["5s", "100ms", "1m30s", "1.5h"].map((text) => parseDuration("interval", text)),
+    ["5s", "100ms", "1m30s", "1.5h"].map((text) => durationOf("interval", text)),
     [5000, 100, 90_000, 5_400_000],
   );
-  for (const wrong of ["5", "s", "", "5 s"])
-    assert.throws(() => parseDuration("interval", wrong), /--interval/);
+  for (const wrong of ["5", "s", "", "5 s"]) assert.throws(() => durationOf("interval", wrong), /--interval/);
 });
 
 test("update's flags become linux.resources", () => {

@@ -1,16 +1,7 @@
 /** Amounts on the command line: bytes in docker's notation, and Go's durations. */
-import { BerthError } from "@berth/base";
+import { BerthError, parseDuration } from "@berth/base";
 
 const POWERS = "kmgtp";
-const UNITS: Readonly<Record<string, number>> = {
-  ns: 1e-6,
-  us: 1e-3,
-  µs: 1e-3,
-  ms: 1,
-  s: 1000,
-  m: 60_000,
-  h: 3_600_000,
-};
 
 /** Bytes of "50M", "1.5GiB", "67108864" (powers of 1024), or -1; "invalid_argument" names the flag. */
 export function parseBytes(flag: string, text: string): bigint {
@@ -40,15 +31,13 @@ export function parseWhole(flag: string, text: string, signed: boolean): bigint 
   return BigInt(text);
 }
 
-/** Milliseconds of "5s", "1m30s", "100ms". */
-export function parseDuration(flag: string, text: string): number {
-  const parts = [...text.matchAll(/(\d+(?:\.\d+)?)(ns|us|µs|ms|s|m|h)/g)];
-  if (parts.length === 0 || parts.map((p) => p[0]).join("") !== text) {
-    throw new BerthError(
-      "invalid_argument",
-      `invalid value ${JSON.stringify(text)} for flag --${flag}: expected a duration such as 5s or 100ms`,
-      { stage: "flags" },
-    );
-  }
-  return parts.reduce((sum, [, number, unit]) => sum + Number(number) * UNITS[unit!]!, 0);
+/** A duration for a flag, in milliseconds. */
+export function durationOf(flag: string, text: string): number {
+  const ms = parseDuration(text);
+  if (ms !== undefined) return ms;
+  throw new BerthError(
+    "invalid_argument",
+    `invalid value ${JSON.stringify(text)} for flag --${flag}: expected a duration such as 5s or 100ms`,
+    { stage: "flags" },
+  );
 }

@@ -36,13 +36,13 @@ async function examination(
   try {
     return await examine((await context.client()).connection, request);
   } catch (error) {
-    if (!isCode(error, "unavailable") || context.deps.doctor === undefined) throw error;
+    if (!isCode(error, "unavailable") || context.deps.berthd === undefined) throw error;
     const socket = context.address.replace(/^unix:\/\//, "");
     const state = flags.state ?? dirname(socket);
     const args = ["--state", state, "--temporary", tmpdir(), ...(flags.fix ? ["--fix"] : [])];
     if (flags.root !== undefined) args.push("--root", flags.root);
     context.err("No daemon answers: looking at what it left.\n");
-    const { out, err, code } = await context.deps.doctor(args);
+    const { out, err, code } = await context.deps.berthd(["--doctor", ...args]);
     if (code !== 0)
       throw new BerthError(
         "failed_precondition",

@@ -22,6 +22,7 @@ import { Collector, type Sweeper } from "../objects/gc/collector.ts";
 import { ImageStore } from "../objects/images/image-store.ts";
 import { deleteActivation, listActivations } from "../objects/mounts/rows.ts";
 import { SandboxStore } from "../objects/sandboxes/sandbox-store.ts";
+import type { SnapshotDriver } from "../objects/snapshots/driver.ts";
 import { NativeDriver } from "../objects/snapshots/native.ts";
 import { OverlayDriver } from "../objects/snapshots/overlayfs.ts";
 import { SnapshotStore } from "../objects/snapshots/snapshot-store.ts";
@@ -38,6 +39,8 @@ import type { Config } from "./config/config.ts";
 import { CONTENT_TYPE } from "./metrics/exposition.ts";
 import { serveMetrics } from "./metrics/listener.ts";
 import { Metrics } from "./metrics/metrics.ts";
+import { coreParts, optionalParts, servicePlugin, snapshotterPlugin } from "./plugins/catalog.ts";
+import { PluginRegistry } from "./plugins/registry.ts";
 import { containersService } from "./services/containers.ts";
 import { contentService } from "./services/content.ts";
 import { diffService } from "./services/diff.ts";
@@ -51,7 +54,6 @@ import { leasesService } from "./services/leases.ts";
 import { mountsService } from "./services/mounts.ts";
 import { namespacesService } from "./services/namespaces.ts";
 import { operationsService } from "./services/operations.ts";
-import { pluginsOf } from "./services/plugins.ts";
 import { sandboxControllerService } from "./services/sandbox-controller.ts";
 import { sandboxStoreService } from "./services/sandbox-store.ts";
 import { snapshotsService } from "./services/snapshots.ts";
@@ -106,9 +108,12 @@ async function open(config: Config, parts: DaemonParts, undo: (() => unknown)[])
   makeFolder(root, "root directory", root === state ? PASSABLE : PRIVATE);
   makeFolder(state, "state directory", PASSABLE);
   for (const name of ["content", "snapshots", "logs", "checkpoints"]) restrict(join(root, name), PRIVATE);
-  makeFolder(dirname(config.grpc.address), "the socket's directory");
+  makeFolder(dirname(config["grpc.address"]), "the socket's directory");
   undo.push(lockDirectory(root, "root"));
   if (state !== root) undo.push(lockDirectory(state, "state"));
+
+  const plugins = new PluginRegistry(config.disabled_plugins, config.required_plugins);
+  for (const plugin of coreParts(root, config["content.sharing"])) plugins.need(plugin);
 
   const recorder = new Recorder();
   recorder.start();
@@ -125,22 +130,23 @@ async function open(config: Config, parts: DaemonParts, undo: (() => unknown)[])
   const { history, reserve } = openHistory(db, join(state, "events"));
   const events = new EventBus(history, reserve);
   undo.push(() => events.close());
-  const content = new ContentStore(db, events, join(root, "content"));
-  const snapshots = new SnapshotStore(db, events, [
-    new OverlayDriver(join(root, "snapshots/overlayfs")),
-    new NativeDriver(join(root, "snapshots/native")),
-  ]);
+  const content = new ContentStore(db, events, join(root, "content"), config["content.sharing"]);
+  const snapshots = new SnapshotStore(db, events, snapshotDrivers(config, plugins));
   const images = new ImageStore(db, events);
   const containers = new ContainerStore(db, events);
   const sandboxes = new SandboxStore(db);
-  const pool = new LayerPool(config.limits.unpackers || undefined);
+  const pool = new LayerPool(config["limits.unpackers"] || undefined);
   undo.push(() => pool.close());
   const folders = new ActivationFolders(join(state, "mounts"));
   const activations = once(async () => {
     const { Activations } = await import("../work/mounts/activations.ts");
     return new Activations(db, folders, join(root, "snapshots"));
   });
-  const collector = new Collector(db, sweeperOf({ db, content, images, snapshots, folders }));
+  const collector = new Collector(db, sweeperOf({ db, content, images, snapshots, folders }), {
+    pauseThreshold: config["gc.pause_threshold"],
+    deletionThreshold: config["gc.deletion_threshold"],
+    scheduleDelay: config["gc.schedule_delay"],
+  });
   undo.push(() => collector.close());
   const streams = new StreamManager();
 
@@ -176,8 +182,8 @@ async function open(config: Config, parts: DaemonParts, undo: (() => unknown)[])
     events,
     logs: join(root, "logs"),
     checkpoints: new Checkpoints(content, pool, join(root, "checkpoints")),
-    builtIn: config.runtimes.builtIn,
-    rotation: { bytes: config.logs.maxSize, files: config.logs.maxFiles },
+    builtIn: config["runtimes.built_in"],
+    rotation: { bytes: config["logs.max_size"], files: config["logs.max_files"] },
   });
   undo.push(() => tasks.close());
   await tasks.recover();
@@ -190,12 +196,12 @@ async function open(config: Config, parts: DaemonParts, undo: (() => unknown)[])
   metrics.start();
   undo.push(() => metrics.close());
 
-  const services = [
+  const all = [
     versionService(),
     introspectionService({
-      plugins: () => plugins,
+      plugins: () => plugins.list(),
       uuid: daemonId(db),
-      runtimeInfo: (runtime, options) => describeRuntime(runtime, options, config.runtimes.builtIn),
+      runtimeInfo: (runtime, options) => describeRuntime(runtime, options, config["runtimes.built_in"]),
     }),
     namespacesService(db, events),
     contentService(content, collector),
@@ -214,8 +220,8 @@ async function open(config: Config, parts: DaemonParts, undo: (() => unknown)[])
     numberedEventsService(events),
     streamingService(streams),
     transferService({
-      downloads: config.limits.downloads,
-      insecureRegistries: config.registry.insecure,
+      downloads: config["limits.downloads"],
+      insecureRegistries: config["registry.insecure"],
       db,
       content,
       images,
@@ -234,25 +240,31 @@ async function open(config: Config, parts: DaemonParts, undo: (() => unknown)[])
       removeTask: (ns, id) => supervisor.forget(ns, id),
     }),
   ];
-  const health = healthService(services.map((s) => s.desc.typeName));
-  const plugins = pluginsOf([...services, health], snapshots, root);
-  if (config.metrics.address !== "")
-    undo.push(await serveMetrics(config.metrics.address, () => metrics.text()));
+  for (const plugin of optionalParts()) plugins.add(plugin);
+  const served = all.filter((service) => {
+    const plugin = servicePlugin(service);
+    return plugin === undefined || plugins.add(plugin);
+  });
+  const health = healthService(served.map((s) => s.desc.typeName));
+  plugins.add(servicePlugin(health)!);
+  plugins.check();
+  if (config["metrics.address"] !== "")
+    undo.push(await serveMetrics(config["metrics.address"], () => metrics.text()));
   undo.push(await serveShims(config, (envelope) => tasks.forward(envelope)));
   const server = await serve({
-    path: config.grpc.address,
-    uid: config.grpc.uid,
-    gid: config.grpc.gid,
-    maxMessageBytes: config.grpc.maxMessageBytes,
-    maxConnections: config.grpc.maxConnections,
+    path: config["grpc.address"],
+    uid: config["grpc.uid"],
+    gid: config["grpc.gid"],
+    maxMessageBytes: config["grpc.max_message_bytes"],
+    maxConnections: config["grpc.max_connections"],
     peerOf: (fd) => linux.peerPid(fd),
     beforeAnswer: () => db.settled(),
     pages: { "/metrics": { type: CONTENT_TYPE, text: () => metrics.text() } },
-    services: [...services, health],
+    services: [...served, health],
   });
   monitor.start();
   backup.start();
-  await collector.request(false);
+  collector.start(config["gc.startup_delay"]);
   if (!db.writable)
     log.error(
       "the file system is full: what is there is served, and nothing can be made until there is room",
@@ -260,8 +272,28 @@ async function open(config: Config, parts: DaemonParts, undo: (() => unknown)[])
         root,
       },
     );
-  log.info("berthd is serving", { address: config.grpc.address, root, state });
+  log.info("berthd is serving", { address: config["grpc.address"], root, state });
   return server;
+}
+
+/** The snapshotters that the settings do not leave out; the default is first. */
+function snapshotDrivers(config: Config, plugins: PluginRegistry): SnapshotDriver[] {
+  const load = (id: string, root: string, make: () => SnapshotDriver) =>
+    plugins.load(snapshotterPlugin(id, root), make, ({ unusable }) =>
+      // Clients take every other message for a failure of the daemon.
+      unusable === undefined ? undefined : `${unusable}: skip plugin`,
+    ) ?? [];
+  const overlayfs = config["overlayfs.root"];
+  const native = config["native.root"];
+  const options = {
+    mountOptions: config["overlayfs.mount_options"],
+    syncRemove: config["overlayfs.sync_remove"],
+    upperdirLabel: config["overlayfs.upperdir_label"],
+  };
+  return [
+    load("overlayfs", overlayfs, () => new OverlayDriver(overlayfs, options)),
+    load("native", native, () => new NativeDriver(native)),
+  ].flat();
 }
 
 /** The result of `make`, which is called by the first who needs it. */

@@ -2,6 +2,7 @@
  * berthd: the daemon's command.
  *
  *     berthd [--config FILE] [--root DIR] [--state DIR] [--address SOCKET] [--log-level LEVEL] [--version] [--help]
+ *     berthd config check|default|dump|migrate [FILE]
  *     berthd --address SOCKET publish --topic TOPIC --namespace NAMESPACE
  */
 import { parseArgs } from "node:util";
@@ -22,10 +23,12 @@ const USAGE = `Usage: berthd [flags]
     --fix            and remove it
     --temporary DIR  where clients make their FIFOs, besides /tmp
 
+berthd config check|default|dump|migrate [FILE]
+                     checks and shows files of settings, in berth's form or containerd's
+
 berthd --address SOCKET publish --topic TOPIC --namespace NAMESPACE
                      sends the event on standard input to a berthd that serves; used by shims
 `;
-const DEFAULT_CONFIG = "/etc/berth/config.toml";
 
 /** Runs the daemon until SIGTERM or SIGINT; returns the exit code: 0, 1 for failures, 2 for invalid flags. */
 export async function main(argv: readonly string[]): Promise<number> {
@@ -34,16 +37,21 @@ export async function main(argv: readonly string[]): Promise<number> {
       const { publish } = await import("./publish.ts");
       await publish(argv);
     });
+  if (argv[0] === "config")
+    return ended(async () => {
+      const { configCommand } = await import("./config/command.ts");
+      process.stdout.write(configCommand(argv.slice(1)));
+    });
   let values: Record<string, string | boolean | undefined>;
   try {
     ({ values } = parseArgs({
       args: [...argv],
       options: {
-        config: { type: "string" },
+        config: { type: "string", short: "c" },
         root: { type: "string" },
         state: { type: "string" },
-        address: { type: "string" },
-        "log-level": { type: "string" },
+        address: { type: "string", short: "a" },
+        "log-level": { type: "string", short: "l" },
         version: { type: "boolean" },
         help: { type: "boolean" },
         doctor: { type: "boolean" },
@@ -90,25 +98,31 @@ async function examine(values: { [flag: string]: string | undefined }, fix: bool
 
 /** Merges the file's settings with the flags, and configures the logger. */
 async function settings(values: { [flag: string]: string | undefined }): Promise<Config> {
-  const [{ loadConfig }, { existsSync }] = await Promise.all([
-    import("./config/config.ts"),
-    import("node:fs"),
-  ]);
+  const { configFile, configOf, readConfig } = await import("./config/config.ts");
   const flags: ConfigFlags = {};
   if (values.root !== undefined) flags.root = values.root;
   if (values.state !== undefined) flags.state = values.state;
   if (values.address !== undefined) flags.address = values.address;
   if (values["log-level"] !== undefined) flags.logLevel = values["log-level"];
-  const config = loadConfig(
-    values.config ?? (existsSync(DEFAULT_CONFIG) ? DEFAULT_CONFIG : undefined),
-    flags,
-  );
-  configureLog(config.log);
+  const file = configFile(values.config);
+  const { settings, ignored } = file === undefined ? { settings: {}, ignored: [] } : readConfig(file);
+  const config = configOf(settings, flags);
+  configureLog({ level: config["log.level"], format: config["log.format"] });
+  if (ignored.length > 0)
+    log.warn("settings of containerd that mean nothing to berth are ignored", {
+      file,
+      keys: ignored.length,
+      hint: `berthd config check ${file} names them`,
+    });
   return config;
 }
 
 async function run(values: { [flag: string]: string | undefined }): Promise<void> {
   const [{ startDaemon }, config] = await Promise.all([import("./daemon.ts"), settings(values)]);
+  if (config.oom_score !== 0) {
+    const { setOomScore } = await import("./oom-score.ts");
+    setOomScore(config.oom_score);
+  }
   const daemon = await startDaemon(config);
   await new Promise<void>((resolve) => {
     const stop = (signal: string) => {

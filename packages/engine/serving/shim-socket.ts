@@ -5,15 +5,16 @@ import { log } from "@berth/base";
 import { MAX_SOCKET_PATH } from "@berth/rpc";
 import { serve } from "@berth/ttrpc";
 import { makeFolder } from "../base/core/folder.ts";
+import type { Config } from "./config/config.ts";
 import { shimEventsService } from "./services/shim-events.ts";
 
 /** Serves until the result is called; root's alone, as shims run as the daemon does. */
 export async function serveShims(
-  { grpc, ttrpc }: { grpc: { address: string }; ttrpc: { address: string } },
+  config: Pick<Config, "grpc.address" | "ttrpc.address">,
   forward: (envelope: types.Envelope | undefined) => void,
 ): Promise<() => Promise<void>> {
-  const path = ttrpc.address;
-  if (Buffer.byteLength(path) > MAX_SOCKET_PATH && path === `${grpc.address}.ttrpc`) {
+  const path = config["ttrpc.address"];
+  if (Buffer.byteLength(path) > MAX_SOCKET_PATH && path === `${config["grpc.address"]}.ttrpc`) {
     log.warn("the socket for shims has too long a path: events of other people's shims are missed", {
       path,
       hint: "choose a shorter [grpc] address, or a [ttrpc] address",

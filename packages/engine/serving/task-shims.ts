@@ -5,10 +5,10 @@ import type { Config } from "./config/config.ts";
 /** The in-process shim, and other people's beside it. */
 export async function makeShims(config: Config): Promise<TaskShim> {
   const { createTaskShim, ForeignShims, routeTasks } = await import("@berth/shim");
-  const { state, limits } = config;
+  const starts = config["limits.starts"];
   const options = await foreignOptions(config);
-  const startWorkers = limits.starts > 0 ? { startWorkers: limits.starts } : {};
-  const own = createTaskShim({ sys: options.sys, stateDir: state, ...startWorkers });
+  const startWorkers = starts > 0 ? { startWorkers: starts } : {};
+  const own = createTaskShim({ sys: options.sys, stateDir: config.state, ...startWorkers });
   return routeTasks(own, new ForeignShims(options));
 }
 
@@ -21,9 +21,15 @@ export async function makeSandboxes(
   return new ForeignSandboxes(await foreignOptions(config), onExit);
 }
 
-async function foreignOptions({ state, grpc, ttrpc }: Config): Promise<ForeignOptions> {
+async function foreignOptions(config: Config): Promise<ForeignOptions> {
   const { realSys: sys } = await import("@berth/sys");
   // packaging/berthd.sh names itself.
   const publishBinary = process.env.BERTHD || sys.programPath();
-  return { sys, stateDir: state, address: grpc.address, ttrpcAddress: ttrpc.address, publishBinary };
+  return {
+    sys,
+    stateDir: config.state,
+    address: config["grpc.address"],
+    ttrpcAddress: config["ttrpc.address"],
+    publishBinary,
+  };
 }

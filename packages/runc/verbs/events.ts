@@ -2,7 +2,7 @@ import { BerthError } from "@berth/base";
 import { stringifyJson } from "@berth/oci";
 import { type ContainerEvent, follow, stats } from "@berth/runtime";
 import { defineCommand } from "../command.ts";
-import { parseDuration } from "../sizes.ts";
+import { durationOf } from "../sizes.ts";
 
 export const command = defineCommand({
   usage: "events [options] ID",
@@ -13,7 +13,7 @@ export const command = defineCommand({
   },
   args: [1, 1],
   async run({ runtime, out }, flags, [id]) {
-    const interval = parseDuration("interval", flags.interval ?? "5s");
+    const interval = durationOf("interval", flags.interval ?? "5s");
     if (interval <= 0)
       throw new BerthError("invalid_argument", "duration interval must be greater than 0", {
         stage: "flags",

@@ -2,7 +2,7 @@
 import { createHash } from "node:crypto";
 import * as fs from "node:fs";
 import { dirname, join } from "node:path";
-import { eventTypes } from "@berth/api";
+import { CONTAINERD_LABEL, eventTypes } from "@berth/api";
 import { BerthError, log } from "@berth/base";
 import { checkDigest } from "@berth/oci";
 import { KeyedMutex } from "../../base/core/mutex.ts";
@@ -28,16 +28,19 @@ export class ContentStore implements WriterHost {
   readonly #db: Database;
   readonly #events: EventBus;
   readonly #folder: string;
+  /** Whether a namespace gets another's blobs by their digests, or only those of namespaces that say so by a label. */
+  readonly #sharing: "shared" | "isolated";
   /** Open ingests by "<namespace>/<ref>": since when, in milliseconds since the epoch, and their writers. */
   readonly #open = new Map<string, { since: number; writer?: ContentWriter }>();
   /** Digests that are about to get a row: their files must not be removed. */
   readonly #pending = new Map<string, number>();
   readonly #puts = new KeyedMutex();
 
-  constructor(db: Database, events: EventBus, folder: string) {
+  constructor(db: Database, events: EventBus, folder: string, sharing: "shared" | "isolated" = "shared") {
     this.#db = db;
     this.#events = events;
     this.#folder = folder;
+    this.#sharing = sharing;
     fs.mkdirSync(join(folder, "blobs/sha256"), { recursive: true, mode: 0o700 });
     fs.mkdirSync(join(folder, "ingest"), { recursive: true, mode: 0o700 });
   }
@@ -235,10 +238,18 @@ export class ContentStore implements WriterHost {
     }
   }
 
-  /** Size of a blob that any namespace has; undefined if none has it with this size. */
+  /** Size of a blob that a namespace shares; undefined if none has it with this size. */
   #elsewhere(digest: string, total: number): number | undefined {
-    const row = this.#db.get("SELECT size FROM content WHERE digest = ? LIMIT 1", digest);
-    const size = row === undefined ? undefined : Number(row.size);
+    const sql =
+      "SELECT size, namespaces.labels FROM content JOIN namespaces ON namespaces.name = ns WHERE digest = ?";
+    const shared = this.#db
+      .all(sql, digest)
+      .find(
+        ({ labels }) =>
+          this.#sharing === "shared" ||
+          (JSON.parse(labels as string) as Labels)[CONTAINERD_LABEL.shareable] === "true",
+      );
+    const size = shared === undefined ? undefined : Number(shared.size);
     return size !== undefined && (total === 0 || total === size) ? size : undefined;
   }
 

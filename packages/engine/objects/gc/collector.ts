@@ -26,8 +26,17 @@ export interface Sweeper {
   settled(): Promise<void>;
 }
 
-/** Delay after a deletion, so that a burst of deletions is collected once. */
-const DELAY_MS = 100;
+/** When collections run. Times are in milliseconds. */
+export interface GcSchedule {
+  /** Largest part of the time that collections may take; 0: unlimited. */
+  pauseThreshold: number;
+  /** Deletions after which a collection is due; 0 means one. */
+  deletionThreshold: number;
+  /** Time from when a collection is due to its start, so that a burst of deletions is collected once. */
+  scheduleDelay: number;
+}
+
+const SCHEDULE: GcSchedule = { pauseThreshold: 0.02, deletionThreshold: 0, scheduleDelay: 100 };
 /** The longest time without a collection. */
 const INTERVAL_MS = 10 * 60_000;
 /** What expires within this time of each other is collected at once. */
@@ -41,16 +50,29 @@ export class Collector {
   #timer: NodeJS.Timeout | undefined;
   #due = Infinity;
   #closed = false;
+  readonly #plan: GcSchedule;
+  /** Deletions since the last collection. */
+  #deletions = 0;
+  /** Before this time, no collection starts by itself. */
+  #rest = 0;
 
-  constructor(db: Database, sweeper: Sweeper) {
+  constructor(db: Database, sweeper: Sweeper, plan: GcSchedule = SCHEDULE) {
     this.#db = db;
     this.#sweeper = sweeper;
+    this.#plan = plan;
   }
 
-  /** Requests a collection: soon, or with `sync` before the promise resolves. */
+  /** Something was deleted: requests a collection, soon, or with `sync` before the promise resolves. */
   async request(sync: boolean): Promise<void> {
+    this.#deletions++;
     if (sync) await this.run();
-    else this.#schedule(Date.now() + DELAY_MS);
+    else if (this.#deletions >= this.#plan.deletionThreshold)
+      this.#schedule(Math.max(Date.now() + this.#plan.scheduleDelay, this.#rest));
+  }
+
+  /** Plans the first collection, in so many milliseconds. */
+  start(delay: number): void {
+    this.#schedule(Date.now() + delay);
   }
 
   /** Makes sure that what these labels hold is collected once they expire, also when nothing else happens. */
@@ -79,9 +101,14 @@ export class Collector {
   run(): Promise<number> {
     clearTimeout(this.#timer);
     this.#due = Infinity;
+    this.#deletions = 0;
     this.#schedule(Date.now() + INTERVAL_MS);
     return stage("collect garbage", {}, async () => {
+      const began = performance.now();
       const removed = this.#db.transaction(() => this.#collect());
+      const took = performance.now() - began;
+      const { pauseThreshold } = this.#plan;
+      this.#rest = pauseThreshold > 0 ? Date.now() + took / pauseThreshold - took : 0;
       this.#expectWhatIsHeld();
       await this.#sweeper.settled();
       if (removed > 0) log.debug("garbage collected", { removed });

@@ -19,7 +19,7 @@ import { NativeDriver } from "../snapshots/native.ts";
 import { ACTIVE } from "../snapshots/rows.ts";
 import { SnapshotStore } from "../snapshots/snapshot-store.ts";
 import { removeUnclaimed } from "../snapshots/unclaimed.ts";
-import { Collector } from "./collector.ts";
+import { Collector, type Sweeper } from "./collector.ts";
 import { references } from "./labels.ts";
 
 const scope = { namespace: "n", lease: undefined };
@@ -43,7 +43,7 @@ async function make(folder: string) {
   const content = new ContentStore(db, events, folder);
   const snapshots = new SnapshotStore(db, events, [new NativeDriver(join(folder, "native"))]);
   const images = new ImageStore(db, events);
-  const collector = new Collector(db, {
+  const sweeper: Sweeper = {
     removeContent: (ns, digest) => content.removeRow(ns, digest),
     removeIngest: (ns, ref) => content.removeIngestRow(ns, ref),
     removeImage: (ns, name) => images.delete(ns, name),
@@ -51,7 +51,8 @@ async function make(folder: string) {
     removeSnapshot: (ns, snapshotter, name) => snapshots.removeRow({ ns, snapshotter }, name),
     ingestInUse: (ns, ref, started) => content.ingestInUse(ns, ref, started),
     settled: () => snapshots.settled(),
-  });
+  };
+  const collector = new Collector(db, sweeper);
   const put = async (text: string, labels: Labels = {}, lease?: string) => {
     const digest = `sha256:${createHash("sha256").update(text).digest("hex")}`;
     await content.put({ ...scope, lease }, digest, Buffer.from(text), labels);
@@ -72,6 +73,7 @@ async function make(folder: string) {
     content,
     snapshots,
     images,
+    sweeper,
     collector,
     containers: new ContainerStore(db, events),
     put,
@@ -190,6 +192,36 @@ test("a sandbox keeps what its labels name", async () => {
     store.delete("n", "s");
     await collector.run();
     assert.equal(db.get("SELECT 1 FROM content WHERE digest = ?", digest), undefined);
+  });
+});
+
+test("collections wait for enough deletions, and rest as long as the settings say", async (t) => {
+  await world(async ({ db, sweeper }) => {
+    t.mock.timers.enable({ apis: ["setTimeout", "Date"], now: Date.now() });
+    const plan = { pauseThreshold: 0.5, deletionThreshold: 2, scheduleDelay: 1000 };
+    const collector = new Collector(db, sweeper, plan);
+    let runs = 0;
+    const { transaction } = db;
+    db.transaction = (work) => {
+      runs++;
+      return transaction.call(db, work) as never;
+    };
+    collector.start(500);
+    t.mock.timers.tick(499);
+    assert.equal(runs, 0);
+    t.mock.timers.tick(1);
+    assert.equal(runs, 1, "the first one");
+    await collector.request(false);
+    t.mock.timers.tick(5000);
+    assert.equal(runs, 1, "one deletion is not enough");
+    await collector.request(false);
+    t.mock.timers.tick(999);
+    assert.equal(runs, 1);
+    t.mock.timers.tick(1);
+    assert.equal(runs, 2);
+    await collector.request(true);
+    assert.equal(runs, 3, "a synchronous one does not wait");
+    collector.close();
   });
 });
 

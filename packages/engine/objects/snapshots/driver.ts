@@ -1,4 +1,5 @@
 /** The parts that differ between snapshotters: folders and mounts. */
+import type { Labels } from "../../base/core/names.ts";
 import type { Mount } from "../../base/core/wire.ts";
 
 /** Creates and mounts the folders of snapshots, which are named by numbers. */
@@ -7,6 +8,10 @@ export interface SnapshotDriver {
   readonly name: string;
   /** Why it cannot be used on this machine; undefined if it can. */
   readonly unusable: string | undefined;
+  /** Whether a removal is over only when the files are gone. */
+  readonly syncRemove: boolean;
+  /** Labels that are shown with a snapshot, but not stored. */
+  labelsOf?(number: number): Labels | undefined;
   /** Creates the folder of a new snapshot on top of `parents` (nearest first). */
   prepare(number: number, parents: readonly number[], readonly: boolean): Promise<void>;
   /** The mounts of a snapshot. */

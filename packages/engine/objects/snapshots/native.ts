@@ -11,6 +11,7 @@ import { SnapshotFolders } from "./folders.ts";
 export class NativeDriver implements SnapshotDriver {
   readonly name = "native";
   readonly unusable = undefined;
+  readonly syncRemove = false;
   readonly #folders: SnapshotFolders;
 
   constructor(root: string) {

@@ -3,9 +3,20 @@
  * the parents' folders.
  */
 import * as fs from "node:fs";
+import { CONTAINERD_LABEL } from "@berth/api";
+import type { Labels } from "../../base/core/names.ts";
 import type { Mount } from "../../base/core/wire.ts";
 import type { SnapshotDriver } from "./driver.ts";
 import { SnapshotFolders } from "./folders.ts";
+
+/** Settings of overlayfs. */
+export interface OverlayOptions {
+  /** Further options of mounts. */
+  mountOptions: readonly string[];
+  syncRemove: boolean;
+  /** Whether snapshots show their upper folders as a label, as tools that read them need. */
+  upperdirLabel: boolean;
+}
 
 /** Folders and mounts of overlayfs. */
 export class OverlayDriver implements SnapshotDriver {
@@ -14,11 +25,25 @@ export class OverlayDriver implements SnapshotDriver {
   readonly #folders: SnapshotFolders;
   readonly #baseOptions: readonly string[];
 
-  constructor(root: string) {
+  readonly syncRemove: boolean;
+  readonly #upperdirLabel: boolean;
+
+  constructor(
+    root: string,
+    { mountOptions = [], syncRemove = false, upperdirLabel = false }: Partial<OverlayOptions> = {},
+  ) {
+    this.syncRemove = syncRemove;
+    this.#upperdirLabel = upperdirLabel;
     this.#folders = new SnapshotFolders(root, ["fs", "work/work", "work"]);
     this.unusable = whyUnusable();
     // With index=on, a snapshot that was moved or copied to another machine could not be mounted again.
-    this.#baseOptions = fs.existsSync("/sys/module/overlay/parameters/index") ? ["index=off"] : [];
+    this.#baseOptions = fs.existsSync("/sys/module/overlay/parameters/index")
+      ? ["index=off", ...mountOptions]
+      : mountOptions;
+  }
+
+  labelsOf(number: number): Labels | undefined {
+    return this.#upperdirLabel ? { [CONTAINERD_LABEL.overlayUpperdir]: this.folder(number) } : undefined;
   }
 
   folder(number: number): string {

@@ -78,8 +78,8 @@ export class SnapshotStore {
   }
 
   stat(where: store.Where, name: string): store.SnapshotRecord {
-    this.driver(where.snapshotter);
-    return store.getSnapshot(this.#db, where, name);
+    const driver = this.driver(where.snapshotter);
+    return shown(driver, store.getSnapshot(this.#db, where, name));
   }
 
   find(where: store.Where, name: string): store.SnapshotRecord | undefined {
@@ -87,8 +87,8 @@ export class SnapshotStore {
   }
 
   list(where: store.Where): store.SnapshotRecord[] {
-    this.driver(where.snapshotter);
-    return store.listSnapshots(this.#db, where);
+    const driver = this.driver(where.snapshotter);
+    return store.listSnapshots(this.#db, where).map((found) => shown(driver, found));
   }
 
   /** Creates a writable snapshot (or, with kind VIEW, a read-only one); returns its mounts. */
@@ -322,7 +322,8 @@ export class SnapshotStore {
     paths: readonly string[] | undefined,
   ): store.SnapshotRecord {
     return this.#db.transaction(() => {
-      const found = this.stat(where, name);
+      const driver = this.driver(where.snapshotter);
+      const found = store.getSnapshot(this.#db, where, name);
       let { labels } = found;
       for (const path of paths ?? ["labels"]) {
         if (!isLabelPath(path)) throw notUpdatable(path, "a snapshot");
@@ -331,7 +332,7 @@ export class SnapshotStore {
       checkLabels(labels);
       const next = { ...found, labels, updated: String(now()) };
       store.saveSnapshot(this.#db, next);
-      return next;
+      return shown(driver, next);
     });
   }
 
@@ -350,4 +351,10 @@ export class SnapshotStore {
       });
     return usage;
   }
+}
+
+/** A record as clients see it. */
+function shown(driver: SnapshotDriver, record: store.SnapshotRecord): store.SnapshotRecord {
+  const more = driver.labelsOf?.(record.number);
+  return more === undefined ? record : { ...record, labels: { ...record.labels, ...more } };
 }

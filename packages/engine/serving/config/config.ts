@@ -1,58 +1,15 @@
-/** The daemon's settings: a TOML file, then flags. Unknown keys are errors that name their line. */
-import { readFileSync } from "node:fs";
+/** The daemon's configuration: a TOML file of berth's form or of containerd's, then flags. */
+import { existsSync, readFileSync } from "node:fs";
 import { isAbsolute, join } from "node:path";
-import { BerthError, isLogLevel, type LogLevel, MAX_LOG_FILES } from "@berth/base";
-import { parse, TomlError } from "smol-toml";
-import { BUILT_IN } from "../../work/tasks/runtime.ts";
-import { loopbackAddress } from "../metrics/listener.ts";
-import { lineOf } from "./line.ts";
+import { BerthError, isLogLevel } from "@berth/base";
+import { type Ignored, isContainerdForm, readContainerdForm } from "./containerd-form.ts";
+import { Document } from "./document.ts";
+import { isSetting, SETTINGS, type SettingName, type Settings, type SettingValue } from "./settings.ts";
 
-/** Settings of the daemon. */
-export interface Config {
-  /** Persistent data: blobs, snapshots, metadata. */
-  root: string;
-  /** Data that need not survive a reboot: sockets, bundles, keepers. */
-  state: string;
-  grpc: {
-    /** Path of the unix socket. */
-    address: string;
-    uid: number;
-    gid: number;
-    maxMessageBytes: number;
-    maxConnections: number;
-  };
-  ttrpc: {
-    /** Path of the socket for events of shims; root's alone. */
-    address: string;
-  };
-  log: { level: LogLevel; format: "text" | "json" };
-  limits: {
-    /** Concurrent layer downloads of one pull. */
-    downloads: number;
-    /** Threads that unpack layers; 0 for one per processor, at most four. */
-    unpackers: number;
-    /** Concurrent creates and starts of containers; 0 for four per processor. */
-    starts: number;
-  };
-  logs: {
-    /** Bytes at which a container's log is rotated, unless the container says otherwise; 0 for never. */
-    maxSize: number;
-    /** Number of files kept of a log, including the current one. */
-    maxFiles: number;
-  };
-  metrics: {
-    /** TCP address to serve metrics on, besides GET /metrics on the socket: "127.0.0.1:PORT"; "" for none. */
-    address: string;
-  };
-  runtimes: {
-    /** Runtime names that select berth's own. All others are found by their shims' binaries. */
-    builtIn: readonly string[];
-  };
-  registry: {
-    /** Registries accessed over plain HTTP, as host or host:port. Loopback addresses always are. */
-    insecure: string[];
-  };
-}
+const DEFAULT_FILE = "/etc/berth/config.toml";
+
+/** A value for every setting. */
+export type Config = { readonly [K in SettingName]: SettingValue<K> };
 
 /** Settings from the command line; undefined keeps the file's. */
 export interface ConfigFlags {
@@ -62,158 +19,107 @@ export interface ConfigFlags {
   logLevel?: string;
 }
 
-type Check = "loopback" | "path" | "natural" | "count" | "level" | "format" | "strings";
-/** All keys, with a check of their values. */
-const KEYS: Readonly<Record<string, Check>> = {
-  root: "path",
-  state: "path",
-  "grpc.address": "path",
-  "grpc.uid": "natural",
-  "grpc.gid": "natural",
-  "grpc.max_message_bytes": "natural",
-  "grpc.max_connections": "natural",
-  "ttrpc.address": "path",
-  "log.level": "level",
-  "log.format": "format",
-  "limits.downloads": "natural",
-  "limits.unpackers": "natural",
-  "limits.starts": "natural",
-  "logs.max_size": "natural",
-  "logs.max_files": "count",
-  "metrics.address": "loopback",
-  "registry.insecure": "strings",
-  "runtimes.built_in": "strings",
-};
-const EXPECTED: Readonly<Record<Check, string>> = {
-  path: "an absolute path",
-  natural: "a whole number, 0 or more",
-  count: `a whole number from 1 to ${MAX_LOG_FILES}`,
-  level: "one of trace, debug, info, warn, error",
-  format: "text or json",
-  strings: "a list of texts",
-  loopback: "127.0.0.1:PORT or [::1]:PORT",
-};
-const TABLES = new Set(Object.keys(KEYS).flatMap((key) => (key.includes(".") ? [key.split(".")[0]!] : [])));
-
-function fits(check: Check, value: unknown): boolean {
-  switch (check) {
-    case "path":
-      return typeof value === "string" && isAbsolute(value);
-    case "natural":
-      return Number.isSafeInteger(value) && (value as number) >= 0;
-    case "count":
-      return Number.isSafeInteger(value) && (value as number) >= 1 && (value as number) <= MAX_LOG_FILES;
-    case "loopback":
-      return typeof value === "string" && loopbackAddress(value) !== undefined;
-    case "level":
-      return typeof value === "string" && isLogLevel(value);
-    case "format":
-      return value === "text" || value === "json";
-    default:
-      return Array.isArray(value) && value.every((item) => typeof item === "string");
-  }
+/** What a file says. */
+export interface FileSettings {
+  settings: Settings;
+  /** Keys of a containerd's file that mean nothing to berth. */
+  ignored: readonly Ignored[];
 }
 
-/** Parses settings from TOML text; `file` is for error messages. */
-export function parseConfig(toml: string, file: string): ReadonlyMap<string, unknown> {
-  const refuse = (key: string, why: string) => {
-    const line = lineOf(toml, key);
-    const where = line === undefined ? file : `${file}:${line}`;
-    return new BerthError("invalid_argument", `${where}: ${why}`, { stage: "config", path: file });
-  };
-  let document: Record<string, unknown>;
+/** The file of settings: the one that is given, or the default one, if it exists. */
+export function configFile(given: string | undefined): string | undefined {
+  return given ?? (existsSync(DEFAULT_FILE) ? DEFAULT_FILE : undefined);
+}
+
+/** Reads settings from TOML text; `file` is for error messages and imports. */
+export function parseConfig(toml: string, file: string): FileSettings {
+  const document = new Document(toml, file);
+  if (isContainerdForm(document)) return readContainerdForm(document);
+  return { settings: readOwnForm(document), ignored: [] };
+}
+
+function readOwnForm(document: Document): Settings {
+  const settings: Record<string, unknown> = {};
+  for (const { key, value } of document.entries((key) => isSetting(key.join(".")))) {
+    const name = key.join(".");
+    if (!isSetting(name)) {
+      const known = Object.keys(SETTINGS).join(", ");
+      const containerd = name.startsWith("plugins.") ? "; a containerd's file begins with its version" : "";
+      throw document.refusal(
+        key,
+        `unknown key ${JSON.stringify(name)}, expected one of ${known}${containerd}`,
+      );
+    }
+    const { read, expected } = SETTINGS[name];
+    const found = read(value);
+    if (found === undefined)
+      throw document.refusal(key, `${name} is ${JSON.stringify(value)}, expected ${expected}`);
+    settings[name] = found;
+  }
+  return settings as Settings;
+}
+
+/** Reads a file of settings. */
+export function readConfig(file: string): FileSettings {
+  let toml: string;
   try {
-    document = parse(toml);
+    toml = readFileSync(file, "utf8");
   } catch (cause) {
-    if (!(cause instanceof TomlError)) throw cause;
-    const why = cause.message.split("\n")[0]!.replace(/^Invalid TOML document: /, "");
-    throw new BerthError("invalid_argument", `${file}:${cause.line}: ${why}`, {
+    const error = BerthError.from(cause);
+    throw new BerthError(error.code, `cannot read the settings in ${file}: ${error.errno ?? error.message}`, {
       stage: "config",
       path: file,
       cause,
+      hint: "correct --config, or leave it out",
     });
   }
-  const out = new Map<string, unknown>();
-  const take = (key: string, value: unknown) => {
-    const check = KEYS[key];
-    if (check === undefined) {
-      const known = Object.keys(KEYS).join(", ");
-      throw refuse(key, `unknown key ${JSON.stringify(key)}, expected one of ${known}`);
-    }
-    if (!fits(check, value))
-      throw refuse(key, `${key} is ${JSON.stringify(value)}, expected ${EXPECTED[check]}`);
-    out.set(key, value);
-  };
-  for (const [key, value] of Object.entries(document)) {
-    if (TABLES.has(key) && typeof value === "object" && value !== null && !Array.isArray(value))
-      for (const [inner, innerValue] of Object.entries(value)) take(`${key}.${inner}`, innerValue);
-    else take(key, value);
-  }
-  return out;
+  return parseConfig(toml, file);
 }
 
-/** Settings from a file (or none) and flags, merged over the defaults. */
-export function loadConfig(file: string | undefined, flags: ConfigFlags): Config {
-  let settings: ReadonlyMap<string, unknown> = new Map();
-  if (file !== undefined) {
-    let toml: string;
-    try {
-      toml = readFileSync(file, "utf8");
-    } catch (cause) {
-      const error = BerthError.from(cause);
+/** The configuration of a daemon with a file's settings and these flags. */
+export function configOf(settings: Settings, flags: ConfigFlags): Config {
+  const set = { ...settings, ...flagSettings(flags) };
+  const value = <K extends SettingName>(name: K): SettingValue<K> | undefined =>
+    (set[name] ?? SETTINGS[name].fallback) as SettingValue<K> | undefined;
+  const root = value("root")!;
+  const address = value("grpc.address") ?? join(value("state")!, "berth.sock");
+  const derived: Settings = {
+    "grpc.address": address,
+    "ttrpc.address": `${address}.ttrpc`,
+    "overlayfs.root": join(root, "snapshots/overlayfs"),
+    "native.root": join(root, "snapshots/native"),
+  };
+  const names = Object.keys(SETTINGS) as SettingName[];
+  return Object.fromEntries(names.map((name) => [name, value(name) ?? derived[name]])) as Config;
+}
+
+function flagSettings({ root, state, address, logLevel }: ConfigFlags): Settings {
+  const settings: Record<string, string> = {};
+  for (const [flag, name, path] of [
+    ["root", "root", root],
+    ["state", "state", state],
+    ["address", "grpc.address", address],
+  ] as const) {
+    if (path === undefined) continue;
+    if (!isAbsolute(path))
       throw new BerthError(
-        error.code,
-        `cannot read the settings in ${file}: ${error.errno ?? error.message}`,
-        {
-          stage: "config",
-          path: file,
-          cause,
-          hint: "correct --config, or leave it out",
-        },
+        "invalid_argument",
+        `--${flag} is ${JSON.stringify(path)}, expected an absolute path`,
       );
-    }
-    settings = parseConfig(toml, file);
+    settings[name] = path;
   }
-  const get = <T>(key: string, fallback: T): T => (settings.get(key) as T | undefined) ?? fallback;
-  const absolute = (flag: string, path: string) => {
-    if (isAbsolute(path)) return path;
-    throw new BerthError(
-      "invalid_argument",
-      `--${flag} is ${JSON.stringify(path)}, expected an absolute path`,
-    );
-  };
-  const root = flags.root === undefined ? get("root", "/var/lib/berth") : absolute("root", flags.root);
-  const state = flags.state === undefined ? get("state", "/run/berth") : absolute("state", flags.state);
-  const level = flags.logLevel ?? get<string>("log.level", "info");
-  if (!isLogLevel(level))
-    throw new BerthError(
-      "invalid_argument",
-      `--log-level is ${JSON.stringify(level)}, expected ${EXPECTED.level}`,
-    );
-  const address =
-    flags.address === undefined
-      ? get("grpc.address", join(state, "berth.sock"))
-      : absolute("address", flags.address);
-  return {
-    root,
-    state,
-    grpc: {
-      address,
-      uid: get("grpc.uid", 0),
-      gid: get("grpc.gid", 0),
-      maxMessageBytes: get("grpc.max_message_bytes", 16 << 20),
-      maxConnections: get("grpc.max_connections", 1024),
-    },
-    ttrpc: { address: get("ttrpc.address", `${address}.ttrpc`) },
-    log: { level, format: get("log.format", "text") },
-    limits: {
-      downloads: get("limits.downloads", 3) || 3,
-      unpackers: get("limits.unpackers", 0),
-      starts: get("limits.starts", 0),
-    },
-    logs: { maxSize: get("logs.max_size", 20 << 20), maxFiles: get("logs.max_files", 5) },
-    metrics: { address: get("metrics.address", "") },
-    runtimes: { builtIn: get("runtimes.built_in", BUILT_IN) },
-    registry: { insecure: get("registry.insecure", []) },
-  };
+  if (logLevel !== undefined) {
+    if (!isLogLevel(logLevel))
+      throw new BerthError(
+        "invalid_argument",
+        `--log-level is ${JSON.stringify(logLevel)}, expected ${SETTINGS["log.level"].expected}`,
+      );
+    settings["log.level"] = logLevel;
+  }
+  return settings as Settings;
+}
+
+/** The configuration from a file (or none) and flags. */
+export function loadConfig(file: string | undefined, flags: ConfigFlags): Config {
+  return configOf(file === undefined ? {} : readConfig(file).settings, flags);
 }

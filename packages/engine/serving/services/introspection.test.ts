@@ -4,12 +4,10 @@ import { diff, namespaces, pack, runc, runtimeTypes, unpack } from "@berth/api";
 import { service } from "@berth/rpc";
 import { create } from "@bufbuild/protobuf";
 import type { Any } from "@bufbuild/protobuf/wkt";
-import { EventBus } from "../../base/events/event-bus.ts";
-import { Database } from "../../base/store/database.ts";
-import { SnapshotStore } from "../../objects/snapshots/snapshot-store.ts";
+import { coreParts, optionalParts, servicePlugin, snapshotterPlugin } from "../plugins/catalog.ts";
+import { PluginRegistry } from "../plugins/registry.ts";
 import { callerOf } from "./fake-call.ts";
 import { introspectionService } from "./introspection.ts";
-import { pluginsOf } from "./plugins.ts";
 
 interface Shown {
   type: string;
@@ -19,16 +17,20 @@ interface Shown {
 }
 
 function setup() {
-  const driver = (name: string, unusable?: string) => ({ name, unusable }) as never;
-  const snapshots = new SnapshotStore(new Database(":memory:"), new EventBus(), [
-    driver("overlayfs"),
-    driver("native", "no room"),
-  ]);
-  const plugins = pluginsOf([service(diff.Diff, {}), service(namespaces.Namespaces, {})], snapshots, "/r");
+  const plugins = new PluginRegistry();
+  for (const part of coreParts("/r", "shared")) plugins.need(part);
+  plugins.load(
+    snapshotterPlugin("native", "/r"),
+    () => true,
+    () => "no room: skip plugin",
+  );
+  for (const part of optionalParts()) plugins.add(part);
+  for (const served of [service(diff.Diff, {}), service(namespaces.Namespaces, {})])
+    plugins.add(servicePlugin(served)!);
   const asked: [string, Any | undefined][] = [];
   const call = callerOf(
     introspectionService({
-      plugins: () => plugins,
+      plugins: () => plugins.list(),
       uuid: "u",
       runtimeInfo: async (runtime, options) => {
         asked.push([runtime, options]);

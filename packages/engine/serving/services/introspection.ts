@@ -5,7 +5,8 @@ import { BerthError, present } from "@berth/base";
 import { type Service, service } from "@berth/rpc";
 import type { Any } from "@bufbuild/protobuf/wkt";
 import { compileFilters, fieldsOf } from "../../base/filters/index.ts";
-import { type Plugin, RUNTIME_PLUGIN } from "./plugins.ts";
+import { RUNTIME_PLUGIN } from "../plugins/catalog.ts";
+import type { Plugin } from "../plugins/registry.ts";
 
 /** gRPC's status code of a plugin that could not be loaded. */
 const UNAVAILABLE = 14;

@@ -41,8 +41,9 @@ export function snapshotsService(store: SnapshotStore, collector: Collector): Se
       await store.commit(scopeOf(call), snapshotter, { name, key, labels, parent });
       return {};
     },
-    remove: ({ snapshotter, key }, call) => {
+    remove: async ({ snapshotter, key }, call) => {
       store.remove({ ns: scopeOf(call).namespace, snapshotter }, key);
+      if (store.driver(snapshotter).syncRemove) await store.settled();
       return {};
     },
     stat: ({ snapshotter, key }, call) => ({
