@@ -9,14 +9,12 @@ import {
   chainIds,
   chooseManifest,
   type Descriptor,
-  formatReference,
   type ImageConfig,
   type Index,
   isIndexType,
-  isLoopback,
   type Manifest,
+  normalizeReference,
   type Platform,
-  parseReference,
   platformOfNode,
 } from "@berth/oci";
 import type { CallOptions } from "@berth/rpc";
@@ -47,10 +45,16 @@ export interface ResolvedImage {
 /** When to pull an image. */
 export type PullPolicy = "missing" | "always" | "never";
 
-/** Options of a pull. */
-export interface PullOptions extends CallOptions {
+/** How the daemon reaches a registry. */
+export interface RegistryOptions {
   /** Speak http instead of https. */
-  plainHttp?: boolean;
+  plainHttp?: boolean | undefined;
+  /** Folder on the daemon's machine with a folder for each registry (hosts.toml), instead of the configured ones. */
+  hostsDir?: string | undefined;
+}
+
+/** Options of a pull. */
+export interface PullOptions extends CallOptions, RegistryOptions {
   /** Default: this machine's. */
   platform?: Platform;
   /** Snapshotter to unpack into; "" to only fetch. */
@@ -109,6 +113,7 @@ export class Images {
   async pull(reference: string, options: PullOptions = {}): Promise<Image> {
     const {
       plainHttp,
+      hostsDir,
       platform = hostPlatform(),
       snapshotter = this.#snapshotter,
       onProgress,
@@ -123,7 +128,7 @@ export class Images {
       this.#connection,
       pack(types.OCIRegistrySchema, {
         reference,
-        resolver: { defaultScheme: plainHttp ? "http" : "" },
+        resolver: resolverOf({ plainHttp, hostsDir }),
       }),
       pack(types.ImageStoreSchema, {
         name: reference,
@@ -139,9 +144,9 @@ export class Images {
   async push(
     name: string,
     reference: string,
-    options: CallOptions & { plainHttp?: boolean; onProgress?: OnProgress | undefined } = {},
+    options: CallOptions & RegistryOptions & { onProgress?: OnProgress | undefined } = {},
   ): Promise<void> {
-    const { plainHttp, onProgress, ...call } = options;
+    const { plainHttp, hostsDir, onProgress, ...call } = options;
     const [{ transfer }, types] = await Promise.all([
       import("./transfer.ts"),
       import("@berth/api/transferTypes"),
@@ -149,7 +154,7 @@ export class Images {
     await transfer(
       this.#connection,
       pack(types.ImageStoreSchema, { name, platforms: [wirePlatform(hostPlatform())] }),
-      pack(types.OCIRegistrySchema, { reference, resolver: { defaultScheme: plainHttp ? "http" : "" } }),
+      pack(types.OCIRegistrySchema, { reference, resolver: resolverOf({ plainHttp, hostsDir }) }),
       { ...call, onProgress },
     );
   }
@@ -277,8 +282,7 @@ export class Images {
     options: CallOptions & { pull?: PullPolicy; fetch?: (name: string) => Promise<unknown> } = {},
   ): Promise<ResolvedImage> {
     const { pull: policy = "missing", fetch, ...call } = options;
-    const reference = parseReference(text);
-    const name = formatReference(reference);
+    const name = normalizeReference(text);
     if (policy !== "always")
       try {
         return await this.resolve(await this.get(name, call), undefined, call);
@@ -290,7 +294,7 @@ export class Images {
           });
       }
     if (fetch !== undefined) await fetch(name);
-    else await this.pull(name, { ...call, plainHttp: isLoopback(reference.host) });
+    else await this.pull(name, call);
     return this.resolve(await this.get(name, call), undefined, call);
   }
 
@@ -348,4 +352,8 @@ function imageOf(image: api.Image): Image {
     createdAt: dateOf(image.createdAt),
     updatedAt: dateOf(image.updatedAt),
   };
+}
+
+function resolverOf({ plainHttp, hostsDir }: RegistryOptions) {
+  return { defaultScheme: plainHttp ? "http" : "", hostDir: hostsDir ?? "" };
 }

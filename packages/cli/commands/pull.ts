@@ -1,5 +1,4 @@
 /** berth pull: an image from a registry. */
-import { isLoopback, parseReference } from "@berth/oci";
 import { command } from "../command.ts";
 import { bool, text, usageError } from "../flags.ts";
 import { pullImage } from "../image/pull.ts";
@@ -10,16 +9,17 @@ export default command({
   flags: {
     quiet: bool("No progress", "q"),
     plainHttp: bool("Speak http, not https"),
+    hostsDir: text("DIR", "Folder with hosts.toml files, on berthd's machine"),
     platform: text("OS/ARCH[/VARIANT]", "Another platform than this machine's"),
   },
   args: [1, 1],
   async run(context, flags, [name]) {
-    const reference = parseReference(name!);
     const client = await context.client();
     const platform = flags.platform === undefined ? undefined : platformOf(flags.platform);
     const image = await pullImage(context, client, name!, {
       quiet: flags.quiet,
-      plainHttp: flags.plainHttp || isLoopback(reference.host),
+      plainHttp: flags.plainHttp,
+      hostsDir: flags.hostsDir,
       ...(platform ? { platform } : {}),
     });
     context.out(flags.quiet ? `${image.name}\n` : `Digest: ${image.target.digest}\n${image.name}\n`);

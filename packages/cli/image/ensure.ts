@@ -1,7 +1,7 @@
 /** Ensures that an image is present, pulling it if requested. */
 import { BerthError, isCode } from "@berth/base";
 import type { BerthClient, PullPolicy, ResolvedImage } from "@berth/client";
-import { isLoopback, normalizeReference, parseReference } from "@berth/oci";
+import { normalizeReference } from "@berth/oci";
 import type { Context } from "../command.ts";
 
 /** The named image, resolved for this machine; pulled, with progress shown, if `policy` says so. */
@@ -16,10 +16,7 @@ export function ensureImage(
     fetch: async () => {
       if (policy === "missing") context.err(`Unable to find image '${text}' locally\n`);
       const { pullImage } = await import("./pull.ts");
-      await pullImage(context, client, text, {
-        quiet: false,
-        plainHttp: isLoopback(parseReference(text).host),
-      });
+      await pullImage(context, client, text, { quiet: false });
     },
   });
 }

@@ -12,7 +12,8 @@ export async function pullImage(
   text: string,
   options: {
     quiet: boolean;
-    plainHttp: boolean;
+    plainHttp?: boolean;
+    hostsDir?: string | undefined;
     platform?: { os: string; architecture: string; variant?: string };
   },
 ): Promise<Image> {
@@ -20,6 +21,7 @@ export async function pullImage(
   try {
     return await client.images.pull(normalizeReference(text), {
       plainHttp: options.plainHttp,
+      hostsDir: options.hostsDir,
       ...(options.platform ? { platform: options.platform } : {}),
       onProgress: view ? (step) => view.step(step) : undefined,
     });

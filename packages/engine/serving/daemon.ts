@@ -222,6 +222,7 @@ async function open(config: Config, parts: DaemonParts, undo: (() => unknown)[])
     transferService({
       downloads: config["limits.downloads"],
       insecureRegistries: config["registry.insecure"],
+      hostFolders: config["registry.config_path"].split(":").filter(Boolean),
       db,
       content,
       images,

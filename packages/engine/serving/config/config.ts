@@ -2,8 +2,8 @@
 import { existsSync, readFileSync } from "node:fs";
 import { isAbsolute, join } from "node:path";
 import { BerthError, isLogLevel } from "@berth/base";
+import { Document } from "../../base/toml/document.ts";
 import { type Ignored, isContainerdForm, readContainerdForm } from "./containerd-form.ts";
-import { Document } from "./document.ts";
 import { isSetting, SETTINGS, type SettingName, type Settings, type SettingValue } from "./settings.ts";
 
 const DEFAULT_FILE = "/etc/berth/config.toml";

@@ -2,7 +2,7 @@
  * Reads a config.toml of containerd, versions 2 to 4: what means something to berth becomes its settings, everything
  * else is named.
  */
-import { Document, isTable } from "./document.ts";
+import { Document, isTable } from "../../base/toml/document.ts";
 import { importedFiles } from "./imports.ts";
 import { SETTINGS, type SettingName, type Settings } from "./settings.ts";
 
@@ -45,6 +45,9 @@ const PLACES: Readonly<Record<string, SettingName>> = {
   "plugins/io.containerd.gc.v1.scheduler/startup_delay": "gc.startup_delay",
   "plugins/io.containerd.metadata.v1.bolt/content_sharing_policy": "content.sharing",
   "plugins/io.containerd.transfer.v1.local/max_concurrent_downloads": "limits.downloads",
+  "plugins/io.containerd.transfer.v1.local/config_path": "registry.config_path",
+  "plugins/io.containerd.grpc.v1.cri/registry/config_path": "registry.config_path",
+  "plugins/io.containerd.cri.v1.images/registry/config_path": "registry.config_path",
   [`${SNAPSHOTTER}.overlayfs/root_path`]: "overlayfs.root",
   [`${SNAPSHOTTER}.overlayfs/mount_options`]: "overlayfs.mount_options",
   [`${SNAPSHOTTER}.overlayfs/sync_remove`]: "overlayfs.sync_remove",

@@ -32,6 +32,10 @@ const isText = (value: unknown): value is string => typeof value === "string";
 const isWhole = (value: unknown): value is number => Number.isSafeInteger(value);
 
 const PATH = kind<string>("an absolute path", (value) => isText(value) && isAbsolute(value));
+const PATHS = kind<string>(
+  "absolute paths, separated by colons",
+  (value) => isText(value) && value.split(":").every((path) => path === "" || isAbsolute(path)),
+);
 const NATURAL = kind<number>("a whole number, 0 or more", (value) => isWhole(value) && value >= 0);
 const FLAG = kind<boolean>("true or false", (value) => typeof value === "boolean");
 const TEXTS = kind<readonly string[]>(
@@ -123,6 +127,11 @@ export const SETTINGS = {
     "Whether a snapshot's labels tell the folder of its files.",
   ),
   "native.root": setting(PATH, undefined, "Its snapshots; default: snapshots/native below root."),
+  "registry.config_path": setting(
+    PATHS,
+    "/etc/containerd/certs.d",
+    "Folders with a folder for each registry, separated by colons: hosts.toml, or *.crt, *.cert and *.key.",
+  ),
   "registry.insecure": setting(
     TEXTS,
     [],

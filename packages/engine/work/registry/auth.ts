@@ -1,5 +1,6 @@
 /** Credentials and tokens: the Bearer and Basic schemes of the distribution specification. */
 import { BerthError } from "@berth/base";
+import type { HostTls } from "./hosts.ts";
 import { type HttpAnswer, readAll, refuseDowngrade, send } from "./http.ts";
 
 /** A user's credentials. */
@@ -13,6 +14,12 @@ export type AskCredentials = (
   host: string,
   challenges: readonly string[],
 ) => Promise<Credentials | undefined>;
+
+/** How a token is asked for: with the TLS settings of its registry. */
+export interface TokenRequest {
+  signal?: AbortSignal | undefined;
+  tls?: HostTls;
+}
 
 interface Challenge {
   scheme: string;
@@ -51,7 +58,7 @@ export class Authorizer {
   }
 
   /** Answers a challenge; returns false if nothing is left to try. */
-  async answer(challenged: HttpAnswer, scope: string, signal?: AbortSignal): Promise<boolean> {
+  async answer(challenged: HttpAnswer, scope: string, how: TokenRequest = {}): Promise<boolean> {
     const header = challenged.headers["www-authenticate"];
     if (header === undefined) return false;
     const before = this.#headers.get(scope);
@@ -62,7 +69,7 @@ export class Authorizer {
     else {
       const bearer = challenges.find((c) => c.scheme === "bearer");
       if (bearer !== undefined)
-        this.#headers.set(scope, await fetchToken(challenged.url, bearer, scope, credentials, signal));
+        this.#headers.set(scope, await fetchToken(challenged.url, bearer, scope, credentials, how));
       else if (challenges.some((c) => c.scheme === "basic") && credentials?.kind === "password")
         this.#headers.set(scope, basic(credentials.username, credentials.secret));
       else return false;
@@ -95,7 +102,7 @@ async function fetchToken(
   { parameters }: Challenge,
   scope: string,
   credentials: Credentials | undefined,
-  signal: AbortSignal | undefined,
+  { signal, tls }: TokenRequest,
 ): Promise<string> {
   const { realm = "", service, scope: wanted } = parameters;
   let url: URL;
@@ -112,6 +119,8 @@ async function fetchToken(
   }
   checkRealm(registry, url, credentials);
   const scopes = [...new Set([wanted, scope].filter((s): s is string => s !== undefined && s !== ""))];
+  // The registry's CAs count for its token server, too; its client certificate is for itself.
+  const trust = tls && url.hostname !== registry.hostname ? { ...tls, client: [] } : tls;
   let answer: HttpAnswer;
   if (credentials?.kind === "refresh") {
     const form = new URLSearchParams({
@@ -127,6 +136,7 @@ async function fetchToken(
       headers: { "content-type": "application/x-www-form-urlencoded" },
       body: Buffer.from(form.toString()),
       signal,
+      tls: trust,
     });
   } else {
     if (service !== undefined) url.searchParams.set("service", service);
@@ -135,7 +145,7 @@ async function fetchToken(
       credentials?.kind === "password"
         ? { authorization: basic(credentials.username, credentials.secret) }
         : {};
-    answer = await send({ method: "GET", url, confidential, signal });
+    answer = await send({ method: "GET", url, confidential, signal, tls: trust });
   }
   const body = await readAll(answer);
   if (answer.status !== 200)

@@ -5,8 +5,8 @@ import type { AddressInfo } from "node:net";
 import test, { type TestContext } from "node:test";
 import { isCode } from "@berth/base";
 import { parseReference } from "@berth/oci";
-import { Repository } from "./client.ts";
 import { refuseDowngrade } from "./http.ts";
+import { Repository } from "./repository.ts";
 
 type Handler = (request: IncomingMessage, response: ServerResponse) => void;
 
@@ -39,7 +39,6 @@ async function registry(t: TestContext, handler: Handler) {
   const requested: string[] = [];
   const repository = new Repository({
     reference: parseReference(`${home.host}/a/b:t`),
-    plainHttp: true,
     headers: { "X-Registry-Key": SECRET, Cookie: SECRET },
     ask: async (host) => {
       requested.push(host);
@@ -97,7 +96,6 @@ test("a token server on another machine gets no password without https", async (
     );
     return new Repository({
       reference: parseReference(`${home.host}/a/b:t`),
-      plainHttp: true,
       ask: async () => ({ kind: "password", username: "me", secret: SECRET }),
     });
   };

@@ -4,7 +4,7 @@ import type { Descriptor } from "@berth/oci";
 import type { Labels } from "../../base/core/names.ts";
 import type { Scope } from "../../base/core/scope.ts";
 import type { ContentStore } from "../../objects/content/content-store.ts";
-import type { Repository } from "./client.ts";
+import type { Repository } from "./repository.ts";
 
 /** Called with the number of bytes on disk. */
 export type OnBytes = (available: number) => void;

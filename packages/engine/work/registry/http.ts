@@ -2,17 +2,26 @@
 import type * as http from "node:http";
 import type { Readable } from "node:stream";
 import { BerthError, present, VERSION } from "@berth/base";
+import type { HostTls } from "./hosts.ts";
+import { TlsAgents } from "./tls.ts";
+
+/** Headers by name; a list is sent as a header each. */
+export type HttpHeaders = Readonly<Record<string, string | readonly string[]>>;
 
 /** A request. */
 export interface HttpRequest {
   method: string;
   url: URL;
-  headers?: Readonly<Record<string, string>>;
+  headers?: HttpHeaders;
   /**
    * Credentials and other headers for the origin (scheme, host and port) of `url` only: dropped in a redirect
    * elsewhere.
    */
-  confidential?: Readonly<Record<string, string>>;
+  confidential?: HttpHeaders;
+  /** Settings for that origin only, too. */
+  tls?: HostTls | undefined;
+  /** Time for a connection, in milliseconds. */
+  dialTimeout?: number | undefined;
   /** Sent unmodified; a stream needs a content-length header. */
   body?: Buffer | AsyncIterable<Uint8Array>;
   signal?: AbortSignal | undefined;
@@ -38,18 +47,18 @@ const MAX_TEXT = 8 << 20;
 const options = { keepAlive: true, maxSockets: 32, timeout: IDLE_MS, proxyEnv: process.env };
 // Not imported as modules: that would load all their dependencies (fetch, WebSocket).
 const { Agent: PlainAgent, request: plainRequest } = process.getBuiltinModule("node:http");
-const { Agent: TlsAgent, request: tlsRequest } = process.getBuiltinModule("node:https");
+const { request: tlsRequest } = process.getBuiltinModule("node:https");
 const plainAgent = new PlainAgent(options);
-const tlsAgent = new TlsAgent(options);
+const tlsAgents = new TlsAgents(options);
 
 /** Sends a request and follows redirects, but not from https to http. */
 export async function send(request: HttpRequest): Promise<HttpAnswer> {
   let { url } = request;
   const home = url.origin;
   for (let hop = 0; hop <= MAX_REDIRECTS; hop++) {
-    const confidential = url.origin === home ? request.confidential : undefined;
+    const { confidential, tls } = url.origin === home ? request : {};
     const headers = { "user-agent": `berth/${VERSION}`, ...request.headers, ...confidential };
-    const answer = await once({ ...request, url, headers });
+    const answer = await once({ ...request, url, headers, tls });
     const { location } = answer.headers;
     const redirected = [301, 302, 303, 307, 308].includes(answer.status) && location !== undefined;
     // A body cannot be sent twice; uploads handle their Location themselves.
@@ -74,22 +83,26 @@ export function refuseDowngrade(from: URL, to: URL, how: string): void {
 }
 
 function once(request: HttpRequest): Promise<HttpAnswer> {
-  const { url, method, headers = {}, body, signal } = request;
+  const { url, method, headers = {}, body, signal, tls, dialTimeout = CONNECT_MS } = request;
   if (url.protocol !== "http:" && url.protocol !== "https:")
     throw new BerthError("invalid_argument", `cannot speak ${url.protocol} to a registry`, {
       stage: "registry",
     });
+  const secure = url.protocol === "https:";
+  const agent = secure ? tlsAgents.agent(tls) : plainAgent;
   return new Promise((resolve, reject) => {
-    const secure = url.protocol === "https:";
     const outgoing = (secure ? tlsRequest : plainRequest)(url, {
       method,
-      headers: { ...headers, ...(Buffer.isBuffer(body) ? { "content-length": String(body.length) } : {}) },
-      agent: secure ? tlsAgent : plainAgent,
+      headers: {
+        ...(headers as http.OutgoingHttpHeaders),
+        ...(Buffer.isBuffer(body) ? { "content-length": String(body.length) } : {}),
+      },
+      agent,
       ...present({ signal }),
     });
     const connecting = setTimeout(
-      () => outgoing.destroy(new Error(`no connection within ${CONNECT_MS / 1000} s`)),
-      CONNECT_MS,
+      () => outgoing.destroy(new Error(`no connection within ${dialTimeout / 1000} s`)),
+      dialTimeout,
     );
     outgoing.on("socket", (socket) => {
       if (!socket.connecting) clearTimeout(connecting);
@@ -135,26 +148,44 @@ function canceled(signal: AbortSignal, cause: unknown): BerthError {
     : new BerthError("canceled", "the transfer was canceled", { cause });
 }
 
-/** The error for an unreachable registry. */
+const UNKNOWN_CA = "add the registry's CA to the system's, or name it as ca in the registry's hosts.toml";
+const HINTS: Readonly<Record<string, string>> = {
+  ECONNREFUSED: "is the registry running, and on this port?",
+  ENOTFOUND: "check the registry's name and this machine's DNS",
+  EAI_AGAIN: "check this machine's DNS",
+  EPROTO: "the registry may speak plain HTTP: use --plain-http",
+  ERR_SSL_WRONG_VERSION_NUMBER: "the registry may speak plain HTTP: use --plain-http",
+  UNABLE_TO_VERIFY_LEAF_SIGNATURE: UNKNOWN_CA,
+  UNABLE_TO_GET_ISSUER_CERT_LOCALLY: UNKNOWN_CA,
+  SELF_SIGNED_CERT_IN_CHAIN: UNKNOWN_CA,
+  DEPTH_ZERO_SELF_SIGNED_CERT: UNKNOWN_CA,
+};
+
+/**
+ * The error for an unreachable registry: "unavailable", or "failed_precondition" where one side does not believe the
+ * other, which no second attempt changes.
+ */
 function unreachable(url: URL, cause: unknown): BerthError {
-  const { code, message } = cause as NodeJS.ErrnoException;
-  const hints: Readonly<Record<string, string>> = {
-    ECONNREFUSED: "is the registry running, and on this port?",
-    ENOTFOUND: "check the registry's name and this machine's DNS",
-    EAI_AGAIN: "check this machine's DNS",
-    EPROTO: "the registry may speak plain HTTP: use --plain-http",
-    ERR_SSL_WRONG_VERSION_NUMBER: "the registry may speak plain HTTP: use --plain-http",
-  };
-  const hint = hints[code ?? ""];
+  const { code = "", message } = cause as NodeJS.ErrnoException;
+  const alert = /ssl\/tls alert ([^:]+)/.exec(message)?.[1];
+  const distrust = alert !== undefined || /CERT|UNABLE_TO_|^ERR_TLS_/.test(code);
   // An AggregateError of failed addresses has its reasons inside.
-  const why =
-    message || ((cause as AggregateError).errors?.[0] as Error | undefined)?.message || String(code);
-  return new BerthError("unavailable", `cannot reach registry ${url.host}: ${why}`, {
-    stage: "registry",
-    cause,
-    ...(code !== undefined && /^E[A-Z]+$/.test(code) ? { errno: code } : {}),
-    ...present({ hint }),
-  });
+  const reason = message || ((cause as AggregateError).errors?.[0] as Error | undefined)?.message || code;
+  const why = alert === undefined ? reason : `it ended the connection with the TLS alert "${alert}"`;
+  const hint =
+    alert !== undefined && /certificate/.test(alert)
+      ? "it may want a client certificate: client in the registry's hosts.toml"
+      : HINTS[code];
+  return new BerthError(
+    distrust ? "failed_precondition" : "unavailable",
+    `cannot reach registry ${url.host}: ${why}`,
+    {
+      stage: "registry",
+      cause,
+      ...(/^E[A-Z]+$/.test(code) ? { errno: code } : {}),
+      ...present({ hint }),
+    },
+  );
 }
 
 /** Reads a whole body; "resource_exhausted" beyond `limit` bytes. */

@@ -13,8 +13,8 @@ import { EventBus } from "../../base/events/event-bus.ts";
 import { Database } from "../../base/store/database.ts";
 import { ContentStore } from "../../objects/content/content-store.ts";
 import type { AskCredentials } from "./auth.ts";
-import { Repository } from "./client.ts";
 import { Fetcher } from "./fetch.ts";
+import { Repository } from "./repository.ts";
 
 type Handler = (request: IncomingMessage, response: ServerResponse, host: string) => void;
 
@@ -42,7 +42,7 @@ async function withRegistry(
   const db = new Database(":memory:");
   try {
     const content = new ContentStore(db, new EventBus(), folder);
-    const repository = new Repository({ reference: parseReference(`${host}/a/b:t`), plainHttp: true, ask });
+    const repository = new Repository({ reference: parseReference(`${host}/a/b:t`), ask });
     await work({ repository, content, folder, fetcher: new Fetcher(content) });
   } finally {
     db.close();

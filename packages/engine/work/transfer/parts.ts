@@ -17,6 +17,8 @@ export interface TransferParts {
   downloads: number;
   /** Registries accessed over plain HTTP, as host or host:port. */
   insecureRegistries: readonly string[];
+  /** Folders with a folder for each registry: containerd's certs.d. */
+  hostFolders: readonly string[];
   db: Database;
   content: ContentStore;
   images: ImageStore;

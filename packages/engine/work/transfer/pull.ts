@@ -12,7 +12,7 @@ import {
   parseManifest,
 } from "@berth/oci";
 import { hostPlatform } from "../../base/core/platform.ts";
-import type { Repository } from "../registry/client.ts";
+import type { Repository } from "../registry/repository.ts";
 import * as manifests from "./manifests.ts";
 import type { TransferJob } from "./parts.ts";
 import { openRepository } from "./resolver.ts";
@@ -25,7 +25,7 @@ export async function pull(
   destination: transferTypes.ImageStore,
 ): Promise<void> {
   const { parts, scope, progress } = job;
-  const repository = openRepository(job, source);
+  const repository = await openRepository(job, source);
   const name = destination.name || source.reference;
   progress.step("resolving", source.reference);
   const target = await stage("resolve", { image: source.reference }, () => repository.resolve());

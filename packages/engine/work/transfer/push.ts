@@ -2,7 +2,7 @@
 import type { transferTypes } from "@berth/api";
 import { BerthError, stage } from "@berth/base";
 import { type Descriptor, isIndex, parseManifest } from "@berth/oci";
-import type { Repository } from "../registry/client.ts";
+import type { Repository } from "../registry/repository.ts";
 import * as manifests from "./manifests.ts";
 import type { TransferJob } from "./parts.ts";
 import { openRepository } from "./resolver.ts";
@@ -15,7 +15,7 @@ export async function push(
 ): Promise<void> {
   const { parts, scope, progress } = job;
   const image = parts.images.get(scope.namespace, source.name);
-  const repository = openRepository(job, destination);
+  const repository = await openRepository(job, destination);
   repository.allowPush();
   const { tag, digest } = repository.reference;
   if (digest !== undefined && tag === undefined && digest !== image.target.digest)

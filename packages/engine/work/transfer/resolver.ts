@@ -3,18 +3,31 @@ import { pack, transferTypes, unpack } from "@berth/api";
 import { BerthError } from "@berth/base";
 import { parseReference } from "@berth/oci";
 import type { AskCredentials } from "../registry/auth.ts";
-import { Repository } from "../registry/client.ts";
+import { hostsOf } from "../registry/hosts.ts";
+import { Repository } from "../registry/repository.ts";
 import type { TransferJob } from "./parts.ts";
 
-/** Opens the repository of `registry`. */
-export function openRepository(job: TransferJob, registry: transferTypes.OCIRegistry): Repository {
+/** Opens the repository of `registry`, at the hosts that its folder names. */
+export async function openRepository(
+  job: TransferJob,
+  registry: transferTypes.OCIRegistry,
+): Promise<Repository> {
   const reference = parseReference(registry.reference);
   const { resolver } = registry;
-  if (resolver?.hostDir)
-    throw new BerthError("unimplemented", "host_dir is not supported: berth does not read hosts.toml yet");
+  const { hostFolders, insecureRegistries } = job.parts;
+  const scheme = resolver?.defaultScheme ?? "";
+  if (!["", "http", "https"].includes(scheme))
+    throw new BerthError(
+      "invalid_argument",
+      `resolver.default_scheme: found ${JSON.stringify(scheme)}, expected http or https: invalid argument`,
+    );
+  const hosts = await hostsOf(resolver?.hostDir ? [resolver.hostDir] : hostFolders, reference.host, {
+    plainHttp: scheme === "http" || insecureRegistries.includes(reference.host),
+    tls: scheme === "https",
+  });
   return new Repository({
     reference,
-    plainHttp: resolver?.defaultScheme === "http" || job.parts.insecureRegistries.includes(reference.host),
+    hosts,
     ask: askOver(job, registry),
     headers: resolver?.headers ?? {},
     signal: job.signal,
