@@ -88,6 +88,8 @@ export const CONTAINERD_LABEL = {
   gcBackRefImage: "containerd.io/gc.bref.image",
   gcBackRefContent: "containerd.io/gc.bref.content",
   gcBackRefSnapshot: "containerd.io/gc.bref.snapshot.",
+  /** Followed by a registry's host: repositories there that have the blob, separated by commas. */
+  distributionSource: "containerd.io/distribution.source.",
   /** Digest of a layer's uncompressed content. */
   uncompressed: "containerd.io/uncompressed",
   /** Name under which a snapshot is to be committed, for snapshotters that fetch by themselves. */

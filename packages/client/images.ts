@@ -53,10 +53,16 @@ export interface RegistryOptions {
   hostsDir?: string | undefined;
 }
 
-/** Options of a pull. */
-export interface PullOptions extends CallOptions, RegistryOptions {
+/** Which platforms of an image count. */
+export interface PlatformOptions {
   /** Default: this machine's. */
-  platform?: Platform;
+  platform?: Platform | undefined;
+  /** All, instead of one. */
+  allPlatforms?: boolean | undefined;
+}
+
+/** Options of a pull. */
+export interface PullOptions extends CallOptions, RegistryOptions, PlatformOptions {
   /** Snapshotter to unpack into; "" to only fetch. */
   snapshotter?: string;
   onProgress?: OnProgress | undefined;
@@ -114,7 +120,8 @@ export class Images {
     const {
       plainHttp,
       hostsDir,
-      platform = hostPlatform(),
+      platform,
+      allPlatforms,
       snapshotter = this.#snapshotter,
       onProgress,
       ...call
@@ -123,7 +130,6 @@ export class Images {
       import("./transfer.ts"),
       import("@berth/api/transferTypes"),
     ]);
-    const wire = wirePlatform(platform);
     await transfer(
       this.#connection,
       pack(types.OCIRegistrySchema, {
@@ -132,8 +138,8 @@ export class Images {
       }),
       pack(types.ImageStoreSchema, {
         name: reference,
-        platforms: [wire],
-        unpacks: snapshotter === "" ? [] : [{ platform: wire, snapshotter }],
+        platforms: platformsOf({ platform, allPlatforms }),
+        unpacks: unpacksOf(snapshotter, platform),
       }),
       { ...call, onProgress },
     );
@@ -162,9 +168,10 @@ export class Images {
   /** Imports an OCI or docker archive and unpacks its images; returns those that were created or changed. */
   async load(
     archive: AsyncIterable<Uint8Array>,
-    options: CallOptions & { onProgress?: OnProgress | undefined; snapshotter?: string } = {},
+    options: CallOptions &
+      PlatformOptions & { onProgress?: OnProgress | undefined; snapshotter?: string } = {},
   ): Promise<Image[]> {
-    const { onProgress, snapshotter = this.#snapshotter, ...call } = options;
+    const { onProgress, platform, allPlatforms, snapshotter = this.#snapshotter, ...call } = options;
     const [{ transfer }, types, streams] = await Promise.all([
       import("./transfer.ts"),
       import("@berth/api/transferTypes"),
@@ -174,7 +181,6 @@ export class Images {
     const id = streams.streamId("import");
     const stream = await streams.openStream(this.#connection, id);
     const prefix = `import-${new Date().toISOString().slice(0, 10)}`;
-    const platform = wirePlatform(hostPlatform());
     const saved = new Set<string>();
     const abort = new AbortController();
     const signal = call.signal ? AbortSignal.any([call.signal, abort.signal]) : abort.signal;
@@ -188,12 +194,11 @@ export class Images {
         this.#connection,
         pack(types.ImageImportStreamSchema, { stream: id }),
         pack(types.ImageStoreSchema, {
-          name: prefix,
-          platforms: [platform],
+          platforms: platformsOf({ platform, allPlatforms }),
           extraReferences: [
             { name: prefix, isPrefix: true, allowOverwrite: true, addDigest: true, skipNamedDigest: true },
           ],
-          unpacks: snapshotter === "" ? [] : [{ platform, snapshotter }],
+          unpacks: unpacksOf(snapshotter, platform),
         }),
         {
           ...call,
@@ -211,12 +216,30 @@ export class Images {
     } finally {
       stream.cancel();
     }
-    const after = await this.list([], call);
-    return after.filter((image) => saved.has(image.name) || before.get(image.name) !== stampOf(image));
+    // The archive's own index is the first to be named: by its digest, as an image without a name would be.
+    const [own] = saved;
+    if (own?.startsWith(`${prefix}@`) && saved.size > 1) await this.remove(own, { ...call, sync: true });
+    const loaded = (await this.list([], call)).filter(
+      (image) => saved.has(image.name) || before.get(image.name) !== stampOf(image),
+    );
+    return Promise.all(loaded.map((image) => this.#inFull(image, call)));
+  }
+
+  /** Gives an image of an archive its full name: some archives have short ones, which containerd keeps. */
+  async #inFull(image: Image, options: CallOptions): Promise<Image> {
+    const full = normalizeReference(image.name);
+    if (full === image.name) return image;
+    const renamed = await this.tag(image.name, full, options);
+    await this.remove(image.name, options);
+    return renamed;
   }
 
   /** Exports the named images: the bytes of an OCI archive (which docker can read too). */
-  async *save(names: readonly string[], options: CallOptions = {}): AsyncGenerator<Uint8Array> {
+  async *save(
+    names: readonly string[],
+    options: CallOptions & PlatformOptions = {},
+  ): AsyncGenerator<Uint8Array> {
+    const { platform, allPlatforms = false, ...call } = options;
     const [{ transfer }, types, streams] = await Promise.all([
       import("./transfer.ts"),
       import("@berth/api/transferTypes"),
@@ -224,7 +247,7 @@ export class Images {
     ]);
     const id = streams.streamId("export");
     const stream = await streams.openStream(this.#connection, id);
-    const platforms = [wirePlatform(hostPlatform())];
+    const platforms = platformsOf({ platform, allPlatforms });
     const done = transfer(
       this.#connection,
       pack(types.ImageStoreSchema, {
@@ -232,8 +255,8 @@ export class Images {
         platforms,
         extraReferences: names.length === 1 ? [] : names.map((name) => ({ name })),
       }),
-      pack(types.ImageExportStreamSchema, { stream: id, platforms }),
-      options,
+      pack(types.ImageExportStreamSchema, { stream: id, platforms, allPlatforms }),
+      call,
     );
     // A failed transfer ends the stream; its error is thrown below.
     const failed = done.then(
@@ -356,4 +379,13 @@ function imageOf(image: api.Image): Image {
 
 function resolverOf({ plainHttp, hostsDir }: RegistryOptions) {
   return { defaultScheme: plainHttp ? "http" : "", hostDir: hostsDir ?? "" };
+}
+
+function platformsOf({ platform = hostPlatform(), allPlatforms = false }: PlatformOptions) {
+  return allPlatforms ? [] : [wirePlatform(platform)];
+}
+
+/** Of several platforms, this machine's is unpacked. */
+function unpacksOf(snapshotter: string, platform = hostPlatform()) {
+  return snapshotter === "" ? [] : [{ platform: wirePlatform(platform), snapshotter }];
 }

@@ -20,7 +20,14 @@ export { type Examination, examine, type HostCheck, type LeakFinding } from "./d
 export { type DaemonEvent, Events, type FollowOptions, type NumberedEvent } from "./events.ts";
 export type { ExitStatus } from "./exit.ts";
 export { type Explanation, Garbage, type ObjectName } from "./garbage.ts";
-export { type Image, Images, type PullOptions, type PullPolicy, type ResolvedImage } from "./images.ts";
+export {
+  type Image,
+  Images,
+  type PlatformOptions,
+  type PullOptions,
+  type PullPolicy,
+  type ResolvedImage,
+} from "./images.ts";
 export { LEASE_HEADER, type Lease, Leases } from "./leases.ts";
 export type { LogEntry } from "./logs/cri.ts";
 export { type ReadLogOptions, readLog } from "./logs/read-log.ts";

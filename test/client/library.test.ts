@@ -110,8 +110,8 @@ const fake = [
           }
           if (ended) break;
         }
-        images.set("loaded:1", { name: "loaded:1", digest: "sha256:0" });
-        say("saved", "loaded:1");
+        images.set("docker.io/library/loaded:1", { name: "docker.io/library/loaded:1", digest: "sha256:0" });
+        say("saved", "docker.io/library/loaded:1");
       } else if (out) {
         const stream = streams.get(out.stream)!;
         await stream.incoming.next();
@@ -157,7 +157,7 @@ test("loads stay within the daemon's window", async () => {
   const images = await berth.images.load(archive());
   assert.deepEqual(
     images.map((image) => image.name),
-    ["loaded:1"],
+    ["docker.io/library/loaded:1"],
   );
   assert.equal(loaded, "the first chunk is longer than a window; the second is not");
 });
@@ -165,7 +165,8 @@ test("loads stay within the daemon's window", async () => {
 test("saves yield the archive", async () => {
   await using berth = client();
   let text = "";
-  for await (const chunk of berth.images.save(["loaded:1"])) text += Buffer.from(chunk).toString();
+  for await (const chunk of berth.images.save(["docker.io/library/loaded:1"]))
+    text += Buffer.from(chunk).toString();
   assert.equal(text, "tar bytes");
 });
 

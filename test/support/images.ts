@@ -44,14 +44,20 @@ function pack(bytes: Buffer, how: LayerCompression): { bytes: Buffer; mediaType:
   return { bytes, mediaType: base };
 }
 
+const HOST = process.arch === "arm64" ? "arm64" : "amd64";
+
 /** Builds an image from layers (tar archives) and a config. */
-export function makeImage(layers: Buffer[], how: LayerCompression = "gzip", config: object = {}): TestImage {
+export function makeImage(
+  layers: Buffer[],
+  how: LayerCompression = "gzip",
+  config: object = {},
+  architecture = HOST,
+): TestImage {
   const packed = layers.map((layer) => ({ ...pack(layer, how), diffId: sha256(layer) }));
-  const arch = process.arch === "arm64" ? "arm64" : "amd64";
   const configBytes = Buffer.from(
     JSON.stringify({
       created: "2024-01-01T00:00:00Z",
-      architecture: arch,
+      architecture,
       os: "linux",
       config: { Env: ["PATH=/bin"], Cmd: ["/bin/sh"], ...config },
       rootfs: { type: "layers", diff_ids: packed.map((l) => l.diffId) },
@@ -97,6 +103,35 @@ export function ociArchive(image: TestImage, name: string): Buffer {
     blob(image.config),
     ...image.layers.map((l) => blob(l.bytes)),
   );
+}
+
+/** An image of several platforms, as an archive whose index names its index. */
+export function platformsArchive(
+  images: readonly { architecture: string; os?: string; image: TestImage }[],
+  name: string,
+): { archive: Buffer; index: string } {
+  const manifests = images.map(({ architecture, os = "linux", image: { manifest } }) => ({
+    mediaType: "application/vnd.oci.image.manifest.v1+json",
+    digest: sha256(manifest),
+    size: manifest.length,
+    platform: { os, architecture },
+  }));
+  const mediaType = "application/vnd.oci.image.index.v1+json";
+  const index = Buffer.from(JSON.stringify({ schemaVersion: 2, mediaType, manifests }));
+  const annotations = { "io.containerd.image.name": name };
+  const entry = { mediaType, digest: sha256(index), size: index.length, annotations };
+  const blob = (data: Buffer) => ({ name: `blobs/sha256/${sha256(data).slice(7)}`, data });
+  const parts = images.flatMap(({ image }) => [
+    image.manifest,
+    image.config,
+    ...image.layers.map(({ bytes }) => bytes),
+  ]);
+  const archive = tar(
+    { name: "oci-layout", data: '{"imageLayoutVersion":"1.0.0"}' },
+    { name: "index.json", data: JSON.stringify({ schemaVersion: 2, manifests: [entry] }) },
+    ...[index, ...parts].map(blob),
+  );
+  return { archive, index: sha256(index) };
 }
 
 /** The image as `docker save` (before OCI) writes it: layers are uncompressed. */

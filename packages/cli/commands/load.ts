@@ -4,22 +4,29 @@ import { BerthError } from "@berth/base";
 import { familiarName } from "@berth/oci";
 import { command } from "../command.ts";
 import { bool, text, usageError } from "../flags.ts";
+import { PLATFORM_FLAGS, platformOptions } from "../image/platform-flags.ts";
 import { ProgressView } from "../terminal/progress.ts";
 
 export default command({
   usage: "",
   summary: "Read images from an archive",
-  flags: { input: text("FILE", "Archive (default: standard input)", "i"), quiet: bool("No progress", "q") },
+  flags: {
+    input: text("FILE", "Archive (default: standard input)", "i"),
+    quiet: bool("No progress", "q"),
+    ...PLATFORM_FLAGS,
+  },
   args: [0, 0],
   async run(context, flags) {
     if (flags.input === undefined && process.stdin.isTTY)
       throw usageError("an archive is read from standard input, which is a terminal: name a file with -i");
     const archive = flags.input === undefined ? process.stdin : openArchive(flags.input);
+    const platforms = platformOptions(flags);
     const client = await context.client();
     const view = flags.quiet ? undefined : new ProgressView(context.err, process.stderr);
     let images: Awaited<ReturnType<typeof client.images.load>>;
     try {
       images = await client.images.load(archive, {
+        ...platforms,
         onProgress: view ? (step) => view.step(step) : undefined,
       });
     } finally {

@@ -1,6 +1,6 @@
 /** Pulls with progress on standard error: bars on a terminal, plain lines otherwise. */
 
-import type { BerthClient, Image } from "@berth/client";
+import type { BerthClient, Image, PlatformOptions } from "@berth/client";
 import { normalizeReference } from "@berth/oci";
 import type { Context } from "../command.ts";
 import { ProgressView } from "../terminal/progress.ts";
@@ -14,15 +14,15 @@ export async function pullImage(
     quiet: boolean;
     plainHttp?: boolean;
     hostsDir?: string | undefined;
-    platform?: { os: string; architecture: string; variant?: string };
-  },
+  } & PlatformOptions,
 ): Promise<Image> {
   const view = options.quiet ? undefined : new ProgressView(context.err, process.stderr);
   try {
     return await client.images.pull(normalizeReference(text), {
       plainHttp: options.plainHttp,
       hostsDir: options.hostsDir,
-      ...(options.platform ? { platform: options.platform } : {}),
+      platform: options.platform,
+      allPlatforms: options.allPlatforms,
       onProgress: view ? (step) => view.step(step) : undefined,
     });
   } finally {

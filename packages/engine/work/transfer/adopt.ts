@@ -1,57 +1,47 @@
 /** Images whose content is in the store: labels references for garbage collection, and unpacks layers. */
-import { CONTAINERD_LABEL, type transferTypes } from "@berth/api";
+import type { transferTypes } from "@berth/api";
 import { BerthError } from "@berth/base";
-import { type Descriptor, isIndex, platformMatches } from "@berth/oci";
-import { hostPlatform } from "../../base/core/platform.ts";
+import { type Descriptor, isIndex } from "@berth/oci";
+import { choiceOf, take } from "./choice.ts";
 import * as manifests from "./manifests.ts";
 import type { TransferJob } from "./parts.ts";
-import { Unpacker } from "./unpack.ts";
+import { unpackInto, unpacksOf } from "./unpack-image.ts";
 
-/** Checks that an image's references exist, labels them, and unpacks the image if `destination` asks for that. */
+/**
+ * Checks that what `destination` takes of an image exists, labels it, and unpacks it if that is asked for. Of an image
+ * that is not taken `whole`, only the manifest and the config count.
+ */
 export async function adopt(
   job: TransferJob,
   target: Descriptor,
   destination: transferTypes.ImageStore,
+  whole = true,
 ): Promise<void> {
-  const { parts, scope, progress } = job;
-  const { namespace } = scope;
-  const parsed = manifests.readManifest(parts.content, namespace, target.digest);
+  const { content } = job.parts;
+  const { namespace } = job.scope;
+  const has = ({ digest }: Descriptor) => content.find(namespace, digest) !== undefined;
+  if (!has(target)) throw missing(target.digest, target.digest);
+  const parsed = manifests.readManifest(content, namespace, target.digest);
+  const labels = manifests.childLabels(parsed);
   if (isIndex(parsed)) {
     // Archives may hold one platform of an index that names many.
-    const present = parsed.manifests.filter(
-      (entry) => parts.content.find(namespace, entry.digest) !== undefined,
-    );
+    const present = take(parsed.manifests, choiceOf(destination)).filter(({ entry }) => has(entry));
     if (present.length === 0) throw missing(target.digest, parsed.manifests[0]?.digest ?? "anything");
-    label(job, target, manifests.childLabels(parsed, present));
-    for (const { platform: _, ...entry } of present) await adopt(job, entry, destination);
+    label(job, target, labels);
+    for (const { entry, whole: all } of present) await adopt(job, entry, destination, whole && all);
     return;
   }
-  for (const blob of [parsed.config, ...parsed.layers])
-    if (parts.content.find(namespace, blob.digest) === undefined) throw missing(target.digest, blob.digest);
-  label(job, target, manifests.childLabels(parsed));
-  if (
-    destination.unpacks.length === 0 ||
-    !parsed.layers.every((layer) => /layer|diff\.tar/.test(layer.mediaType))
-  )
-    return;
-  const config = manifests.readConfig(parts.content, namespace, parsed.config.digest);
-  // An image for another platform can be stored, but its layers cannot be used here.
-  if (!platformMatches(hostPlatform(), config.architecture ? config : undefined)) return;
-  for (const wanted of destination.unpacks) {
-    const snapshotter = wanted.snapshotter || parts.snapshots.defaultName;
-    const unpacker = new Unpacker(parts, scope, {
-      snapshotter,
-      layers: parsed.layers,
-      diffIds: config.rootfs.diff_ids,
-      progress,
-    });
+  const needed = whole ? manifests.childrenOf(parsed) : [parsed.config];
+  const lost = needed.find((blob) => !has(blob));
+  if (lost !== undefined) throw missing(target.digest, lost.digest);
+  label(job, target, labels);
+  if (!whole) return;
+  for (const unpack of unpacksOf(job, parsed, target.platform, destination))
     try {
-      const top = await unpacker.finish();
-      if (top !== "") label(job, parsed.config, { [`${CONTAINERD_LABEL.gcRefSnapshot}${snapshotter}`]: top });
+      await unpackInto(job, parsed, unpack);
     } finally {
-      await unpacker.abandon();
+      await unpack.unpacker.abandon();
     }
-  }
 }
 
 function label(job: TransferJob, blob: Descriptor, labels: { [key: string]: string }): void {

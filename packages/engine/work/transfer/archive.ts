@@ -2,26 +2,25 @@
 import { createHash } from "node:crypto";
 import { posix } from "node:path";
 import { BerthError, isCode } from "@berth/base";
-import { type Descriptor, isIndex, MEDIA_TYPES, parseManifest } from "@berth/oci";
-import { digestOf } from "../../base/core/digest.ts";
+import { type Index, isIndex, parseManifest } from "@berth/oci";
 import type { ContentWriter } from "../../objects/content/writer.ts";
-import { compressionOf, decompress } from "../layers/decompress.ts";
+import { decompress } from "../layers/decompress.ts";
 import { type TarEntry, TarParser } from "../layers/tar.ts";
+import { readDocker } from "./docker-archive.ts";
 import * as manifests from "./manifests.ts";
 import type { TransferJob } from "./parts.ts";
 
-/** An image of an archive, and its name there. */
-export interface ArchivedImage {
-  descriptor: Descriptor;
-  /** Full name ("docker.io/library/busybox:1"), or only a tag, or nothing. */
-  name: string | undefined;
-  tag: string | undefined;
+/** The index of an archive, and its bytes: those of index.json, or what manifest.json means. */
+export interface ArchiveIndex {
+  index: Index;
+  bytes: Buffer;
 }
 
 /** JSON files of the layouts are buffered up to this size. */
 const MAX_JSON = 4 << 20;
 
-interface StoredFile {
+/** A file of an archive, which is a blob. */
+export interface StoredFile {
   digest: string;
   size: number;
   /** First bytes, for detecting the layer's compression. */
@@ -30,11 +29,12 @@ interface StoredFile {
 
 type Action = { kind: "entry"; entry: TarEntry } | { kind: "data"; chunk: Uint8Array } | { kind: "end" };
 
-/** Reads the archive into the content store; returns its images. */
+/** Reads the archive into the content store; with `compress`, uncompressed layers of Docker's layout are compressed. */
 export async function readArchive(
   job: TransferJob,
   source: AsyncIterable<Uint8Array>,
-): Promise<ArchivedImage[]> {
+  compress: boolean,
+): Promise<ArchiveIndex> {
   const reader = new ArchiveReader(job);
   const actions: Action[] = [];
   const parser = new TarParser({
@@ -53,7 +53,7 @@ export async function readArchive(
   } finally {
     reader.close();
   }
-  return reader.images();
+  return reader.index(compress);
 }
 
 class ArchiveReader {
@@ -161,11 +161,16 @@ class ArchiveReader {
     );
   }
 
-  async images(): Promise<ArchivedImage[]> {
-    const index = this.#json.get("index.json");
+  async index(compress: boolean): Promise<ArchiveIndex> {
+    const oci = this.#json.get("index.json");
     const docker = this.#json.get("manifest.json");
-    if (index !== undefined) return this.#fromIndex(index);
-    if (docker !== undefined) return this.#fromDocker(docker);
+    // Without oci-layout, index.json of an archive with both need not be complete.
+    if (oci !== undefined && (this.#json.has("oci-layout") || docker === undefined)) {
+      const index = parseManifest(manifests.textOf(oci), "index.json");
+      if (isIndex(index)) return { index, bytes: oci };
+      throw new BerthError("invalid_argument", "index.json of the archive is no index", { stage: "import" });
+    }
+    if (docker !== undefined) return readDocker(this.#job, docker, (path) => this.#file(path), compress);
     throw new BerthError(
       "invalid_argument",
       "the archive has neither index.json nor manifest.json: it is no image archive",
@@ -174,73 +179,5 @@ class ArchiveReader {
         hint: "give an archive made by `berth save`, `docker save` or `skopeo copy ... oci-archive:`",
       },
     );
-  }
-
-  #fromIndex(bytes: Buffer): ArchivedImage[] {
-    const parsed = parseManifest(manifests.textOf(bytes), "index.json");
-    if (!isIndex(parsed))
-      throw new BerthError("invalid_argument", "index.json of the archive is no index", { stage: "import" });
-    return parsed.manifests.map(({ platform: _, ...descriptor }) => {
-      const annotations = descriptor.annotations ?? {};
-      const full = annotations["io.containerd.image.name"];
-      const ref = annotations["org.opencontainers.image.ref.name"];
-      const isFull = ref !== undefined && /[/:]/.test(ref);
-      const plain: Descriptor = {
-        mediaType: descriptor.mediaType,
-        digest: descriptor.digest,
-        size: descriptor.size,
-      };
-      return { descriptor: plain, name: full ?? (isFull ? ref : undefined), tag: isFull ? undefined : ref };
-    });
-  }
-
-  async #fromDocker(bytes: Buffer): Promise<ArchivedImage[]> {
-    let entries: { Config: string; RepoTags: string[] | null; Layers: string[] }[];
-    try {
-      entries = JSON.parse(bytes.toString("utf8"));
-      if (!Array.isArray(entries)) throw new Error("it is no list");
-    } catch (cause) {
-      throw new BerthError(
-        "invalid_argument",
-        `manifest.json of the archive is not valid: ${(cause as Error).message}`,
-        {
-          stage: "import",
-          cause,
-        },
-      );
-    }
-    const out: ArchivedImage[] = [];
-    for (const [i, entry] of entries.entries()) {
-      if (typeof entry?.Config !== "string" || !Array.isArray(entry.Layers))
-        throw new BerthError(
-          "invalid_argument",
-          `manifest.json[${i}] of the archive needs Config and Layers`,
-          { stage: "import" },
-        );
-      const config = this.#file(entry.Config);
-      const layers = entry.Layers.map((path) => this.#file(path));
-      const manifest = Buffer.from(
-        JSON.stringify({
-          schemaVersion: 2,
-          mediaType: MEDIA_TYPES.dockerManifest,
-          config: { mediaType: MEDIA_TYPES.dockerConfig, digest: config.digest, size: config.size },
-          layers: layers.map(({ digest, size, head }) => {
-            const kind = compressionOf(head);
-            return {
-              mediaType: kind === "none" ? MEDIA_TYPES.dockerLayer : `${MEDIA_TYPES.dockerLayer}.${kind}`,
-              digest,
-              size,
-            };
-          }),
-        }),
-      );
-      const digest = digestOf(manifest);
-      await this.#job.parts.content.put(this.#job.scope, digest, manifest);
-      const descriptor = { mediaType: MEDIA_TYPES.dockerManifest, digest, size: manifest.length };
-      const tags = entry.RepoTags ?? [];
-      if (tags.length === 0) out.push({ descriptor, name: undefined, tag: undefined });
-      for (const name of tags) out.push({ descriptor, name, tag: undefined });
-    }
-    return out;
   }
 }

@@ -1,7 +1,6 @@
 /** Stored manifests and indexes: their references, by platform, and the labels that protect these. */
 import { CONTAINERD_LABEL } from "@berth/api";
 import {
-  chooseManifest,
   type Descriptor,
   type ImageConfig,
   type Index,
@@ -15,13 +14,7 @@ import {
 } from "@berth/oci";
 import type { Labels } from "../../base/core/names.ts";
 import type { ContentStore } from "../../objects/content/content-store.ts";
-
-/** The entries of an index that match one of the platforms; all of them without platforms. */
-export function chooseEntries(index: Index, platforms: readonly Platform[]): Descriptor[] {
-  if (platforms.length === 0) return index.manifests;
-  const chosen = platforms.flatMap((platform) => chooseManifest(index.manifests, platform) ?? []);
-  return [...new Set(chosen)];
-}
+import { take } from "./choice.ts";
 
 /** Reads a manifest or an index from the store. */
 export function readManifest(content: ContentStore, ns: string, digest: string): Manifest | Index {
@@ -36,27 +29,42 @@ export function readConfig(content: ContentStore, ns: string, digest: string): I
 /** The text of a document. */
 export const textOf = (bytes: Uint8Array) => Buffer.from(bytes).toString("utf8");
 
-/** The labels by which a manifest references its children. */
-export function childLabels(parsed: Manifest | Index, wanted?: readonly Descriptor[]): Labels {
+/** What a descriptor describes, by its media type. */
+function kindOf(mediaType: string): "index" | "manifest" | "config" | "layer" | "unknown" {
+  if (isIndexType(mediaType)) return "index";
+  if (isManifestType(mediaType)) return "manifest";
+  if (/\.image\.(config|v1)|container\.image/.test(mediaType) && /json$/.test(mediaType)) return "config";
+  return /layer|diff\.tar/.test(mediaType) ? "layer" : "unknown";
+}
+
+const LABEL_KEYS = { index: ".m.", manifest: ".m.", config: ".config", layer: ".l.", unknown: "." };
+
+/** All that a manifest or an index refers to, the config first. */
+export function childrenOf(parsed: Manifest | Index): readonly Descriptor[] {
+  return isIndex(parsed) ? parsed.manifests : [parsed.config, ...parsed.layers];
+}
+
+/** The labels by which a manifest or an index references its children, also those that are not there. */
+export function childLabels(parsed: Manifest | Index): Labels {
   const labels: Labels = {};
-  if (!isIndex(parsed)) {
-    labels[`${CONTAINERD_LABEL.gcRefContent}.config`] = parsed.config.digest;
-    for (const [i, layer] of parsed.layers.entries())
-      labels[`${CONTAINERD_LABEL.gcRefContent}.l.${i}`] = layer.digest;
-  } else
-    for (const [i, entry] of parsed.manifests.entries())
-      if (wanted === undefined || wanted.includes(entry))
-        labels[`${CONTAINERD_LABEL.gcRefContent}.m.${i}`] = entry.digest;
+  const counts = new Map<string, number>();
+  for (const { mediaType, digest } of childrenOf(parsed)) {
+    const key = `${CONTAINERD_LABEL.gcRefContent}${LABEL_KEYS[kindOf(mediaType)]}`;
+    const count = counts.get(key) ?? 0;
+    counts.set(key, count + 1);
+    labels[count > 0 || key.endsWith(".") ? `${key}${count}` : key] = digest;
+  }
   return labels;
 }
 
 /** The ref of an ingest, as containerd's clients name them; also the name in progress messages. */
 export function refOf({ mediaType, digest }: Descriptor): string {
-  if (isIndexType(mediaType)) return `index-${digest}`;
-  if (isManifestType(mediaType)) return `manifest-${digest}`;
-  if (/\.image\.(config|v1)|container\.image/.test(mediaType) && /json$/.test(mediaType))
-    return `config-${digest}`;
-  return /layer|diff\.tar/.test(mediaType) ? `layer-${digest}` : `unknown-${digest}`;
+  return `${kindOf(mediaType)}-${digest}`;
+}
+
+/** Whether all layers can be unpacked: an artifact's cannot. */
+export function isUnpackable({ layers }: Manifest): boolean {
+  return layers.every(({ mediaType }) => kindOf(mediaType) === "layer");
 }
 
 /** The stored manifests of an image that match one of the platforms (all stored ones without platforms). */
@@ -68,11 +76,9 @@ export function manifestsOf(
 ): { descriptor: Descriptor; manifest: Manifest }[] {
   const parsed = readManifest(content, ns, target.digest);
   if (!isIndex(parsed)) return [{ descriptor: target, manifest: parsed }];
-  const out: { descriptor: Descriptor; manifest: Manifest }[] = [];
-  for (const entry of chooseEntries(parsed, platforms)) {
-    if (content.find(ns, entry.digest) === undefined) continue;
+  return take(parsed.manifests, { platforms, allMetadata: false, limit: 0 }).flatMap(({ entry }) => {
+    if (content.find(ns, entry.digest) === undefined) return [];
     const { platform: _, ...descriptor } = entry;
-    out.push(...manifestsOf(content, ns, descriptor, platforms));
-  }
-  return out;
+    return manifestsOf(content, ns, descriptor, platforms);
+  });
 }

@@ -11,12 +11,13 @@ import {
   type Platform,
   parseManifest,
 } from "@berth/oci";
-import { hostPlatform } from "../../base/core/platform.ts";
 import type { Repository } from "../registry/repository.ts";
+import { type Choice, choiceOf, platformText, type Taken, take } from "./choice.ts";
 import * as manifests from "./manifests.ts";
+import { namesOf, storeNames } from "./names.ts";
 import type { TransferJob } from "./parts.ts";
 import { openRepository } from "./resolver.ts";
-import { Unpacker } from "./unpack.ts";
+import { unpackInto, unpacksOf } from "./unpack-image.ts";
 
 /** Pulls `source` into the store as `destination` requests. */
 export async function pull(
@@ -24,9 +25,9 @@ export async function pull(
   source: transferTypes.OCIRegistry,
   destination: transferTypes.ImageStore,
 ): Promise<void> {
-  const { parts, scope, progress } = job;
+  const { progress } = job;
   const repository = await openRepository(job, source);
-  const name = destination.name || source.reference;
+  const name = destination.name || (destination.extraReferences.length > 0 ? "" : source.reference);
   progress.step("resolving", source.reference);
   const target = await stage("resolve", { image: source.reference }, () => repository.resolve());
   progress.step("fetching image content", source.reference, { desc: target });
@@ -41,98 +42,76 @@ export async function pull(
           : "check the registry's address: what answers there may be no registry",
       },
     );
-  const platforms = destination.platforms.length > 0 ? destination.platforms : [hostPlatform()];
-  await fetchTree(job, repository, target, destination, platforms);
-  parts.images.put(scope.namespace, { name, target, labels: destination.labels });
-  progress.step("saved", name, { desc: target });
-  for (const extra of destination.extraReferences)
-    if (!extra.isPrefix && extra.name !== "")
-      parts.images.put(scope.namespace, { name: extra.name, target, labels: destination.labels });
+  await fetchTree(job, repository, target, destination, true);
+  storeNames(job, namesOf(target, { ...destination, name }));
 }
 
-/** Fetches a manifest or an index, and its references for the platforms. */
+/** Fetches a manifest or an index with what `destination` takes of it; without its layers unless it is taken `whole`. */
 async function fetchTree(
   job: TransferJob,
   repository: Repository,
   target: Descriptor,
   destination: transferTypes.ImageStore,
-  platforms: readonly Platform[],
+  whole: boolean,
 ): Promise<void> {
   const { parts, scope, progress } = job;
   const { namespace } = scope;
   const known = parts.content.hold(scope, target.digest);
   const bytes = known ? parts.content.readAll(namespace, target.digest) : await repository.manifest(target);
   const parsed = parseManifest(manifests.textOf(bytes), target.digest);
-  const entries = isIndex(parsed) ? manifests.chooseEntries(parsed, platforms) : undefined;
-  if (entries?.length === 0) {
-    const offered = (parsed as Index).manifests.flatMap(({ platform: p }) =>
-      p?.os && p.os !== "unknown" ? [`${p.os}/${p.architecture}`] : [],
-    );
-    const wanted = platforms.map((p) => `${p.os}/${p.architecture}${p.variant ? `/${p.variant}` : ""}`);
-    throw new BerthError(
-      "not_found",
-      `no match for platform ${wanted.join(", ")} in manifest ${target.digest}: not found`,
-      {
-        stage: "resolve",
-        hint: `the image is there for ${[...new Set(offered)].join(", ") || "no platform"}`,
-      },
-    );
-  }
-  const labels = { ...manifests.childLabels(parsed, entries), ...sourceLabel(repository) };
+  const taken = isIndex(parsed) ? takenOf(parsed, target, choiceOf(destination)) : [];
   // The labels are stored with the content: the children are protected at all times.
+  const labels = { ...manifests.childLabels(parsed), ...sourceLabel(job, target.digest, repository) };
   await parts.content.put(scope, target.digest, bytes, labels);
   progress.step(known ? "already exists" : "complete", manifests.refOf(target), {
     desc: target,
     progress: target.size,
   });
-  if (isIndex(parsed)) {
-    for (const { platform: _, ...entry } of entries!)
-      await fetchTree(job, repository, entry, destination, platforms);
-    return;
-  }
-  await fetchImage(job, repository, parsed, destination);
+  for (const { entry, whole: all } of taken)
+    await fetchTree(job, repository, entry, destination, whole && all);
+  if (isIndex(parsed)) return;
+  if (whole) await fetchImage(job, repository, parsed, target.platform, destination);
+  else await fetchBlob(job, repository, parsed.config);
 }
 
-function sourceLabel({ reference }: Repository): { [key: string]: string } {
-  return { [`containerd.io/distribution.source.${reference.host}`]: reference.repository };
+/** What is taken of an index; "not_found" if no platform of the request is in it. */
+function takenOf(index: Index, { digest }: Descriptor, choice: Choice): readonly Taken[] {
+  const taken = take(index.manifests, choice);
+  if (taken.some(({ whole }) => whole) || index.manifests.length === 0) return taken;
+  const offered = index.manifests.flatMap(({ platform: p }) =>
+    p?.os && p.os !== "unknown" ? [platformText(p)] : [],
+  );
+  throw new BerthError(
+    "not_found",
+    `no match for platform ${choice.platforms.map(platformText).join(", ")} in manifest ${digest}: not found`,
+    { stage: "resolve", hint: `the image is there for ${[...new Set(offered)].join(", ") || "no platform"}` },
+  );
+}
+
+/** The label that names where a blob is from: all repositories of the registry that have it, for pushes between them. */
+function sourceLabel({ parts, scope }: TransferJob, digest: string, { reference }: Repository) {
+  const key = `${CONTAINERD_LABEL.distributionSource}${reference.host}`;
+  const before = parts.content.find(scope.namespace, digest)?.labels[key];
+  const all = new Set([...(before ? before.split(",") : []), reference.repository]);
+  return { [key]: [...all].sort().join(",") };
 }
 
 async function fetchImage(
   job: TransferJob,
   repository: Repository,
   manifest: Manifest,
+  platform: Platform | undefined,
   destination: transferTypes.ImageStore,
 ): Promise<void> {
-  const { parts, scope, progress } = job;
-  const { namespace } = scope;
+  const { parts } = job;
   await fetchBlob(job, repository, manifest.config);
-  const unpackers: Unpacker[] = [];
-  const isImage = manifest.layers.every((layer) => /layer|diff\.tar/.test(layer.mediaType));
-  if (destination.unpacks.length > 0 && isImage) {
-    const config = manifests.readConfig(parts.content, namespace, manifest.config.digest);
-    for (const { snapshotter } of destination.unpacks)
-      unpackers.push(
-        new Unpacker(parts, scope, {
-          snapshotter: snapshotter || parts.snapshots.defaultName,
-          layers: manifest.layers,
-          diffIds: config.rootfs.diff_ids,
-          progress,
-        }),
-      );
-  }
+  const unpacks = unpacksOf(job, manifest, platform, destination);
+  const unpackers = unpacks.map(({ unpacker }) => unpacker);
   try {
     await eachLimited(manifest.layers, parts.downloads, (layer, index) =>
       fetchBlob(job, repository, layer, (file) => unpackers.map((unpacker) => unpacker.growing(index, file))),
     );
-    for (const [i, unpacker] of unpackers.entries()) {
-      const top = await unpacker.finish();
-      const snapshotter = destination.unpacks[i]!.snapshotter || parts.snapshots.defaultName;
-      if (top !== "")
-        parts.content.updateLabels(namespace, manifest.config.digest, (labels) => ({
-          ...labels,
-          [`${CONTAINERD_LABEL.gcRefSnapshot}${snapshotter}`]: top,
-        }));
-    }
+    for (const unpack of unpacks) await unpackInto(job, manifest, unpack);
   } finally {
     for (const unpacker of unpackers) await unpacker.abandon();
   }
@@ -152,7 +131,7 @@ async function fetchBlob(
   progress.step("waiting", name, { desc: blob });
   const how = await parts.fetcher.fetch(scope, repository, blob, {
     ref: name,
-    labels: sourceLabel(repository),
+    labels: sourceLabel(job, blob.digest, repository),
     onBytes: (now) => {
       available = now;
       for (const listener of listeners) listener(now);
@@ -163,6 +142,13 @@ async function fetchBlob(
       for (const listener of listeners) listener(available);
     },
   });
+  const source = Object.entries(sourceLabel(job, blob.digest, repository));
+  const { labels } = parts.content.info(scope.namespace, blob.digest);
+  if (source.some(([key, value]) => labels[key] !== value))
+    parts.content.updateLabels(scope.namespace, blob.digest, (now) => ({
+      ...now,
+      ...Object.fromEntries(source),
+    }));
   progress.step(how === "exists" ? "already exists" : "complete", name, { desc: blob, progress: blob.size });
 }
 

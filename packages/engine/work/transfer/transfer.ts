@@ -7,6 +7,7 @@ import type { Any } from "@bufbuild/protobuf/wkt";
 import type { Scope } from "../../base/core/scope.ts";
 import { now, rfc3339 } from "../../base/core/time.ts";
 import { createLease } from "../../objects/leases/rows.ts";
+import { receiveBytes, sendBytes } from "./bytes.ts";
 import { exportArchive } from "./export.ts";
 import { importArchive } from "./import.ts";
 import type { TransferJob, TransferParts } from "./parts.ts";
@@ -92,10 +93,24 @@ function run(job: TransferJob, from: End, to: End): Promise<void> {
     return stage("load", facts(to.value.name), () => importArchive(job, from.value, to.value));
   if (from.kind === "store" && to.kind === "export")
     return stage("save", facts(from.value.name), () => exportArchive(job, from.value, to.value));
+  if (from.kind === "import" && to.kind === "export") return echo(job, from.value, to.value);
   if (from.kind === "store" && to.kind === "store")
     return stage("tag", facts(from.value.name), () => tag(job, from.value, to.value));
   throw new BerthError(
     "unimplemented",
     `transfer from ${from.kind} to ${to.kind} is not supported: not implemented`,
   );
+}
+
+/** Sends an archive back as it came, unread: containerd's clients try their streams with it. */
+async function echo(
+  { parts, scope }: TransferJob,
+  source: transferTypes.ImageImportStream,
+  destination: transferTypes.ImageExportStream,
+): Promise<void> {
+  const [incoming, outgoing] = [source, destination].map(({ stream }) =>
+    parts.streams.get(scope.namespace, stream),
+  );
+  await sendBytes(outgoing!, receiveBytes(incoming!));
+  outgoing!.close();
 }
