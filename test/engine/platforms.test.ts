@@ -188,6 +188,7 @@ test("blobs remember all repositories of a registry that have them", { skip }, a
     await client.images.push(NAME, name);
     await client.images.pull(name);
   }
+  await client.images.push(NAME, `${registry.host}/c/three:1`);
   const label = `containerd.io/distribution.source.${registry.host}`;
   for (const digest of Object.values(digestsOf(own)))
     assert.equal((await client.content.info(digest)).labels[label], "a/one,b/two");

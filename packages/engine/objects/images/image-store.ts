@@ -77,12 +77,10 @@ export class ImageStore {
     });
   }
 
-  /** Creates the image, or points an existing one to the new target. */
+  /** Creates the image, or replaces an existing one's target and labels. */
   put(ns: string, wanted: ImageFields): store.ImageRecord {
     return this.#db.transaction(() =>
-      this.find(ns, wanted.name) === undefined
-        ? this.create(ns, wanted)
-        : this.update(ns, wanted, ["target", ...Object.keys(wanted.labels).map((key) => `labels.${key}`)]),
+      this.find(ns, wanted.name) === undefined ? this.create(ns, wanted) : this.update(ns, wanted, undefined),
     );
   }
 

@@ -80,7 +80,8 @@ export class ArchiveContents {
       RepoTags: [],
       Layers: first.manifest.layers.map((layer) => pathOf(layer.digest)),
     };
-    entry.RepoTags.push(name.replace(/^docker\.io\/(library\/)?/, ""));
+    // Docker refuses names by digest.
+    if (!name.includes("@")) entry.RepoTags.push(name.replace(/^docker\.io\/(library\/)?/, ""));
     this.#docker.set(digest, entry);
   }
 

@@ -1,5 +1,5 @@
 /** ImageStore -> OCIRegistry. */
-import type { transferTypes } from "@berth/api";
+import { CONTAINERD_LABEL, type transferTypes } from "@berth/api";
 import { BerthError, stage } from "@berth/base";
 import { type Descriptor, isIndex, parseManifest } from "@berth/oci";
 import type { Repository } from "../registry/repository.ts";
@@ -78,7 +78,8 @@ function pushBlob(job: TransferJob, repository: Repository, blob: Descriptor): P
       return;
     }
     const { labels } = parts.content.info(scope.namespace, blob.digest);
-    const from = labels[`containerd.io/distribution.source.${repository.reference.host}`];
+    const { host, repository: own } = repository.reference;
+    const sources = labels[`${CONTAINERD_LABEL.distributionSource}${host}`]?.split(",") ?? [];
     const read = async function* () {
       let sent = 0;
       for await (const chunk of parts.content.readChecked(scope.namespace, blob.digest)) {
@@ -87,7 +88,7 @@ function pushBlob(job: TransferJob, repository: Repository, blob: Descriptor): P
         progress.bytes("uploading", name, blob, sent);
       }
     };
-    await repository.pushBlob(blob, read, from === repository.reference.repository ? undefined : from);
+    await repository.pushBlob(blob, read, sources.includes(own) ? undefined : sources[0]);
     progress.step("complete", name, { desc: blob, progress: blob.size });
   });
 }

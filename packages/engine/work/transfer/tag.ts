@@ -12,5 +12,6 @@ export async function tag(
 ): Promise<void> {
   const { target, labels } = job.parts.images.get(job.scope.namespace, source.name);
   if (destination.unpacks.length > 0) await adopt(job, target, destination);
-  storeNames(job, namesOf(target, { ...destination, labels: { ...labels, ...destination.labels } }));
+  const kept = destination.name === source.name ? labels : {};
+  storeNames(job, namesOf(target, { ...destination, labels: { ...kept, ...destination.labels } }));
 }
