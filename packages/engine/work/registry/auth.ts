@@ -119,8 +119,9 @@ async function fetchToken(
   }
   checkRealm(registry, url, credentials);
   const scopes = [...new Set([wanted, scope].filter((s): s is string => s !== undefined && s !== ""))];
-  // The registry's CAs count for its token server, too; its client certificate is for itself.
-  const trust = tls && url.hostname !== registry.hostname ? { ...tls, client: [] } : tls;
+  // The registry's CAs count for its token server, too; what is left out for itself is not for another machine.
+  const trust =
+    tls && url.hostname !== registry.hostname ? { ca: tls.ca, client: [], skipVerify: false } : tls;
   let answer: HttpAnswer;
   if (credentials?.kind === "refresh") {
     const form = new URLSearchParams({

@@ -4,7 +4,7 @@ import type { Descriptor } from "@berth/oci";
 import type { Labels } from "../../base/core/names.ts";
 import type { Scope } from "../../base/core/scope.ts";
 import type { ContentStore } from "../../objects/content/content-store.ts";
-import type { Repository } from "./repository.ts";
+import type { BlobAnswer, Repository } from "./repository.ts";
 
 /** Called with the number of bytes on disk. */
 export type OnBytes = (available: number) => void;
@@ -112,12 +112,21 @@ export class Fetcher {
       // A blob of another namespace is complete: no file is growing.
       if (writer.ingest.expected === "") tellFile(this.#content.ingestPath(writer.ingest.number));
       report();
-      for (let attempt = 1; writer.offset < blob.size; attempt++) {
+      let blame = () => false;
+      for (let attempt = 1; ; attempt++) {
+        if (writer.offset >= blob.size) {
+          if (writer.digest === blob.digest || writer.ingest.expected !== "" || !blame()) break;
+          // Another host may have the right one.
+          await writer.restart();
+        }
         const before = writer.offset;
         try {
-          await this.#stream(repository, blob, writer, report);
+          const answer = await repository.blob(blob, writer.offset);
+          blame = answer.blame;
+          await this.#stream(answer, blob, writer, report);
         } catch (error) {
           if (!isCode(error, "unavailable")) throw error;
+          if (blame()) continue;
           // Progress resets the attempts.
           if (writer.offset > before) attempt = 1;
           if (attempt >= TRIES) throw error;
@@ -138,12 +147,11 @@ export class Fetcher {
   }
 
   async #stream(
-    repository: Repository,
+    { body, from, name }: BlobAnswer,
     blob: Descriptor,
     writer: { offset: number; write(data: Uint8Array): void },
     report: () => void,
   ): Promise<void> {
-    const { body, from } = await repository.blob(blob, writer.offset);
     // A registry that cannot resume sends everything again: skip what exists.
     let skip = writer.offset - from;
     try {
@@ -154,7 +162,7 @@ export class Fetcher {
         if (writer.offset + data.length > blob.size)
           throw new BerthError(
             "data_loss",
-            `registry ${repository.reference.host} sent more than the ${blob.size} bytes of ${blob.digest}`,
+            `registry ${name} sent more than the ${blob.size} bytes of ${blob.digest}`,
             { stage: "registry" },
           );
         writer.write(data);
@@ -162,12 +170,11 @@ export class Fetcher {
       }
     } catch (cause) {
       if (cause instanceof BerthError) throw cause;
-      throw interrupted(repository.reference.host, blob, writer.offset, cause);
+      throw interrupted(name, blob, writer.offset, cause);
     } finally {
       body.destroy();
     }
-    if (writer.offset < blob.size)
-      throw interrupted(repository.reference.host, blob, writer.offset, undefined);
+    if (writer.offset < blob.size) throw interrupted(name, blob, writer.offset, undefined);
   }
 }
 

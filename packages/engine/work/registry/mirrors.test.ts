@@ -1,12 +1,19 @@
 import assert from "node:assert/strict";
 import { once } from "node:events";
+import { mkdtempSync, rmSync } from "node:fs";
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import type { Readable } from "node:stream";
 import { text } from "node:stream/consumers";
 import test, { type TestContext } from "node:test";
 import { parseReference } from "@berth/oci";
 import { digestOf } from "../../base/core/digest.ts";
+import { EventBus } from "../../base/events/event-bus.ts";
+import { Database } from "../../base/store/database.ts";
+import { ContentStore } from "../../objects/content/content-store.ts";
+import { Fetcher } from "./fetch.ts";
 import { type Capability, type RegistryHost, registryItself } from "./hosts.ts";
 import { Repository } from "./repository.ts";
 
@@ -139,4 +146,27 @@ test("a push goes to the first host that may be pushed to, and nowhere without o
     ask: async () => undefined,
   });
   await assert.rejects(none.pushManifest(blob, data, "t"), /no host of .* has the capability "push"/);
+});
+
+test("a blob that breaks off, or is another, is fetched from the next host", async (t) => {
+  const half: Handler = (_request, response) => {
+    response.writeHead(200, { "content-length": data.length });
+    response.write(data.subarray(0, 2), () => response.destroy());
+  };
+  const wrong: Handler = (_request, response) => response.end("evil");
+  for (const handler of [half, wrong]) {
+    const [first, home] = [await listen(t, handler), await listen(t, serve)];
+    const { repository } = repositoryOf(home.name, [mirror(first.name, "pull")]);
+    const folder = mkdtempSync(join(tmpdir(), "berth-mirrors-"));
+    const db = new Database(":memory:");
+    t.after(() => {
+      db.close();
+      rmSync(folder, { recursive: true });
+    });
+    const content = new ContentStore(db, new EventBus(), folder);
+    const scope = { namespace: "n", lease: undefined };
+    await new Fetcher(content).fetch(scope, repository, blob, { ref: "r", labels: {} });
+    assert.equal(content.readAll("n", blob.digest).toString(), "data");
+    assert.deepEqual([first.seen.length, home.seen.length], [1, 1]);
+  }
 });

@@ -22,11 +22,24 @@ export interface RegistryOptions {
   signal?: AbortSignal | undefined;
 }
 
+/** A host's answer with a blob. */
+export interface BlobAnswer {
+  body: Readable;
+  /** Where the body begins. */
+  from: number;
+  /** The host. */
+  name: string;
+  /** Has other hosts be asked for the blob from now on; false if there is none. */
+  blame(): boolean;
+}
+
 /** One repository of a registry, at its hosts. */
 export class Repository {
   readonly reference: Reference;
   readonly #hosts: readonly HostClient[];
   readonly #signal: AbortSignal | undefined;
+  /** Hosts that failed in the middle of a blob, or sent another, by its digest. */
+  readonly #blamed = new Map<string, Set<HostClient>>();
 
   constructor({ reference, hosts, ask, headers = {}, signal }: RegistryOptions) {
     this.reference = reference;
@@ -56,10 +69,10 @@ export class Repository {
     );
   }
 
-  /** What the first host answers that can; the error names each that cannot, and is the last one's. */
-  async #first<T>(capability: Capability, work: (host: HostClient) => Promise<T>): Promise<T> {
+  /** What the first of the hosts answers that can; the error names each that cannot, and is the last one's. */
+  async #first<T>(hosts: readonly HostClient[], work: (host: HostClient) => Promise<T>): Promise<T> {
     const failures: { name: string; error: BerthError }[] = [];
-    for (const host of this.#able(capability)) {
+    for (const host of hosts) {
       try {
         return await work(host);
       } catch (thrown) {
@@ -88,7 +101,7 @@ export class Repository {
 
   /** Resolves the reference's tag (or digest) to a descriptor. */
   resolve(): Promise<Descriptor> {
-    return this.#first("resolve", (host) => this.#resolveAt(host));
+    return this.#first(this.#able("resolve"), (host) => this.#resolveAt(host));
   }
 
   async #resolveAt(host: HostClient): Promise<Descriptor> {
@@ -120,7 +133,7 @@ export class Repository {
 
   /** A manifest or index, checked against its descriptor. */
   manifest(wanted: Descriptor): Promise<Buffer> {
-    return this.#first("pull", async (host) => {
+    return this.#first(this.#able("pull"), async (host) => {
       const answer = await host.request("GET", `/manifests/${wanted.digest}`, {
         headers: { accept: `${wanted.mediaType}, ${ACCEPT}` },
       });
@@ -136,13 +149,21 @@ export class Repository {
    * A blob's bytes from `offset` on. `from` is where the response begins: registries may ignore the range and start
    * at 0.
    */
-  blob(wanted: Descriptor, offset: number): Promise<{ body: Readable; from: number }> {
-    return this.#first("pull", async (host) => {
+  blob(wanted: Descriptor, offset: number): Promise<BlobAnswer> {
+    const able = this.#able("pull");
+    const blamed = this.#blamed.get(wanted.digest);
+    const left = able.filter((host) => !blamed?.has(host));
+    const blame = (host: HostClient) => () => {
+      const hosts = this.#blamed.get(wanted.digest) ?? new Set();
+      this.#blamed.set(wanted.digest, hosts.add(host));
+      return hosts.size < able.length;
+    };
+    return this.#first(left.length > 0 ? left : able, async (host) => {
       const headers: Record<string, string> = offset > 0 ? { range: `bytes=${offset}-` } : {};
       const answer = await host.request("GET", `/blobs/${wanted.digest}`, { headers });
       if (answer.status === 206) {
         const from = Number(/^bytes (\d+)-/.exec(String(answer.headers["content-range"]))?.[1]);
-        if (from === offset) return { body: answer.body, from };
+        if (from === offset) return { body: answer.body, from, name: host.name, blame: blame(host) };
         answer.body.destroy();
         throw new BerthError(
           "unavailable",
@@ -151,7 +172,7 @@ export class Repository {
         );
       }
       if (answer.status !== 200) throw await host.refused(answer, `blob ${wanted.digest}`);
-      return { body: answer.body, from: 0 };
+      return { body: answer.body, from: 0, name: host.name, blame: blame(host) };
     });
   }
 

@@ -14,6 +14,7 @@ const FILES = [
   "/etc/ssl/cert.pem",
 ];
 const FOLDERS = ["/etc/ssl/certs", "/etc/pki/tls/certs"];
+const LOOK_MS = 5000;
 const CERTIFICATE = /-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g;
 
 /** A system's CAs, read again when their files change. SSL_CERT_FILE and SSL_CERT_DIR replace the usual places. */
@@ -21,6 +22,8 @@ export class SystemRoots {
   readonly #files: readonly string[];
   readonly #folders: readonly string[];
   #stamp = "";
+  #stampedAt = Number.NEGATIVE_INFINITY;
+  #readAt = "";
   #found: readonly string[] = [];
 
   constructor(env: Readonly<Record<string, string | undefined>> = process.env) {
@@ -28,15 +31,20 @@ export class SystemRoots {
     this.#folders = env.SSL_CERT_DIR ? env.SSL_CERT_DIR.split(":") : FOLDERS;
   }
 
-  /** What the files were when they were last looked at: it changes with them. */
+  /** What the files are: it changes with them. They are looked at every few seconds. */
   stamp(): string {
-    return [...this.#files, ...this.#folders].map(stampOf).join();
+    const now = performance.now();
+    if (now - this.#stampedAt < LOOK_MS) return this.#stamp;
+    this.#stampedAt = now;
+    const inside = this.#folders.flatMap((folder) => filesIn(folder));
+    this.#stamp = [...this.#files, ...this.#folders, ...inside].map(stampOf).join();
+    return this.#stamp;
   }
 
   /** The CAs in PEM; none if this system has no store. */
   certificates(): readonly string[] {
     const stamp = this.stamp();
-    if (stamp === this.#stamp) return this.#found;
+    if (stamp === this.#readAt) return this.#found;
     const found = new Set<string>();
     const add = (text: string) => {
       for (const [certificate] of text.matchAll(CERTIFICATE)) found.add(certificate);
@@ -47,19 +55,19 @@ export class SystemRoots {
       add(text);
       break;
     }
-    for (const folder of this.#folders) for (const text of textsIn(folder)) add(text);
-    this.#stamp = stamp;
+    for (const folder of this.#folders) for (const file of filesIn(folder)) add(readIfAny(file) ?? "");
+    this.#readAt = stamp;
     this.#found = [...found];
     return this.#found;
   }
 }
 
-/** The texts of a folder's files; links within the folder would name one twice. */
-function textsIn(folder: string): string[] {
+/** A folder's files, without the links by hash that name each a second time. */
+function filesIn(folder: string): string[] {
   try {
     return readdirSync(folder, { withFileTypes: true })
       .filter((entry) => !entry.isDirectory() && !/^[0-9a-f]{8}\.\d+$/.test(entry.name))
-      .flatMap((entry) => readIfAny(join(folder, entry.name)) ?? []);
+      .map((entry) => join(folder, entry.name));
   } catch {
     return [];
   }
