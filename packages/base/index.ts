@@ -5,7 +5,7 @@ export { CRI_LOG, criLogUri, LOG_MODE, MAX_LOG_FILES } from "./cri-log.ts";
 export { parseDuration } from "./duration.ts";
 export { BerthError, codeOfErrno, type ErrorCode, type ErrorFacts, isCode } from "./errors.ts";
 export { ignoreMissing } from "./ignore-missing.ts";
-export { configureLog, isLogLevel, type LogFields, type LogLevel, log } from "./log.ts";
+export { configureLog, isLogLevel, type LogFields, type LogLevel, log, logLevel } from "./log.ts";
 export { present } from "./present.ts";
 export { SIGKILL, SIGTERM, signalNumber } from "./signals.ts";
 export {

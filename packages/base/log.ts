@@ -27,6 +27,11 @@ export function configureLog(change: Partial<LogSettings>): void {
   Object.assign(settings, change);
 }
 
+/** The level in force. */
+export function logLevel(): LogLevel {
+  return settings.level;
+}
+
 /** Whether `text` names a log level. */
 export function isLogLevel(text: string): text is LogLevel {
   return (LEVELS as readonly string[]).includes(text);

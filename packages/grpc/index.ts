@@ -2,3 +2,4 @@
 export { type Connection, type ConnectOptions, connect } from "./client.ts";
 export type { Encoding } from "./frames.ts";
 export { type RunningServer, type ServeOptions, serve } from "./server.ts";
+export type { TcpOptions } from "./tls.ts";

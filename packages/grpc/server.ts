@@ -6,7 +6,7 @@
 import type http from "node:http";
 import http2 from "node:http2";
 import net from "node:net";
-import { log } from "@berth/base";
+import { log, present } from "@berth/base";
 import { type CallContext, metadataOf, type Route, type Service } from "@berth/rpc";
 import { keepSocket, listen, type SocketOptions } from "@berth/rpc/listen";
 import { createRegistry } from "@bufbuild/protobuf";
@@ -14,10 +14,13 @@ import { answer } from "./answer.ts";
 import { type Connection, Connections } from "./connections.ts";
 import { DEFAULT_MAX_MESSAGE } from "./frames.ts";
 import { answerJson, type Pages } from "./json.ts";
+import type { TcpOptions } from "./tls.ts";
 
 /** How to serve. */
 export interface ServeOptions extends SocketOptions {
   services: readonly Service[];
+  /** Listen on TCP, too. */
+  tcp?: TcpOptions;
   /** Largest message accepted, in bytes. Default: 16 MiB. */
   maxMessageBytes?: number;
   /** Most connections at a time; beyond that, the process with the most loses one. Default: 1024. */
@@ -40,6 +43,8 @@ export interface ServeOptions extends SocketOptions {
 /** A server that listens. */
 export interface RunningServer {
   readonly path: string;
+  /** Port of TCP. */
+  readonly tcpPort?: number;
   /** Stops listening, sends clients GOAWAY, and after `graceMs` (default 1000) aborts the calls still in flight. */
   close(graceMs?: number): Promise<void>;
 }
@@ -50,6 +55,7 @@ export interface RunningServer {
  */
 const RESET_BURST = 10_000;
 const RESET_RATE = 1000;
+const DEFAULT_MAX_CONNECTIONS = 1024;
 const STREAM_WINDOW = 1 << 20;
 const SESSION_WINDOW = 8 << 20;
 
@@ -113,8 +119,11 @@ export async function serve(options: ServeOptions): Promise<RunningServer> {
     return h1;
   };
 
-  const connections = new Connections({ max: options.maxConnections ?? 1024, peerOf: options.peerOf });
-  const listener = net.createServer((socket) =>
+  const connections = new Connections({
+    max: options.maxConnections ?? DEFAULT_MAX_CONNECTIONS,
+    peerOf: options.peerOf,
+  });
+  const accept = (socket: net.Socket) =>
     connections.accept(socket, (connection, protocol) => {
       if (protocol === "h1") {
         plain().emit("connection", socket);
@@ -125,16 +134,27 @@ export async function serve(options: ServeOptions): Promise<RunningServer> {
       accepting = connection;
       h2.emit("connection", socket);
       accepting = undefined;
-    }),
-  );
+    });
+  const listener = net.createServer(accept);
   await listen(listener, options);
+  const tcp = options.tcp && (await import("./tls.ts")).listenTcp;
+  const overTcp = await tcp?.(options.tcp!, options.maxConnections ?? DEFAULT_MAX_CONNECTIONS, accept).catch(
+    (error) => {
+      listener.close();
+      throw error;
+    },
+  );
   const leaveSocket = keepSocket(listener, options);
 
   return {
     path: options.path,
+    ...present({ tcpPort: overTcp?.port }),
     close: async (graceMs = 1000) => {
       leaveSocket();
-      const closed = new Promise<void>((resolve) => listener.close(() => resolve()));
+      const closed = Promise.all([
+        new Promise<void>((resolve) => listener.close(() => resolve())),
+        overTcp?.close(),
+      ]);
       for (const session of sessions) session.close();
       h1?.closeIdleConnections();
       const timer = setTimeout(() => {

@@ -6,33 +6,11 @@ import { get } from "node:https";
 import { join } from "node:path";
 import test, { type TestContext } from "node:test";
 import { connect } from "@berth/client";
+import { authority, type Certificates } from "../support/certificates.ts";
 import { answers, berthdArgs, cannotRun, Folder, freePort, start } from "../support/daemons.ts";
 import { busyboxLayer, makeImage, ociArchive } from "../support/images.ts";
 
 const skip = cannotRun("/usr/bin/openssl", "/usr/bin/docker-registry");
-
-/** A CA, and certificates that it signs; paths without their endings. */
-function authority(folder: string) {
-  const openssl = (...args: string[]) => execFileSync("/usr/bin/openssl", args, { stdio: "pipe" });
-  const key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"];
-  const ca = join(folder, "ca");
-  openssl("req", "-x509", ...key, "-subj", "/CN=test CA", "-keyout", `${ca}.key`, "-out", `${ca}.crt`);
-  const sign = (name: string, extension: string) => {
-    const path = join(folder, name);
-    writeFileSync(`${path}.ext`, extension);
-    openssl("req", ...key, "-subj", `/CN=${name}`, "-keyout", `${path}.key`, "-out", `${path}.csr`);
-    const by = ["-CA", `${ca}.crt`, "-CAkey", `${ca}.key`, "-CAcreateserial"];
-    openssl("x509", "-req", "-in", `${path}.csr`, ...by, "-extfile", `${path}.ext`, "-out", `${path}.crt`);
-    return path;
-  };
-  return {
-    ca: `${ca}.crt`,
-    server: sign("server", "subjectAltName=DNS:localhost,IP:127.0.0.1\n"),
-    client: sign("client", "extendedKeyUsage=clientAuth\n"),
-  };
-}
-
-type Certificates = ReturnType<typeof authority>;
 
 /** A registry with TLS, which wants a client's certificate if `wants`. */
 async function startTlsRegistry(folder: string, { ca, server, client }: Certificates, wants = false) {

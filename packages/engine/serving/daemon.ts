@@ -3,7 +3,7 @@ import { randomUUID } from "node:crypto";
 import { existsSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { eventTypes, timestamp } from "@berth/api";
-import { isCode, log } from "@berth/base";
+import { isCode, log, present } from "@berth/base";
 import { type RunningServer, serve } from "@berth/grpc";
 import type { TaskShim } from "@berth/shim";
 import { linux, realSys } from "@berth/sys";
@@ -64,6 +64,7 @@ import { transferService } from "./services/transfer.ts";
 import { versionService } from "./services/version.ts";
 import { serveShims } from "./shim-socket.ts";
 import { makeSandboxes, makeShims } from "./task-shims.ts";
+import { tcpOptions } from "./tcp.ts";
 
 /** Directory modes: root only; and one that everyone may traverse, but not list. */
 const PRIVATE = 0o700;
@@ -222,6 +223,11 @@ async function open(config: Config, parts: DaemonParts, undo: (() => unknown)[])
     transferService({
       downloads: config["limits.downloads"],
       insecureRegistries: config["registry.insecure"],
+      verifiers: {
+        binDir: config["verifiers.bin_dir"],
+        max: config["verifiers.max"],
+        timeout: config["verifiers.timeout"],
+      },
       hostFolders: config["registry.config_path"].split(":").filter(Boolean),
       db,
       content,
@@ -251,8 +257,20 @@ async function open(config: Config, parts: DaemonParts, undo: (() => unknown)[])
   plugins.check();
   if (config["metrics.address"] !== "")
     undo.push(await serveMetrics(config["metrics.address"], () => metrics.text()));
+  const debug = config["debug.address"];
+  if (debug !== undefined) {
+    const { serveDebug } = await import("./debug.ts");
+    undo.push(
+      await serveDebug(debug, {
+        operations: () =>
+          recorder.inFlight().map(({ stage }) => ({ name: stage.name, ms: performance.now() - stage.begin })),
+      }),
+    );
+  }
   undo.push(await serveShims(config, (envelope) => tasks.forward(envelope)));
+  const tcp = tcpOptions(config);
   const server = await serve({
+    ...present({ tcp }),
     path: config["grpc.address"],
     uid: config["grpc.uid"],
     gid: config["grpc.gid"],
@@ -273,7 +291,12 @@ async function open(config: Config, parts: DaemonParts, undo: (() => unknown)[])
         root,
       },
     );
-  log.info("berthd is serving", { address: config["grpc.address"], root, state });
+  log.info("berthd is serving", {
+    address: config["grpc.address"],
+    ...present({ tcp: tcp && `${tcp.host}:${server.tcpPort}` }),
+    root,
+    state,
+  });
   return server;
 }
 

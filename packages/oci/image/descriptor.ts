@@ -2,6 +2,7 @@
 
 /** Media types of images; docker's are treated as equivalent to the OCI ones. */
 export const MEDIA_TYPES = {
+  descriptor: "application/vnd.oci.descriptor.v1+json",
   index: "application/vnd.oci.image.index.v1+json",
   manifest: "application/vnd.oci.image.manifest.v1+json",
   config: "application/vnd.oci.image.config.v1+json",

@@ -3,6 +3,7 @@ import { isAbsolute } from "node:path";
 import { isLogLevel, type LogLevel, MAX_LOG_FILES, parseDuration } from "@berth/base";
 import { BUILT_IN } from "../../work/tasks/runtime.ts";
 import { loopbackAddress } from "../metrics/listener.ts";
+import { tcpAddress } from "../tcp.ts";
 
 /** What a value must be. */
 interface Kind<T> {
@@ -37,6 +38,12 @@ const PATHS = kind<string>(
   (value) => isText(value) && value.split(":").every((path) => path === "" || isAbsolute(path)),
 );
 const NATURAL = kind<number>("a whole number, 0 or more", (value) => isWhole(value) && value >= 0);
+const WHOLE = kind<number>("a whole number, -1 or more", (value) => isWhole(value) && value >= -1);
+const TEXT = kind<string>("a text", isText);
+const ADDRESS = kind<string>(
+  "HOST:PORT",
+  (value) => isText(value) && (value === "" || tcpAddress(value) !== undefined),
+);
 const FLAG = kind<boolean>("true or false", (value) => typeof value === "boolean");
 const TEXTS = kind<readonly string[]>(
   "a list of texts",
@@ -92,6 +99,11 @@ export const SETTINGS = {
   "grpc.gid": setting(NATURAL, 0, "Group of the socket: its members may use it."),
   "grpc.max_message_bytes": setting(NATURAL, 16 << 20, "Largest request."),
   "grpc.max_connections": setting(NATURAL, 1024, "Connections at the same time."),
+  "tcp.address": setting(ADDRESS, "", "Listen on TCP, too, with TLS: HOST:PORT."),
+  "tcp.ca": setting(PATH, undefined, "PEM file: the CA of the certificates that clients have to show."),
+  "tcp.cert": setting(PATH, undefined, "PEM file: the server's certificate."),
+  "tcp.key": setting(PATH, undefined, "PEM file: its key."),
+  "tcp.common_name": setting(TEXT, "", "Name that a client's certificate has to be for."),
   "ttrpc.address": setting(
     PATH,
     undefined,
@@ -109,6 +121,7 @@ export const SETTINGS = {
   "logs.max_size": setting(NATURAL, 20 << 20, "Bytes after which a container's log is rotated; 0: never."),
   "logs.max_files": setting(LOG_FILES, 5, "Files kept of a container's log."),
   "metrics.address": setting(LOOPBACK, "", "TCP address for GET /metrics, which the socket answers anyhow."),
+  "debug.address": setting(PATH, undefined, "Socket for profiles and facts about the process, root's alone."),
   "gc.pause_threshold": setting(FRACTION, 0.02, "Largest part of the time that collections may take."),
   "gc.deletion_threshold": setting(NATURAL, 0, "Deletions after which a collection is due; 0: one."),
   "gc.schedule_delay": setting(DURATION, 100, "Time from when a collection is due to its start."),
@@ -127,6 +140,13 @@ export const SETTINGS = {
     "Whether a snapshot's labels tell the folder of its files.",
   ),
   "native.root": setting(PATH, undefined, "Its snapshots; default: snapshots/native below root."),
+  "verifiers.bin_dir": setting(
+    PATH,
+    "/opt/containerd/image-verifier/bin",
+    "Programs that have to agree before an image is pulled; none if the folder does not exist.",
+  ),
+  "verifiers.max": setting(WHOLE, 10, "Programs that are asked, in the order of their names; -1: all."),
+  "verifiers.timeout": setting(DURATION, 10_000, "Time for each."),
   "registry.config_path": setting(
     PATHS,
     "/etc/containerd/certs.d",

@@ -57,6 +57,7 @@ export function optionalParts(): readonly Plugin[] {
     { type: SANDBOX_STORE, id: "local", requires: [METADATA] },
     { type: SANDBOX_CONTROLLER, id: "shim", requires: [SHIM] },
     { type: STREAMING, id: "manager", requires: [METADATA] },
+    { type: "io.containerd.image-verifier.v1", id: "bindir" },
     { type: TRANSFER, id: "local", requires: [METADATA, DIFFER] },
   ];
 }

@@ -10,6 +10,7 @@ import type { LayerPool } from "../layers/pool.ts";
 import type { Fetcher } from "../registry/fetch.ts";
 import type { Progress } from "./progress.ts";
 import type { StreamManager } from "./stream-manager.ts";
+import type { Verifiers } from "./verify.ts";
 
 /** The stores and tools of all transfers. */
 export interface TransferParts {
@@ -19,6 +20,8 @@ export interface TransferParts {
   insecureRegistries: readonly string[];
   /** Folders with a folder for each registry: containerd's certs.d. */
   hostFolders: readonly string[];
+  /** Programs that judge pulls. */
+  verifiers: Verifiers;
   db: Database;
   content: ContentStore;
   images: ImageStore;

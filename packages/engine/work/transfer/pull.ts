@@ -18,6 +18,7 @@ import { namesOf, storeNames } from "./names.ts";
 import type { TransferJob } from "./parts.ts";
 import { openRepository } from "./resolver.ts";
 import { unpackInto, unpacksOf } from "./unpack-image.ts";
+import { verify } from "./verify.ts";
 
 /** Pulls `source` into the store as `destination` requests. */
 export async function pull(
@@ -42,6 +43,9 @@ export async function pull(
           : "check the registry's address: what answers there may be no registry",
       },
     );
+  await stage("verify", { image: source.reference }, () =>
+    verify(job.parts.verifiers, source.reference, target, job.signal),
+  );
   await fetchTree(job, repository, target, destination, true);
   storeNames(job, namesOf(target, { ...destination, name }));
 }
