@@ -36,6 +36,7 @@ import { TaskManager } from "../work/tasks/task-manager.ts";
 import { recoverTransfers } from "../work/transfer/recover.ts";
 import { StreamManager } from "../work/transfer/stream-manager.ts";
 import type { Config } from "./config/config.ts";
+import { tcpOptions } from "./config/tcp.ts";
 import { CONTENT_TYPE } from "./metrics/exposition.ts";
 import { serveMetrics } from "./metrics/listener.ts";
 import { Metrics } from "./metrics/metrics.ts";
@@ -64,7 +65,6 @@ import { transferService } from "./services/transfer.ts";
 import { versionService } from "./services/version.ts";
 import { serveShims } from "./shim-socket.ts";
 import { makeSandboxes, makeShims } from "./task-shims.ts";
-import { tcpOptions } from "./tcp.ts";
 
 /** Directory modes: root only; and one that everyone may traverse, but not list. */
 const PRIVATE = 0o700;

@@ -3,7 +3,7 @@ import { isAbsolute } from "node:path";
 import { isLogLevel, type LogLevel, MAX_LOG_FILES, parseDuration } from "@berth/base";
 import { BUILT_IN } from "../../work/tasks/runtime.ts";
 import { loopbackAddress } from "../metrics/listener.ts";
-import { tcpAddress } from "../tcp.ts";
+import { tcpAddress } from "./tcp.ts";
 
 /** What a value must be. */
 interface Kind<T> {

@@ -2,7 +2,7 @@
 import { readFileSync } from "node:fs";
 import { BerthError, present } from "@berth/base";
 import type { TcpOptions } from "@berth/grpc";
-import type { Config } from "./config/config.ts";
+import type { Config } from "./config.ts";
 
 /** Parses "HOST:PORT", "[::1]:PORT"; undefined for anything else. */
 export function tcpAddress(text: string): { host: string; port: number } | undefined {
