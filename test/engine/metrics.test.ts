@@ -69,6 +69,9 @@ test("GET /metrics", { skip: cannotRun("/usr/bin/ctr", "/usr/bin/curl") ?? false
       berthdArgs(join(folder.path, "x"), "--config", config),
     );
     assert.equal(code, 1);
-    assert.match(stderr, /config\.toml:2: metrics\.address is "0\.0\.0\.0:9100", expected 127\.0\.0\.1:PORT/);
+    assert.match(
+      stderr,
+      /config\.toml:2:1: metrics\.address is "0\.0\.0\.0:9100", expected 127\.0\.0\.1:PORT/,
+    );
   });
 });

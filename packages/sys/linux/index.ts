@@ -2,7 +2,7 @@
 export * from "./abi.ts";
 export { errnoName, libraryFolder, rawSyscall, syscall, syscallAsync, syscallError } from "./binding.ts";
 export * from "./files.ts";
-export { attachLoop, backingFileOf, detachLoop, type LoopDevice } from "./loop.ts";
+export { attachLoop, backingFileOf, detachLoop, keepLoop, type LoopDevice } from "./loop.ts";
 export * from "./mounts.ts";
 export * from "./processes.ts";
 export { peerPid } from "./sockets.ts";

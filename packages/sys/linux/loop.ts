@@ -10,13 +10,17 @@ const CONTROL = "/dev/loop-control";
 const LOOP_CTL_GET_FREE = 0x4c82;
 const LOOP_CONFIGURE = 0x4c0a;
 const LOOP_CLR_FD = 0x4c01;
+const LOOP_SET_STATUS64 = 0x4c04;
+const LOOP_GET_STATUS64 = 0x4c05;
 /** Flags of `struct loop_info64`. */
 const LO_FLAGS_READ_ONLY = 1;
 const LO_FLAGS_AUTOCLEAR = 4;
 /** `struct loop_config`: its size, and where its parts are. */
 const CONFIG_SIZE = 304;
-const CONFIG_FLAGS = 60;
-const CONFIG_NAME = 64;
+const CONFIG_INFO = 8;
+const INFO_SIZE = 232;
+const INFO_FLAGS = 52;
+const INFO_NAME = 56;
 const NAME_SIZE = 63;
 
 const EBUSY = -16;
@@ -29,18 +33,15 @@ const ATTEMPTS = 50;
 export interface LoopDevice {
   /** "/dev/loop3". */
   path: string;
-  /** Keeps it attached while it is not mounted, if it clears itself; close it. */
+  /** Keeps it attached while it is not mounted; close it. */
   fd: number;
 }
 
 /**
- * Attaches `file`, a regular file, to a free device. With `autoclear` the kernel detaches it when nobody has it open
- * or mounted any more, also after a crash; otherwise {@link detachLoop} does.
+ * Attaches `file`, a regular file, to a free device. The kernel detaches it when nobody has it open or mounted any more,
+ * also after a crash, unless {@link keepLoop} is called.
  */
-export async function attachLoop(
-  file: string,
-  { readonly, autoclear }: { readonly: boolean; autoclear: boolean },
-): Promise<LoopDevice> {
+export async function attachLoop(file: string, readonly: boolean): Promise<LoopDevice> {
   const mode = readonly ? O_RDONLY : O_RDWR;
   const backing = syscall("openat", file, AT_FDCWD, file, mode | O_NONBLOCK | O_CLOEXEC, 0);
   try {
@@ -55,10 +56,10 @@ export async function attachLoop(
       const config = Buffer.alloc(CONFIG_SIZE);
       config.writeUInt32LE(backing, 0);
       config.writeUInt32LE(
-        (readonly ? LO_FLAGS_READ_ONLY : 0) | (autoclear ? LO_FLAGS_AUTOCLEAR : 0),
-        CONFIG_FLAGS,
+        LO_FLAGS_AUTOCLEAR | (readonly ? LO_FLAGS_READ_ONLY : 0),
+        CONFIG_INFO + INFO_FLAGS,
       );
-      config.write(file.slice(0, NAME_SIZE), CONFIG_NAME, NAME_SIZE, "latin1");
+      config.write(file.slice(0, NAME_SIZE), CONFIG_INFO + INFO_NAME, NAME_SIZE, "latin1");
       const done = rawSyscall("ioctl", fd, LOOP_CONFIGURE, config);
       if (done >= 0) return { path, fd };
       close(fd);
@@ -68,6 +69,16 @@ export async function attachLoop(
   } finally {
     close(backing);
   }
+}
+
+/** Has a device stay when nobody uses it, until {@link detachLoop}. */
+export function keepLoop({ path, fd }: LoopDevice): void {
+  const info = Buffer.alloc(INFO_SIZE);
+  const got = rawSyscall("ioctl", fd, LOOP_GET_STATUS64, info);
+  if (got < 0) throw syscallError("ioctl LOOP_GET_STATUS64", -got, path);
+  info.writeUInt32LE(info.readUInt32LE(INFO_FLAGS) & ~LO_FLAGS_AUTOCLEAR, INFO_FLAGS);
+  const set = rawSyscall("ioctl", fd, LOOP_SET_STATUS64, info);
+  if (set < 0) throw syscallError("ioctl LOOP_SET_STATUS64", -set, path);
 }
 
 /** statx(2) of the open file: anything but a regular file is refused. */

@@ -93,7 +93,7 @@ export const realSys: Sys = {
   symlink: (target, path) => symlinkat(target, abi.AT_FDCWD, path),
   chmod: files.chmod,
   lchown: (path, uid, gid) => fchownat(abi.AT_FDCWD, path, uid, gid, abi.AT_SYMLINK_NOFOLLOW),
-  attachLoop: (file, readonly) => attachLoop(file, { readonly, autoclear: true }),
+  attachLoop,
   mount,
   umount,
   mkfifo: (path, mode) => {

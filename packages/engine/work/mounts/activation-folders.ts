@@ -36,18 +36,18 @@ export class ActivationFolders {
 
   /** Attaches a loop device and links to it. It stays until the folder is cleared, also without this process. */
   async attach(number: number, index: number, file: string, readonly: boolean): Promise<string> {
-    const { path, fd } = await linux.attachLoop(file, { readonly, autoclear: false });
+    const device = await linux.attachLoop(file, readonly);
     try {
       // The name of the file first: what clears the folder must not detach another's device.
-      fs.writeFileSync(this.path(number, `${index}.loop`), linux.backingFileOf(path) ?? "", { mode: 0o600 });
-      fs.symlinkSync(path, this.path(number, String(index)));
-    } catch (error) {
-      linux.detachLoop(path);
-      throw error;
+      const name = linux.backingFileOf(device.path) ?? "";
+      fs.writeFileSync(this.path(number, `${index}.loop`), name, { mode: 0o600 });
+      fs.symlinkSync(device.path, this.path(number, String(index)));
+      // It stays only once it can be found again.
+      linux.keepLoop(device);
     } finally {
-      linux.close(fd);
+      linux.close(device.fd);
     }
-    return path;
+    return device.path;
   }
 
   /** Numbers of all folders. */

@@ -137,7 +137,7 @@ async function mountFileSystem(
     );
   const source = mount.source.startsWith("/") ? reach(mount.source, "source") : mount.source;
   const device = options.parameters.includes(LOOP)
-    ? await linux.attachLoop(source, { readonly: (flags & RDONLY) !== 0, autoclear: true })
+    ? await linux.attachLoop(source, (flags & RDONLY) !== 0)
     : undefined;
   try {
     // It may read a disk: not on the event loop.
