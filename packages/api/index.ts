@@ -47,6 +47,7 @@ export * as rpc from "./gen/google/rpc/rpc_pb.js";
 export * as health from "./gen/grpc/health_pb.js";
 export * as pod from "./gen/kubernetes/pod_pb.js";
 export * as ttrpc from "./gen/ttrpc/ttrpc_pb.js";
+export { LEASE_HEADER, NAMESPACE_HEADER } from "./headers.ts";
 export * from "./labels.ts";
 export * from "./restart-policy.ts";
 export * from "./time.ts";

@@ -6,6 +6,7 @@
  * const image = await client.images.pull("docker.io/library/alpine:latest");
  * ```
  */
+import { NAMESPACE_HEADER } from "@berth/api/headers";
 import { present } from "@berth/base";
 import { type Connection, connect as dial } from "@berth/grpc/client";
 import type { CallOptions } from "@berth/rpc";
@@ -61,7 +62,7 @@ export class BerthClient implements ContainerHost, AsyncDisposable {
     this.root = options.root;
     this.connection = dial({
       path: socketPath(this.address),
-      headers: { "containerd-namespace": this.namespace },
+      headers: { [NAMESPACE_HEADER]: this.namespace },
       ...present({ dialTimeoutMs: options.dialTimeoutMs }),
     });
     this.images = new Images(this.connection, this.snapshotter);

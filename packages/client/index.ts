@@ -1,5 +1,6 @@
 /** The door of `packages/client`: see {@link connect}. */
 export { PROCESS_TYPE, pack, packJson, SPEC_TYPE, typeNameOf, unpack } from "@berth/api/any";
+export { LEASE_HEADER } from "@berth/api/headers";
 export { CONTAINERD_LABEL, LABEL } from "@berth/api/labels";
 export { parseRestartPolicy, type RestartPolicy, restartPolicyText } from "@berth/api/restartPolicy";
 export { dateOf, nanoseconds } from "@berth/api/time";
@@ -28,7 +29,7 @@ export {
   type PullPolicy,
   type ResolvedImage,
 } from "./images.ts";
-export { LEASE_HEADER, type Lease, Leases } from "./leases.ts";
+export { type Lease, Leases } from "./leases.ts";
 export type { LogEntry } from "./logs/cri.ts";
 export { type ReadLogOptions, readLog } from "./logs/read-log.ts";
 export { Namespaces } from "./namespaces.ts";

@@ -1,6 +1,7 @@
 /** Leases: objects created under one are safe from garbage collection until it is deleted or expires. */
 
 import { randomBytes } from "node:crypto";
+import { LEASE_HEADER } from "@berth/api/headers";
 import { CONTAINERD_LABEL } from "@berth/api/labels";
 import * as api from "@berth/api/leases";
 import type { Connection } from "@berth/grpc/client";
@@ -13,9 +14,6 @@ export interface Lease extends AsyncDisposable {
   /** Headers that put a call under this lease. */
   headers: Record<string, string>;
 }
-
-/** Header that names a call's lease. */
-export const LEASE_HEADER = "containerd-lease";
 
 /** The Leases service. */
 export class Leases {

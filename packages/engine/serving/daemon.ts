@@ -22,9 +22,6 @@ import { Collector, type Sweeper } from "../objects/gc/collector.ts";
 import { ImageStore } from "../objects/images/image-store.ts";
 import { deleteActivation, listActivations } from "../objects/mounts/rows.ts";
 import { SandboxStore } from "../objects/sandboxes/sandbox-store.ts";
-import type { SnapshotDriver } from "../objects/snapshots/driver.ts";
-import { NativeDriver } from "../objects/snapshots/native.ts";
-import { OverlayDriver } from "../objects/snapshots/overlayfs.ts";
 import { SnapshotStore } from "../objects/snapshots/snapshot-store.ts";
 import { removeUnclaimed } from "../objects/snapshots/unclaimed.ts";
 import { LayerPool } from "../work/layers/pool.ts";
@@ -40,7 +37,7 @@ import { tcpOptions } from "./config/tcp.ts";
 import { CONTENT_TYPE } from "./metrics/exposition.ts";
 import { serveMetrics } from "./metrics/listener.ts";
 import { Metrics } from "./metrics/metrics.ts";
-import { coreParts, optionalParts, servicePlugin, snapshotterPlugin } from "./plugins/catalog.ts";
+import { coreParts, optionalParts, servicePlugin } from "./plugins/catalog.ts";
 import { PluginRegistry } from "./plugins/registry.ts";
 import { containersService } from "./services/containers.ts";
 import { contentService } from "./services/content.ts";
@@ -64,6 +61,7 @@ import { tasksService } from "./services/tasks.ts";
 import { transferService } from "./services/transfer.ts";
 import { versionService } from "./services/version.ts";
 import { serveShims } from "./shim-socket.ts";
+import { proxySnapshotters, snapshotDrivers } from "./snapshotters.ts";
 import { makeSandboxes, makeShims } from "./task-shims.ts";
 
 /** Directory modes: root only; and one that everyone may traverse, but not list. */
@@ -132,7 +130,11 @@ async function open(config: Config, parts: DaemonParts, undo: (() => unknown)[])
   const events = new EventBus(history, reserve);
   undo.push(() => events.close());
   const content = new ContentStore(db, events, join(root, "content"), config["content.sharing"]);
-  const snapshots = new SnapshotStore(db, events, snapshotDrivers(config, plugins));
+  const remotes = await proxySnapshotters(db, config, plugins);
+  undo.push(() => {
+    for (const remote of remotes) remote.close();
+  });
+  const snapshots = new SnapshotStore(db, events, snapshotDrivers(config, plugins), remotes);
   const images = new ImageStore(db, events);
   const containers = new ContainerStore(db, events);
   const sandboxes = new SandboxStore(db);
@@ -298,26 +300,6 @@ async function open(config: Config, parts: DaemonParts, undo: (() => unknown)[])
     state,
   });
   return server;
-}
-
-/** The snapshotters that the settings do not leave out; the default is first. */
-function snapshotDrivers(config: Config, plugins: PluginRegistry): SnapshotDriver[] {
-  const load = (id: string, root: string, make: () => SnapshotDriver) =>
-    plugins.load(snapshotterPlugin(id, root), make, ({ unusable }) =>
-      // Clients take every other message for a failure of the daemon.
-      unusable === undefined ? undefined : `${unusable}: skip plugin`,
-    ) ?? [];
-  const overlayfs = config["overlayfs.root"];
-  const native = config["native.root"];
-  const options = {
-    mountOptions: config["overlayfs.mount_options"],
-    syncRemove: config["overlayfs.sync_remove"],
-    upperdirLabel: config["overlayfs.upperdir_label"],
-  };
-  return [
-    load("overlayfs", overlayfs, () => new OverlayDriver(overlayfs, options)),
-    load("native", native, () => new NativeDriver(native)),
-  ].flat();
 }
 
 /** The result of `make`, which is called by the first who needs it. */

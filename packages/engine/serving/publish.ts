@@ -1,6 +1,8 @@
 /** containerd's command `publish`: what a shim runs as its -publish-binary to send one event. */
+
 import { parseArgs } from "node:util";
 import { events } from "@berth/api";
+import { NAMESPACE_HEADER } from "@berth/api/headers";
 import { BerthError } from "@berth/base";
 import { connect } from "@berth/grpc";
 import { fromBinary } from "@bufbuild/protobuf";
@@ -26,7 +28,7 @@ export async function publish(argv: readonly string[]): Promise<void> {
   const event = fromBinary(AnySchema, await input());
   const connection = connect({
     path: address!.replace(/^unix:\/\//, ""),
-    headers: { "containerd-namespace": namespace! },
+    headers: { [NAMESPACE_HEADER]: namespace! },
   });
   try {
     await connection.client(events.Events).publish({ topic: topic!, event }, { timeoutMs: TIMEOUT_MS });

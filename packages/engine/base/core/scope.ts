@@ -1,4 +1,5 @@
 /** The scope of a call: its namespace, and the lease for new objects. */
+import { LEASE_HEADER, NAMESPACE_HEADER } from "@berth/api/headers";
 import { BerthError } from "@berth/base";
 import type { CallContext } from "@berth/rpc";
 import { checkIdentifier } from "./names.ts";
@@ -12,11 +13,11 @@ export interface Scope {
 
 /** Reads the `containerd-namespace` and `containerd-lease` headers; the namespace is required. */
 export function scopeOf(call: CallContext): Scope {
-  const namespace = call.headers["containerd-namespace"];
+  const namespace = call.headers[NAMESPACE_HEADER];
   if (!namespace)
     throw new BerthError("failed_precondition", "namespace is required: failed precondition", {
       hint: "send a containerd-namespace header",
     });
   checkIdentifier(namespace);
-  return { namespace, lease: call.headers["containerd-lease"] || undefined };
+  return { namespace, lease: call.headers[LEASE_HEADER] || undefined };
 }

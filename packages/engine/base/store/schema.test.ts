@@ -11,6 +11,7 @@ import { SCHEMA_VERSION } from "./schema.ts";
 const ADDED: readonly (readonly [version: number, tables: readonly string[]])[] = [
   [2, ["activations"]],
   [3, ["sandboxes"]],
+  [4, ["remote_snapshots"]],
 ];
 
 /** All tables and indexes, as they were declared. */

@@ -1,7 +1,7 @@
 /** The tables of the metadata database. Times are nanoseconds since the epoch as text; labels are JSON. */
 
 /** Version of the schema below; older databases are migrated to it. */
-export const SCHEMA_VERSION = 3;
+export const SCHEMA_VERSION = 4;
 
 /** The tables, in an order in which none refers to a later one. */
 export const TABLES = [
@@ -10,6 +10,7 @@ export const TABLES = [
   "ingests",
   "images",
   "snapshots",
+  "remote_snapshots",
   "containers",
   "leases",
   "lease_resources",
@@ -35,10 +36,17 @@ CREATE TABLE sandboxes (
   PRIMARY KEY (ns, id)
 ) STRICT, WITHOUT ROWID;`;
 
+// What a proxy snapshotter calls a snapshot, by its number, where that is not what berth calls it.
+const REMOTE_SNAPSHOTS = `
+CREATE TABLE remote_snapshots (
+  number INTEGER PRIMARY KEY, name TEXT NOT NULL
+) STRICT;`;
+
 /** What leads from the version before to the one that is the key. */
 export const MIGRATIONS: ReadonlyMap<number, string> = new Map([
   [2, ACTIVATIONS],
   [3, SANDBOXES],
+  [4, REMOTE_SNAPSHOTS],
 ]);
 
 /** Creates the tables. Every object belongs to a namespace; blobs on disk are shared between namespaces. */
@@ -87,7 +95,7 @@ CREATE TABLE lease_resources (
   PRIMARY KEY (ns, lease, type, id),
   FOREIGN KEY (ns, lease) REFERENCES leases (ns, id) ON DELETE CASCADE
 ) STRICT, WITHOUT ROWID;
-${ACTIVATIONS}${SANDBOXES}
+${ACTIVATIONS}${SANDBOXES}${REMOTE_SNAPSHOTS}
 CREATE TABLE settings (
   name TEXT PRIMARY KEY, value TEXT NOT NULL
 ) STRICT, WITHOUT ROWID;

@@ -1,4 +1,5 @@
 /** The parts that differ between snapshotters: folders and mounts. */
+import { CONTAINERD_LABEL } from "@berth/api";
 import type { Labels } from "../../base/core/names.ts";
 import type { Mount } from "../../base/core/wire.ts";
 
@@ -10,6 +11,8 @@ export interface SnapshotDriver {
   readonly unusable: string | undefined;
   /** Whether a removal is over only when the files are gone. */
   readonly syncRemove: boolean;
+  /** Set if a layer can be applied to a snapshot before its parent is known. */
+  readonly appliesAlone?: true;
   /** Labels that are shown with a snapshot, but not stored. */
   labelsOf?(number: number): Labels | undefined;
   /** Creates the folder of a new snapshot on top of `parents` (nearest first). */
@@ -24,4 +27,11 @@ export interface SnapshotDriver {
   retireUnknown(known: ReadonlySet<number>): void;
   /** Deletes the folders that were moved aside. */
   purge(): Promise<void>;
+}
+
+/** The labels that are the snapshotter's business. */
+export function snapshotterLabels(labels: Labels): Labels {
+  return Object.fromEntries(
+    Object.entries(labels).filter(([label]) => label.startsWith(CONTAINERD_LABEL.snapshot)),
+  );
 }

@@ -22,6 +22,7 @@ export interface OverlayOptions {
 export class OverlayDriver implements SnapshotDriver {
   readonly name = "overlayfs";
   readonly unusable: string | undefined;
+  readonly appliesAlone = true;
   readonly #folders: SnapshotFolders;
   readonly #baseOptions: readonly string[];
 

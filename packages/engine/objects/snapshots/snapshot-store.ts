@@ -17,7 +17,10 @@ import type { Mount } from "../../base/core/wire.ts";
 import type { EventBus } from "../../base/events/event-bus.ts";
 import type { Database } from "../../base/store/database.ts";
 import { dropResource, holdInScope } from "../leases/rows.ts";
+import { type CommitRequest, commitOf } from "./commit.ts";
 import type { SnapshotDriver } from "./driver.ts";
+import { lossOf } from "./loss.ts";
+import type { RemoteSnapshots } from "./remote.ts";
 import * as store from "./rows.ts";
 import { diskUsage } from "./usage.ts";
 
@@ -26,11 +29,18 @@ export class SnapshotStore {
   readonly #db: Database;
   readonly #events: EventBus;
   readonly #drivers: ReadonlyMap<string, SnapshotDriver>;
+  readonly #remotes: ReadonlyMap<string, RemoteSnapshots>;
 
-  constructor(db: Database, events: EventBus, drivers: readonly SnapshotDriver[]) {
+  constructor(
+    db: Database,
+    events: EventBus,
+    drivers: readonly SnapshotDriver[],
+    remotes: readonly RemoteSnapshots[] = [],
+  ) {
     this.#db = db;
     this.#events = events;
     this.#drivers = new Map(drivers.map((driver) => [driver.name, driver]));
+    this.#remotes = new Map(remotes.map((remote) => [remote.name, remote]));
   }
 
   /** The drivers; the default is first. */
@@ -40,14 +50,21 @@ export class SnapshotStore {
 
   /** Name of the first driver that works here. */
   get defaultName(): string {
-    return (this.drivers.find((driver) => driver.unusable === undefined) ?? this.drivers[0]!).name;
+    const usable = this.drivers.find((driver) => driver.unusable === undefined);
+    return usable?.name ?? [...this.#remotes.keys()][0] ?? "overlayfs";
   }
 
+  /** The snapshotter, or another program in its place; an error if there is none, or it cannot be used. */
+  snapshotter(name: string): SnapshotDriver | RemoteSnapshots {
+    return this.#remotes.get(name) ?? this.driver(name);
+  }
+
+  /** The snapshotter of that name, whose files are in folders of ours. */
   driver(name: string): SnapshotDriver {
     const driver = this.#drivers.get(name);
     if (driver === undefined)
       throw new BerthError("invalid_argument", `snapshotter not loaded: ${name}: invalid argument`, {
-        hint: `use one of ${[...this.#drivers.keys()].join(", ")}`,
+        hint: `use one of ${[...this.#drivers.keys(), ...this.#remotes.keys()].join(", ")}`,
       });
     if (driver.unusable !== undefined)
       throw new BerthError("unavailable", `snapshotter ${name} cannot be used: ${driver.unusable}`);
@@ -75,11 +92,22 @@ export class SnapshotStore {
       driver.retireUnknown(known);
       void this.#purge(driver);
     }
+    for (const remote of this.#remotes.values()) void this.#cleanupRemote(remote);
+  }
+
+  async #cleanupRemote(remote: RemoteSnapshots): Promise<void> {
+    const rows = this.#db.all("SELECT name FROM namespaces");
+    try {
+      await remote.cleanup(rows.map((row) => ({ ns: row.name as string, snapshotter: remote.name })));
+    } catch (error) {
+      const { message } = BerthError.from(error);
+      log.warn("a proxy snapshotter could not be cleaned up", { snapshotter: remote.name, error: message });
+    }
   }
 
   stat(where: store.Where, name: string): store.SnapshotRecord {
-    const driver = this.driver(where.snapshotter);
-    return shown(driver, store.getSnapshot(this.#db, where, name));
+    this.snapshotter(where.snapshotter);
+    return this.#shown(where, store.getSnapshot(this.#db, where, name));
   }
 
   find(where: store.Where, name: string): store.SnapshotRecord | undefined {
@@ -87,8 +115,8 @@ export class SnapshotStore {
   }
 
   list(where: store.Where): store.SnapshotRecord[] {
-    const driver = this.driver(where.snapshotter);
-    return store.listSnapshots(this.#db, where).map((found) => shown(driver, found));
+    this.snapshotter(where.snapshotter);
+    return store.listSnapshots(this.#db, where).map((found) => this.#shown(where, found));
   }
 
   /** Creates a writable snapshot (or, with kind VIEW, a read-only one); returns its mounts. */
@@ -97,7 +125,7 @@ export class SnapshotStore {
     snapshotter: string,
     wanted: { key: string; parent: string; labels: Labels; kind: typeof store.VIEW | typeof store.ACTIVE },
   ): Promise<Mount[]> {
-    const driver = this.driver(snapshotter);
+    this.snapshotter(snapshotter);
     const { key, parent, labels, kind } = wanted;
     const where = { ns: scope.namespace, snapshotter };
     if (key === "")
@@ -127,14 +155,15 @@ export class SnapshotStore {
         created: String(now()),
       });
       holdInScope(this.#db, scope, { type: `snapshots/${snapshotter}`, id: key });
-      return { record, parents: this.#parents(where, parent) };
+      return record;
     });
     if (typeof made === "string") throw new BerthError("already_exists", `${made}: already exists`);
     const readonly = kind === store.VIEW;
+    let mounts: Mount[];
     try {
-      await driver.prepare(made.record.number, made.parents, readonly);
+      mounts = await this.#make(scope, where, made, readonly);
     } catch (error) {
-      this.#db.transaction(() => this.removeRow(where, key));
+      if (this.find(where, key) !== undefined) this.#db.transaction(() => this.removeRow(where, key));
       throw (parent === "" ? undefined : this.lossOf(where, parent)) ?? error;
     }
     if (!readonly)
@@ -143,7 +172,39 @@ export class SnapshotStore {
         parent,
         snapshotter,
       });
-    return driver.mounts(made.record.number, made.parents, readonly);
+    return mounts;
+  }
+
+  async #make(
+    scope: Scope,
+    where: store.Where,
+    record: store.SnapshotRecord,
+    readonly: boolean,
+  ): Promise<Mount[]> {
+    const { number, name, parent } = record;
+    const remote = this.#remotes.get(where.snapshotter);
+    if (remote === undefined) {
+      const parents = this.#parents(where, parent);
+      const driver = this.driver(where.snapshotter);
+      await driver.prepare(number, parents, readonly);
+      return driver.mounts(number, parents, readonly);
+    }
+    const base = parent === "" ? undefined : store.getSnapshot(this.#db, where, parent);
+    const made = await remote.prepare(where.ns, record, base, readonly);
+    if ("mounts" in made) return made.mounts;
+    // It has what the client was going to make: the client goes on with that.
+    const target = record.labels[CONTAINERD_LABEL.snapshotRef]!;
+    this.#db.transaction(() => {
+      this.removeRow(where, name);
+      const { labels, created } = record;
+      const kind = store.COMMITTED;
+      remote.adopt(
+        store.insertSnapshot(this.#db, where, { name: target, parent, kind, labels, created }),
+        made.made,
+      );
+      this.#holdExisting(scope, where, target);
+    });
+    throw new BerthError("already_exists", `target snapshot ${JSON.stringify(target)}: already exists`);
   }
 
   #parents(where: store.Where, parent: string): number[] {
@@ -170,92 +231,43 @@ export class SnapshotStore {
     return this.driver(where.snapshotter).folder(store.getSnapshot(this.#db, where, key).number);
   }
 
-  mounts(where: store.Where, key: string): Mount[] {
-    const driver = this.driver(where.snapshotter);
+  async mounts(where: store.Where, key: string): Promise<Mount[]> {
+    this.snapshotter(where.snapshotter);
     const found = store.getSnapshot(this.#db, where, key);
     if (found.kind === store.COMMITTED)
       throw new BerthError(
         "failed_precondition",
         `snapshot ${key} is committed and cannot be mounted: failed precondition`,
       );
-    return driver.mounts(found.number, this.#parents(where, found.parent), found.kind === store.VIEW);
+    const remote = this.#remotes.get(where.snapshotter);
+    if (remote !== undefined) return remote.mounts(where.ns, found);
+    const parents = this.#parents(where, found.parent);
+    return this.driver(where.snapshotter).mounts(found.number, parents, found.kind === store.VIEW);
   }
 
-  /**
-   * The error for a snapshot with missing files, its own or a parent's; undefined if all exist. For use after a
-   * failure: the check costs a call per layer.
-   */
+  /** The error for a snapshot with missing files, its own or a parent's; undefined if all exist. See {@link lossOf}. */
   lossOf(where: store.Where, key: string): BerthError | undefined {
     const driver = this.#drivers.get(where.snapshotter);
-    if (driver === undefined || this.find(where, key) === undefined) return undefined;
-    for (const { name, number, kind, parent } of store.ancestors(this.#db, where, key)) {
-      const folder = driver.folder(number);
-      // A view of the native snapshotter has no files of its own.
-      if (fs.existsSync(folder) || (kind === store.VIEW && parent !== "")) continue;
-      return new BerthError("data_loss", `snapshot ${name} has lost its files: ${folder} is gone`, {
-        stage: "snapshot",
-        path: folder,
-        errno: "ENOENT",
-        hint:
-          kind === store.COMMITTED
-            ? "it is a layer of an image: remove the containers and the image (berth rm, berth rmi), and pull it again"
-            : "what the container wrote is lost: remove it (berth rm) and make it again",
-      });
-    }
-    return undefined;
+    return driver === undefined ? undefined : lossOf(this.#db, driver, where, key);
   }
 
   /** Commits an active snapshot under a new name; `parent` gives it another parent. */
-  async commit(
-    scope: Scope,
-    snapshotter: string,
-    wanted: {
-      name: string;
-      key: string;
-      labels: Labels;
-      parent?: string;
-      usage?: { size: number; inodes: number };
-    },
-  ): Promise<void> {
-    this.driver(snapshotter);
-    const { name, key, labels } = wanted;
+  async commit(scope: Scope, snapshotter: string, wanted: CommitRequest): Promise<void> {
+    this.snapshotter(snapshotter);
+    const { name, labels } = wanted;
     const where = { ns: scope.namespace, snapshotter };
     checkLabels(labels);
+    const remote = this.#remotes.get(snapshotter);
+    if (remote !== undefined) await this.#commitRemote(remote, where, wanted);
     const exists = this.#db.transaction(() => {
       if (this.#holdExisting(scope, where, name)) return true;
-      const active = store.getSnapshot(this.#db, where, key);
-      if (active.kind !== store.ACTIVE)
-        throw new BerthError("failed_precondition", `snapshot ${key} is not active: failed precondition`);
-      if (name === "")
-        throw new BerthError("invalid_argument", "snapshot name must not be empty: invalid argument");
-      const parent = wanted.parent || active.parent;
-      if (parent !== active.parent) {
-        const found = store.getSnapshot(this.#db, where, parent);
-        if (found.kind !== store.COMMITTED || active.parent !== "")
-          throw new BerthError(
-            "invalid_argument",
-            `snapshot ${key} cannot get parent ${parent}: invalid argument`,
-          );
-      }
-      const at = String(now());
-      const inherited = Object.fromEntries(
-        Object.entries(active.labels).filter(([label]) => label.startsWith(CONTAINERD_LABEL.snapshot)),
-      );
-      store.saveSnapshot(this.#db, {
-        ...active,
-        name,
-        parent,
-        kind: store.COMMITTED,
-        labels: { ...inherited, ...labels },
-        created: at,
-        updated: at,
-        usage: wanted.usage,
-      });
-      dropResource(this.#db, where.ns, { type: `snapshots/${snapshotter}`, id: key });
+      const { active, committed } = commitOf(this.#db, where, wanted);
+      store.saveSnapshot(this.#db, committed);
+      dropResource(this.#db, where.ns, { type: `snapshots/${snapshotter}`, id: active.name });
       holdInScope(this.#db, scope, { type: `snapshots/${snapshotter}`, id: name });
       this.#db.afterCommit(() =>
         this.#events.emit(scope.namespace, "/snapshot/commit", eventTypes.SnapshotCommitSchema, {
-          key,
+          key: active.name,
           name,
           snapshotter,
         }),
@@ -265,9 +277,20 @@ export class SnapshotStore {
     if (exists) throw new BerthError("already_exists", `snapshot ${JSON.stringify(name)}: already exists`);
   }
 
+  async #commitRemote(remote: RemoteSnapshots, where: store.Where, wanted: CommitRequest): Promise<void> {
+    if (this.find(where, wanted.name) !== undefined) return;
+    const { active, committed } = commitOf(this.#db, where, wanted);
+    if (committed.parent !== active.parent)
+      throw new BerthError(
+        "unimplemented",
+        `snapshot ${active.name}: a proxy snapshotter cannot give it another parent: not implemented`,
+      );
+    await remote.commit(where.ns, active, committed);
+  }
+
   /** Removes a snapshot; "failed_precondition" while it has children. */
   remove(where: store.Where, key: string): void {
-    this.driver(where.snapshotter);
+    this.snapshotter(where.snapshotter);
     this.#db.transaction(() => {
       store.getSnapshot(this.#db, where, key);
       if (store.hasChildren(this.#db, where, key))
@@ -287,6 +310,11 @@ export class SnapshotStore {
     const found = store.getSnapshot(this.#db, where, key);
     this.#db.run("DELETE FROM snapshots WHERE number = ?", found.number);
     dropResource(this.#db, where.ns, { type: `snapshots/${where.snapshotter}`, id: key });
+    const remote = this.#remotes.get(where.snapshotter);
+    if (remote !== undefined) {
+      remote.retire(where.ns, found);
+      return;
+    }
     this.#db.afterSync(() => {
       const driver = this.#drivers.get(where.snapshotter);
       if (driver === undefined) return;
@@ -312,7 +340,11 @@ export class SnapshotStore {
   /** Resolves when the files of removed snapshots are gone. */
   async settled(): Promise<void> {
     const usable = this.drivers.filter((driver) => driver.unusable === undefined);
-    await Promise.all(usable.map((driver) => this.#purge(driver)));
+    const remotes = [...this.#remotes.values()];
+    await Promise.all([
+      ...usable.map((driver) => this.#purge(driver)),
+      ...remotes.map((each) => each.settled()),
+    ]);
   }
 
   update(
@@ -322,7 +354,7 @@ export class SnapshotStore {
     paths: readonly string[] | undefined,
   ): store.SnapshotRecord {
     return this.#db.transaction(() => {
-      const driver = this.driver(where.snapshotter);
+      this.snapshotter(where.snapshotter);
       const found = store.getSnapshot(this.#db, where, name);
       let { labels } = found;
       for (const path of paths ?? ["labels"]) {
@@ -332,7 +364,7 @@ export class SnapshotStore {
       checkLabels(labels);
       const next = { ...found, labels, updated: String(now()) };
       store.saveSnapshot(this.#db, next);
-      return shown(driver, next);
+      return this.#shown(where, next);
     });
   }
 
@@ -340,6 +372,8 @@ export class SnapshotStore {
   async usage(where: store.Where, name: string): Promise<{ size: number; inodes: number }> {
     const found = this.stat(where, name);
     if (found.usage !== undefined) return found.usage;
+    const remote = this.#remotes.get(where.snapshotter);
+    if (remote !== undefined) return remote.usage(where.ns, found);
     const folder = this.driver(where.snapshotter).folder(found.number);
     // A view has no files of its own; its folder, if any, is its driver's business.
     const usage =
@@ -351,10 +385,10 @@ export class SnapshotStore {
       });
     return usage;
   }
-}
 
-/** A record as clients see it. */
-function shown(driver: SnapshotDriver, record: store.SnapshotRecord): store.SnapshotRecord {
-  const more = driver.labelsOf?.(record.number);
-  return more === undefined ? record : { ...record, labels: { ...record.labels, ...more } };
+  /** A record as clients see it. */
+  #shown({ snapshotter }: store.Where, record: store.SnapshotRecord): store.SnapshotRecord {
+    const more = this.#drivers.get(snapshotter)?.labelsOf?.(record.number);
+    return more === undefined ? record : { ...record, labels: { ...record.labels, ...more } };
+  }
 }

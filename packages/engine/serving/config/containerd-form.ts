@@ -72,6 +72,7 @@ const PLACES: Readonly<Record<string, SettingName>> = {
 
 /** Why other keys mean nothing, by the beginning of the key. */
 const REASONS: readonly (readonly [prefix: string, why: string])[] = [
+  ["proxy_plugins/", "only snapshotters can be other programs"],
   ["temp", "temporary files are below root and state"],
   ["cgroup/", "berthd stays in the cgroup that it was started in"],
   ["timeouts/", "berth has no such time limit"],
@@ -118,8 +119,15 @@ function read(document: Document, into: Reading, inherited?: unknown): void {
       ["version"],
       `version is ${JSON.stringify(version)}, expected 2, 3 or 4, the versions of containerd's file`,
     );
-  for (const { key, value } of document.entries()) {
+  for (const { key, value } of document.entries((key) => key[0] === "proxy_plugins" && key.length === 2)) {
     const path = key.join("/");
+    if (key[0] === "proxy_plugins" && isTable(value) && value.type === "snapshot") {
+      const name = SETTINGS.proxy_plugins.read({ [key[1]!]: value });
+      if (name === undefined)
+        throw document.refusal(key, `${key.join(".")} is wrong, expected ${SETTINGS.proxy_plugins.expected}`);
+      into.settings.proxy_plugins = { ...(into.settings.proxy_plugins as object | undefined), ...name };
+      continue;
+    }
     if (path === "version" || path === "imports" || isUnset(value)) continue;
     const name = Object.hasOwn(PLACES, path) ? PLACES[path]! : undefined;
     if (name === undefined) {

@@ -1,6 +1,7 @@
 /** All settings of berthd: what each may be, and what it means. */
 import { isAbsolute } from "node:path";
 import { isLogLevel, type LogLevel, MAX_LOG_FILES, parseDuration } from "@berth/base";
+import { isTable } from "../../base/toml/document.ts";
 import { BUILT_IN } from "../../work/tasks/runtime.ts";
 import { loopbackAddress } from "../metrics/listener.ts";
 import { tcpAddress } from "./tcp.ts";
@@ -74,6 +75,35 @@ const SHARING = kind<"shared" | "isolated">(
   "shared or isolated",
   (value) => value === "shared" || value === "isolated",
 );
+/** Other programs' plugins, by their names. */
+export type Proxies = Readonly<
+  Record<string, { address: string; exports: Readonly<Record<string, string>> }>
+>;
+const PROXIES: Kind<Proxies> = {
+  expected: 'tables such as [proxy_plugins.NAME] with type = "snapshot" and address = "/path"',
+  read: (value) => {
+    if (!isTable(value)) return undefined;
+    const out: Record<string, Proxies[string]> = {};
+    for (const [name, proxy] of Object.entries(value)) {
+      if (!isTable(proxy) || proxy.type !== "snapshot" || !isText(proxy.address)) return undefined;
+      const address = proxy.address.replace(/^unix:\/\//, "");
+      const { exports = {} } = proxy;
+      if (!isAbsolute(address) || !isTable(exports) || !Object.values(exports).every(isText))
+        return undefined;
+      out[name] = { address, exports: exports as Record<string, string> };
+    }
+    return out;
+  },
+  show: (value) => {
+    const texts = (table: object) =>
+      Object.entries(table).map(([key, text]) => `${JSON.stringify(key)} = ${JSON.stringify(text)}`);
+    const proxies = Object.entries(value as Proxies).map(([name, { address, exports }]) => {
+      const fields = [...texts({ type: "snapshot", address }), `exports = { ${texts(exports).join(", ")} }`];
+      return `${JSON.stringify(name)} = { ${fields.join(", ")} }`;
+    });
+    return `{ ${proxies.join(", ")} }`;
+  },
+};
 /** In milliseconds. */
 const DURATION: Kind<number> = {
   expected: 'a duration such as "10s"',
@@ -94,6 +124,11 @@ export const SETTINGS = {
   oom_score: setting(SCORE, 0, "berthd's own /proc/PID/oom_score_adj; 0 leaves it as it is."),
   disabled_plugins: setting(TEXTS, [], 'Plugins to leave out, as "TYPE.ID" of `ctr plugins ls`.'),
   required_plugins: setting(TEXTS, [], "Plugins without which berthd does not start."),
+  proxy_plugins: setting(
+    PROXIES,
+    {},
+    'Snapshotters of other programs by their names: {type = "snapshot", address = "/path/of/its.sock"}.',
+  ),
   "grpc.address": setting(PATH, undefined, "The socket; default: berth.sock in the state directory."),
   "grpc.uid": setting(NATURAL, 0, "Owner of the socket."),
   "grpc.gid": setting(NATURAL, 0, "Group of the socket: its members may use it."),

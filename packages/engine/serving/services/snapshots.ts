@@ -34,8 +34,8 @@ export function snapshotsService(store: SnapshotStore, collector: Collector): Se
     view: async ({ snapshotter, key, parent, labels }, call) => ({
       mounts: await store.prepare(scopeOf(call), snapshotter, { key, parent, labels, kind: VIEW }),
     }),
-    mounts: ({ snapshotter, key }, call) => ({
-      mounts: store.mounts({ ns: scopeOf(call).namespace, snapshotter }, key),
+    mounts: async ({ snapshotter, key }, call) => ({
+      mounts: await store.mounts({ ns: scopeOf(call).namespace, snapshotter }, key),
     }),
     commit: async ({ snapshotter, name, key, labels, parent }, call) => {
       await store.commit(scopeOf(call), snapshotter, { name, key, labels, parent });
@@ -43,7 +43,8 @@ export function snapshotsService(store: SnapshotStore, collector: Collector): Se
     },
     remove: async ({ snapshotter, key }, call) => {
       store.remove({ ns: scopeOf(call).namespace, snapshotter }, key);
-      if (store.driver(snapshotter).syncRemove) await store.settled();
+      const made = store.snapshotter(snapshotter);
+      if ("syncRemove" in made && made.syncRemove) await store.settled();
       return {};
     },
     stat: ({ snapshotter, key }, call) => ({
@@ -68,7 +69,8 @@ export function snapshotsService(store: SnapshotStore, collector: Collector): Se
     },
     cleanup: async ({ snapshotter }, call) => {
       scopeOf(call);
-      await store.driver(snapshotter).purge();
+      store.snapshotter(snapshotter);
+      await store.settled();
       return {};
     },
   });

@@ -78,7 +78,7 @@ async function rootfsOf(
   { rootfs }: TaskRequest,
 ): Promise<Mount[]> {
   const own = rootfs.length === 0 && snapshotKey !== "";
-  const wanted = own ? snapshots.mounts({ ns, snapshotter }, snapshotKey) : rootfs.map(fromMount);
+  const wanted = own ? await snapshots.mounts({ ns, snapshotter }, snapshotKey) : rootfs.map(fromMount);
   if (activations === undefined || !needsActivation(wanted)) return wanted;
   return stage("activate mounts", {}, async () => {
     const made = wanted.map((mount) => create(types.MountSchema, mount));

@@ -48,6 +48,8 @@ export class Unpacker {
   readonly #diffIds: readonly string[];
   readonly #chain: readonly string[];
   readonly #progress: Progress;
+  /** Whether a layer can be applied before its parent is there. */
+  readonly #layersAlone: boolean;
   readonly #pending = new Map<number, Pending>();
   readonly #preparing = new Map<number, Promise<Pending | undefined>>();
 
@@ -74,7 +76,8 @@ export class Unpacker {
     this.#diffIds = options.diffIds;
     this.#chain = chainIds(options.diffIds, digestOf);
     this.#progress = options.progress;
-    parts.snapshots.driver(options.snapshotter);
+    const { snapshots } = parts;
+    this.#layersAlone = "appliesAlone" in snapshots.snapshotter(options.snapshotter);
   }
 
   /** Name of the snapshot with all layers; "" for an image without layers. */
@@ -101,7 +104,7 @@ export class Unpacker {
     const size = this.#layers[index]!.size;
     let available = 0;
     let early: Applying | undefined;
-    if (this.#snapshotter === "overlayfs" && !this.has(index) && !this.#preparing.has(index))
+    if (this.#layersAlone && !this.has(index) && !this.#preparing.has(index))
       void this.#prepareEarly(index, this.#openSource(index, file)).then((pending) => {
         early = pending?.early;
         early?.progress(available, available >= size);
@@ -166,7 +169,7 @@ export class Unpacker {
     return unpacking.run(lock, () =>
       stage("unpack", { snapshotter: this.#snapshotter, layers: this.#layers.length }, async () => {
         // Layers that were complete from the start are applied in parallel, too.
-        if (this.#snapshotter === "overlayfs")
+        if (this.#layersAlone)
           for (const [index, layer] of this.#layers.entries())
             if (!this.has(index) && !this.#preparing.has(index))
               this.growing(index, this.#parts.content.blobPath(layer.digest))(layer.size);
@@ -205,7 +208,7 @@ export class Unpacker {
       if (applied === undefined) {
         key = await this.#prepare(index, parent);
         this.#pending.set(index, { index, key, early: undefined });
-        const target = targetOf(this.#parts.snapshots.mounts(this.#where, key));
+        const target = targetOf(await this.#parts.snapshots.mounts(this.#where, key));
         const applying = this.#parts.pool.apply(
           this.#parts.content.blobPath(layer.digest),
           `layer ${layer.digest}`,
