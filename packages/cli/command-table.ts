@@ -63,6 +63,10 @@ export const COMMANDS: Readonly<Record<string, Entry>> = {
     summary: "Show what keeps a blob, a snapshot or an image from being removed",
     load: () => as(import("./commands/why.ts")),
   },
+  df: {
+    summary: "Show who owns how much of the disk",
+    load: () => as(import("./commands/df.ts")),
+  },
   gc: {
     summary: "Remove blobs, snapshots and leases that nothing keeps",
     load: () => as(import("./commands/gc.ts")),

@@ -20,7 +20,7 @@ export { type BlobInfo, Content } from "./content.ts";
 export { type Examination, examine, type HostCheck, type LeakFinding } from "./doctor.ts";
 export { type DaemonEvent, Events, type FollowOptions, type NumberedEvent } from "./events.ts";
 export type { ExitStatus } from "./exit.ts";
-export { type Explanation, Garbage, type ObjectName } from "./garbage.ts";
+export { type Amount, type DiskUsage, type Explanation, Garbage, type ObjectName } from "./garbage.ts";
 export {
   type Image,
   Images,

@@ -1,4 +1,4 @@
-/** berth why and berth gc. */
+/** berth why, berth gc and berth df. */
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 import { connect } from "@berth/client";
@@ -48,6 +48,38 @@ test("gc shows with --dry-run what it removes without", async () => {
     assert.match(await berth("why", "stray"), /nothing keeps it; the next collection removes it/);
     assert.equal(await berth("gc"), stray);
     assert.equal(await berth("gc"), "");
+  } finally {
+    client.close();
+  }
+});
+
+test("df shows who owns the disk, what is shared, and what nobody owns", async () => {
+  const client = connect({ address: cli.address });
+  try {
+    await berth("gc");
+    const before = JSON.parse(await berth("df", "--json"));
+    const image = before.owners.find(({ object }: { object: { kind: string } }) => object.kind === "image");
+    assert.ok(image.own.content > 0 && image.own.snapshots > 0);
+    assert.deepEqual(before.unowned, { content: 0, snapshots: 0, logs: 0 });
+    assert.deepEqual(before.total.content, image.own.content);
+    const writes = "head -c 2000000 /dev/zero > /big; head -c 3000 /dev/zero | tr '\\0' x";
+    const id = (await berth("run", "-d", "--name", "writes", "busybox", "sh", "-c", writes)).trim();
+    await berth("wait", "writes");
+    await client.snapshots.prepare("stray", "", {});
+    const { owners, unowned } = await client.garbage.usage();
+    const [container] = owners.filter(({ object }) => object.kind === "container");
+    assert.equal(container!.object.name, id);
+    assert.ok(container!.own.snapshots >= 2_000_000, JSON.stringify(container));
+    assert.ok(container!.own.logs >= 3000, JSON.stringify(container));
+    assert.equal(container!.shared.snapshots, image.own.snapshots, "the layers are the image's, too");
+    const shared = owners.find(({ object }) => object.kind === "image")!;
+    assert.deepEqual([shared.own.snapshots, shared.own.content], [0, image.own.content]);
+    assert.equal(unowned.content, 0);
+    assert.match(
+      await berth("df"),
+      /^OWNER +OWN +SHARED +BLOBS +FILES +LOGS *\ncontainer [^\n]*\n(.*\n)*nobody .*\ntotal /,
+    );
+    await berth("rm", "writes");
   } finally {
     client.close();
   }

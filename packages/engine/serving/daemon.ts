@@ -17,6 +17,7 @@ import { Backup } from "../base/store/backup.ts";
 import { Database } from "../base/store/database.ts";
 import { lockDirectory } from "../base/store/locks.ts";
 import { ContainerStore } from "../objects/containers/container-store.ts";
+import { logSize } from "../objects/containers/log-file.ts";
 import { ContentStore } from "../objects/content/content-store.ts";
 import { Collector, type Sweeper } from "../objects/gc/collector.ts";
 import { ImageStore } from "../objects/images/image-store.ts";
@@ -218,7 +219,13 @@ async function open(config: Config, parts: DaemonParts, undo: (() => unknown)[])
     sandboxControllerService(sandboxes, controller, events),
     supervisorService(supervisor, collector),
     leasesService(db, collector),
-    garbageService(db, collector),
+    garbageService({
+      db,
+      collector,
+      snapshots,
+      containers,
+      logSize: (ns, record) => logSize(join(root, "logs"), ns, record),
+    }),
     eventsService(events),
     numberedEventsService(events),
     streamingService(streams),

@@ -43,14 +43,32 @@ export function removeOrphanLogs(folder: string, hasContainer: (ns: string, id: 
       if (!hasContainer(ns, id)) removeLog(folder, ns, { id, labels: {} });
 }
 
+/** A log's file, and those that it was rotated to. */
+function filesOf(path: string): string[] {
+  const parent = dirname(path);
+  return fs
+    .readdirSync(parent)
+    .map((name) => join(parent, name))
+    .filter((file) => file === path || file.startsWith(`${path}.`));
+}
+
+/** Bytes of a container's log on the disk. */
+export function logSize(folder: string, ns: string, record: Pick<ContainerRecord, "id" | "labels">): number {
+  try {
+    const sizes = filesOf(logFile(folder, ns, record)).map((file) => fs.statSync(file).size);
+    return sizes.reduce((sum, size) => sum + size, 0);
+  } catch {
+    // There is none, or it is being removed.
+    return 0;
+  }
+}
+
 /** Removes a container's log, its rotated files, and its folder. Failures are logged. */
 export function removeLog(folder: string, ns: string, record: Pick<ContainerRecord, "id" | "labels">): void {
   const path = logFile(folder, ns, record);
   const parent = dirname(path);
   try {
-    for (const name of fs.readdirSync(parent))
-      if (join(parent, name) === path || join(parent, name).startsWith(`${path}.`))
-        fs.rmSync(join(parent, name));
+    for (const file of filesOf(path)) fs.rmSync(file);
     fs.rmdirSync(parent);
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;

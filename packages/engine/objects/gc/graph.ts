@@ -123,6 +123,16 @@ export class Graph {
     return new Set([...this.#walk()].map(([node]) => plain(node)));
   }
 
+  /** The roots that are objects of their own: containers, sandboxes, images and leases. */
+  get owners(): readonly NodeName[] {
+    return [...this.#roots];
+  }
+
+  /** All that `node` keeps, itself included. */
+  keptBy(node: NodeName): Set<NodeName> {
+    return new Set([...this.#from([node]).keys()].map(plain));
+  }
+
   /**
    * A shortest chain of nodes, from a root, by which `node` is kept; undefined if it is not. A label's root counts where
    * there is no other.
@@ -136,26 +146,31 @@ export class Graph {
     return chain;
   }
 
-  /** Visits what can be reached, in order of distance; returns where each node was reached from. */
   #walk(): Map<NodeName, NodeName | undefined> {
-    const from = new Map<NodeName, NodeName | undefined>();
-    const follow = (roots: Iterable<NodeName>) => {
-      const todo = new Set<NodeName>();
-      for (const root of roots) {
-        if (from.has(root)) continue;
-        from.set(root, undefined);
-        todo.add(root);
+    return this.#from(this.#held, this.#from(this.#roots));
+  }
+
+  /**
+   * Visits what can be reached from `roots` and was not before, in order of distance; notes in `from` where each node was
+   * reached from.
+   */
+  #from(
+    roots: Iterable<NodeName>,
+    from = new Map<NodeName, NodeName | undefined>(),
+  ): Map<NodeName, NodeName | undefined> {
+    const todo = new Set<NodeName>();
+    for (const root of roots) {
+      if (from.has(root)) continue;
+      from.set(root, undefined);
+      todo.add(root);
+    }
+    // A Set yields what is added during its iteration.
+    for (const node of todo)
+      for (const target of this.#edges.get(node) ?? []) {
+        if (from.has(target)) continue;
+        from.set(target, node);
+        todo.add(target);
       }
-      // A Set yields what is added during its iteration.
-      for (const node of todo)
-        for (const target of this.#edges.get(node) ?? []) {
-          if (from.has(target)) continue;
-          from.set(target, node);
-          todo.add(target);
-        }
-    };
-    follow(this.#roots);
-    follow(this.#held);
     return from;
   }
 }

@@ -14,3 +14,6 @@ export const imageNode = (name: string): NodeName => `images/${name}`;
 export const containerNode = (id: string): NodeName => `containers/${id}`;
 export const sandboxNode = (id: string): NodeName => `sandboxes/${id}`;
 export const leaseNode = (id: string): NodeName => `leases/${id}`;
+
+/** What a node is: the first part of its name. */
+export const nodeKind = (node: NodeName): string => node.slice(0, node.indexOf("/"));

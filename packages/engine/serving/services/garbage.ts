@@ -5,6 +5,7 @@ import { type Service, service } from "@berth/rpc";
 import { scopeOf } from "../../base/core/scope.ts";
 import { now } from "../../base/core/time.ts";
 import type { Database } from "../../base/store/database.ts";
+import type { ContainerRecord, ContainerStore } from "../../objects/containers/container-store.ts";
 import type { Collector } from "../../objects/gc/collector.ts";
 import { nodesOf } from "../../objects/gc/garbage.ts";
 import { Graph } from "../../objects/gc/graph.ts";
@@ -18,6 +19,9 @@ import {
   snapshotNode,
 } from "../../objects/gc/nodes.ts";
 
+import { type Amount, nothing, ownership } from "../../objects/gc/owners.ts";
+import type { SnapshotStore } from "../../objects/snapshots/snapshot-store.ts";
+
 /** Digits of a digest below which it is not completed. */
 const MIN_DIGITS = 8;
 
@@ -25,6 +29,7 @@ const KINDS: Readonly<Record<string, string>> = {
   containers: "container",
   images: "image",
   leases: "lease",
+  sandboxes: "sandbox",
   snapshots: "snapshot",
   ingests: "ingest",
   mounts: "mount",
@@ -55,8 +60,46 @@ function matching(db: Database, ns: string, target: string): NodeName[] {
   ];
 }
 
-/** Serves the references in `db`. */
-export function garbageService(db: Database, collector: Collector): Service {
+/** What the service looks at. */
+export interface GarbageParts {
+  db: Database;
+  collector: Collector;
+  snapshots: SnapshotStore;
+  containers: ContainerStore;
+  /** Bytes of a container's log. */
+  logSize(ns: string, record: ContainerRecord): number;
+}
+
+/** The sizes of a namespace's blobs, snapshots and logs. Counting the files of snapshots takes a while. */
+async function sizesOf(
+  { db, snapshots, containers, logSize }: GarbageParts,
+  ns: string,
+): Promise<Map<NodeName, Amount>> {
+  const sizes = new Map<NodeName, Amount>();
+  for (const { digest, size } of db.all("SELECT digest, size FROM content WHERE ns = ?", ns))
+    sizes.set(contentNode(digest as string), { ...nothing(), content: Number(size) });
+  for (const { snapshotter, name } of db.all("SELECT snapshotter, name FROM snapshots WHERE ns = ?", ns) as {
+    snapshotter: string;
+    name: string;
+  }[]) {
+    // It may be removed meanwhile; a proxy may not answer.
+    const usage = await snapshots.usage({ ns, snapshotter }, name).catch(() => undefined);
+    sizes.set(snapshotNode(snapshotter, name), { ...nothing(), snapshots: usage?.size ?? 0 });
+  }
+  for (const record of containers.list(ns))
+    sizes.set(containerNode(record.id), { ...nothing(), logs: logSize(ns, record) });
+  return sizes;
+}
+
+const showAmount = ({ content, snapshots, logs }: Amount) => ({
+  content: BigInt(content),
+  snapshots: BigInt(snapshots),
+  logs: BigInt(logs),
+});
+
+/** Serves the references of objects, and what they amount to. */
+export function garbageService(parts: GarbageParts): Service {
+  const { db, collector } = parts;
   return service(api.Garbage, {
     explain: ({ target }, call) => {
       const { namespace } = scopeOf(call);
@@ -75,6 +118,20 @@ export function garbageService(db: Database, collector: Collector): Service {
           object: show(node),
           chain: (graph.chainTo(node) ?? []).map(show),
         })),
+      };
+    },
+    usage: async (_request, call) => {
+      const { namespace } = scopeOf(call);
+      const sizes = await sizesOf(parts, namespace);
+      const { owners, unowned, total } = ownership(db, namespace, now(), sizes);
+      return {
+        owners: owners.map(({ node, own, shared }) => ({
+          object: show(node),
+          own: showAmount(own),
+          shared: showAmount(shared),
+        })),
+        unowned: showAmount(unowned),
+        total: showAmount(total),
       };
     },
     collect: async ({ dryRun }, call) => {
