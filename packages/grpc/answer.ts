@@ -1,6 +1,6 @@
 /** One call on the server's side, as packages/ttrpc/answer.ts is for ttrpc. */
 import http2 from "node:http2";
-import { BerthError } from "@berth/base";
+import { BerthError, type ErrorCode } from "@berth/base";
 import {
   Call,
   type CallContext,
@@ -10,14 +10,22 @@ import {
   type Route,
   refusalOf,
 } from "@berth/rpc";
-import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
+import { create, type DescMethod, fromBinary, toBinary } from "@bufbuild/protobuf";
 import { encodingOf } from "./frames.ts";
 import { Reply } from "./reply.ts";
 import { readMessages } from "./stream.ts";
 import { parseTimeout } from "./timeout.ts";
 
+/** Counts calls. */
+export interface CallObserver {
+  began(method: DescMethod): void;
+  /** `code` is undefined for success. */
+  ended(method: DescMethod, code: ErrorCode | undefined): void;
+}
+
 /** The embedder's callbacks around calls. */
 export interface Hooks {
+  calls: CallObserver | undefined;
   /** Runs around each unary call, for tracing; must return what `run` returns. */
   around: <T>(call: CallContext, run: () => Promise<T>) => Promise<T>;
   /** Awaited before a message of an answer is sent. */
@@ -45,6 +53,8 @@ export async function answer(
   const reply = new Reply(stream, headers[DETAILS_HEADER] !== undefined);
   const route = routes.get(headers[":path"] ?? "");
   let call: Call | undefined;
+  let code: ErrorCode | undefined;
+  if (route !== undefined) hooks.calls?.began(route.method);
   try {
     if (route === undefined)
       throw new BerthError("unimplemented", `unknown method ${headers[":path"]}`, {
@@ -64,9 +74,12 @@ export async function answer(
     await dispatch(route, call, readMessages(stream, max, encoding), reply, hooks);
     reply.succeed();
   } catch (error) {
-    reply.fail(call?.aborted ?? error);
+    const thrown = call?.aborted ?? error;
+    code = BerthError.from(thrown).code;
+    reply.fail(thrown);
   } finally {
     call?.end();
+    if (route !== undefined) hooks.calls?.ended(route.method, code);
   }
 }
 

@@ -11,7 +11,7 @@ import { create, fromJson, type JsonValue, type Registry, toJson } from "@bufbui
 import { parseTimeout } from "./timeout.ts";
 
 /** Text pages served with GET, by path. */
-export type Pages = Readonly<Record<string, { type: string; text: () => string }>>;
+export type Pages = Readonly<Record<string, { type: string; text: () => string | Promise<string> }>>;
 
 /** The server's part: routes, limits, pages and callbacks. */
 export interface JsonBackend {
@@ -53,8 +53,9 @@ export async function answerJson(
     const route = backend.routes.get(path);
     const page = Object.hasOwn(backend.pages, path) ? backend.pages[path] : undefined;
     if (page !== undefined && request.method === "GET") {
+      const text = await page.text();
       response.writeHead(200, { "content-type": page.type });
-      response.end(page.text());
+      response.end(text);
       return;
     }
     if (request.method !== "POST")

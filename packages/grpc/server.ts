@@ -10,7 +10,7 @@ import { log, present } from "@berth/base";
 import { type CallContext, metadataOf, type Route, type Service } from "@berth/rpc";
 import { keepSocket, listen, type SocketOptions } from "@berth/rpc/listen";
 import { createRegistry } from "@bufbuild/protobuf";
-import { answer } from "./answer.ts";
+import { answer, type CallObserver } from "./answer.ts";
 import { type Connection, Connections } from "./connections.ts";
 import { DEFAULT_MAX_MESSAGE } from "./frames.ts";
 import { answerJson, type Pages } from "./json.ts";
@@ -36,6 +36,8 @@ export interface ServeOptions extends SocketOptions {
   pages?: Pages;
   /** Awaited before a response message is sent: what it refers to must be durable by then. */
   beforeAnswer?: () => Promise<void> | undefined;
+  /** Counts the calls of gRPC. */
+  calls?: CallObserver;
   /** Runs around each unary call, for tracing; must return what `run` returns. */
   around?: <T>(call: CallContext, run: () => Promise<T>) => Promise<T>;
 }
@@ -66,6 +68,7 @@ export async function serve(options: ServeOptions): Promise<RunningServer> {
     for (const route of methods) routes.set(`/${desc.typeName}/${route.method.name}`, route);
   const max = options.maxMessageBytes ?? DEFAULT_MAX_MESSAGE;
   const around = options.around ?? ((_call, run) => run());
+  const { calls } = options;
   const beforeAnswer = options.beforeAnswer ?? (() => undefined);
 
   const h2 = http2.createServer({
@@ -91,12 +94,14 @@ export async function serve(options: ServeOptions): Promise<RunningServer> {
       stream.once("close", () => connection.calls--);
       // Errors of a stream reach its reader or writer; without a listener they would end the process.
       stream.on("error", () => {});
-      answer(stream, metadataOf(raw as unknown as string[]), routes, max, { around, beforeAnswer }).catch(
-        (error) => {
-          log.error("call failed outside its handler", { error: String(error) });
-          stream.close(http2.constants.NGHTTP2_INTERNAL_ERROR);
-        },
-      );
+      answer(stream, metadataOf(raw as unknown as string[]), routes, max, {
+        around,
+        beforeAnswer,
+        calls,
+      }).catch((error) => {
+        log.error("call failed outside its handler", { error: String(error) });
+        stream.close(http2.constants.NGHTTP2_INTERNAL_ERROR);
+      });
     });
   });
   h2.on("sessionError", (error) => log.debug("connection failed", { error: error.message }));

@@ -38,6 +38,17 @@ test("GET /metrics", { skip: cannotRun("/usr/bin/ctr", "/usr/bin/curl") ?? false
       /^berth_stage_seconds_bucket\{operation="tasks\.Create",stage="runtime create",le="\+Inf"\} 1$/m,
     );
     assert.match(text, /^berth_operation_seconds_count\{operation="tasks\.Start"\} 1$/m);
+    // Containerd's names, too.
+    assert.match(text, /^containerd_build_info_total\{revision="\w+",version="v2\S+"\} 1$/m);
+    const start = 'grpc_method="Start",grpc_service="containerd.services.tasks.v1.Tasks",grpc_type="unary"';
+    assert.ok(text.includes(`grpc_server_started_total{${start}} 1\n`), text);
+    assert.ok(text.includes(`grpc_server_handled_total{grpc_code="OK",${start}} 1\n`));
+    assert.match(text, /^grpc_server_handled_total\{grpc_code="NotFound",/m);
+    assert.match(
+      text,
+      /^container_cpu_(total_nanoseconds|usage_usec_microseconds)\{container_id="\w+",namespace="default"\} [1-9]\d*$/m,
+    );
+    assert.match(text, /^container_pids_current\{container_id="\w+",namespace="default"\} 1$/m);
     assert.match(text, /^berth_operation_seconds_count\{operation="collect garbage"\} \d+$/m);
     assert.match(text, /^berth_events_total\{topic="\/tasks\/start"\} 1$/m);
     assert.equal((await daemon.ctr("tasks", "start", "c1")).code, 1);

@@ -35,6 +35,7 @@ import { recoverTransfers } from "../work/transfer/recover.ts";
 import { StreamManager } from "../work/transfer/stream-manager.ts";
 import type { Config } from "./config/config.ts";
 import { tcpOptions } from "./config/tcp.ts";
+import { CallMetrics } from "./metrics/call-metrics.ts";
 import { CONTENT_TYPE } from "./metrics/exposition.ts";
 import { serveMetrics } from "./metrics/listener.ts";
 import { Metrics } from "./metrics/metrics.ts";
@@ -196,7 +197,8 @@ async function open(config: Config, parts: DaemonParts, undo: (() => unknown)[])
   lifecycle.recover();
   const { monitor, supervisor } = lifecycle;
 
-  const metrics = new Metrics({ db, containers, shim, events, recorder, monitor });
+  const calls = new CallMetrics();
+  const metrics = new Metrics({ db, containers, shim, events, recorder, monitor, calls });
   metrics.start();
   undo.push(() => metrics.close());
 
@@ -286,6 +288,7 @@ async function open(config: Config, parts: DaemonParts, undo: (() => unknown)[])
     maxMessageBytes: config["grpc.max_message_bytes"],
     maxConnections: config["grpc.max_connections"],
     peerOf: (fd) => linux.peerPid(fd),
+    calls,
     beforeAnswer: () => db.settled(),
     pages: { "/metrics": { type: CONTENT_TYPE, text: () => metrics.text() } },
     services: [...served, health],

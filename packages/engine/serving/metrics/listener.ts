@@ -11,7 +11,10 @@ export function loopbackAddress(text: string): { host: string; port: number } | 
 }
 
 /** Serves `text` at GET /metrics; returns the function that stops it. */
-export async function serveMetrics(address: string, text: () => string): Promise<() => Promise<void>> {
+export async function serveMetrics(
+  address: string,
+  text: () => Promise<string>,
+): Promise<() => Promise<void>> {
   const where = loopbackAddress(address);
   if (where === undefined)
     throw new BerthError(
@@ -20,8 +23,15 @@ export async function serveMetrics(address: string, text: () => string): Promise
     );
   const server: Server = process.getBuiltinModule("node:http").createServer((request, response) => {
     const found = request.method === "GET" && (request.url ?? "").split("?")[0] === "/metrics";
-    response.writeHead(found ? 200 : 404, { "content-type": found ? CONTENT_TYPE : "text/plain" });
-    response.end(found ? text() : "only GET /metrics is here\n");
+    const answer = (status: number, type: string, body: string) => {
+      response.writeHead(status, { "content-type": type });
+      response.end(body);
+    };
+    if (!found) return answer(404, "text/plain", "only GET /metrics is here\n");
+    text().then(
+      (body) => answer(200, CONTENT_TYPE, body),
+      (error) => answer(500, "text/plain", `${(error as Error).message}\n`),
+    );
   });
   server.maxConnections = 16;
   server.headersTimeout = 10_000;

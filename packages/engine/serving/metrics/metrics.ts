@@ -2,6 +2,7 @@
  * The daemon's metrics. Between scrapes it only counts events and finished stages; containers are examined during a
  * scrape.
  */
+import { WIRE_VERSION } from "@berth/api/wireVersion";
 import { COMMIT, type StageEvent, subscribeStages, VERSION } from "@berth/base";
 import type { TaskShim } from "@berth/shim";
 import type { EventBus } from "../../base/events/event-bus.ts";
@@ -9,6 +10,8 @@ import type { Recorder } from "../../base/operations/recorder.ts";
 import type { Database } from "../../base/store/database.ts";
 import type { ContainerStore } from "../../objects/containers/container-store.ts";
 import type { RestartMonitor } from "../../work/lifecycle/restart-monitor.ts";
+import type { CallMetrics } from "./call-metrics.ts";
+import { containerMetrics } from "./container-metrics.ts";
 import { Counter, Histogram, type Sample, samplesText } from "./exposition.ts";
 
 /** Sources read during a scrape. */
@@ -19,6 +22,7 @@ export interface MetricsParts {
   events: EventBus;
   recorder: Recorder;
   monitor: RestartMonitor;
+  calls: CallMetrics;
 }
 
 /** Counts from {@link start} to {@link close}. */
@@ -61,8 +65,9 @@ export class Metrics {
   }
 
   /** The exposition in Prometheus' text format. */
-  text(): string {
-    const { events, recorder, monitor } = this.#parts;
+  async text(): Promise<string> {
+    const { db, shim, events, recorder, monitor, calls } = this.#parts;
+    const namespaces = db.all("SELECT name FROM namespaces").map(({ name }) => name as string);
     const gauge = (name: string, help: string, value: number) =>
       samplesText(name, help, "gauge", [{ labels: {}, value }]);
     const version = { version: VERSION, revision: COMMIT };
@@ -79,6 +84,11 @@ export class Metrics {
       this.#operations.text(),
       this.#stages.text(),
       this.#failures.text(),
+      samplesText("containerd_build_info_total", "The version of containerd's API.", "counter", [
+        { labels: { revision: COMMIT, version: WIRE_VERSION }, value: 1 },
+      ]),
+      calls.text(),
+      await containerMetrics(shim, namespaces),
       gauge("process_resident_memory_bytes", "Resident memory of the daemon.", memory.rss),
       gauge("process_start_time_seconds", "When the daemon was started.", performance.timeOrigin / 1000),
     ].join("");
