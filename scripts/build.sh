@@ -29,6 +29,7 @@ fi
 if newer lib/berth/berthd.mjs; then
   # A folder, not a file, is named for what has a source map: Bun would put both beside the sources.
   $bun build --target=node --format=esm --minify-syntax --minify-whitespace --outfile lib/berth/worker.ts packages/engine/work/layers/worker.ts >/dev/null
+  $bun build --target=node --format=esm --minify-syntax --minify-whitespace --outfile lib/berth/trace-exporter.ts packages/engine/serving/trace-exporter.ts >/dev/null
   $bun build --target=node --format=esm --minify-syntax --minify-whitespace --sourcemap=linked \
     --define process.env.BERTH_COMMIT="\"$commit\"" --outdir lib/berth --entry-naming '[name].mjs' packages/bin/berthd.ts >/dev/null
 fi

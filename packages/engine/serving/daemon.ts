@@ -65,6 +65,7 @@ import { versionService } from "./services/version.ts";
 import { serveShims } from "./shim-socket.ts";
 import { proxySnapshotters, snapshotDrivers } from "./snapshotters.ts";
 import { makeSandboxes, makeShims } from "./task-shims.ts";
+import { exportTraces } from "./traces.ts";
 
 /** Directory modes: root only; and one that everyone may traverse, but not list. */
 const PRIVATE = 0o700;
@@ -119,6 +120,8 @@ async function open(config: Config, parts: DaemonParts, undo: (() => unknown)[])
   const recorder = new Recorder();
   recorder.start();
   undo.push(() => recorder.stop());
+  const stopTraces = await exportTraces();
+  if (stopTraces !== undefined) undo.push(stopTraces);
   const watchdog = new Watchdog(recorder);
   watchdog.start();
   undo.push(() => watchdog.close());

@@ -30,6 +30,9 @@ berthd --address SOCKET publish --topic TOPIC --namespace NAMESPACE
                      sends the event on standard input to a berthd that serves; used by shims
 `;
 
+/** Time for what is still at work once the daemon is closed, in milliseconds. */
+const EXIT_MS = 1000;
+
 /** Runs the daemon until SIGTERM or SIGINT; returns the exit code: 0, 1 for failures, 2 for invalid flags. */
 export async function main(argv: readonly string[]): Promise<number> {
   if (argv.includes("publish"))
@@ -136,6 +139,8 @@ async function run(values: { [flag: string]: string | undefined }): Promise<void
     process.on("SIGPIPE", () => {});
   });
   await daemon.close();
+  // Somebody who does not answer, such as a collector of traces, must not keep the process.
+  setTimeout(() => process.exit(), EXIT_MS).unref();
 }
 
 if (import.meta.main) process.exitCode = await main(process.argv.slice(2));
