@@ -54,7 +54,7 @@ install: build
 	ln -sf berth $(DESTDIR)$(PREFIX)/bin/berth-runc
 	ln -sf berth $(DESTDIR)$(PREFIX)/bin/containerd-shim-berth-v1
 	install -m 755 lib/berth/node lib/berth/berth-init $(DESTDIR)$(PREFIX)/lib/berth/
-	install -m 644 lib/berth/berth-sys.node lib/berth/berthd.mjs lib/berth/worker.ts $(DESTDIR)$(PREFIX)/lib/berth/
+	install -m 644 lib/berth/berth-sys.node lib/berth/berthd.mjs lib/berth/worker.ts lib/berth/trace-exporter.ts $(DESTDIR)$(PREFIX)/lib/berth/
 	cp -R lib/berth/cache $(DESTDIR)$(PREFIX)/lib/berth/
 	ln -sf ../lib/berth/berth-init $(DESTDIR)$(PREFIX)/bin/berth-init
 	sed 's|@PREFIX@|$(PREFIX)|g' packaging/berthd.service > $(DESTDIR)$(PREFIX)/lib/systemd/system/berthd.service
