@@ -23,7 +23,7 @@ else
 fi
 if [ "$what" = test ]; then
   packages="$packages $(missing containerd=containerd runc=runc crun=crun docker-registry=docker-registry skopeo=skopeo \
-    script=bsdutils curl=curl ps=procps mkfs.ext4=e2fsprogs systemctl=systemd criu=criu newuidmap=uidmap ip=iproute2 \
+    script=bsdutils curl=curl ps=procps mkfs.ext4=e2fsprogs mkfs.btrfs=btrfs-progs systemctl=systemd criu=criu newuidmap=uidmap ip=iproute2 \
     podman=podman dockerd=docker.io)"
   [ -e /usr/include/seccomp.h ] || packages="$packages libseccomp-dev"
 fi

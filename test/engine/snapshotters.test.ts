@@ -1,7 +1,7 @@
 /** One suite for every snapshotter: berth's own, and another program's (a second berthd) behind a proxy. */
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
-import { existsSync, mkdirSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import test, { type TestContext } from "node:test";
 import { type BerthClient, connect, type SnapshotMount, Snapshots } from "@berth/client";
@@ -44,6 +44,10 @@ class KeptSnapshots extends Snapshots {
     return super.commit(name, key, { ...KEPT, ...labels });
   }
 }
+
+/** Why btrfs cannot be tried; false if it can. */
+const noBtrfs = () =>
+  !readFileSync("/proc/filesystems", "utf8").includes("\tbtrfs") && "this kernel has no btrfs";
 
 /** The suite. */
 async function suite(
@@ -163,6 +167,35 @@ for (const snapshotter of ["overlayfs", "native"])
     const [, client] = await start(t, folder.path);
     await suite(t, client, snapshotter, folder.path);
   });
+
+test("the snapshotter btrfs", {
+  skip: cannotRun("/bin/busybox", "/sbin/mkfs.btrfs") ?? noBtrfs(),
+}, async (t) => {
+  const folder = new Folder();
+  t.after(() => folder.remove());
+  const image = join(folder.path, "disk");
+  const place = join(folder.path, "place");
+  execFileSync("truncate", ["-s", "256M", image]);
+  execFileSync("/sbin/mkfs.btrfs", ["-q", image]);
+  mkdirSync(place);
+  execFileSync("/bin/mount", ["-o", "loop", image, place]);
+  const config = join(folder.path, "config.toml");
+  writeFileSync(config, `[btrfs]\nroot = "${place}/snapshots"\n`);
+  const [daemon, client] = await start(t, folder.path, ["--config", config]);
+  await suite(t, client, "btrfs", folder.path);
+  await client.garbage.collect();
+  assert.deepEqual(readdirSync(join(place, "snapshots")), [], "no subvolume is left");
+  await daemon.stop();
+});
+
+test("without btrfs, its snapshotter says so", { skip }, async (t) => {
+  const folder = new Folder();
+  t.after(() => folder.remove());
+  const [daemon] = await start(t, folder.path);
+  assert.match((await daemon.ctr("plugins", "ls")).stdout, /io.containerd.snapshotter.v1 +btrfs +\S+ +skip/);
+  const prepared = await daemon.ctr("snapshots", "--snapshotter", "btrfs", "prepare", "x");
+  assert.match(prepared.stderr, /snapshotter btrfs cannot be used: \S+ is not on btrfs/);
+});
 
 test("another program's snapshotter, by proxy", { skip }, async (t) => {
   const folder = new Folder();

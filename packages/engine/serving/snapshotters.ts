@@ -1,5 +1,6 @@
 /** The snapshotters of the settings: berth's own, and other programs'. */
 import type { Database } from "../base/store/database.ts";
+import { BtrfsDriver } from "../objects/snapshots/btrfs.ts";
 import type { SnapshotDriver } from "../objects/snapshots/driver.ts";
 import { NativeDriver } from "../objects/snapshots/native.ts";
 import { OverlayDriver } from "../objects/snapshots/overlayfs.ts";
@@ -20,6 +21,7 @@ export function snapshotDrivers(config: Config, plugins: PluginRegistry): Snapsh
         ) ?? []);
   const overlayfs = config["overlayfs.root"];
   const native = config["native.root"];
+  const btrfs = config["btrfs.root"];
   const options = {
     mountOptions: config["overlayfs.mount_options"],
     syncRemove: config["overlayfs.sync_remove"],
@@ -28,6 +30,7 @@ export function snapshotDrivers(config: Config, plugins: PluginRegistry): Snapsh
   return [
     load("overlayfs", overlayfs, () => new OverlayDriver(overlayfs, options)),
     load("native", native, () => new NativeDriver(native)),
+    load("btrfs", btrfs, () => new BtrfsDriver(btrfs)),
   ].flat();
 }
 

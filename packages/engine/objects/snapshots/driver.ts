@@ -13,6 +13,8 @@ export interface SnapshotDriver {
   readonly syncRemove: boolean;
   /** Set if a layer can be applied to a snapshot before its parent is known. */
   readonly appliesAlone?: true;
+  /** Set if a snapshot begins as a clone of its parent: what has not changed is its parent's. */
+  readonly clones?: true;
   /** Labels that are shown with a snapshot, but not stored. */
   labelsOf?(number: number): Labels | undefined;
   /** Creates the folder of a new snapshot on top of `parents` (nearest first). */

@@ -13,10 +13,13 @@ export class SnapshotFolders {
   #purging: Promise<void> | undefined;
   #next: Promise<void> | undefined;
 
-  /** `layout`: subfolders of an unused snapshot, the deepest first. */
-  constructor(root: string, layout: readonly string[] = []) {
+  readonly #destroy: ((path: string) => void) | undefined;
+
+  /** `layout`: subfolders of an unused snapshot, the deepest first. `destroy` removes a folder as a whole. */
+  constructor(root: string, layout: readonly string[] = [], destroy?: (path: string) => void) {
     this.root = root;
     this.#layout = layout;
+    this.#destroy = destroy;
     fs.mkdirSync(root, { recursive: true, mode: 0o700 });
   }
 
@@ -65,7 +68,7 @@ export class SnapshotFolders {
     const errors: unknown[] = [];
     for (const [n, name] of names.entries()) {
       const path = join(this.root, name);
-      if (this.#removeUntouched(path)) {
+      if (this.#removeAtOnce(path)) {
         // Each takes little time, but other work should run in between.
         if (n % AT_ONCE === 0) await new Promise(setImmediate);
         continue;
@@ -79,8 +82,12 @@ export class SnapshotFolders {
   }
 
   /** Most containers write nothing: their empty folders are removed with a few calls, without a scan. */
-  #removeUntouched(path: string): boolean {
+  #removeAtOnce(path: string): boolean {
     try {
+      if (this.#destroy !== undefined) {
+        this.#destroy(path);
+        return true;
+      }
       for (const name of this.#layout) fs.rmdirSync(join(path, name));
       fs.rmdirSync(path);
       return true;

@@ -84,7 +84,7 @@ export class SnapshotStore {
         const number = Number(row.number);
         known.add(number);
         const shared = Number(row.kind) === store.VIEW && row.parent !== "";
-        if (fs.existsSync(driver.folder(number)) || (shared && driver.name === "native")) continue;
+        if (fs.existsSync(driver.folder(number)) || (shared && driver.name !== "overlayfs")) continue;
         log.warn("a snapshot has no files; forgetting it", { snapshot: String(row.name) });
         if (Number(row.kind) !== store.COMMITTED)
           this.#db.transaction(() => this.#db.run("DELETE FROM snapshots WHERE number = ?", number));
@@ -374,10 +374,15 @@ export class SnapshotStore {
     if (found.usage !== undefined) return found.usage;
     const remote = this.#remotes.get(where.snapshotter);
     if (remote !== undefined) return remote.usage(where.ns, found);
-    const folder = this.driver(where.snapshotter).folder(found.number);
+    const driver = this.driver(where.snapshotter);
+    const folder = driver.folder(found.number);
+    const [parent] = driver.clones ? this.#parents(where, found.parent) : [];
+    const original = parent === undefined ? undefined : driver.folder(parent);
     // A view has no files of its own; its folder, if any, is its driver's business.
     const usage =
-      found.kind !== store.VIEW && fs.existsSync(folder) ? await diskUsage(folder) : { size: 0, inodes: 0 };
+      found.kind !== store.VIEW && fs.existsSync(folder)
+        ? await diskUsage(folder, original)
+        : { size: 0, inodes: 0 };
     if (found.kind === store.COMMITTED)
       this.#db.transaction(() => {
         const still = store.findSnapshot(this.#db, where, name);

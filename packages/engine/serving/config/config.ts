@@ -87,6 +87,7 @@ export function configOf(settings: Settings, flags: ConfigFlags): Config {
     "grpc.address": address,
     "ttrpc.address": `${address}.ttrpc`,
     "overlayfs.root": join(root, "snapshots/overlayfs"),
+    "btrfs.root": join(root, "snapshots/btrfs"),
     "native.root": join(root, "snapshots/native"),
   };
   const names = Object.keys(SETTINGS) as SettingName[];

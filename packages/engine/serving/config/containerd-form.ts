@@ -67,6 +67,7 @@ const PLACES: Readonly<Record<string, SettingName>> = {
   [`${SNAPSHOTTER}.overlayfs/mount_options`]: "overlayfs.mount_options",
   [`${SNAPSHOTTER}.overlayfs/sync_remove`]: "overlayfs.sync_remove",
   [`${SNAPSHOTTER}.overlayfs/upperdir_label`]: "overlayfs.upperdir_label",
+  [`${SNAPSHOTTER}.btrfs/root_path`]: "btrfs.root",
   [`${SNAPSHOTTER}.native/root_path`]: "native.root",
 };
 

@@ -174,6 +174,7 @@ export const SETTINGS = {
     false,
     "Whether a snapshot's labels tell the folder of its files.",
   ),
+  "btrfs.root": setting(PATH, undefined, "Its snapshots, on btrfs; default: snapshots/btrfs below root."),
   "native.root": setting(PATH, undefined, "Its snapshots; default: snapshots/native below root."),
   "verifiers.bin_dir": setting(
     PATH,

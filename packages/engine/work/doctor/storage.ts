@@ -30,7 +30,7 @@ export function storageLeaks(instance: Instance): Leak[] {
     },
   });
   const leaks: Leak[] = [];
-  for (const driver of ["overlayfs", "native"]) {
+  for (const driver of namesIn(`${root}/snapshots`)) {
     const folder = `${root}/snapshots/${driver}`;
     for (const name of namesIn(folder))
       if (name.startsWith("rm-"))
