@@ -3,7 +3,7 @@
 import { pack } from "@berth/api/any";
 import * as api from "@berth/api/images";
 import { dateOf } from "@berth/api/time";
-import { BerthError, isCode } from "@berth/base";
+import { BerthError, ignoreMissing, isCode } from "@berth/base";
 import type { Connection } from "@berth/grpc/client";
 import {
   chainIds,
@@ -218,7 +218,8 @@ export class Images {
     }
     // The archive's own index is the first to be named: by its digest, as an image without a name would be.
     const [own] = saved;
-    if (own?.startsWith(`${prefix}@`) && saved.size > 1) await this.remove(own, { ...call, sync: true });
+    if (own?.startsWith(`${prefix}@`) && saved.size > 1)
+      await ignoreMissing(this.remove(own, { ...call, sync: true }));
     const loaded = (await this.list([], call)).filter(
       (image) => saved.has(image.name) || before.get(image.name) !== stampOf(image),
     );

@@ -185,7 +185,9 @@ export class ChaosClient {
     const { code, err, reason } = await this.#berth(...words);
     if (code === 0) this.#hasImage = load;
     else if (FAULTS.has(reason)) this.#hasImage = undefined;
-    else if (this.#hasImage === undefined) this.#hasImage = reason === "not_found" ? false : undefined;
+    // A load may miss its stream, when the daemon was started anew in between: that says nothing of the image.
+    else if (this.#hasImage === undefined)
+      this.#hasImage = reason === "not_found" && !load ? false : undefined;
     else this.#find(`${words.join(" ")}: ${err.trim()}`);
   }
 }
