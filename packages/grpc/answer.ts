@@ -5,12 +5,13 @@ import {
   Call,
   type CallContext,
   DETAILS_HEADER,
+  encodeAnswer,
   type MessageQueue,
   type Metadata,
   type Route,
   refusalOf,
 } from "@berth/rpc";
-import { create, type DescMethod, fromBinary, toBinary } from "@bufbuild/protobuf";
+import { type DescMethod, fromBinary } from "@bufbuild/protobuf";
 import { encodingOf } from "./frames.ts";
 import { Reply } from "./reply.ts";
 import { readMessages } from "./stream.ts";
@@ -92,8 +93,7 @@ async function dispatch(
 ): Promise<void> {
   const { method } = route;
   const run = route.run!;
-  const encode = (message: unknown) =>
-    toBinary(method.output, create(method.output, message as Parameters<typeof create>[1]));
+  const encode = (message: unknown) => encodeAnswer(method.output, message);
   const single = async () => {
     const first = await reader.next();
     if (first.done)

@@ -6,8 +6,8 @@
  */
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { BerthError, type ErrorCode } from "@berth/base";
-import { Call, type CallContext, metadataOf, type Route, refusalOf } from "@berth/rpc";
-import { create, fromJson, type JsonValue, type Registry, toJson } from "@bufbuild/protobuf";
+import { answerMessage, Call, type CallContext, metadataOf, type Route, refusalOf } from "@berth/rpc";
+import { fromJson, type JsonValue, type Registry, toJson } from "@bufbuild/protobuf";
 import { parseTimeout } from "./timeout.ts";
 
 /** Text pages served with GET, by path. */
@@ -111,9 +111,7 @@ async function run(
   if (route.run === undefined) throw refusalOf(route);
   const execute = route.run;
   const show = (message: unknown) =>
-    JSON.stringify(
-      toJson(method.output, create(method.output, message as Parameters<typeof create>[1]), { registry }),
-    );
+    JSON.stringify(toJson(method.output, answerMessage(method.output, message), { registry }));
   const read = (value: JsonValue) => {
     try {
       return fromJson(method.input, value, { registry });

@@ -11,6 +11,7 @@ export {
   type OpenCall,
 } from "./client-binding.ts";
 export { type DialHints, dial } from "./dial.ts";
+export { answerMessage, EncodedMessage, encodeAnswer } from "./encoded.ts";
 export { MessageQueue, type MessageSource } from "./message-queue.ts";
 export { type Metadata, metadataOf } from "./metadata.ts";
 export {

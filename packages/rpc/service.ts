@@ -10,6 +10,7 @@ import type {
   MessageInitShape,
   MessageShape,
 } from "@bufbuild/protobuf";
+import type { EncodedMessage } from "./encoded.ts";
 import type { Metadata } from "./metadata.ts";
 
 /** A handler's view of its call. */
@@ -25,7 +26,10 @@ export interface CallContext {
 /** A method's implementation: unary and client-streaming ones return, the others yield. */
 export type MethodImpl<M extends DescMethod> =
   M extends DescMethodUnary<infer I, infer O>
-    ? (request: MessageShape<I>, call: CallContext) => Promise<MessageInitShape<O>> | MessageInitShape<O>
+    ? (
+        request: MessageShape<I>,
+        call: CallContext,
+      ) => Promise<MessageInitShape<O> | EncodedMessage> | MessageInitShape<O> | EncodedMessage
     : M extends DescMethodServerStreaming<infer I, infer O>
       ? (request: MessageShape<I>, call: CallContext) => AsyncIterable<MessageInitShape<O>>
       : M extends DescMethodClientStreaming<infer I, infer O>

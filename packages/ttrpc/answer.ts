@@ -5,6 +5,7 @@ import {
   Call,
   type CallContext,
   DETAILS_HEADER,
+  encodeAnswer,
   MAX_TIMER_MS,
   metadataOf,
   type Route,
@@ -131,7 +132,7 @@ export class Answer {
 
   #encode(message: unknown): Uint8Array<ArrayBuffer> {
     const { output } = this.#route.method;
-    return toBinary(output, create(output, message as Parameters<typeof create>[1]));
+    return encodeAnswer(output, message);
   }
 
   #decode(bytes: Uint8Array): unknown {

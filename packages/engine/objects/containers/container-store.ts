@@ -12,6 +12,9 @@ import { ensureNamespace } from "../namespaces/rows.ts";
 /** Delay before labels that a full disk rejected are written again, in milliseconds. */
 const RETRY_MS = 1000;
 
+/** Records that are remembered from one list to the next. */
+const MAX_LISTED = 4000;
+
 /** A stored container: the wire's message. */
 export type ContainerRecord = containers.Container;
 
@@ -22,6 +25,8 @@ export class ContainerStore {
   /** Labels that a full disk kept from being written, by "namespace/id"; "" removes one. */
   readonly #unwritten = new Map<string, { ns: string; id: string; labels: Labels }>();
   #retry: NodeJS.Timeout | undefined;
+  /** What was listed, by "namespace/id": most records do not change from one list to the next. */
+  readonly #listed = new Map<string, { bytes: Uint8Array; record: ContainerRecord }>();
 
   constructor(db: Database, events: EventBus) {
     this.#db = db;
@@ -51,15 +56,36 @@ export class ContainerStore {
     return found;
   }
 
+  /** The records of all containers of a namespace in their binary form, as they are sent. */
+  encoded(ns: string): Uint8Array[] {
+    if (this.#unwritten.size > 0)
+      return this.list(ns).map((record) => toBinary(containers.ContainerSchema, record));
+    return this.#db
+      .all("SELECT record FROM containers WHERE ns = ? ORDER BY id", ns)
+      .map((row) => row.record as Uint8Array);
+  }
+
   /** Ids of all containers of a namespace. */
   ids(ns: string): string[] {
     return this.#db.all("SELECT id FROM containers WHERE ns = ?", ns).map((row) => row.id as string);
   }
 
+  /** All containers of a namespace. A record that has not changed is the same as in the last list: leave it as it is. */
   list(ns: string): ContainerRecord[] {
     return this.#db
-      .all("SELECT record FROM containers WHERE ns = ? ORDER BY id", ns)
-      .map((row) => this.#read(ns, row.record as Uint8Array));
+      .all("SELECT id, record FROM containers WHERE ns = ? ORDER BY id", ns)
+      .map((row) => this.#known(ns, row.id as string, row.record as Uint8Array));
+  }
+
+  #known(ns: string, id: string, bytes: Uint8Array): ContainerRecord {
+    if (this.#unwritten.size > 0) return this.#read(ns, bytes);
+    const key = `${ns}/${id}`;
+    const found = this.#listed.get(key);
+    if (found !== undefined && Buffer.compare(found.bytes, bytes) === 0) return found.record;
+    const record = this.#read(ns, bytes);
+    if (this.#listed.size >= MAX_LISTED) this.#listed.clear();
+    this.#listed.set(key, { bytes, record });
+    return record;
   }
 
   /** Two containers of a namespace never share the name that `berth` gave them, even in a race. */

@@ -6,7 +6,7 @@ import { isLabelPath, mergeLabels, notUpdatable } from "../../base/core/mask.ts"
 import { checkLabels, type Labels } from "../../base/core/names.ts";
 import { now } from "../../base/core/time.ts";
 import type { EventBus } from "../../base/events/event-bus.ts";
-import type { Database } from "../../base/store/database.ts";
+import type { Database, Row } from "../../base/store/database.ts";
 import * as store from "./rows.ts";
 
 /** The fields of an image that clients set. */
@@ -16,10 +16,16 @@ export interface ImageFields {
   labels: Labels;
 }
 
+/** Images that are remembered from one list to the next. */
+const MAX_LISTED = 10_000;
+
 /** Images of all namespaces. */
 export class ImageStore {
   readonly #db: Database;
   readonly #events: EventBus;
+
+  /** What was listed, by namespace and name: most images do not change from one list to the next. */
+  readonly #listed = new Map<string, { row: Row; image: store.ImageRecord }>();
 
   constructor(db: Database, events: EventBus) {
     this.#db = db;
@@ -34,8 +40,25 @@ export class ImageStore {
     return store.findImage(this.#db, ns, name);
   }
 
-  list(ns: string): store.ImageRecord[] {
-    return store.listImages(this.#db, ns);
+  /** All images of a namespace; an image that has not changed is the same object as in the last list. */
+  list(ns: string): Readonly<store.ImageRecord>[] {
+    return store.imageRows(this.#db, ns).map((row) => this.#known(ns, row));
+  }
+
+  #known(ns: string, row: Row): store.ImageRecord {
+    const key = `${ns}/${row.name}`;
+    const found = this.#listed.get(key);
+    // A row's time of update alone would be enough, were it not for clocks that are set back.
+    const isSame =
+      found !== undefined &&
+      found.row.updated === row.updated &&
+      found.row.target === row.target &&
+      found.row.labels === row.labels;
+    if (isSame) return found.image;
+    const image = store.imageOf(row);
+    if (this.#listed.size >= MAX_LISTED) this.#listed.clear();
+    this.#listed.set(key, { row, image });
+    return image;
   }
 
   create(ns: string, wanted: ImageFields, createdNs?: bigint): store.ImageRecord {

@@ -14,7 +14,8 @@ export interface ImageRecord {
   updated: string;
 }
 
-function record(row: Row): ImageRecord {
+/** The record of a row. */
+export function imageOf(row: Row): ImageRecord {
   return {
     name: row.name as string,
     target: JSON.parse(row.target as string),
@@ -27,7 +28,7 @@ function record(row: Row): ImageRecord {
 /** The image, or undefined. */
 export function findImage(db: Database, ns: string, name: string): ImageRecord | undefined {
   const row = db.get("SELECT * FROM images WHERE ns = ? AND name = ?", ns, name);
-  return row === undefined ? undefined : record(row);
+  return row === undefined ? undefined : imageOf(row);
 }
 
 /** The image, or "not_found". */
@@ -37,9 +38,9 @@ export function getImage(db: Database, ns: string, name: string): ImageRecord {
   return found;
 }
 
-/** All images of a namespace by name. */
-export function listImages(db: Database, ns: string): ImageRecord[] {
-  return db.all("SELECT * FROM images WHERE ns = ? ORDER BY name", ns).map(record);
+/** The rows of all images of a namespace by name. */
+export function imageRows(db: Database, ns: string): Row[] {
+  return db.all("SELECT * FROM images WHERE ns = ? ORDER BY name", ns);
 }
 
 /** Adds an image; "already_exists" if the name is taken. */

@@ -1,7 +1,7 @@
 /** The Containers service on the wire. */
 import { containers } from "@berth/api";
 import { BerthError, stage, stageSync } from "@berth/base";
-import { type Service, service } from "@berth/rpc";
+import { EncodedMessage, type Service, service } from "@berth/rpc";
 import { pathsOf } from "../../base/core/mask.ts";
 import { scopeOf } from "../../base/core/scope.ts";
 import { compileFilters, fieldsOf } from "../../base/filters/index.ts";
@@ -27,7 +27,12 @@ export function containersService(
   };
   return service(containers.Containers, {
     get: ({ id }, call) => ({ container: store.get(scopeOf(call).namespace, id) }),
-    list: async ({ filters }, call) => ({ containers: await filtered(scopeOf(call).namespace, filters) }),
+    list: async ({ filters }, call) => {
+      const { namespace } = scopeOf(call);
+      // Field 1: containers.
+      if (filters.length === 0) return EncodedMessage.list(1, store.encoded(namespace));
+      return { containers: await filtered(namespace, filters) };
+    },
     listStream: async function* ({ filters }, call) {
       for (const container of await filtered(scopeOf(call).namespace, filters)) yield { container };
     },

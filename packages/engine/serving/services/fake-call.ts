@@ -1,5 +1,5 @@
 /** Calls a service's methods without a server, for unit tests. */
-import type { CallContext, Service } from "@berth/rpc";
+import { answerMessage, type CallContext, type Service } from "@berth/rpc";
 import { create, type MessageInitShape } from "@bufbuild/protobuf";
 
 /** Calls the unary methods of a service in the namespace "n", with further headers if given. */
@@ -14,6 +14,6 @@ export function callerOf(of: Service, headers: Record<string, string> = {}) {
     };
     const message = create(method.input, request as MessageInitShape<typeof method.input>);
     const answer = await run!(message, context);
-    return create(method.output, answer as MessageInitShape<typeof method.output>) as never;
+    return answerMessage(method.output, answer) as never;
   };
 }
