@@ -1,6 +1,6 @@
 /** ImageImportStream -> ImageStore: an archive becomes images. */
 import type { transferTypes } from "@berth/api";
-import { BerthError } from "@berth/base";
+import { BerthError, log } from "@berth/base";
 import { MEDIA_TYPES } from "@berth/oci";
 import { digestOf } from "../../base/core/digest.ts";
 import { adopt } from "./adopt.ts";
@@ -42,6 +42,9 @@ export async function importArchive(
     ...namesOf(target, destination),
     ...taken.flatMap(({ entry: { platform: _, ...entry } }) => archivedNamesOf(entry, destination)),
   ];
+  // As in containerd, that is no error: an archive may hold what nobody wants.
+  if (names.length === 0)
+    log.info("no image of an archive has a name that was asked for", { namespace: scope.namespace });
   storeNames(job, names);
   progress.step("Completed import", "");
 }

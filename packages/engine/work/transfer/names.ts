@@ -60,12 +60,13 @@ function translate(name: string, prefix: Reference): string {
   return prefix.allowOverwrite || begins ? name : "";
 }
 
-/** Stores the names; "not_found" without any. */
+/** The error for an image that nothing names. */
+export function unnamed(): BerthError {
+  return new BerthError("not_found", "no image name found: not found", { hint: "give a name for the image" });
+}
+
+/** Stores the names. */
 export function storeNames({ parts, scope, progress }: TransferJob, fields: readonly ImageFields[]): void {
-  if (fields.length === 0)
-    throw new BerthError("not_found", "no image name found: not found", {
-      hint: "give a name for the image",
-    });
   for (const field of fields) {
     parts.images.put(scope.namespace, field);
     progress.step("saved", field.name, { desc: field.target! });

@@ -14,7 +14,7 @@ import {
 import type { Repository } from "../registry/repository.ts";
 import { type Choice, choiceOf, platformText, type Taken, take } from "./choice.ts";
 import * as manifests from "./manifests.ts";
-import { namesOf, storeNames } from "./names.ts";
+import { namesOf, storeNames, unnamed } from "./names.ts";
 import type { TransferJob } from "./parts.ts";
 import { openRepository } from "./resolver.ts";
 import { unpackInto, unpacksOf } from "./unpack-image.ts";
@@ -47,7 +47,9 @@ export async function pull(
     verify(job.parts.verifiers, source.reference, target, job.signal),
   );
   await fetchTree(job, repository, target, destination, true);
-  storeNames(job, namesOf(target, { ...destination, name }));
+  const names = namesOf(target, { ...destination, name });
+  if (names.length === 0) throw unnamed();
+  storeNames(job, names);
 }
 
 /** Fetches a manifest or an index with what `destination` takes of it; without its layers unless it is taken `whole`. */
