@@ -1,4 +1,4 @@
-/** The daemon's other doors: TCP with certificates on both sides, the debug socket, and the programs that judge pulls. */
+/** The daemon's other doors: TCP with certificates on both sides, the debug socket, the programs that judge pulls, and those that process layers. */
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
 import { chmodSync, mkdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
@@ -19,7 +19,7 @@ import {
   startBerthd,
   startRegistry,
 } from "../support/daemons.ts";
-import { makeImage, ociArchive, tar } from "../support/images.ts";
+import { makeImage, ociArchive, sha256, tar } from "../support/images.ts";
 
 const skip = cannotRun("/usr/bin/openssl", "/usr/bin/docker-registry");
 
@@ -164,4 +164,35 @@ test("an image is pulled only if every verifier agrees", { skip }, async (t) => 
   await client.images.pull(name);
   execFileSync("rm", ["-r", join(folder, "verifiers")]);
   await client.images.pull(name);
+});
+
+test("layers of other types go through stream processors", { skip }, async (t) => {
+  const type = "application/vnd.oci.image.layer.v1.tar+base64";
+  const { client } = await setup(
+    t,
+    () => `version = 3
+[stream_processors.base64]
+  accepts = ["${type}"]
+  returns = "application/vnd.oci.image.layer.v1.tar"
+  path = "base64"
+  args = ["-d"]
+`,
+  );
+  const image = makeImage([tar({ name: "hidden", data: "found" })], "none");
+  const [layer] = image.layers;
+  const encoded = Buffer.from(layer!.bytes.toString("base64"));
+  const manifest = JSON.parse(image.manifest.toString());
+  manifest.layers[0] = { mediaType: type, digest: sha256(encoded), size: encoded.length };
+  const processed = {
+    ...image,
+    manifest: Buffer.from(JSON.stringify(manifest)),
+    layers: [{ ...layer!, bytes: encoded, mediaType: type }],
+  };
+  async function* archive() {
+    yield ociArchive(processed, "docker.io/library/encoded:1");
+  }
+  const [loaded] = await client.images.load(archive());
+  const { chainId } = await client.images.resolve(loaded!);
+  const [mount] = await client.snapshots.view("look", chainId);
+  assert.equal(readFileSync(join(mount!.source, "hidden"), "utf8"), "found");
 });

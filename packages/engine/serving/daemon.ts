@@ -26,6 +26,7 @@ import { SandboxStore } from "../objects/sandboxes/sandbox-store.ts";
 import { SnapshotStore } from "../objects/snapshots/snapshot-store.ts";
 import { removeUnclaimed } from "../objects/snapshots/unclaimed.ts";
 import { LayerPool } from "../work/layers/pool.ts";
+import { StreamProcessors } from "../work/layers/processors.ts";
 import { Lifecycle } from "../work/lifecycle/lifecycle.ts";
 import { ActivationFolders } from "../work/mounts/activation-folders.ts";
 import { Checkpoints } from "../work/tasks/checkpoints.ts";
@@ -145,6 +146,7 @@ async function open(config: Config, parts: DaemonParts, undo: (() => unknown)[])
   const sandboxes = new SandboxStore(db);
   const pool = new LayerPool(config["limits.unpackers"] || undefined);
   undo.push(() => pool.close());
+  const processors = new StreamProcessors(config.stream_processors, join(root, "processed"));
   const folders = new ActivationFolders(join(state, "mounts"));
   const activations = once(async () => {
     const { Activations } = await import("../work/mounts/activations.ts");
@@ -216,7 +218,7 @@ async function open(config: Config, parts: DaemonParts, undo: (() => unknown)[])
     contentService(content, collector),
     imagesService(images, collector),
     snapshotsService(snapshots, collector),
-    diffService(content, pool),
+    diffService({ content, pool, processors }),
     mountsService(db, activations),
     containersService(containers, (ns, id) => tasks.removeRecord(ns, id), collector),
     tasksService(tasks),
@@ -250,6 +252,7 @@ async function open(config: Config, parts: DaemonParts, undo: (() => unknown)[])
       pool,
       streams,
       collector,
+      processors,
     }),
     operationsService(recorder),
     doctorService({

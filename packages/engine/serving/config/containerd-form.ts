@@ -77,7 +77,6 @@ const REASONS: readonly (readonly [prefix: string, why: string])[] = [
   ["temp", "temporary files are below root and state"],
   ["cgroup/", "berthd stays in the cgroup that it was started in"],
   ["timeouts/", "berth has no such time limit"],
-  ["stream_processors/", "berth has no stream processors; encrypted layers are refused"],
   ["plugins/io.containerd.grpc.v1.cri/", "berth does not serve CRI yet"],
   ["plugins/io.containerd.cri.v1.", "berth does not serve CRI yet"],
   ["plugins/io.containerd.nri.v1.nri/", "berth has no NRI"],
@@ -120,13 +119,20 @@ function read(document: Document, into: Reading, inherited?: unknown): void {
       ["version"],
       `version is ${JSON.stringify(version)}, expected 2, 3 or 4, the versions of containerd's file`,
     );
-  for (const { key, value } of document.entries((key) => key[0] === "proxy_plugins" && key.length === 2)) {
+  for (const { key, value } of document.entries((key) => key.length === 2 && TABLES.has(key[0]!))) {
     const path = key.join("/");
-    if (key[0] === "proxy_plugins" && isTable(value) && value.type === "snapshot") {
-      const name = SETTINGS.proxy_plugins.read({ [key[1]!]: value });
-      if (name === undefined)
-        throw document.refusal(key, `${key.join(".")} is wrong, expected ${SETTINGS.proxy_plugins.expected}`);
-      into.settings.proxy_plugins = { ...(into.settings.proxy_plugins as object | undefined), ...name };
+    const table = tableSetting(key, value);
+    if (table !== undefined) {
+      const found = SETTINGS[table].read({ [key[1]!]: value });
+      if (found === undefined)
+        throw document.refusal(
+          key,
+          `${key.map(quoted).join(".")} is wrong, expected ${SETTINGS[table].expected}`,
+        );
+      const before = into.settings[table];
+      into.settings[table] = Array.isArray(found)
+        ? [...((before as unknown[] | undefined) ?? []), ...found]
+        : { ...(before as object | undefined), ...found };
       continue;
     }
     if (path === "version" || path === "imports" || isUnset(value)) continue;
@@ -155,6 +161,20 @@ function read(document: Document, into: Reading, inherited?: unknown): void {
     into.seen.add(file);
     read(new Document(text, file), into, version);
   }
+}
+
+/** Settings that are tables of the same name and form in both. */
+const TABLES: ReadonlySet<string> = new Set(["proxy_plugins", "stream_processors"]);
+
+/** The setting of which a table is a part; undefined for other keys, and for proxies that berth does not have. */
+function tableSetting(
+  key: readonly string[],
+  value: unknown,
+): "proxy_plugins" | "stream_processors" | undefined {
+  const [name] = key;
+  if (key.length !== 2 || !TABLES.has(name!) || !isTable(value)) return undefined;
+  if (name === "proxy_plugins" && value.type !== "snapshot") return undefined;
+  return name as "proxy_plugins" | "stream_processors";
 }
 
 /** containerd's own form of "not set". */

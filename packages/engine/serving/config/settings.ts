@@ -2,6 +2,7 @@
 import { isAbsolute } from "node:path";
 import { isLogLevel, type LogLevel, MAX_LOG_FILES, parseDuration } from "@berth/base";
 import { isTable } from "../../base/toml/document.ts";
+import type { StreamProcessor } from "../../work/layers/processors.ts";
 import { BUILT_IN } from "../../work/tasks/runtime.ts";
 import { loopbackAddress } from "../metrics/listener.ts";
 import { tcpAddress } from "./tcp.ts";
@@ -46,10 +47,8 @@ const ADDRESS = kind<string>(
   (value) => isText(value) && (value === "" || tcpAddress(value) !== undefined),
 );
 const FLAG = kind<boolean>("true or false", (value) => typeof value === "boolean");
-const TEXTS = kind<readonly string[]>(
-  "a list of texts",
-  (value) => Array.isArray(value) && value.every(isText),
-);
+const isTexts = (value: unknown): value is string[] => Array.isArray(value) && value.every(isText);
+const TEXTS = kind<readonly string[]>("a list of texts", isTexts);
 const LOG_FILES = kind<number>(
   `a whole number from 1 to ${MAX_LOG_FILES}`,
   (value) => isWhole(value) && value >= 1 && value <= MAX_LOG_FILES,
@@ -104,6 +103,28 @@ const PROXIES: Kind<Proxies> = {
     return `{ ${proxies.join(", ")} }`;
   },
 };
+const PROCESSORS: Kind<readonly StreamProcessor[]> = {
+  expected:
+    "tables such as [stream_processors.NAME] with accepts, returns and path, and perhaps args and env",
+  read: (value) => {
+    if (!isTable(value)) return undefined;
+    const out: StreamProcessor[] = [];
+    for (const [id, table] of Object.entries(value)) {
+      const { accepts, returns, path, args = [], env = [] } = isTable(table) ? table : {};
+      if (!isTexts(accepts) || !isText(returns) || !isText(path) || !isTexts(args) || !isTexts(env))
+        return undefined;
+      out.push({ id, accepts, returns, path, args, env });
+    }
+    return out;
+  },
+  show: (value) => {
+    const tables = (value as readonly StreamProcessor[]).map(({ id, ...fields }) => {
+      const shown = Object.entries(fields).map(([key, field]) => `${key} = ${JSON.stringify(field)}`);
+      return `${JSON.stringify(id)} = { ${shown.join(", ")} }`;
+    });
+    return `{ ${tables.join(", ")} }`;
+  },
+};
 /** In milliseconds. */
 const DURATION: Kind<number> = {
   expected: 'a duration such as "10s"',
@@ -128,6 +149,11 @@ export const SETTINGS = {
     PROXIES,
     {},
     'Snapshotters of other programs by their names: {type = "snapshot", address = "/path/of/its.sock"}.',
+  ),
+  stream_processors: setting(
+    PROCESSORS,
+    [],
+    "Programs that turn layers of some types into others: {accepts = [TYPES], returns = TYPE, path, args, env}.",
   ),
   "grpc.address": setting(PATH, undefined, "The socket; default: berth.sock in the state directory."),
   "grpc.uid": setting(NATURAL, 0, "Owner of the socket."),

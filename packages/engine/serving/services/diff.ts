@@ -3,24 +3,27 @@ import { diff, nanoseconds } from "@berth/api";
 import { BerthError } from "@berth/base";
 import { type Service, service } from "@berth/rpc";
 import { linux } from "@berth/sys";
+import { toBinary } from "@bufbuild/protobuf";
+import { AnySchema } from "@bufbuild/protobuf/wkt";
 import { scopeOf } from "../../base/core/scope.ts";
 import { fromDescriptor, fromMount, toDescriptor } from "../../base/core/wire.ts";
-import type { ContentStore } from "../../objects/content/content-store.ts";
-import { applyLayer, targetOf } from "../../work/diff/apply.ts";
-import type { LayerPool } from "../../work/layers/pool.ts";
+import { type ApplyParts, applyLayer, targetOf } from "../../work/diff/apply.ts";
 
-/** Serves layers of `content`. */
-export function diffService(content: ContentStore, pool: LayerPool): Service {
+/** Serves layers. */
+export function diffService(parts: ApplyParts): Service {
+  const { content } = parts;
   return service(diff.Diff, {
-    apply: async ({ diff: wanted, mounts, syncFs }, call) => {
+    apply: async ({ diff: wanted, mounts, payloads: given, syncFs }, call) => {
       const { namespace } = scopeOf(call);
       const descriptor = fromDescriptor(wanted);
       if (descriptor === undefined)
         throw new BerthError("invalid_argument", "diff is missing: invalid argument");
-      // Payloads are for processors of encrypted layers and the like: there are none here, and such a layer is refused.
-      const plain = mounts.map(fromMount);
-      const applied = await applyLayer(content, pool, namespace, descriptor, plain, call.signal);
-      if (syncFs) syncFolder(targetOf(plain).root);
+      const payloads = Object.fromEntries(
+        Object.entries(given).map(([id, any]) => [id, toBinary(AnySchema, any)]),
+      );
+      const request = { diff: descriptor, mounts: mounts.map(fromMount), payloads };
+      const applied = await applyLayer(parts, namespace, request, call.signal);
+      if (syncFs) syncFolder(targetOf(request.mounts).root);
       return { applied: toDescriptor(applied) };
     },
     diff: async ({ left, right, mediaType, ref, labels, sourceDateEpoch }, call) => {

@@ -5,6 +5,7 @@ import type { Mount } from "../../base/core/wire.ts";
 import type { ContentStore } from "../../objects/content/content-store.ts";
 import type { ApplyTarget } from "../layers/apply.ts";
 import type { LayerPool } from "../layers/pool.ts";
+import type { Payloads, StreamProcessors } from "../layers/processors.ts";
 import { foldersOf } from "./folders.ts";
 
 /**
@@ -22,19 +23,36 @@ export function targetOf(mounts: readonly Mount[]): ApplyTarget {
   return { root: upper, parents: lowers, whiteouts: "overlay" };
 }
 
-/** Unpacks the layer `diff` onto `mounts`; returns the descriptor of the uncompressed layer. */
+/** What layers are applied with. */
+export interface ApplyParts {
+  content: ContentStore;
+  pool: LayerPool;
+  processors: StreamProcessors;
+}
+
+/** A layer, and where it goes. */
+export interface ApplyRequest {
+  diff: Descriptor;
+  mounts: readonly Mount[];
+  /** For stream processors. */
+  payloads: Payloads;
+}
+
+/** Unpacks a layer onto mounts; returns the descriptor of the uncompressed layer. */
 export function applyLayer(
-  content: ContentStore,
-  pool: LayerPool,
+  { content, pool, processors }: ApplyParts,
   ns: string,
-  diff: Descriptor,
-  mounts: readonly Mount[],
+  { diff, mounts, payloads }: ApplyRequest,
   signal?: AbortSignal,
 ): Promise<Descriptor> {
   return stage("apply layer", { digest: diff.digest, size: diff.size }, async () => {
     const info = content.info(ns, diff.digest);
-    const applying = pool.apply(content.blobPath(diff.digest), `layer ${diff.digest}`, targetOf(mounts));
-    applying.progress(info.size, true);
+    const target = targetOf(mounts);
+    const blob = content.blobPath(diff.digest);
+    const isPlain = processors.chain(diff.mediaType).length === 0;
+    const processed = isPlain ? undefined : await processors.process(blob, diff, payloads, signal);
+    const applying = pool.apply(processed?.path ?? blob, `layer ${diff.digest}`, target);
+    applying.progress(processed?.size ?? info.size, true);
     const onAbort = () => applying.cancel("the client canceled the call");
     signal?.addEventListener("abort", onAbort, { once: true });
     try {
@@ -42,6 +60,7 @@ export function applyLayer(
       return { mediaType: MEDIA_TYPES.layer, digest: diffId, size };
     } finally {
       signal?.removeEventListener("abort", onAbort);
+      processed?.close();
     }
   });
 }

@@ -7,6 +7,7 @@ import type { Collector } from "../../objects/gc/collector.ts";
 import type { ImageStore } from "../../objects/images/image-store.ts";
 import type { SnapshotStore } from "../../objects/snapshots/snapshot-store.ts";
 import type { LayerPool } from "../layers/pool.ts";
+import type { StreamProcessors } from "../layers/processors.ts";
 import type { Fetcher } from "../registry/fetch.ts";
 import type { Progress } from "./progress.ts";
 import type { StreamManager } from "./stream-manager.ts";
@@ -27,6 +28,7 @@ export interface TransferParts {
   images: ImageStore;
   snapshots: SnapshotStore;
   pool: LayerPool;
+  processors: StreamProcessors;
   streams: StreamManager;
   collector: Collector;
   fetcher: Fetcher;

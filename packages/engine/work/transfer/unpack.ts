@@ -17,8 +17,9 @@ import type { ContentStore } from "../../objects/content/content-store.ts";
 import { ACTIVE } from "../../objects/snapshots/rows.ts";
 import type { SnapshotStore } from "../../objects/snapshots/snapshot-store.ts";
 import { targetOf } from "../diff/apply.ts";
-import { NEEDS_PARENTS } from "../layers/apply.ts";
+import { type ApplyTarget, NEEDS_PARENTS } from "../layers/apply.ts";
 import type { Applying, LayerPool } from "../layers/pool.ts";
+import type { StreamProcessors } from "../layers/processors.ts";
 import type { Applied } from "../layers/protocol.ts";
 import type { Progress } from "./progress.ts";
 
@@ -27,6 +28,7 @@ export interface UnpackParts {
   content: ContentStore;
   snapshots: SnapshotStore;
   pool: LayerPool;
+  processors: StreamProcessors;
 }
 
 /** Concurrent unpacks of an image are serialized: the second one finds everything done. */
@@ -104,7 +106,7 @@ export class Unpacker {
     const size = this.#layers[index]!.size;
     let available = 0;
     let early: Applying | undefined;
-    if (this.#layersAlone && !this.has(index) && !this.#preparing.has(index))
+    if (this.#appliesAlone(index) && !this.has(index) && !this.#preparing.has(index))
       void this.#prepareEarly(index, this.#openSource(index, file)).then((pending) => {
         early = pending?.early;
         early?.progress(available, available >= size);
@@ -113,6 +115,11 @@ export class Unpacker {
       available = now;
       early?.progress(now, now >= size);
     };
+  }
+
+  /** Whether a layer can be applied while it arrives, and before its parents. */
+  #appliesAlone(index: number): boolean {
+    return this.#layersAlone && this.#parts.processors.chain(this.#layers[index]!.mediaType).length === 0;
   }
 
   /** Opens the file now: it is renamed once it is complete, and the worker may get to it only later. */
@@ -209,13 +216,7 @@ export class Unpacker {
         key = await this.#prepare(index, parent);
         this.#pending.set(index, { index, key, early: undefined });
         const target = targetOf(await this.#parts.snapshots.mounts(this.#where, key));
-        const applying = this.#parts.pool.apply(
-          this.#parts.content.blobPath(layer.digest),
-          `layer ${layer.digest}`,
-          target,
-        );
-        applying.progress(layer.size, true);
-        applied = await applying.done.catch((error) => this.#blame(layer, error));
+        applied = await this.#apply(layer, target).catch((error) => this.#blame(layer, error));
       }
       const expected = this.#diffIds[index]!;
       if (applied.diffId !== expected)
@@ -250,6 +251,21 @@ export class Unpacker {
       }));
     });
     this.#progress.step("extracted", name, { desc: layer, progress: layer.size });
+  }
+
+  /** Applies a layer that is in the store. */
+  async #apply(layer: Descriptor, target: ApplyTarget): Promise<Applied> {
+    const { content, pool, processors } = this.#parts;
+    const blob = content.blobPath(layer.digest);
+    const isPlain = processors.chain(layer.mediaType).length === 0;
+    const processed = isPlain ? undefined : await processors.process(blob, layer);
+    try {
+      const applying = pool.apply(processed?.path ?? blob, `layer ${layer.digest}`, target);
+      applying.progress(processed?.size ?? layer.size, true);
+      return await applying.done;
+    } finally {
+      processed?.close();
+    }
   }
 
   /** A layer's failure may be due to a corrupt blob: then that is reported instead. */
