@@ -17,7 +17,7 @@ import (
 
 // containerSteps run processes of the pulled image.
 func (s *suite) containerSteps() {
-	s.step("task with FIFOs: output and exit code", s.run)
+	s.step("task with FIFOs, output and exit code", s.run)
 	s.step("exec, its exit code, kill and delete", s.exec)
 	s.step("user namespace with a remapped snapshot", s.userNamespace)
 }

@@ -14,8 +14,8 @@ import (
 
 // contentSteps write blobs.
 func (s *suite) contentSteps() {
-	s.step("content: a writer resumes, labels arrive", s.resume)
-	s.step("content: commit errors", s.commitErrors)
+	s.step("a writer of content resumes and labels", s.resume)
+	s.step("errors of committing content", s.commitErrors)
 }
 
 // write stores the blob under the ingest's reference.

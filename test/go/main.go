@@ -1,5 +1,6 @@
 // Command goclient uses a daemon as nerdctl and buildkit do: by containerd's own client library, as Debian packages it.
-// It prints "ok NAME" or "not ok NAME: why" for each step, and exits with 1 if one of them failed.
+// It prints "ok NAME" or "not ok NAME: why" for each step (a NAME has no colon), "the end" as the last one, and exits
+// with 1 if one of them failed.
 //
 // Usage: goclient SOCKET IMAGE, where IMAGE is busybox in a registry that speaks plain HTTP.
 package main
@@ -72,7 +73,7 @@ func main() {
 	s.imageSteps()
 	s.contentSteps()
 	s.containerSteps()
-	client.Close()
+	s.step("the end", func(context.Context) error { return client.Close() })
 	if s.failed {
 		os.Exit(1)
 	}
