@@ -6,7 +6,7 @@ import { join } from "node:path";
 import test from "node:test";
 import { cannotRun, Folder, run, startBerthd, startRegistry } from "../support/daemons.ts";
 import { buildGoClient, cannotBuildGo } from "../support/go-chroot.ts";
-import { busyboxLayer, makeImage, ociArchive } from "../support/images.ts";
+import { busyboxLayer, makeImage, ociArchive, platformsArchive, tar } from "../support/images.ts";
 
 const skip = cannotRun("/usr/bin/skopeo", "/usr/bin/docker-registry") ?? cannotBuildGo();
 
@@ -24,15 +24,24 @@ test("containerd's client library", { skip, timeout: 2 * TIMEOUT_MS }, async (t)
   const daemon = await startBerthd(folder.path);
   t.after(() => daemon.stop());
 
-  const archive = join(folder.path, "busybox.tar");
-  writeFileSync(archive, ociArchive(makeImage([busyboxLayer()]), "busybox:1"));
-  const ref = `${registry.host}/busybox:1`;
-  const push = ["copy", "--dest-tls-verify=false", `oci-archive:${archive}`, `docker://${ref}`];
-  const pushed = await run("/usr/bin/skopeo", push);
-  assert.equal(pushed.code, 0, pushed.stderr);
+  const push = async (name: string, archive: Buffer) => {
+    const path = join(folder.path, `${name}.tar`);
+    const ref = `${registry.host}/${name}:1`;
+    writeFileSync(path, archive);
+    const args = ["copy", "--all", "--dest-tls-verify=false", `oci-archive:${path}`, `docker://${ref}`];
+    const pushed = await run("/usr/bin/skopeo", args);
+    assert.equal(pushed.code, 0, pushed.stderr);
+    return ref;
+  };
+  const ref = await push("busybox", ociArchive(makeImage([busyboxLayer()]), "busybox:1"));
+  const images = ["amd64", "s390x"].map((architecture) => {
+    const layer = tar({ name: "platform", data: architecture });
+    return { architecture, image: makeImage([layer], "gzip", {}, architecture) };
+  });
+  const platformsRef = await push("platforms", platformsArchive(images, "platforms:1").archive);
 
   const { stdout, stderr } = await new Promise<{ stdout: string; stderr: string }>((resolve) =>
-    execFile(program, [daemon.socket, ref], { timeout: TIMEOUT_MS }, (_, stdout, stderr) =>
+    execFile(program, [daemon.socket, ref, platformsRef], { timeout: TIMEOUT_MS }, (_, stdout, stderr) =>
       resolve({ stdout, stderr }),
     ),
   );

@@ -6,8 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strings"
 	"syscall"
 
+	"github.com/containerd/containerd/api/types/runc/options"
 	containerd "github.com/containerd/containerd/v2/client"
 	"github.com/containerd/containerd/v2/pkg/cio"
 	"github.com/containerd/containerd/v2/pkg/oci"
@@ -19,6 +21,7 @@ import (
 func (s *suite) containerSteps() {
 	s.step("task with FIFOs, output and exit code", s.run)
 	s.step("exec, its exit code, kill and delete", s.exec)
+	s.step("runc options, the owner of the task's streams", s.runcOptions)
 	s.step("user namespace with a remapped snapshot", s.userNamespace)
 }
 
@@ -41,29 +44,32 @@ type outcome struct {
 	code uint32
 }
 
-// finish starts the container's task, waits for its end and deletes it.
-func finish(ctx context.Context, container containerd.Container) (o outcome, err error) {
+// finish runs the container's task to its end and deletes it.
+func finish(ctx context.Context, container containerd.Container) (outcome, error) {
 	var out bytes.Buffer
-	task, err := container.NewTask(ctx, cio.NewCreator(cio.WithStreams(nil, &out, os.Stderr)))
+	code, err := finishTask(ctx, container, &out)
+	return outcome{out.String(), code}, err
+}
+
+// finishTask is finish with options of the task; out is whole when it returns, as Delete waits for the FIFOs' end.
+func finishTask(ctx context.Context, container containerd.Container, out *bytes.Buffer, more ...containerd.NewTaskOpts) (code uint32, err error) {
+	task, err := container.NewTask(ctx, cio.NewCreator(cio.WithStreams(nil, out, os.Stderr)), more...)
 	if err != nil {
-		return o, err
+		return 0, err
 	}
 	defer func() {
 		_, failure := task.Delete(ctx, containerd.WithProcessKill)
-		// Delete waits for the FIFOs' end, so that the output is whole here.
-		o.out = out.String()
 		err = errors.Join(err, failure)
 	}()
 	ended, err := task.Wait(ctx)
 	if err != nil {
-		return o, err
+		return 0, err
 	}
 	if err := task.Start(ctx); err != nil {
-		return o, err
+		return 0, err
 	}
-	code, _, err := (<-ended).Result()
-	o.code = code
-	return o, err
+	code, _, err = (<-ended).Result()
+	return code, err
 }
 
 func (s *suite) run(ctx context.Context) (err error) {
@@ -138,6 +144,26 @@ func execOnce(ctx context.Context, task containerd.Task) error {
 	status := <-ended
 	_, err = exec.Delete(ctx)
 	return errors.Join(err, want("exit code", status.ExitCode(), 3), want("output", out.String(), "from exec\n"))
+}
+
+// runcOptions gives the streams an owner: the group shows the option, as the user is also the process's own.
+func (s *suite) runcOptions(ctx context.Context) error {
+	command := []string{"sh", "-c", "ls -lnL /proc/self/fd/1"}
+	container, err := s.container(ctx, "options", command, oci.WithUserID(1234))
+	if err != nil {
+		return err
+	}
+	var out bytes.Buffer
+	withOptions := func(_ context.Context, _ *containerd.Client, info *containerd.TaskInfo) error {
+		info.Options = &options.Options{IoUid: 1234, IoGid: 1235, BinaryName: "runc"}
+		return nil
+	}
+	code, err := finishTask(ctx, container, &out, withOptions)
+	fields := strings.Fields(out.String())
+	if err == nil && (len(fields) < 4 || fields[2] != "1234" || fields[3] != "1235") {
+		err = fmt.Errorf("the owner of standard output: %q, want 1234 1235", out.String())
+	}
+	return errors.Join(err, want("exit code", code, 0), container.Delete(ctx, containerd.WithSnapshotCleanup))
 }
 
 func (s *suite) userNamespace(ctx context.Context) error {

@@ -2,7 +2,8 @@
 // It prints "ok NAME" or "not ok NAME: why" for each step (a NAME has no colon), "the end" as the last one, and exits
 // with 1 if one of them failed.
 //
-// Usage: goclient SOCKET IMAGE, where IMAGE is busybox in a registry that speaks plain HTTP.
+// Usage: goclient SOCKET IMAGE PLATFORMS, two references in a registry that speaks plain HTTP: IMAGE is busybox, PLATFORMS an
+// image of two platforms.
 package main
 
 import (
@@ -26,8 +27,10 @@ const (
 type suite struct {
 	client *containerd.Client
 	ref    string
-	image  containerd.Image
-	failed bool
+	// platformsRef names the image of two platforms.
+	platformsRef string
+	image        containerd.Image
+	failed       bool
 }
 
 // step runs f and prints its result. A panic is a failure of this step only.
@@ -59,8 +62,8 @@ func want[T comparable](what string, got, expected T) error {
 }
 
 func main() {
-	if len(os.Args) != 3 {
-		fmt.Fprintln(os.Stderr, "usage: goclient SOCKET IMAGE")
+	if len(os.Args) != 4 {
+		fmt.Fprintln(os.Stderr, "usage: goclient SOCKET IMAGE PLATFORMS")
 		os.Exit(2)
 	}
 	client, err := containerd.New(os.Args[1], containerd.WithTimeout(stepTimeout))
@@ -68,10 +71,11 @@ func main() {
 		fmt.Printf("not ok connect: %v\n", err)
 		os.Exit(1)
 	}
-	s := &suite{client: client, ref: os.Args[2]}
+	s := &suite{client: client, ref: os.Args[2], platformsRef: os.Args[3]}
 	s.daemonSteps()
 	s.imageSteps()
 	s.contentSteps()
+	s.transferSteps()
 	s.containerSteps()
 	s.step("the end", func(context.Context) error { return client.Close() })
 	if s.failed {
