@@ -3,7 +3,7 @@
 import { pack } from "@berth/api/any";
 import * as api from "@berth/api/images";
 import { dateOf } from "@berth/api/time";
-import { BerthError, ignoreMissing, isCode } from "@berth/base";
+import { BerthError, isCode } from "@berth/base";
 import type { Connection } from "@berth/grpc/client";
 import {
   chainIds,
@@ -196,7 +196,14 @@ export class Images {
         pack(types.ImageStoreSchema, {
           platforms: platformsOf({ platform, allPlatforms }),
           extraReferences: [
-            { name: prefix, isPrefix: true, allowOverwrite: true, addDigest: true, skipNamedDigest: true },
+            {
+              name: prefix,
+              isPrefix: true,
+              allowOverwrite: true,
+              addDigest: true,
+              skipNamedDigest: true,
+              imagesOnly: true,
+            },
           ],
           unpacks: unpacksOf(snapshotter, platform),
         }),
@@ -216,10 +223,6 @@ export class Images {
     } finally {
       stream.cancel();
     }
-    // The archive's own index is the first to be named: by its digest, as an image without a name would be.
-    const [own] = saved;
-    if (own?.startsWith(`${prefix}@`) && saved.size > 1)
-      await ignoreMissing(this.remove(own, { ...call, sync: true }));
     const loaded = (await this.list([], call)).filter(
       (image) => saved.has(image.name) || before.get(image.name) !== stampOf(image),
     );

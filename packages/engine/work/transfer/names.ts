@@ -18,7 +18,7 @@ export function namesOf(target: Descriptor, destination: Destination): ImageFiel
   const { name, labels, extraReferences } = destination;
   const named = name === "" ? [] : [{ name, target, labels }];
   const extra = extraReferences
-    .filter(({ isPrefix, addDigest }) => !isPrefix || addDigest)
+    .filter(({ isPrefix, addDigest, imagesOnly }) => !imagesOnly && (!isPrefix || addDigest))
     .map((reference) => (reference.addDigest ? digested(reference, target) : reference.name));
   return [...named, ...extra.map((text) => ({ name: text, target, labels: extraLabels(destination) }))];
 }
