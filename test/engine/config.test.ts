@@ -54,10 +54,11 @@ test("a containerd's file leaves plugins out, with what needs them", { skip }, a
   assert.match(pulled.stderr, /snapshotter not loaded: native: invalid argument/);
 
   const snapshots = client.connection.client(Snapshots);
-  await snapshots.prepare({ snapshotter: "overlayfs", key: "base" });
-  await snapshots.commit({ snapshotter: "overlayfs", key: "base", name: "committed" });
+  const labels = { "containerd.io/gc.root": "now" };
+  await snapshots.prepare({ snapshotter: "overlayfs", key: "base", labels });
+  await snapshots.commit({ snapshotter: "overlayfs", key: "base", name: "committed", labels });
   const upper = { snapshotter: "overlayfs", key: "upper" };
-  const { mounts } = await snapshots.prepare({ ...upper, parent: "committed" });
+  const { mounts } = await snapshots.prepare({ ...upper, parent: "committed", labels });
   assert.ok(mounts[0]!.options.includes("volatile"), String(mounts[0]!.options));
   const { info } = await snapshots.stat(upper);
   const path = info!.labels["containerd.io/snapshot/overlay.upperdir"]!;

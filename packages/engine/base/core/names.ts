@@ -22,8 +22,17 @@ export function checkIdentifier(text: string, field?: string): void {
   if (!IDENTIFIER.test(text)) throw refuse(`${JSON.stringify(text)} must match ${IDENTIFIER.source}`);
 }
 
-/** Throws "invalid_argument" if a label is too long. */
+/**
+ * Throws "invalid_argument" if a label is too long, and drops those without a value: as in containerd, for an object they
+ * are none.
+ */
 export function checkLabels(labels: Labels): void {
+  checkLabelSizes(labels);
+  for (const [key, value] of Object.entries(labels)) if (value === "") delete labels[key];
+}
+
+/** Throws "invalid_argument" if a label is too long. */
+export function checkLabelSizes(labels: Labels): void {
   for (const [key, value] of Object.entries(labels)) {
     const size = Buffer.byteLength(key) + Buffer.byteLength(value);
     if (size <= MAX_LABEL) continue;

@@ -3,7 +3,7 @@ import { eventTypes, namespaces } from "@berth/api";
 import { BerthError } from "@berth/base";
 import { type Service, service } from "@berth/rpc";
 import { isLabelPath, mergeLabels, notUpdatable, pathsOf } from "../../base/core/mask.ts";
-import { checkIdentifier, checkLabels } from "../../base/core/names.ts";
+import { checkIdentifier, checkLabelSizes } from "../../base/core/names.ts";
 import type { EventBus } from "../../base/events/event-bus.ts";
 import { compileFilters, fieldsOf } from "../../base/filters/index.ts";
 import type { Database } from "../../base/store/database.ts";
@@ -24,7 +24,7 @@ export function namespacesService(db: Database, events: EventBus): Service {
     create: ({ namespace }) => {
       const { name = "", labels = {} } = namespace ?? {};
       checkIdentifier(name);
-      checkLabels(labels);
+      checkLabelSizes(labels);
       db.transaction(() => {
         const sql = "INSERT OR IGNORE INTO namespaces (name, labels) VALUES (?, ?)";
         if (db.run(sql, name, JSON.stringify(labels)) === 0)
@@ -46,7 +46,7 @@ export function namespacesService(db: Database, events: EventBus): Service {
           merged = mergeLabels(path, merged, wanted);
         }
         for (const [key, value] of Object.entries(merged)) if (value === "") delete merged[key];
-        checkLabels(merged);
+        checkLabelSizes(merged);
         db.run("UPDATE namespaces SET labels = ? WHERE name = ?", JSON.stringify(merged), name);
         db.afterCommit(() =>
           events.emit(name, "/namespaces/update", eventTypes.NamespaceUpdateSchema, { name, labels: wanted }),
