@@ -36,10 +36,12 @@ export async function importArchive(
     );
   }
   const target = { mediaType: MEDIA_TYPES.index, digest: digestOf(bytes), size: bytes.length };
-  await parts.content.put(scope, target.digest, bytes, manifests.childLabels(index));
+  const ofIndex = namesOf(target, destination);
+  // Without a name it would be garbage at once.
+  if (ofIndex.length > 0) await parts.content.put(scope, target.digest, bytes, manifests.childLabels(index));
   for (const { entry, whole } of taken) await adopt(job, entry, destination, whole);
   const names = [
-    ...namesOf(target, destination),
+    ...ofIndex,
     ...taken.flatMap(({ entry: { platform: _, ...entry } }) => archivedNamesOf(entry, destination)),
   ];
   // As in containerd, that is no error: an archive may hold what nobody wants.
