@@ -108,7 +108,7 @@ async function settings(values: { [flag: string]: string | undefined }): Promise
   if (values.address !== undefined) flags.address = values.address;
   if (values["log-level"] !== undefined) flags.logLevel = values["log-level"];
   const file = configFile(values.config);
-  const { settings, ignored } = file === undefined ? { settings: {}, ignored: [] } : readConfig(file);
+  const { settings, ignored } = readConfig(file);
   const config = configOf(settings, flags);
   configureLog({ level: config["log.level"], format: config["log.format"] });
   if (ignored.length > 0)

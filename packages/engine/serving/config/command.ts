@@ -7,17 +7,17 @@
  *     berthd config migrate FILE     the settings of a containerd's file as berth's
  */
 import { BerthError } from "@berth/base";
-import { configFile, configOf, type FileSettings, readConfig } from "./config.ts";
+import { configFile, configOf, readConfig } from "./config.ts";
 import { defaultFile, settingsFile } from "./show.ts";
 
 const VERBS: Readonly<Record<string, (file: string | undefined) => string>> = {
   check: (file) => {
-    const { ignored } = settingsOf(file);
+    const { ignored } = readConfig(file);
     const lines = ignored.map(({ where, key, why }) => `${where}: ${key} is ignored: ${why}`);
     return [...lines, `${file ?? "the defaults"}: ok`].map((text) => `${text}\n`).join("");
   },
   default: () => defaultFile(),
-  dump: (file) => settingsFile(configOf(settingsOf(file).settings, {})),
+  dump: (file) => settingsFile(configOf(readConfig(file).settings, {})),
   migrate: (file) => {
     if (file === undefined)
       throw new BerthError("invalid_argument", "berthd config migrate: expected the path of a file");
@@ -36,8 +36,4 @@ export function configCommand([verb, file, ...more]: readonly string[]): string 
       `berthd config: found ${JSON.stringify([verb, file, ...more].filter(Boolean).join(" "))}, expected ${Object.keys(VERBS).join(", ")}, and a file`,
     );
   return run(configFile(file));
-}
-
-function settingsOf(file: string | undefined): FileSettings {
-  return file === undefined ? { settings: {}, ignored: [] } : readConfig(file);
 }

@@ -59,8 +59,9 @@ function readOwnForm(document: Document): Settings {
   return settings as Settings;
 }
 
-/** Reads a file of settings. */
-export function readConfig(file: string): FileSettings {
+/** Reads a file of settings; without a file there are none. */
+export function readConfig(file: string | undefined): FileSettings {
+  if (file === undefined) return { settings: {}, ignored: [] };
   let toml: string;
   try {
     toml = readFileSync(file, "utf8");
@@ -122,5 +123,5 @@ function flagSettings({ root, state, address, logLevel }: ConfigFlags): Settings
 
 /** The configuration from a file (or none) and flags. */
 export function loadConfig(file: string | undefined, flags: ConfigFlags): Config {
-  return configOf(file === undefined ? {} : readConfig(file).settings, flags);
+  return configOf(readConfig(file).settings, flags);
 }

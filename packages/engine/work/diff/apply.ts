@@ -6,6 +6,7 @@ import type { ContentStore } from "../../objects/content/content-store.ts";
 import type { ApplyTarget } from "../layers/apply.ts";
 import type { LayerPool } from "../layers/pool.ts";
 import type { Payloads, StreamProcessors } from "../layers/processors.ts";
+import type { Applied } from "../layers/protocol.ts";
 import { foldersOf } from "./folders.ts";
 
 /**
@@ -40,27 +41,34 @@ export interface ApplyRequest {
 
 /** Unpacks a layer onto mounts; returns the descriptor of the uncompressed layer. */
 export function applyLayer(
-  { content, pool, processors }: ApplyParts,
+  parts: ApplyParts,
   ns: string,
   { diff, mounts, payloads }: ApplyRequest,
   signal?: AbortSignal,
 ): Promise<Descriptor> {
   return stage("apply layer", { digest: diff.digest, size: diff.size }, async () => {
-    const info = content.info(ns, diff.digest);
-    const target = targetOf(mounts);
-    const blob = content.blobPath(diff.digest);
-    const isPlain = processors.chain(diff.mediaType).length === 0;
-    const processed = isPlain ? undefined : await processors.process(blob, diff, payloads, signal);
-    const applying = pool.apply(processed?.path ?? blob, `layer ${diff.digest}`, target);
-    applying.progress(processed?.size ?? info.size, true);
+    parts.content.info(ns, diff.digest);
+    const { diffId, size } = await applyBlob(parts, diff, targetOf(mounts), payloads, signal);
+    return { mediaType: MEDIA_TYPES.layer, digest: diffId, size };
+  });
+}
+
+/** Applies a layer that is in the store, through the stream processors that its type asks for. */
+export async function applyBlob(
+  { content, pool, processors }: ApplyParts,
+  layer: Descriptor,
+  target: ApplyTarget,
+  payloads?: Payloads,
+  signal?: AbortSignal,
+): Promise<Applied> {
+  const processed = await processors.process(content.blobPath(layer.digest), layer, payloads, signal);
+  try {
+    const applying = pool.apply(processed.path, `layer ${layer.digest}`, target);
+    applying.progress(processed.size, true);
     const onAbort = () => applying.cancel("the client canceled the call");
     signal?.addEventListener("abort", onAbort, { once: true });
-    try {
-      const { diffId, size } = await applying.done;
-      return { mediaType: MEDIA_TYPES.layer, digest: diffId, size };
-    } finally {
-      signal?.removeEventListener("abort", onAbort);
-      processed?.close();
-    }
-  });
+    return await applying.done.finally(() => signal?.removeEventListener("abort", onAbort));
+  } finally {
+    processed.close();
+  }
 }

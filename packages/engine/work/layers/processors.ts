@@ -25,9 +25,9 @@ export interface StreamProcessor {
 /** What clients send to processors, by their ids: encoded messages. */
 export type Payloads = Readonly<Record<string, Uint8Array>>;
 
-/** A processed layer; close it. */
+/** A layer as it is applied; close it. */
 export interface ProcessedLayer {
-  /** Its file. */
+  /** Its file: the given one if there is nothing to process. */
   path: string;
   size: number;
   close(): void;
@@ -57,14 +57,15 @@ export class StreamProcessors {
     }
   }
 
-  /** Sends a layer's file through its chain. */
-  process(
+  /** Sends a layer's file through its chain, if it has one. */
+  async process(
     file: string,
     layer: Descriptor,
     payloads: Payloads = {},
     signal?: AbortSignal,
   ): Promise<ProcessedLayer> {
     const chain = this.chain(layer.mediaType);
+    if (chain.length === 0) return { path: file, size: fs.statSync(file).size, close: () => {} };
     return stage("process layer", { digest: layer.digest, programs: chain.length }, async () => {
       fs.mkdirSync(this.#folder, { recursive: true, mode: 0o700 });
       const place = fs.mkdtempSync(join(this.#folder, "layer-"));

@@ -16,8 +16,8 @@ import type { Scope } from "../../base/core/scope.ts";
 import type { ContentStore } from "../../objects/content/content-store.ts";
 import { ACTIVE } from "../../objects/snapshots/rows.ts";
 import type { SnapshotStore } from "../../objects/snapshots/snapshot-store.ts";
-import { targetOf } from "../diff/apply.ts";
-import { type ApplyTarget, NEEDS_PARENTS } from "../layers/apply.ts";
+import { applyBlob, targetOf } from "../diff/apply.ts";
+import { NEEDS_PARENTS } from "../layers/apply.ts";
 import type { Applying, LayerPool } from "../layers/pool.ts";
 import type { StreamProcessors } from "../layers/processors.ts";
 import type { Applied } from "../layers/protocol.ts";
@@ -216,7 +216,7 @@ export class Unpacker {
         key = await this.#prepare(index, parent);
         this.#pending.set(index, { index, key, early: undefined });
         const target = targetOf(await this.#parts.snapshots.mounts(this.#where, key));
-        applied = await this.#apply(layer, target).catch((error) => this.#blame(layer, error));
+        applied = await applyBlob(this.#parts, layer, target).catch((error) => this.#blame(layer, error));
       }
       const expected = this.#diffIds[index]!;
       if (applied.diffId !== expected)
@@ -251,21 +251,6 @@ export class Unpacker {
       }));
     });
     this.#progress.step("extracted", name, { desc: layer, progress: layer.size });
-  }
-
-  /** Applies a layer that is in the store. */
-  async #apply(layer: Descriptor, target: ApplyTarget): Promise<Applied> {
-    const { content, pool, processors } = this.#parts;
-    const blob = content.blobPath(layer.digest);
-    const isPlain = processors.chain(layer.mediaType).length === 0;
-    const processed = isPlain ? undefined : await processors.process(blob, layer);
-    try {
-      const applying = pool.apply(processed?.path ?? blob, `layer ${layer.digest}`, target);
-      applying.progress(processed?.size ?? layer.size, true);
-      return await applying.done;
-    } finally {
-      processed?.close();
-    }
   }
 
   /** A layer's failure may be due to a corrupt blob: then that is reported instead. */
