@@ -7,6 +7,7 @@ import { checkIdentifier, checkLabels, type Labels } from "../../base/core/names
 import { now } from "../../base/core/time.ts";
 import type { EventBus } from "../../base/events/event-bus.ts";
 import type { Database } from "../../base/store/database.ts";
+import { Remembered } from "../../base/store/remembered.ts";
 import { ensureNamespace } from "../namespaces/rows.ts";
 
 /** Delay before labels that a full disk rejected are written again, in milliseconds. */
@@ -25,8 +26,11 @@ export class ContainerStore {
   /** Labels that a full disk kept from being written, by "namespace/id"; "" removes one. */
   readonly #unwritten = new Map<string, { ns: string; id: string; labels: Labels }>();
   #retry: NodeJS.Timeout | undefined;
-  /** What was listed, by "namespace/id": most records do not change from one list to the next. */
-  readonly #listed = new Map<string, { bytes: Uint8Array; record: ContainerRecord }>();
+  /** What was listed, by "namespace/id". */
+  readonly #listed = new Remembered<Uint8Array, ContainerRecord>(
+    MAX_LISTED,
+    (a, b) => Buffer.compare(a, b) === 0,
+  );
 
   constructor(db: Database, events: EventBus) {
     this.#db = db;
@@ -79,13 +83,7 @@ export class ContainerStore {
 
   #known(ns: string, id: string, bytes: Uint8Array): ContainerRecord {
     if (this.#unwritten.size > 0) return this.#read(ns, bytes);
-    const key = `${ns}/${id}`;
-    const found = this.#listed.get(key);
-    if (found !== undefined && Buffer.compare(found.bytes, bytes) === 0) return found.record;
-    const record = this.#read(ns, bytes);
-    if (this.#listed.size >= MAX_LISTED) this.#listed.clear();
-    this.#listed.set(key, { bytes, record });
-    return record;
+    return this.#listed.get(`${ns}/${id}`, bytes, () => this.#read(ns, bytes));
   }
 
   /** Two containers of a namespace never share the name that `berth` gave them, even in a race. */

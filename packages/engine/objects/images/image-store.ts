@@ -7,6 +7,7 @@ import { checkLabels, type Labels } from "../../base/core/names.ts";
 import { now } from "../../base/core/time.ts";
 import type { EventBus } from "../../base/events/event-bus.ts";
 import type { Database, Row } from "../../base/store/database.ts";
+import { Remembered } from "../../base/store/remembered.ts";
 import * as store from "./rows.ts";
 
 /** The fields of an image that clients set. */
@@ -24,8 +25,8 @@ export class ImageStore {
   readonly #db: Database;
   readonly #events: EventBus;
 
-  /** What was listed, by namespace and name: most images do not change from one list to the next. */
-  readonly #listed = new Map<string, { row: Row; image: store.ImageRecord }>();
+  /** What was listed, by "namespace/name". */
+  readonly #listed = new Remembered<Row, store.ImageRecord>(MAX_LISTED, isSameRow);
 
   constructor(db: Database, events: EventBus) {
     this.#db = db;
@@ -42,23 +43,9 @@ export class ImageStore {
 
   /** All images of a namespace; an image that has not changed is the same object as in the last list. */
   list(ns: string): Readonly<store.ImageRecord>[] {
-    return store.imageRows(this.#db, ns).map((row) => this.#known(ns, row));
-  }
-
-  #known(ns: string, row: Row): store.ImageRecord {
-    const key = `${ns}/${row.name}`;
-    const found = this.#listed.get(key);
-    // A row's time of update alone would be enough, were it not for clocks that are set back.
-    const isSame =
-      found !== undefined &&
-      found.row.updated === row.updated &&
-      found.row.target === row.target &&
-      found.row.labels === row.labels;
-    if (isSame) return found.image;
-    const image = store.imageOf(row);
-    if (this.#listed.size >= MAX_LISTED) this.#listed.clear();
-    this.#listed.set(key, { row, image });
-    return image;
+    return store
+      .imageRows(this.#db, ns)
+      .map((row) => this.#listed.get(`${ns}/${row.name}`, row, store.imageOf));
   }
 
   create(ns: string, wanted: ImageFields, createdNs?: bigint): store.ImageRecord {
@@ -117,6 +104,11 @@ export class ImageStore {
       this.#db.afterCommit(() => this.#events.emit(ns, "/images/delete", images.ImageDeleteSchema, { name }));
     });
   }
+}
+
+/** A row's time of update alone would be enough, were it not for clocks that are set back. */
+function isSameRow(a: Row, b: Row): boolean {
+  return a.updated === b.updated && a.target === b.target && a.labels === b.labels;
 }
 
 function checked(wanted: ImageFields): { name: string; target: Descriptor; labels: Labels } {

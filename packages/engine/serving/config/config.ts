@@ -1,10 +1,18 @@
 /** The daemon's configuration: a TOML file of berth's form or of containerd's, then flags. */
-import { existsSync, readFileSync } from "node:fs";
+import { existsSync } from "node:fs";
 import { isAbsolute, join } from "node:path";
 import { BerthError, isLogLevel } from "@berth/base";
+import { readTextFile } from "../../base/core/text-file.ts";
 import { Document } from "../../base/toml/document.ts";
 import { type Ignored, isContainerdForm, readContainerdForm } from "./containerd-form.ts";
-import { isSetting, SETTINGS, type SettingName, type Settings, type SettingValue } from "./settings.ts";
+import {
+  isSetting,
+  readSetting,
+  SETTINGS,
+  type SettingName,
+  type Settings,
+  type SettingValue,
+} from "./settings.ts";
 
 const DEFAULT_FILE = "/etc/berth/config.toml";
 
@@ -50,11 +58,7 @@ function readOwnForm(document: Document): Settings {
         `unknown key ${JSON.stringify(name)}, expected one of ${known}${containerd}`,
       );
     }
-    const { read, expected } = SETTINGS[name];
-    const found = read(value);
-    if (found === undefined)
-      throw document.refusal(key, `${name} is ${JSON.stringify(value)}, expected ${expected}`);
-    settings[name] = found;
+    settings[name] = readSetting(document, key, name, value, name);
   }
   return settings as Settings;
 }
@@ -62,18 +66,10 @@ function readOwnForm(document: Document): Settings {
 /** Reads a file of settings; without a file there are none. */
 export function readConfig(file: string | undefined): FileSettings {
   if (file === undefined) return { settings: {}, ignored: [] };
-  let toml: string;
-  try {
-    toml = readFileSync(file, "utf8");
-  } catch (cause) {
-    const error = BerthError.from(cause);
-    throw new BerthError(error.code, `cannot read the settings in ${file}: ${error.errno ?? error.message}`, {
-      stage: "config",
-      path: file,
-      cause,
-      hint: "correct --config, or leave it out",
-    });
-  }
+  const toml = readTextFile(file, "cannot read the settings in", {
+    stage: "config",
+    hint: "correct --config, or leave it out",
+  });
   return parseConfig(toml, file);
 }
 

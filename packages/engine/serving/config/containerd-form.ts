@@ -4,7 +4,7 @@
  */
 import { Document, isTable } from "../../base/toml/document.ts";
 import { importedFiles } from "./imports.ts";
-import { SETTINGS, type SettingName, type Settings } from "./settings.ts";
+import { readSetting, SETTINGS, type SettingName, type Settings } from "./settings.ts";
 
 /** A key that means nothing to berth. */
 export interface Ignored {
@@ -142,13 +142,7 @@ function read(document: Document, into: Reading, inherited?: unknown): void {
       into.ignored.push({ key: key.map(quoted).join("."), where: document.where(key), why });
       continue;
     }
-    const { read, expected } = SETTINGS[name];
-    const found = read(value);
-    if (found === undefined)
-      throw document.refusal(
-        key,
-        `${key.map(quoted).join(".")} is ${JSON.stringify(value)}, expected ${expected}`,
-      );
+    const found = readSetting(document, key, name, value, key.map(quoted).join("."));
     const before = into.settings[name];
     // As in containerd, an imported file adds to these lists.
     into.settings[name] = Array.isArray(before) && Array.isArray(found) ? [...before, ...found] : found;

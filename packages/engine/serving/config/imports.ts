@@ -1,7 +1,8 @@
 /** The files that a config.toml imports. */
-import { readdirSync, readFileSync } from "node:fs";
+import { readdirSync } from "node:fs";
 import { basename, dirname, join, resolve } from "node:path";
 import { BerthError, isCode } from "@berth/base";
+import { readTextFile } from "../../base/core/text-file.ts";
 
 /**
  * Paths and texts of the files that `patterns` name, in order: paths relative to the importing file's folder, with `*` and
@@ -10,7 +11,8 @@ import { BerthError, isCode } from "@berth/base";
 export function* importedFiles(patterns: readonly string[], importer: string): Generator<[string, string]> {
   for (const pattern of patterns) {
     const path = resolve(dirname(importer), pattern);
-    for (const file of /[*?]/.test(path) ? matches(path) : [path]) yield [file, readImport(file, importer)];
+    for (const file of /[*?]/.test(path) ? matches(path) : [path])
+      yield [file, readTextFile(file, `${importer}: imports: cannot read`, { stage: "config" })];
   }
 }
 
@@ -30,17 +32,4 @@ function matches(path: string): string[] {
     .filter((found) => name.test(found))
     .sort()
     .map((found) => join(folder, found));
-}
-
-function readImport(file: string, importer: string): string {
-  try {
-    return readFileSync(file, "utf8");
-  } catch (cause) {
-    const error = BerthError.from(cause);
-    throw new BerthError(
-      error.code,
-      `${importer}: imports: cannot read ${file}: ${error.errno ?? error.message}`,
-      { stage: "config", path: file, cause },
-    );
-  }
 }

@@ -1,7 +1,7 @@
 /** All settings of berthd: what each may be, and what it means. */
 import { isAbsolute } from "node:path";
 import { isLogLevel, type LogLevel, MAX_LOG_FILES, parseDuration } from "@berth/base";
-import { isTable } from "../../base/toml/document.ts";
+import { type Document, isTable } from "../../base/toml/document.ts";
 import type { StreamProcessor } from "../../work/layers/processors.ts";
 import { BUILT_IN } from "../../work/tasks/runtime.ts";
 import { loopbackAddress } from "../metrics/listener.ts";
@@ -232,4 +232,19 @@ export type Settings = { [K in SettingName]?: SettingValue<K> };
 /** Whether `key` is the name of a setting. */
 export function isSetting(key: string): key is SettingName {
   return Object.hasOwn(SETTINGS, key);
+}
+
+/** The value of a setting at `key` of a file, which calls it `shown`. */
+export function readSetting(
+  document: Document,
+  key: readonly string[],
+  name: SettingName,
+  value: unknown,
+  shown: string,
+): unknown {
+  const { read, expected } = SETTINGS[name];
+  const found = read(value);
+  if (found === undefined)
+    throw document.refusal(key, `${shown} is ${JSON.stringify(value)}, expected ${expected}`);
+  return found;
 }

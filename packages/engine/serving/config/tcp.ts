@@ -1,7 +1,7 @@
 /** The API on TCP: only with TLS on both sides, as whoever reaches it is root on this machine. */
-import { readFileSync } from "node:fs";
 import { BerthError, present } from "@berth/base";
 import type { TcpOptions } from "@berth/grpc";
+import { readTextFile } from "../../base/core/text-file.ts";
 import type { Config } from "./config.ts";
 
 /** Parses "HOST:PORT", "[::1]:PORT"; undefined for anything else. */
@@ -23,16 +23,7 @@ export function tcpOptions(config: Config): TcpOptions | undefined {
         `${name} is missing: on TCP, berthd and its clients have to show certificates`,
         { stage: "config" },
       );
-    try {
-      return readFileSync(path, "utf8");
-    } catch (cause) {
-      const error = BerthError.from(cause);
-      throw new BerthError(error.code, `${name}: cannot read ${path}: ${error.errno ?? error.message}`, {
-        stage: "config",
-        path,
-        cause,
-      });
-    }
+    return readTextFile(path, `${name}: cannot read`, { stage: "config" });
   };
   const commonName = config["tcp.common_name"] || undefined;
   return {

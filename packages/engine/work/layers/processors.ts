@@ -9,6 +9,7 @@ import { join } from "node:path";
 import type { Readable } from "node:stream";
 import { BerthError, stage } from "@berth/base";
 import type { Descriptor } from "@berth/oci";
+import { collectOutput } from "../../base/core/output.ts";
 
 /** A program, and the types that it takes and gives. */
 export interface StreamProcessor {
@@ -32,9 +33,6 @@ export interface ProcessedLayer {
   size: number;
   close(): void;
 }
-
-/** Most of a program's complaints that is kept, in bytes. */
-const MAX_OUTPUT = 16 << 10;
 
 /** The processors of the settings. */
 export class StreamProcessors {
@@ -138,10 +136,7 @@ function parseVariable(text: string): [name: string, value: string] {
 
 /** Resolves when a program has ended well. */
 function endOf(child: ChildProcess, id: string, signal: AbortSignal | undefined): Promise<void> {
-  let complaints = "";
-  child.stderr!.on("data", (chunk: Buffer) => {
-    if (complaints.length < MAX_OUTPUT) complaints += chunk.toString("utf8");
-  });
+  const complaints = collectOutput(child.stderr!);
   const failure = (why: string, cause?: unknown) =>
     new BerthError("failed_precondition", `stream processor ${id}: ${why}`, {
       stage: "process layer",
@@ -154,7 +149,7 @@ function endOf(child: ChildProcess, id: string, signal: AbortSignal | undefined)
     });
     child.on("close", (code, killed) => {
       if (code === 0) resolve();
-      else reject(failure(`${complaints.trim() || "it has failed"} (exit code ${code ?? killed})`));
+      else reject(failure(`${complaints().trim() || "it has failed"} (exit code ${code ?? killed})`));
     });
   });
 }

@@ -2,6 +2,7 @@
 import { readdirSync, readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { BerthError } from "@berth/base";
+import { readTextFile } from "../../base/core/text-file.ts";
 import type { HostTls } from "./hosts.ts";
 
 /** Where systems keep their CAs, as other registry clients (Go's) look for them: the first file, and all folders. */
@@ -92,16 +93,7 @@ function stampOf(path: string): string {
 
 /** Reads a file that a host's settings name. */
 function readNamed(path: string, what: string): string {
-  try {
-    return readFileSync(path, "latin1");
-  } catch (cause) {
-    const error = BerthError.from(cause);
-    throw new BerthError(error.code, `cannot read the ${what} ${path}: ${error.errno ?? error.message}`, {
-      stage: "registry",
-      path,
-      cause,
-    });
-  }
+  return readTextFile(path, `cannot read the ${what}`, { stage: "registry" }, "latin1");
 }
 
 /** Contexts of different settings that are kept; more than a machine has. */

@@ -8,6 +8,7 @@ import { readdirSync } from "node:fs";
 import { join } from "node:path";
 import { BerthError, isCode, log } from "@berth/base";
 import { type Descriptor, MEDIA_TYPES } from "@berth/oci";
+import { collectOutput } from "../../base/core/output.ts";
 
 /** Which programs are asked. */
 export interface Verifiers {
@@ -17,9 +18,6 @@ export interface Verifiers {
   /** In milliseconds, for each. */
   timeout: number;
 }
-
-/** Most of a program's output that is kept, in bytes. */
-const MAX_OUTPUT = 16 << 10;
 
 /** Asks all programs; "permission_denied" if one of them is against it, or cannot be asked. */
 export async function verify(
@@ -69,8 +67,8 @@ function ask(
       killSignal: "SIGKILL",
       stdio: ["pipe", "pipe", "pipe"],
     });
-    const output = collect(child.stdout);
-    const complaints = collect(child.stderr);
+    const output = collectOutput(child.stdout);
+    const complaints = collectOutput(child.stderr);
     child.on("error", (cause) => {
       if (signal.aborted) reject(BerthError.from(signal.reason));
       else if (limit.aborted) reject(refusal(`it did not answer within ${timeout / 1000} s`, cause));
@@ -85,13 +83,4 @@ function ask(
     child.stdin.on("error", () => {});
     child.stdin.end(JSON.stringify(target));
   });
-}
-
-/** Collects the beginning of an output, and reads the rest away. */
-function collect(stream: NodeJS.ReadableStream): () => string {
-  let text = "";
-  stream.on("data", (chunk: Buffer) => {
-    if (text.length < MAX_OUTPUT) text += chunk.toString("utf8").slice(0, MAX_OUTPUT - text.length);
-  });
-  return () => text;
 }
