@@ -1,38 +1,19 @@
 import assert from "node:assert/strict";
-import { once } from "node:events";
-import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
-import type { AddressInfo } from "node:net";
+import type { IncomingMessage } from "node:http";
 import test, { type TestContext } from "node:test";
 import { isCode } from "@berth/base";
 import { parseReference } from "@berth/oci";
+import { fakeServer, type Handler } from "./fake-server.ts";
 import { refuseDowngrade } from "./http.ts";
 import { Repository } from "./repository.ts";
-
-type Handler = (request: IncomingMessage, response: ServerResponse) => void;
 
 const digest = `sha256:${"a".repeat(64)}`;
 const blob = { mediaType: "application/octet-stream", digest, size: 4 };
 const SECRET = "s3cret-token";
 
-/** A server that records the headers of its requests. */
-async function listen(t: TestContext, handler: Handler) {
-  const seen: IncomingMessage["headers"][] = [];
-  const server = createServer((request, response) => {
-    seen.push(request.headers);
-    request.resume();
-    handler(request, response);
-  }).listen(0, "127.0.0.1");
-  await once(server, "listening");
-  t.after(() => {
-    server.closeAllConnections();
-    server.close();
-  });
-  return { host: `127.0.0.1:${(server.address() as AddressInfo).port}`, seen };
-}
-
 /** A registry that requires a password, and a client with the password and additional headers. */
 async function registry(t: TestContext, handler: Handler) {
-  const home = await listen(t, (request, response) => {
+  const home = await fakeServer(t, (request, response) => {
     if (request.headers.authorization !== undefined) return handler(request, response);
     response.writeHead(401, { "www-authenticate": "Basic realm=x" }).end();
   });
@@ -54,30 +35,30 @@ const isClean = (headers: IncomingMessage["headers"]) => {
 };
 
 test("an upload redirected elsewhere goes there without credentials", async (t) => {
-  const elsewhere = await listen(t, (_request, response) => response.writeHead(201).end());
+  const elsewhere = await fakeServer(t, (_request, response) => response.writeHead(201).end());
   const { repository, seen } = await registry(t, (_request, response) =>
     response.writeHead(202, { location: `http://${elsewhere.host}/upload` }).end(),
   );
   await repository.pushBlob(blob, async function* () {
     yield Buffer.from("data");
   });
-  assert.equal(seen.at(-1)!["x-registry-key"], SECRET);
+  assert.equal(seen.at(-1)!.headers["x-registry-key"], SECRET);
   assert.equal(elsewhere.seen.length, 1);
-  isClean(elsewhere.seen[0]!);
+  isClean(elsewhere.seen[0]!.headers);
 });
 
 test("a redirect elsewhere drops every header for the registry, in any spelling", async (t) => {
-  const elsewhere = await listen(t, (_request, response) => response.writeHead(200).end("data"));
+  const elsewhere = await fakeServer(t, (_request, response) => response.writeHead(200).end("data"));
   const { repository } = await registry(t, (_request, response) =>
     response.writeHead(307, { location: `http://${elsewhere.host}/blob` }).end(),
   );
   const { body } = await repository.blob(blob, 0);
   body.resume();
-  isClean(elsewhere.seen[0]!);
+  isClean(elsewhere.seen[0]!.headers);
 });
 
 test("a challenge from elsewhere is not answered", async (t) => {
-  const elsewhere = await listen(t, (_request, response) =>
+  const elsewhere = await fakeServer(t, (_request, response) =>
     response.writeHead(401, { "www-authenticate": "Basic realm=mine" }).end(),
   );
   const { repository, requested } = await registry(t, (_request, response) =>
@@ -85,13 +66,13 @@ test("a challenge from elsewhere is not answered", async (t) => {
   );
   await assert.rejects(repository.blob(blob, 0), (e) => isCode(e, "unauthenticated"));
   assert.equal(elsewhere.seen.length, 1);
-  isClean(elsewhere.seen[0]!);
+  isClean(elsewhere.seen[0]!.headers);
   assert.equal(requested.length, 1);
 });
 
 test("a token server on another machine gets no password without https", async (t) => {
   const repositoryFor = async (realm: (host: string) => string) => {
-    const home = await listen(t, (_request, response) =>
+    const home = await fakeServer(t, (_request, response) =>
       response.writeHead(401, { "www-authenticate": `Bearer realm="${realm(home.host)}"` }).end(),
     );
     return new Repository({

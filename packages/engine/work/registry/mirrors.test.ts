@@ -1,18 +1,16 @@
 import assert from "node:assert/strict";
-import { once } from "node:events";
 import { mkdtempSync, rmSync } from "node:fs";
-import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
-import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Readable } from "node:stream";
 import { text } from "node:stream/consumers";
-import test, { type TestContext } from "node:test";
+import test from "node:test";
 import { parseReference } from "@berth/oci";
 import { digestOf } from "../../base/core/digest.ts";
 import { EventBus } from "../../base/events/event-bus.ts";
 import { Database } from "../../base/store/database.ts";
 import { ContentStore } from "../../objects/content/content-store.ts";
+import { fakeServer, type Handler } from "./fake-server.ts";
 import { Fetcher } from "./fetch.ts";
 import { type Capability, type RegistryHost, registryItself } from "./hosts.ts";
 import { Repository } from "./repository.ts";
@@ -20,23 +18,6 @@ import { Repository } from "./repository.ts";
 const data = Buffer.from("data");
 const blob = { mediaType: "application/octet-stream", digest: digestOf(data), size: data.length };
 const type = "application/vnd.oci.image.manifest.v1+json";
-
-type Handler = (request: IncomingMessage, response: ServerResponse) => void;
-
-async function listen(t: TestContext, handler: Handler) {
-  const seen: IncomingMessage[] = [];
-  const server = createServer((request, response) => {
-    seen.push(request);
-    handler(request, response);
-  }).listen(0, "127.0.0.1");
-  await once(server, "listening");
-  t.after(() => {
-    server.closeAllConnections();
-    server.close();
-  });
-  const { port } = server.address() as AddressInfo;
-  return { name: `127.0.0.1:${port}`, seen };
-}
 
 function mirror(name: string, ...capabilities: Capability[]): RegistryHost {
   const host = registryItself(name, { plainHttp: true });
@@ -71,11 +52,15 @@ function repositoryOf(name: string, mirrors: RegistryHost[]) {
 const read = ({ body }: { body: Readable }) => text(body);
 
 test("mirrors are asked first, each for what it can, with the registry's name", async (t) => {
-  const [first, second, home] = [await listen(t, missing), await listen(t, serve), await listen(t, serve)];
-  const { repository } = repositoryOf(home.name, [
+  const [first, second, home] = [
+    await fakeServer(t, missing),
+    await fakeServer(t, serve),
+    await fakeServer(t, serve),
+  ];
+  const { repository } = repositoryOf(home.host, [
     mirror("127.0.0.1:1", "pull", "resolve"),
-    mirror(first.name, "pull"),
-    mirror(second.name, "pull"),
+    mirror(first.host, "pull"),
+    mirror(second.host, "pull"),
   ]);
   assert.equal((await repository.resolve()).digest, blob.digest);
   assert.deepEqual(
@@ -84,7 +69,7 @@ test("mirrors are asked first, each for what it can, with the registry's name", 
     "a mirror without the capability is not asked for a tag",
   );
   assert.equal(await read(await repository.blob(blob, 0)), "data");
-  const asMirror = [`/v2/a/b/blobs/${blob.digest}?ns=${encodeURIComponent(home.name)}`, undefined, "m"];
+  const asMirror = [`/v2/a/b/blobs/${blob.digest}?ns=${encodeURIComponent(home.host)}`, undefined, "m"];
   for (const { seen } of [first, second])
     assert.deepEqual(
       seen.map(({ url, headers }) => [url, headers["x-own"], headers["x-mirror"]]),
@@ -98,27 +83,27 @@ test("credentials are asked for by the host that wants them", async (t) => {
     if (request.headers.authorization !== undefined) return serve(request, response);
     response.writeHead(401, { "www-authenticate": "Basic realm=x" }).end();
   };
-  const [first, home] = [await listen(t, needs), await listen(t, needs)];
-  const { repository, asked } = repositoryOf(home.name, [mirror(first.name, "pull")]);
+  const [first, home] = [await fakeServer(t, needs), await fakeServer(t, needs)];
+  const { repository, asked } = repositoryOf(home.host, [mirror(first.host, "pull")]);
   await repository.resolve();
   await read(await repository.blob(blob, 0));
-  assert.deepEqual(asked, [home.name, first.name]);
+  assert.deepEqual(asked, [home.host, first.host]);
   const sent = Buffer.from(first.seen.at(-1)!.headers.authorization!.split(" ")[1]!, "base64").toString();
-  assert.equal(sent, `${first.name}:s`);
+  assert.equal(sent, `${first.host}:s`);
 });
 
 test("when no host has it, the error names each with its reason; the last one's code counts", async (t) => {
   const [first, home] = [
-    await listen(t, (_, response) => response.writeHead(500).end()),
-    await listen(t, missing),
+    await fakeServer(t, (_, response) => response.writeHead(500).end()),
+    await fakeServer(t, missing),
   ];
-  const { repository } = repositoryOf(home.name, [mirror("127.0.0.1:1", "pull"), mirror(first.name, "pull")]);
+  const { repository } = repositoryOf(home.host, [mirror("127.0.0.1:1", "pull"), mirror(first.host, "pull")]);
   const before = Date.now();
   await assert.rejects(repository.blob(blob, 0), {
     code: "not_found",
     message: new RegExp(
-      `no host of ${home.name} gave it: cannot reach registry 127.0.0.1:1: .*ECONNREFUSED.*; ` +
-        `registry ${first.name} answered 500 for blob .*; registry ${home.name} answered 404`,
+      `no host of ${home.host} gave it: cannot reach registry 127.0.0.1:1: .*ECONNREFUSED.*; ` +
+        `registry ${first.host} answered 500 for blob .*; registry ${home.host} answered 404`,
     ),
   });
   assert.equal(first.seen.length, 1, "another host is asked before this one a second time");
@@ -126,23 +111,26 @@ test("when no host has it, the error names each with its reason; the last one's 
 });
 
 test("a mirror's wrong contents are not taken", async (t) => {
-  const [first, home] = [await listen(t, (_, response) => response.end("evil")), await listen(t, serve)];
-  const { repository } = repositoryOf(home.name, [mirror(first.name, "pull")]);
+  const [first, home] = [
+    await fakeServer(t, (_, response) => response.end("evil")),
+    await fakeServer(t, serve),
+  ];
+  const { repository } = repositoryOf(home.host, [mirror(first.host, "pull")]);
   const found = await repository.manifest({ ...blob, mediaType: type });
   assert.equal(found.toString(), "data");
 });
 
 test("a push goes to the first host that may be pushed to, and nowhere without one", async (t) => {
   const [first, home] = [
-    await listen(t, missing),
-    await listen(t, (_, response) => response.writeHead(201).end()),
+    await fakeServer(t, missing),
+    await fakeServer(t, (_, response) => response.writeHead(201).end()),
   ];
-  const { repository } = repositoryOf(home.name, [mirror(first.name, "pull", "resolve")]);
+  const { repository } = repositoryOf(home.host, [mirror(first.host, "pull", "resolve")]);
   await repository.pushManifest(blob, data, "t");
   assert.deepEqual([first.seen.length, home.seen.length], [0, 1]);
   const none = new Repository({
-    reference: parseReference(`${home.name}/a:t`),
-    hosts: [mirror(first.name, "pull")],
+    reference: parseReference(`${home.host}/a:t`),
+    hosts: [mirror(first.host, "pull")],
     ask: async () => undefined,
   });
   await assert.rejects(none.pushManifest(blob, data, "t"), /no host of .* has the capability "push"/);
@@ -155,8 +143,8 @@ test("a blob that breaks off, or is another, is fetched from the next host", asy
   };
   const wrong: Handler = (_request, response) => response.end("evil");
   for (const handler of [half, wrong]) {
-    const [first, home] = [await listen(t, handler), await listen(t, serve)];
-    const { repository } = repositoryOf(home.name, [mirror(first.name, "pull")]);
+    const [first, home] = [await fakeServer(t, handler), await fakeServer(t, serve)];
+    const { repository } = repositoryOf(home.host, [mirror(first.host, "pull")]);
     const folder = mkdtempSync(join(tmpdir(), "berth-mirrors-"));
     const db = new Database(":memory:");
     t.after(() => {
