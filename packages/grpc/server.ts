@@ -140,15 +140,14 @@ export async function serve(options: ServeOptions): Promise<RunningServer> {
       h2.emit("connection", socket);
       accepting = undefined;
     });
-  const listener = net.createServer(accept);
-  await listen(listener, options);
   const tcp = options.tcp && (await import("./tls.ts")).listenTcp;
-  const overTcp = await tcp?.(options.tcp!, options.maxConnections ?? DEFAULT_MAX_CONNECTIONS, accept).catch(
-    (error) => {
-      listener.close();
-      throw error;
-    },
-  );
+  // Whoever waits for the socket may go on to TCP: that has to be there by then.
+  const overTcp = await tcp?.(options.tcp!, options.maxConnections ?? DEFAULT_MAX_CONNECTIONS, accept);
+  const listener = net.createServer(accept);
+  await listen(listener, options).catch(async (error) => {
+    await overTcp?.close();
+    throw error;
+  });
   const leaveSocket = keepSocket(listener, options);
 
   return {
